@@ -1,0 +1,89 @@
+// Package inject decides whether a pod gets a sidecar, resolves every setting
+// to a value and its source, renders the templates, merges them into the pod
+// and says what changed as a JSON patch.
+//
+// It is pure: an Injector is compiled once from one configuration, never
+// changes afterwards, and may be used by any number of goroutines. The webhook,
+// kube-inject, the previews and the playground all call Injector.Inject; there
+// is no second way to assemble the same answer.
+package inject
+
+import (
+	"github.com/outrider-mesh/outrider/config"
+)
+
+// Environment holds the facts about the cluster (or, for files, about the
+// cluster the file is meant for) that injection depends on.
+type Environment struct {
+	// Kubernetes is the API server's version; the zero value means unknown, and
+	// then native sidecars are used, as every supported release has them.
+	Kubernetes Version
+}
+
+// Owner names the workload a pod belongs to, as templates see it in TypeMeta
+// and DeploymentMeta. The zero value means: derive it from the pod's controller
+// ownerReference, else the pod itself.
+type Owner struct {
+	APIVersion string // e.g. "apps/v1"
+	Kind       string // e.g. "Deployment"
+	Name       string
+}
+
+// Request is one pod to look at.
+type Request struct {
+	// Pod is the pod's JSON exactly as it arrived. The patch is computed against
+	// these bytes, so fields that the API types here do not know survive. For a
+	// workload in a file it is {"metadata": template.metadata, "spec": template.spec}.
+	Pod []byte
+	// Namespace is the namespace of the request. An admission review for a pod
+	// carries it outside the pod. Empty for a file that names none.
+	Namespace string
+	// NamespaceAnnotations are the namespace's, where known: on OpenShift they
+	// carry the uid ranges. Nil means unknown.
+	NamespaceAnnotations map[string]string
+	// Owner is the workload, where the caller knows it better than the pod does.
+	Owner Owner
+	// File says that the pod comes from a file: the webhook's namespace rules
+	// (ignored namespaces) apply only when the file names the namespace.
+	File bool
+}
+
+// Result is the answer for one pod that was admitted: injected or skipped.
+type Result struct {
+	Decision Decision
+	// Settings is nil when the pod was skipped.
+	Settings *Settings
+	// Patch turns the pod that came in into the injected one; empty when nothing
+	// changes. Operations are in the order they must be applied.
+	Patch []Operation
+	// Pod is the injected pod's JSON (the input's bytes when nothing changes).
+	Pod []byte
+	// Warnings are sentences for the person who applied the pod, sorted, each
+	// at most 256 bytes.
+	Warnings []string
+}
+
+// Operation is one RFC 6902 operation: add, remove or replace. Value is JSON
+// text, empty for remove.
+type Operation struct {
+	Op    string
+	Path  string
+	Value string
+}
+
+// Injector injects pods by one compiled configuration.
+type Injector struct {
+	cfg       *config.Config
+	env       Environment
+	hash      string
+	templates map[string]*compiledTemplate
+	schema    *schema
+	inputs    sharedInputs
+}
+
+// Config returns the configuration the injector was compiled from.
+func (i *Injector) Config() *config.Config { return i.cfg }
+
+// Hash identifies the configuration and the built-in templates in force. It is
+// what the status annotation of a pod carries as configHash.
+func (i *Injector) Hash() string { return i.hash }
