@@ -1,0 +1,264 @@
+package cidr
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func mustParse(t testing.TB, value string) List {
+	t.Helper()
+	l, err := Parse(value, Options{AllowWildcard: true, AllowNames: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestMeasuredValues reads every row of the measured table: its last column
+// is the normal form to reach, or REJECT.
+func TestMeasuredValues(t *testing.T) {
+	data, err := os.ReadFile("testdata/range-values.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, line := range strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")[2:] {
+		cols := strings.Split(line, "\t")
+		if len(cols) != 7 {
+			t.Fatalf("%d columns in %q", len(cols), line)
+		}
+		value, err := strconv.Unquote(cols[0])
+		if err != nil {
+			t.Fatalf("%s: %v", cols[0], err)
+		}
+		rows++
+		got := "REJECT"
+		if l, err := Parse(value, Options{AllowWildcard: true}); err == nil {
+			got = l.String()
+		}
+		if want := strings.TrimSuffix(cols[6], " (* mixed with ranges)"); got != want {
+			t.Errorf("Parse(%q) = %q, want %q", value, got, want)
+		}
+	}
+	if rows != 33 {
+		t.Errorf("%d rows, want 33: has the table changed?", rows)
+	}
+}
+
+func TestParse(t *testing.T) {
+	names := Options{AllowWildcard: true, AllowNames: true}
+	for _, c := range []struct {
+		value, want string
+		o           Options
+	}{
+		{" , ,\t\n", "", Options{}},
+		{"*,", "*", names},
+		{"10.0.0.0/8\n10.1.0.0/16\r\n", "10.0.0.0/8", Options{}},
+		{"10.0.0.0/9,10.128.0.0/9,::1", "10.0.0.0/8,::1/128", Options{}},
+		{"::1,10.0.0.1", "10.0.0.1/32,::1/128", Options{}},
+		{"::ffff:10.1.2.3", "10.1.2.3/32", Options{}},
+		{"::ffff:0:0/96", "0.0.0.0/0", Options{}},
+		{"nodes,10.0.0.0/8,cluster,nodes", "cluster,nodes,10.0.0.0/8", names},
+		{"255.255.255.255,255.255.255.254", "255.255.255.254/31", Options{}},
+		{"::/1,8000::/1", "::/0", Options{}},
+	} {
+		l, err := Parse(c.value, c.o)
+		if err != nil || l.String() != c.want {
+			t.Errorf("Parse(%q) = %q, %v; want %q", c.value, l, err, c.want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	for _, c := range []struct{ value, rule, fix string }{
+		{"10.0.0.0/08", `leading zero in prefix length "/08"`, "write 10.0.0.0/8"},
+		{"010.0.0.0/8", `leading zero in "010" (some tools read it as octal)`, "write 10.0.0.0/8"},
+		{"010.0.00.0/08", `leading zero in "010" (some tools read it as octal); leading zero in "00" (some tools read it as octal); leading zero in prefix length "/08"`, "write 10.0.0.0/8"},
+		{"10.0.0.0/33", "prefix length 33 is over 32, the most for IPv4", "use a prefix length from 0 to 32"},
+		{"fd00::/129", "prefix length 129 is over 128, the most for IPv6", "use a prefix length from 0 to 128"},
+		{"10.0.0.0/", `no prefix length after "/"`, "write 10.0.0.0/32"},
+		{"10.0.0.0/-1", `"-1" is not a prefix length`, "use a prefix length from 0 to 32"},
+		{"10.0.0.0/255.0.0.0", `netmask "255.0.0.0" instead of a prefix length`, "write 10.0.0.0/8"},
+		{"10.0.0.0/255.0.255.0", `netmask "255.0.255.0" instead of a prefix length`, "write the prefix length, such as 10.0.0.0/8"},
+		{"fe80::1%eth0/64", `zone "%eth0" in an address`, "write fe80::/64"},
+		{"fe80::1%eth0", `zone "%eth0" in an address`, "write fe80::1/128"},
+		{`10.4.0.0/14\`, `backslash (the escape "\," belongs on a helm or istioctl command line only)`, "separate ranges with a plain comma"},
+		{"{10.4.0.0/14", "brackets around ranges (a list where one string is expected)", "write the ranges in one string, separated by commas, without brackets"},
+		{`"10.4.0.0/14"`, "quote inside the value", "write 10.4.0.0/14"},
+		{"!10.4.0.0/14", `"!" before a range`, "put the range into the exclude list"},
+		{"10.0.0.1-10.0.0.4", `range written with "-"`, "write 10.0.0.1/32,10.0.0.2/31,10.0.0.4/32"},
+		{"10.0.0.1-10.255.0.4", `range written with "-"`, "write the prefixes that cover it"},
+		{"10.0.0.0/8;10.1.0.0/16", `";" between ranges`, "separate ranges with a comma"},
+		{"10.0.0.1:80", "address with a port", "write 10.0.0.1/32; ports have lists of their own"},
+		{"10.0/16", "IPv4 address with 2 of 4 numbers", "write 10.0.0.0/16"},
+		{"10.0.0.0.0/16", "IPv4 address with 5 of 4 numbers", plainFix},
+		{"::ffff:10.0.0.0/90", "IPv4-mapped address with prefix length 90: shorter than 96 it covers more than IPv4", "write the IPv4 range, such as 10.0.0.0/8"},
+		{"cluster", "a name, which is not allowed here", plainFix},
+		{"example.com", "a host name, not an address range", plainFix},
+		{"300.1.1.1", "not an address range", plainFix},
+		{"*", `"*" is not allowed here`, "list the ranges that are meant"},
+	} {
+		_, err := Parse(c.value, Options{})
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("Parse(%q): error %v", c.value, err)
+			continue
+		}
+		want := Problem{Element: c.value, Rule: c.rule, Fix: c.fix}
+		if len(e.Problems) != 1 || e.Problems[0] != want {
+			t.Errorf("Parse(%q):\n got %+v\nwant %+v", c.value, e.Problems, want)
+		}
+	}
+}
+
+func TestAllProblemsInInputOrder(t *testing.T) {
+	_, err := Parse("10.0.0.0/08, *, 10.0.0.0/8 fe80::1%a", Options{AllowWildcard: true})
+	want := `invalid list "10.0.0.0/08, *, 10.0.0.0/8 fe80::1%a": ` +
+		`element 1 "10.0.0.0/08": leading zero in prefix length "/08": write 10.0.0.0/8; ` +
+		`element 2 "*": "*" mixed with ranges: write "*" alone, or only the ranges; ` +
+		`element 4 "fe80::1%a": zone "%a" in an address: write fe80::1/128`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	_, err = Parse(strings.Repeat("1.2.3.4/99,", 90_000), Options{})
+	if n := len(err.Error()); n > 2000 {
+		t.Errorf("a message of %d bytes for 90,000 problems", n)
+	}
+	if !strings.HasSuffix(err.Error(), "; and 89990 more") {
+		t.Errorf("message ends in %q", err.Error()[len(err.Error())-40:])
+	}
+}
+
+func TestAlgebra(t *testing.T) {
+	for _, c := range []struct{ a, b, union, minus, both string }{
+		{"10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8", "10.128.0.0/9", "10.0.0.0/9"},
+		{"10.0.0.0/9", "10.0.0.0/8,::1", "10.0.0.0/8,::1/128", "", "10.0.0.0/9"},
+		{"10.0.0.0/8", "11.0.0.0/8", "10.0.0.0/7", "10.0.0.0/8", ""},
+		{"*", "fd00::/8", "*", "0.0.0.0/0,::/1,8000::/2,c000::/3,e000::/4,f000::/5,f800::/6,fc00::/8,fe00::/7", "fd00::/8"},
+		{"fd00::/8", "*", "*", "", "fd00::/8"},
+		{"*", "*", "*", "", "*"},
+		{"", "10.0.0.0/8", "10.0.0.0/8", "", ""},
+		{"*", "", "*", "*", ""},
+		// What is left would be the mapped block, which reads back as IPv4.
+		{"::fffe:0:0/95", "::fffe:0:0/96", "::fffe:0:0/95", "", "::fffe:0:0/96"},
+	} {
+		a, b := mustParse(t, c.a), mustParse(t, c.b)
+		for _, r := range []struct {
+			op   string
+			got  List
+			want string
+		}{{"union", a.Union(b), c.union}, {"minus", a.Subtract(b), c.minus}, {"both", a.Intersect(b), c.both}} {
+			if r.got.String() != r.want || !r.got.Equal(mustParse(t, r.want)) {
+				t.Errorf("%q %s %q = %q, want %q", c.a, r.op, c.b, r.got, r.want)
+			}
+		}
+		if got, want := a.Overlaps(b), c.both != ""; got != want {
+			t.Errorf("%q overlaps %q: %t", c.a, c.b, got)
+		}
+	}
+}
+
+func TestContains(t *testing.T) {
+	l := mustParse(t, "10.0.0.0/8,192.168.1.0/24,fd00::/8")
+	for a, want := range map[string]bool{
+		"10.255.255.255": true, "11.0.0.0": false, "9.255.255.255": false, "192.168.1.7": true,
+		"::ffff:10.0.0.1": true, "fd00::1": true, "fd00::1%eth0": true, "fe00::": false, "::": false,
+	} {
+		if got := l.Contains(netip.MustParseAddr(a)); got != want {
+			t.Errorf("Contains(%s) = %t", a, got)
+		}
+	}
+	for p, want := range map[string]bool{
+		"10.0.0.0/8": true, "10.1.0.0/16": true, "10.0.0.0/7": false, "::ffff:10.0.0.0/112": true, "fd00::/7": false,
+	} {
+		if got := l.ContainsPrefix(netip.MustParsePrefix(p)); got != want {
+			t.Errorf("ContainsPrefix(%s) = %t", p, got)
+		}
+	}
+	if l.Contains(netip.Addr{}) || Wildcard().Contains(netip.Addr{}) || Wildcard().ContainsPrefix(netip.Prefix{}) {
+		t.Error("the zero address or prefix is contained")
+	}
+}
+
+func TestMissingFamily(t *testing.T) {
+	for value, want := range map[string]string{
+		"": " false", "*": " false", "10.0.0.0/8": "IPv4 IPv6 true", "::1": "IPv6 IPv4 true",
+		"10.0.0.0/8,::1": " false", "cluster,10.0.0.0/8": " false",
+	} {
+		have, missing, ok := mustParse(t, value).MissingFamily()
+		if got := strings.TrimPrefix(fmt.Sprint(have, " ", missing, " ", ok), " "); got != want {
+			t.Errorf("MissingFamily(%q) = %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	l := mustParse(t, "cluster,nodes,10.0.0.0/8")
+	known := map[string]string{"cluster": "10.96.0.0/12,11.0.0.0/8", "nodes": "fd00::/64", "loop": "cluster"}
+	f := func(name string) (List, error) {
+		v, ok := known[name]
+		if !ok {
+			return List{}, errors.New("unknown name")
+		}
+		return Parse(v, Options{AllowNames: true})
+	}
+	got, err := l.Resolve(f)
+	if err != nil || got.String() != "10.0.0.0/7,fd00::/64" {
+		t.Errorf("Resolve = %q, %v", got, err)
+	}
+	_, err = mustParse(t, "what,loop").Resolve(f)
+	want := "resolve address range name \"loop\": the answer has names itself: cluster\n" +
+		"resolve address range name \"what\": unknown name"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestImmutable(t *testing.T) {
+	l := mustParse(t, "cluster,10.0.0.0/8,fd00::/8")
+	l.V4()[0], l.V6()[0], l.Names()[0] = allV4, allV6, "x"
+	_ = append(l.V4(), allV4)
+	_ = l.Union(Wildcard())
+	if l.String() != "cluster,10.0.0.0/8,fd00::/8" {
+		t.Errorf("the list changed to %s", l)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "443, 80,80,": "80,443", " 15090 ": "15090", "*": "*", "65535 0": "0,65535", "080": "80",
+	} {
+		p, err := ParsePorts(value, true)
+		if err != nil || p.String() != want {
+			t.Errorf("ParsePorts(%q) = %q, %v; want %q", value, p, err, want)
+		}
+	}
+	for value, want := range map[string]string{
+		"80-83":    `element 1 "80-83": range of ports, which this list has not: write 80,81,82,83`,
+		"1-65535":  `element 1 "1-65535": range of ports, which this list has not: write every port, separated by commas`,
+		"80:81":    `element 1 "80:81": range of ports, which this list has not: write 80,81`,
+		"65536":    `element 1 "65536": port over 65535: use a port from 1 to 65535`,
+		"80/tcp":   `element 1 "80/tcp": port with a protocol: write port numbers separated by commas, such as 80,443`,
+		"-1,*,8x":  `element 1 "-1": not a port number: write port numbers separated by commas, such as 80,443; element 2 "*": "*" mixed with ports: write "*" alone, or only the ports; element 3 "8x": not a port number: write port numbers separated by commas, such as 80,443`,
+		`80\,443`:  `element 1 "80\\": backslash (the escape "\," belongs on a helm or istioctl command line only): write port numbers separated by commas, such as 80,443`,
+		"[80 443]": `element 1 "[80": brackets around ports (a list where one string is expected): write port numbers separated by commas, such as 80,443; element 2 "443]": brackets around ports (a list where one string is expected): write port numbers separated by commas, such as 80,443`,
+	} {
+		_, err := ParsePorts(value, true)
+		if full := fmt.Sprintf("invalid list %q: %s", value, want); err == nil || err.Error() != full {
+			t.Errorf("ParsePorts(%q):\n got %v\nwant %s", value, err, full)
+		}
+	}
+	if _, err := ParsePorts("*", false); err == nil {
+		t.Error(`"*" was accepted where it is not allowed`)
+	}
+	p, _ := ParsePorts("80,443", false)
+	if !p.Contains(80) || p.Contains(81) || !slices.Equal(p.Ports(), []uint16{80, 443}) || !p.Equal(PortsOf(443, 80)) {
+		t.Errorf("ports %v", p)
+	}
+}

@@ -1,0 +1,104 @@
+package cidr
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"go4.org/netipx"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"*", "", "10.0.0.1/24,::ffff:1.2.3.4", "cluster, fd00::/8", "10.0.0.0/08,fe80::%e/64",
+		"1.2.3.4-1.2.3.9", "::fffe:0:0/95", "10.0.0.0/255.0.0.0", `{a\,b}`, "1.2.3.4:5,[::1]:5", "10/8"} {
+		f.Add(s, "10.0.0.0/9,*", true, true)
+	}
+	f.Fuzz(func(t *testing.T, s, s2 string, wildcard, names bool) {
+		o := Options{AllowWildcard: wildcard, AllowNames: names}
+		a, err := Parse(s, o)
+		if err != nil {
+			var e *Error
+			if !errors.As(err, &e) || len(e.Problems) == 0 || len(err.Error()) > 8000 {
+				t.Fatalf("error %T %v", err, err)
+			}
+			for _, p := range e.Problems {
+				if p.Rule == "" || p.Fix == "" || p.Element == "" {
+					t.Fatalf("incomplete problem %+v", p)
+				}
+			}
+			return
+		}
+		again, err := Parse(a.String(), o)
+		if err != nil || !again.Equal(a) || again.String() != a.String() {
+			t.Fatalf("%q reads back as %q, %v", a, again, err)
+		}
+		if b, err := Parse(s2, o); err == nil {
+			checkAlgebra(t, a, b)
+		}
+		_, _ = ParsePorts(s, wildcard)
+	})
+}
+
+// checkAlgebra compares every operation with netipx on the same prefixes.
+func checkAlgebra(t *testing.T, a, b List) {
+	t.Helper()
+	set := func(edit func(*netipx.IPSetBuilder)) string {
+		var s netipx.IPSetBuilder
+		edit(&s)
+		r, err := s.IPSet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(r.Prefixes())
+	}
+	add := func(s *netipx.IPSetBuilder, ps []netip.Prefix) {
+		for _, p := range ps {
+			s.AddPrefix(p)
+		}
+	}
+	bSet := func() *netipx.IPSet {
+		var s netipx.IPSetBuilder
+		add(&s, b.Prefixes())
+		r, _ := s.IPSet()
+		return r
+	}()
+	check := func(op string, got List, want string) {
+		t.Helper()
+		// The one difference on purpose: mapped addresses are never left over.
+		if fmt.Sprint(got.Prefixes()) != want && !strings.Contains(want, "::ffff:") {
+			t.Fatalf("%q %s %q = %v, netipx says %s", a, op, b, got.Prefixes(), want)
+		}
+	}
+	check("union", a.Union(b), set(func(s *netipx.IPSetBuilder) { add(s, a.Prefixes()); add(s, b.Prefixes()) }))
+	check("subtract", a.Subtract(b), set(func(s *netipx.IPSetBuilder) { add(s, a.Prefixes()); s.RemoveSet(bSet) }))
+	both := set(func(s *netipx.IPSetBuilder) { add(s, a.Prefixes()); s.Intersect(bSet) })
+	check("intersect", a.Intersect(b), both)
+	if a.Overlaps(b) != (both != "[]") {
+		t.Fatalf("%q overlaps %q: %t, netipx intersection %s", a, b, a.Overlaps(b), both)
+	}
+	for _, p := range a.Prefixes() {
+		if b.ContainsPrefix(p) != bSet.ContainsPrefix(p) || b.Contains(p.Addr()) != bSet.Contains(p.Addr()) {
+			t.Fatalf("%q contains %s: not as netipx says", b, p)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, n := range []int{2, 100, 50_000} {
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, "%d.%d.%d.0/25,", 11+i>>16, i>>8&255, i&255)
+		}
+		value := s.String()
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse(value, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
