@@ -1,0 +1,128 @@
+// Package config turns the two ConfigMaps of Istio's interface into types:
+// istio-sidecar-injector (keys config and values) and istio (key mesh).
+//
+// Parse is strict and complete: an unknown key is a warning with its line and
+// the nearest known key, a bad value an error with line and column, and all of
+// them come back at once in a stable order. A text with an error yields no
+// Config at all. Everything is a pure function of its arguments; a Config is
+// never changed after Parse returns it and may be shared by goroutines.
+package config
+
+import (
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/outrider-mesh/outrider/cidr"
+)
+
+// Texts are the three documents, YAML or JSON. An empty one means the defaults.
+type Texts struct {
+	Config string // ConfigMap istio-sidecar-injector, key config
+	Values string // ConfigMap istio-sidecar-injector, key values
+	Mesh   string // ConfigMap istio, key mesh
+}
+
+// Labels say where each text came from, for messages: a file's path, or a
+// ConfigMap and key. An empty one stands for the ConfigMap's own name and key.
+type Labels struct {
+	Config, Values, Mesh string
+}
+
+// Config is one accepted configuration, with every default filled in.
+type Config struct {
+	Injection Injection
+	Values    *Values
+	// RawValues is the user's values merged over the built-in defaults, as
+	// templates see them under .Values: whole numbers are int64, others
+	// float64. Range and port lists are strings in Istio's form.
+	RawValues map[string]any
+	// Mesh has its defaults applied; DefaultConfig is never nil.
+	Mesh *meshconfig.MeshConfig
+	// Hash is 16 hexadecimal digits of the SHA-256 of a canonical form of the
+	// three texts over the defaults: key order, comments and spacing do not
+	// change it, and a default that changes does.
+	Hash string
+}
+
+// Injection is the key "config": who is injected, and with which templates.
+type Injection struct {
+	Policy                string     // "enabled" or "disabled": what holds where nothing else decides
+	AlwaysInjectSelector  []Selector // OR-ed
+	NeverInjectSelector   []Selector // OR-ed; wins over AlwaysInjectSelector
+	InjectedAnnotations   map[string]string
+	DefaultTemplates      []string
+	Templates             map[string]string   // the user's; BuiltinTemplate is added by inject when absent
+	Aliases               map[string][]string // name -> templates, not followed further
+	DefaultTemplatesGiven bool                // the text has the key, even if empty
+}
+
+// BuiltinTemplate is the template that exists without being configured.
+const BuiltinTemplate = "sidecar"
+
+// Values is the typed part of the key "values".
+type Values struct {
+	Revision       string
+	Global         Global
+	NativeSidecars string // pilot.env.ENABLE_NATIVE_SIDECARS: "", "true", "false" or "auto"
+
+	set map[string]bool // paths the user wrote, parents included
+}
+
+// Has reports whether the user's own text has the path, such as
+// "global.proxy.includeIPRanges", with a value other than null.
+func (v *Values) Has(path string) bool { return v != nil && v.set[path] }
+
+// Global is values.global.
+type Global struct {
+	Hub, Tag, Variant string
+	ImagePullPolicy   string // "", Always, IfNotPresent, Never
+	ImagePullSecrets  []string
+	Platform          string
+	LogLevel          string // global.logging.level
+	LogAsJSON         bool
+	Network           string
+	Proxy             Proxy
+	ProxyInit         ProxyInit
+}
+
+// Proxy is values.global.proxy.
+type Proxy struct {
+	AutoInject           string // enabled or disabled; the policy where the key "config" names none
+	IncludeIPRanges      cidr.List
+	ExcludeIPRanges      cidr.List
+	IncludeOutboundPorts cidr.Ports
+	ExcludeOutboundPorts cidr.Ports
+	ExcludeInterfaces    []string
+	IncludeInboundPorts  string // as written: inbound traffic is never captured
+	ExcludeInboundPorts  string // as written: inbound traffic is never captured
+
+	Image             string // a name below Hub, or a full reference when it has a "/"
+	LogLevel          string
+	ComponentLogLevel string
+	ClusterDomain     string
+
+	Resources      *corev1.ResourceRequirements // nil: none
+	Lifecycle      *corev1.Lifecycle            // nil: the template's own
+	SeccompProfile *corev1.SeccompProfile       // nil: none
+
+	Privileged                      bool
+	HoldApplicationUntilProxyStarts bool
+
+	StatusPort                   int32
+	ReadinessInitialDelaySeconds int32
+	ReadinessPeriodSeconds       int32
+	ReadinessFailureThreshold    int32
+	StartupProbe                 StartupProbe
+}
+
+// StartupProbe is values.global.proxy.startupProbe.
+type StartupProbe struct {
+	Enabled          bool
+	FailureThreshold int32
+}
+
+// ProxyInit is values.global.proxy_init.
+type ProxyInit struct {
+	Image     string
+	Resources *corev1.ResourceRequirements // nil: none
+}
