@@ -83,7 +83,7 @@ func buildMissing(ctx context.Context, tools, dir string, progress io.Writer) er
 	defer unlock()
 	missing := missingIn(dir) // asked again: whoever held the lock may have built them
 	if len(missing) == len(binaries) {
-		_, _ = fmt.Fprintln(progress, "kube: building the Kubernetes test servers; once, about 5 minutes on 2 cores")
+		_, _ = fmt.Fprintln(progress, "kube: building the Kubernetes test servers; once, about 6 minutes on 2 cores")
 	}
 	for i, b := range missing {
 		step := fmt.Sprintf("%s (%d of %d)", b.name, i+1, len(missing))

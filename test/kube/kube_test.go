@@ -106,7 +106,9 @@ func TestKubectl(t *testing.T) {
 			t.Errorf("kubectl %s: %q, want %q", strings.Join(step.args, " "), got, step.want)
 		}
 	}
-	var v struct{ ClientVersion, ServerVersion struct{ Major, Minor, GitVersion string } }
+	var v struct {
+		ClientVersion, ServerVersion struct{ Major, Minor, GitVersion string }
+	}
 	if err := json.Unmarshal([]byte(kubectl("version", "-o", "json")), &v); err != nil {
 		t.Fatal(err)
 	}
