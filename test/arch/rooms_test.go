@@ -1,0 +1,180 @@
+package arch
+
+// module is the product's module path.
+const module = "github.com/outrider-mesh/outrider"
+
+// kind says what a room may depend on outside the module.
+type kind int
+
+const (
+	pure  kind = iota // values in, values out: see pureBans and impureCalls
+	shell             // does input and output for pure rooms
+	data              // files to embed, and at most a variable that embeds them
+	tool              // tests and generators: no part of the product
+)
+
+// room is one directory with all below it that is not a room of its own.
+type room struct {
+	path string
+	kind kind
+	// may names the rooms it may import. What those may import, it may too.
+	may []string
+	why string
+	// unbuilt marks a room that may still lack Go code. Every other room must
+	// have some: a rule about a directory that was renamed guards nothing.
+	unbuilt bool
+}
+
+var (
+	pureRooms = []string{"annotation", "cidr", "config", "egress", "explain", "inject", "platform", "redirect", "templates"}
+	allRooms  = append([]string{
+		"certs", "cluster", "config/watch", "console", "deploy", "docs", "egress/kube", "egress/xds",
+		"platform/live", "redirect/kernel", "samples", "serve", "webhook",
+	}, pureRooms...)
+)
+
+var rooms = []room{
+	{path: "cidr", kind: pure,
+		why: "everything that speaks of addresses builds on it, the init container too: it builds on nothing"},
+	{path: "annotation", kind: pure, may: []string{"cidr"},
+		why: "the table is read by every room: it needs the parsers of its values and nothing else"},
+	{path: "config", kind: pure, may: []string{"annotation", "cidr"},
+		why: "a configuration is checked without knowing who will use it"},
+	{path: "config/watch", kind: shell, may: []string{"config"},
+		why: "it brings a configuration from the cluster; what is done with it is wired in serve"},
+	{path: "platform", kind: pure, may: []string{"cidr"},
+		why: "evidence is judged from documents and objects alone"},
+	{path: "platform/live", kind: shell, may: []string{"platform"}, unbuilt: true,
+		why: "it reads evidence from a cluster; platform judges it"},
+	{path: "templates", kind: data,
+		why: "templates are text: what renders them is in inject"},
+	{path: "inject", kind: pure, may: []string{"config", "platform", "templates"},
+		why: "one function serves webhook, kube-inject, explain and playground; redirect is reached by the template's arguments alone"},
+	{path: "redirect", kind: pure, may: []string{"cidr"},
+		why: "it goes into the init container, which knows nothing of injection or Kubernetes"},
+	{path: "redirect/kernel", kind: shell, may: []string{"redirect"}, unbuilt: true,
+		why: "it applies plans and reads them back; what they decide is in redirect"},
+	{path: "egress", kind: pure, may: []string{"config"},
+		why: "objects become Envoy resources without knowing how pods were injected or redirected"},
+	{path: "egress/xds", kind: shell, may: pureRooms, unbuilt: true,
+		why: "it serves what egress made"},
+	{path: "egress/kube", kind: shell, may: []string{"egress"}, unbuilt: true,
+		why: "it watches the objects that egress translates"},
+	{path: "explain", kind: pure, may: []string{"egress", "inject", "platform", "redirect"},
+		why: "answers come from the functions that do the work, not from a second copy of them"},
+	{path: "certs", kind: shell,
+		why: "a certificate is issued and rotated without knowing what it serves"},
+	{path: "cluster", kind: shell, may: pureRooms,
+		why: "it hands objects to pure rooms as values"},
+	{path: "webhook", kind: shell, may: pureRooms,
+		why: "the handler gets its settings as a value; watches and certificates are wired in serve"},
+	{path: "console", kind: shell, may: pureRooms,
+		why: "the page shows what the pure rooms answer"},
+	{path: "serve", kind: shell, may: allRooms,
+		why: "the one place that wires the Deployment"},
+	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allRooms...),
+		why: "flags and wiring"},
+	{path: "cmd/outrider-init", kind: shell, may: []string{"redirect/kernel"},
+		why: "a static binary of a few megabytes that knows nothing of Kubernetes"},
+	{path: "deploy", kind: data, unbuilt: true, why: "manifests"},
+	{path: "samples", kind: data, unbuilt: true, why: "manifests"},
+	{path: "docs", kind: data, unbuilt: true, why: "pages"},
+	{path: "test", kind: tool, why: "tests may reach everything; nothing reaches tests"},
+	{path: "hack", kind: tool, unbuilt: true, why: "generators may reach everything; nothing reaches them"},
+	{path: "internal/tmpdeps", kind: tool, unbuilt: true, why: "holds dependencies in go.mod until their rooms use them"},
+}
+
+// ban forbids a package, and the packages below it, to rooms of some kind.
+type ban struct {
+	pkg string
+	why string
+	// except names packages below pkg that stay allowed.
+	except []string
+}
+
+// pureBans are the packages of the standard library, and their like, that a
+// pure room must not import.
+var pureBans = []ban{
+	{pkg: "context", why: "nothing in a pure room waits, so there is nothing to cancel"},
+	{pkg: "crypto/rand", why: "the same input must give the same output"},
+	{pkg: "math/rand", why: "the same input must give the same output"},
+	{pkg: "log", why: "what a user should know is returned as data; the shell logs it"},
+	{pkg: "k8s.io/klog", why: "what a user should know is returned as data; the shell logs it"},
+	{pkg: "github.com/go-logr", why: "what a user should know is returned as data; the shell logs it"},
+	{pkg: "net", except: []string{"net/netip", "net/url"}, why: "no network: addresses are netip values, and names are resolved by the shell"},
+	{pkg: "os", why: "no files, environment or processes: the shell reads them and hands over bytes"},
+	{pkg: "io/ioutil", why: "no files: the shell reads them and hands over bytes"},
+	{pkg: "syscall", why: "a pure room builds and behaves alike on every system"},
+	{pkg: "golang.org/x/sys", why: "a pure room builds and behaves alike on every system"},
+	{pkg: "github.com/prometheus", why: "metrics are state; the shell counts what a pure room returns"},
+}
+
+// impureCalls are the functions of allowed packages that a pure room must not
+// call, by package and name.
+var impureCalls = map[string]map[string]string{
+	"time": {
+		"Now": noClock, "Since": noClock, "Until": noClock, "Sleep": noClock, "After": noClock,
+		"AfterFunc": noClock, "Tick": noClock, "NewTimer": noClock, "NewTicker": noClock,
+	},
+	"fmt": {"Print": noOutput, "Printf": noOutput, "Println": noOutput, "Scan": noOutput, "Scanf": noOutput, "Scanln": noOutput},
+}
+
+const (
+	noClock  = "a pure room has no clock: the time is an argument"
+	noOutput = "a pure room has no standard streams: return the text"
+)
+
+// stateTypes are the types, by package, that a package-level variable of a pure
+// room must not have. Tables and compiled expressions are no state.
+var stateTypes = map[string][]string{
+	"sync":        {"Map", "Mutex", "RWMutex", "WaitGroup"},
+	"sync/atomic": {"Bool", "Int32", "Int64", "Pointer", "Uint32", "Uint64", "Value"},
+}
+
+// fence keeps third-party packages in the rooms that are made for them.
+// Tests and generators may use what they like.
+type fence struct {
+	pkgs []string
+	// kinds and rooms are where the packages may be imported.
+	kinds []kind
+	rooms []string
+	why   string
+}
+
+var fences = []fence{
+	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
+		why: "clients and managers do input and output"},
+	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
+		rooms: []string{"annotation", "config", "platform", "inject", "egress", "explain"},
+		why:   "cidr and redirect go into the init container, which knows nothing of Kubernetes"},
+	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, rooms: []string{"redirect/kernel"},
+		why: "the kernel is programmed in one place"},
+	{pkgs: []string{"github.com/envoyproxy/go-control-plane"}, rooms: []string{"egress", "egress/xds"},
+		why: "Envoy's types end where the resources are made and served"},
+	{pkgs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, rooms: []string{"cmd/outrider"},
+		why: "flags are read in one place and handed on as values"},
+	{pkgs: []string{"github.com/gomarkdown/markdown"}, rooms: []string{"console"},
+		why: "only the page shows documentation"},
+	{pkgs: []string{"github.com/evanphx/json-patch", "gomodules.xyz/jsonpatch"}, rooms: []string{"inject"},
+		why: "there is one way to make the patch of an admission"},
+}
+
+// initBans are what the init container's binary must not link, directly or by
+// a room it imports.
+var initBans = []string{"k8s.io", "sigs.k8s.io", "istio.io", "github.com/prometheus", "github.com/spf13/cobra", "net/http"}
+
+// exception lets one file break one rule.
+type exception struct {
+	file string // path in the module
+	what string // a package, or package.Function
+	why  string
+}
+
+// exceptions must all be needed: one that is not fails the test.
+var exceptions = []exception{}
+
+// Sizes, in lines. Over the budget is reported under -v; over the limit fails.
+const (
+	funcBudget, funcLimit = 80, 110
+	fileBudget, fileLimit = 400, 600
+)
