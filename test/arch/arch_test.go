@@ -48,8 +48,8 @@ func TestModule(t *testing.T) {
 		})
 	}
 	for i, e := range exceptions {
-		if !used[i] {
-			t.Errorf("the exception for %s in %s is not needed: remove it", e.what, e.file)
+		if !used[i] || e.why == "" {
+			t.Errorf("the exception for %s in %s is not needed, or gives no reason (%q)", e.what, e.file, e.why)
 		}
 	}
 	for _, sentence := range over {

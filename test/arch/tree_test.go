@@ -105,8 +105,7 @@ func roomOf(dir string) (room, bool) {
 // within says whether a slash-separated path is top or below it.
 func within(p, top string) bool { return p == top || strings.HasPrefix(p, top+"/") }
 
-// hits says whether an import falls under a package or, for a path whose last
-// element is no version, one of its major versions: they are below it too.
+// hits says whether an import is one of the listed packages or below one.
 func hits(pkg string, list []string) bool {
 	return slices.ContainsFunc(list, func(top string) bool { return within(pkg, top) })
 }

@@ -51,7 +51,9 @@ func Main(m *testing.M) int {
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-interrupted
-		stopShared()
+		if err := stopShared(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(130) // 128 + SIGINT, as a shell reports it
 	}()
 	code := m.Run()
@@ -91,10 +93,8 @@ func namespaceName(test string) string {
 		if b.Len() == 40 {
 			break
 		}
-		if r < 'a' || r > 'z' {
-			if r < '0' || r > '9' {
-				r = '-'
-			}
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789", r) {
+			r = '-'
 		}
 		b.WriteRune(r)
 	}

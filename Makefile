@@ -1,0 +1,70 @@
+# `make help` lists the targets: every line below of the form "target: ## text".
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+ARCHES   ?= amd64 arm64
+HUB      ?= localhost
+TAG      ?= $(VERSION)
+FUZZTIME ?= 30s
+BENCH    ?= .
+# Packages that the test, race and bench targets work on.
+PKG      ?= ./...
+
+GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-race assets build image lint fmt gen fuzz bench check clean go
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: PKG=./inject/... FUZZTIME=10m BENCH=Admission VERSION=v1.2.3 HUB=registry.example/team TAG=v1.2.3"
+	@echo "REQUIRE_REAL=1 makes a test fail that would be skipped for want of a real server."
+
+demo: go ## Show the main job on a real API server
+	@$(GO) run ./test/demo
+
+test: assets ## Run all tests; does its own set-up
+	$(GO) test -timeout 30m $(PKG)
+
+test-race: assets ## Run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(PKG)
+
+assets: go ## Build the Kubernetes servers for the tests, once
+	@$(GO) run ./test/kube/cmd/kube-assets >/dev/null
+
+build: go ## Build the static binaries into bin/linux-ARCH/
+	@for arch in $(ARCHES); do \
+		echo "build: bin/linux-$$arch ($(VERSION))"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false \
+			-ldflags "-s -w -X main.version=$(VERSION)" \
+			-o bin/linux-$$arch/ ./cmd/outrider ./cmd/outrider-init || exit 1; \
+	done
+
+image: build ## Build the two images with buildah, podman or docker
+	@hack/image.sh $(HUB) $(TAG) $(ARCHES)
+
+lint: go ## Run golangci-lint at its pinned version
+	$(GOLANGCI) run $(PKG)
+
+fmt: go ## Format the Go files
+	gofmt -w -s .
+
+gen: go ## Write the generated files anew
+	$(GO) generate $(PKG)
+
+fuzz: go ## Run every fuzz target for FUZZTIME
+	@GO="$(GO)" hack/fuzz.sh $(FUZZTIME)
+
+bench: go ## Run the benchmarks that match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
+
+check: fmt gen lint test ## Everything a change must pass; leaves no difference
+	git diff --exit-code
+
+clean: ## Remove what build made; the servers for the tests stay cached
+	rm -rf bin
+
+go:
+	@command -v $(GO) >/dev/null || { echo "make: Go is missing; install the version that go.mod names, or newer: https://go.dev/dl" >&2; exit 1; }
