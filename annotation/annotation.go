@@ -87,9 +87,9 @@ type Row struct {
 	Meaning string // one line
 	Why     string // NoEffect, Refused: why, and what to do instead
 
-	check func(value string) *fault // nil: any value
-	// moot tells that a NoEffect value asks for just what happens anyway.
-	moot func(value string) bool
+	check func(value string) []fault // of a Supported row; nil: any value
+	warn  func(value string) []fault // of a Supported row; nil: nothing to say
+	moot  func(value string) bool    // of a NoEffect row: the value asks for just what happens anyway
 }
 
 // Problem is one error or warning about one annotation or label.

@@ -1,0 +1,260 @@
+package annotation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	istio "istio.io/api/annotation"
+	istiolabel "istio.io/api/label"
+)
+
+func TestTableIsSortedAndComplete(t *testing.T) {
+	seen := map[key]bool{}
+	for i, r := range table {
+		k := key{r.Name, r.IsLabel}
+		if seen[k] {
+			t.Errorf("%s: two rows", r.Name)
+		}
+		seen[k] = true
+		if i > 0 && (key{table[i-1].Name, table[i-1].IsLabel}).compare(k) >= 0 {
+			t.Errorf("%s: out of order", r.Name)
+		}
+		if r.Meaning == "" || r.Type == "" || r.Places == 0 {
+			t.Errorf("%s: meaning, type or place is missing", r.Name)
+		}
+		if needs := r.Support == NoEffect || r.Support == Refused; needs != (r.Why != "") {
+			t.Errorf("%s: a reason belongs to rows without effect and refused ones, and only there", r.Name)
+		}
+		if (r.check != nil || r.warn != nil) && r.Support != Supported {
+			t.Errorf("%s: a value is checked that does nothing", r.Name)
+		}
+		if r.Support == Supported && r.Default == "" {
+			t.Errorf("%s: no default", r.Name)
+		}
+	}
+}
+
+// Every name Istio's API knows for a pod has a row.
+func TestIstioNames(t *testing.T) {
+	for _, a := range istio.AllResourceAnnotations() {
+		_, ok := lookup(a.Name, false)
+		if slices.Contains(a.Resources, istio.Pod) && !ok {
+			t.Errorf("annotation %s: no row", a.Name)
+		}
+	}
+	for _, l := range istiolabel.AllResourceLabels() {
+		_, ok := lookup(l.Name, true)
+		if slices.Contains(l.Resources, istiolabel.Pod) && !ok {
+			t.Errorf("label %s: no row", l.Name)
+		}
+	}
+}
+
+// Each row with a value of its own has one that passes and one that does not.
+func TestValues(t *testing.T) {
+	cases := map[string]struct{ good, bad []string }{
+		IncludeOutboundIPRanges:      {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,", "cluster"}, []string{"*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
+		ExcludeOutboundIPRanges:      {[]string{"", "169.254.169.254"}, []string{"*", "10.0.0.0/33,1.2.3"}},
+		IncludeOutboundPorts:         {[]string{"", "80,443"}, []string{"*", "80-90", "70000"}},
+		ExcludeOutboundPorts:         {[]string{"", "22"}, []string{"*", "ssh"}},
+		ExcludeInterfaces:            {[]string{"", "eth1, net1"}, []string{"a-very-long-name0", "eth/0", "eth 1"}},
+		InterceptionMode:             {[]string{"REDIRECT", "NONE"}, []string{"TPROXY", "redirect", ""}},
+		InjectTemplates:              {[]string{"sidecar", "sidecar, extra"}, []string{"", "sidecar,"}},
+		NativeSidecar:                {[]string{"true", "False", "1"}, []string{"yes", ""}},
+		ProxyImage:                   {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:00"}, []string{"", "a b", "https://x/y", "a:", "a\nb"}},
+		ProxyImageType:               {[]string{"debug", "distroless", "default"}, []string{"", "alpine"}},
+		ProxyCPU:                     {[]string{"100m", "2", "0"}, []string{"", "-1", "2 cores", "1\n2"}},
+		ProxyCPULimit:                {[]string{"100m"}, []string{"x"}},
+		ProxyMemory:                  {[]string{"128Mi"}, []string{"128mb"}},
+		ProxyMemoryLimit:             {[]string{"1Gi"}, []string{"1 Gi"}},
+		LogLevel:                     {[]string{"debug", "warning", "off"}, []string{"", "DEBUG", "verbose"}},
+		ComponentLogLevel:            {[]string{"", "misc:error", "http:debug,router:trace"}, []string{"debug", "misc:loud", ":debug", "a:info,,b:info"}},
+		AgentLogLevel:                {[]string{"info", "default:debug,all:warn"}, []string{"", "loud", "x:trace"}},
+		UserVolume:                   {[]string{`{"a":{"emptyDir":{}}}`, `[{"name":"a","secret":{"secretName":"s"}}]`}, []string{"", "{", "[1]", `{"a":{}}`, `{"a":{"emptyDirs":{}}}`, `{"A_":{"emptyDir":{}}}`, `{"a":{"emptyDir":{},"secret":{"secretName":"x"}}}`, `{"a":{"name":"b","emptyDir":{}}}`, `{"a":{"emptyDir":{"sizeLimit":"much"}}}`, `"x"`}},
+		UserVolumeMount:              {[]string{`{"a":{"mountPath":"/x","readOnly":true}}`}, []string{"", "null", `{"a":{}}`, `{"a":{"mountPath":"x"}}`, `{"a":{"mountpath":"/x"}}`, `{"a":{"mountPath":"/x","readOnly":"yes"}}`, `{"a":{"mountPath":"/x"},"a":{"mountPath":"/y"}}`}},
+		ProxyConfig:                  {[]string{"concurrency: 4", "terminationDrainDuration: 1m30s\nproxyMetadata:\n  A: b", "", "{}", "tracing: {}"}, []string{"concurrencyy: 4", "concurrency: many", "concurrency: -1", "interceptionMode: TPROXY", "interception_mode: TPROXY", "proxyMetadata: {A: 1}", "[1]", "a: [", "image: {imageType: huge}", "terminationDrainDuration: 5", "terminationDrainDuration: 48h"}},
+		ReadinessInitialDelaySeconds: {[]string{"0", "30"}, []string{"-1", "1s", "", "4294967296"}},
+		ReadinessPeriodSeconds:       {[]string{"1"}, []string{"0"}},
+		ReadinessFailureThreshold:    {[]string{"3"}, []string{"0", "x"}},
+	}
+	for _, r := range table {
+		c, ok := cases[r.Name]
+		if ok != (r.check != nil) {
+			t.Errorf("%s: has a check: %v, has cases: %v", r.Name, r.check != nil, ok)
+		}
+		for _, v := range c.good {
+			if errs, _ := Check(map[string]string{r.Name: v}, nil); errs != nil {
+				t.Errorf("%s: %q is refused: %v", r.Name, v, errs)
+			}
+		}
+		for _, v := range c.bad {
+			errs, _ := Check(map[string]string{r.Name: v}, nil)
+			if len(errs) == 0 {
+				t.Errorf("%s: %q passes", r.Name, v)
+			}
+			for _, e := range errs {
+				if e.Name != r.Name || e.Value != v || e.Rule == "" || !strings.Contains(e.Error(), r.Name) {
+					t.Errorf("%s: %q: incomplete problem %+v", r.Name, v, e)
+				}
+			}
+		}
+	}
+}
+
+func TestMessages(t *testing.T) {
+	long := strings.Repeat("1", 200)
+	for _, c := range []struct {
+		name        string
+		annotations map[string]string
+		labels      map[string]string
+		errs, warns []string
+	}{
+		{name: "nothing of ours", annotations: map[string]string{"a/b": "c", "prometheus.io/scrape": "true"}, labels: map[string]string{"app": "x"}},
+		{name: "every bad element", annotations: map[string]string{ExcludeOutboundIPRanges: "10.0.0.0/33,*"},
+			errs: []string{
+				`annotation "traffic.sidecar.istio.io/excludeOutboundIPRanges": value "10.0.0.0/33,*": element 1 "10.0.0.0/33": `,
+				`annotation "traffic.sidecar.istio.io/excludeOutboundIPRanges": value "10.0.0.0/33,*": element 2 "*": `}},
+		{name: "sorted by name", annotations: map[string]string{ProxyMemory: "x", LogLevel: "y", ProxyCPU: "z"},
+			errs: []string{`annotation "sidecar.istio.io/logLevel"`, `annotation "sidecar.istio.io/proxyCPU"`, `annotation "sidecar.istio.io/proxyMemory"`}},
+		{name: "long values are cut", annotations: map[string]string{ProxyCPU: long},
+			errs: nil},
+		{name: "long bad values are cut", annotations: map[string]string{ProxyCPU: long + "x"},
+			errs: []string{`value "` + strings.Repeat("1", 128) + `"... (201 bytes): not a quantity`}},
+		{name: "request over limit", annotations: map[string]string{ProxyCPU: "2", ProxyCPULimit: "1"},
+			errs: []string{`annotation "sidecar.istio.io/proxyCPU": value "2": more than the limit "1" of annotation "sidecar.istio.io/proxyCPULimit"`}},
+		{name: "junk in inject", labels: map[string]string{Inject: "True"},
+			warns: []string{`label "sidecar.istio.io/inject": value "True": only exactly "true" means yes, so this value decides nothing; write "true"`}},
+		{name: "junk in inject, annotation", annotations: map[string]string{Inject: "no"},
+			warns: []string{`only exactly "false" means no`}},
+		{name: "exact values are silent", annotations: map[string]string{Inject: "true"}, labels: map[string]string{Inject: "true"}},
+		{name: "label beats annotation", annotations: map[string]string{Inject: "false"}, labels: map[string]string{Inject: "true"},
+			warns: []string{`the label of the same name wins, with the value "true"`}},
+		{name: "inbound", annotations: map[string]string{IncludeInboundPorts: "80"}, warns: []string{"no effect: inbound traffic is never captured"}},
+		{name: "moot", annotations: map[string]string{RewriteAppHTTPProbers: "false", PrometheusMergeMetrics: "false"}, labels: map[string]string{DataplaneMode: "none"}},
+		{name: "refused", annotations: map[string]string{RerouteVirtualInterfaces: "net1"}, errs: []string{`value "net1": refused: traffic that arrives on a virtual interface`}},
+		{name: "unknown", annotations: map[string]string{"traffic.sidecar.istio.io/excludeOutboundIPRange": "10.0.0.0/8"},
+			warns: []string{`did you mean "traffic.sidecar.istio.io/excludeOutboundIPRanges"?`}},
+		{name: "right name, wrong prefix", annotations: map[string]string{"sidecar.istio.io/includeOutboundIPRanges": "*"},
+			warns: []string{`did you mean "traffic.sidecar.istio.io/includeOutboundIPRanges"?`}},
+		{name: "a label as an annotation", annotations: map[string]string{DataplaneMode: "none"}, warns: []string{"no effect: this name is a label, not an annotation"}},
+		{name: "an annotation as a label", labels: map[string]string{IncludeOutboundIPRanges: "x"}, warns: []string{"no effect: this name is an annotation, not a label"}},
+		{name: "namespace label on a pod", labels: map[string]string{Injection: "enabled"}, warns: []string{"no effect on a pod; write it on a namespace"}},
+		{name: "one family", annotations: map[string]string{IncludeOutboundIPRanges: "10.0.0.0/8"}, warns: []string{"only IPv4 ranges: all IPv6 traffic bypasses the proxy"}},
+		{name: "ignored fields", annotations: map[string]string{ProxyConfig: "statusPort: 1\ntracing: {}\nproxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}"},
+			warns: []string{"no effect for proxyMetadata.ISTIO_META_DNS_CAPTURE, statusPort, tracing"}},
+		{name: "nearest field with its place", annotations: map[string]string{ProxyConfig: "image: {}\n  \nconcurency: 2"},
+			errs: []string{`line 3, column 1: concurency: unknown key; did you mean "concurrency"?`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			errs, warns := Check(c.annotations, c.labels)
+			match(t, "error", errs, c.errs)
+			match(t, "warning", warns, c.warns)
+		})
+	}
+}
+
+func match(t *testing.T, what string, got []Problem, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d %ss, want %d: %v", len(got), what, len(want), got)
+	}
+	for i := range got {
+		if !strings.Contains(got[i].Error(), want[i]) {
+			t.Errorf("%s %d: got %s\nwant %s", what, i+1, got[i].Error(), want[i])
+		}
+	}
+}
+
+func TestCheckPlace(t *testing.T) {
+	traffic := map[string]string{ExcludeOutboundIPRanges: "10.0.0.0/8", IncludeInboundPorts: "*", SidecarStatus: "{}"}
+	for _, c := range []struct {
+		where       Place
+		kind        string
+		annotations map[string]string
+		labels      map[string]string
+		want        []string
+	}{
+		{where: OnWorkload, kind: "Deployment", annotations: traffic, want: []string{"no effect on the metadata of a Deployment itself; move it to spec.template.metadata.annotations"}},
+		{where: OnWorkload, kind: "CronJob", annotations: traffic, want: []string{"move it to spec.jobTemplate.spec.template.metadata.annotations"}},
+		{where: OnWorkload, kind: "Job", labels: map[string]string{Inject: "false"}, want: []string{"move it to spec.template.metadata.labels"}},
+		{where: OnNamespace, kind: "Namespace", annotations: traffic, want: []string{"write it on the pods (spec.template.metadata.annotations of their workload)"}},
+		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Injection: "enabled", Rev: "canary"}},
+		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Injection: "true"}, want: []string{`only "enabled" and "disabled" count`}},
+		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Inject: "true"}, want: []string{"write the namespace label istio-injection: enabled or disabled"}},
+		{where: OnPod, kind: "Pod", annotations: traffic},
+		{where: OnWorkload, kind: "Deployment", labels: map[string]string{Injection: "enabled"}, want: []string{"write it on a namespace"}},
+		{where: OnWorkload, kind: "Deployment", labels: map[string]string{"app": "x", ServiceCanonicalName: "x"}},
+	} {
+		t.Run(c.kind+fmt.Sprint(c.annotations, c.labels), func(t *testing.T) {
+			match(t, "problem", CheckPlace(c.where, c.kind, c.annotations, c.labels), c.want)
+		})
+	}
+}
+
+func TestTypedParsers(t *testing.T) {
+	vs, err := ParseVolumes(`{"b":{"emptyDir":{}},"a":{"configMap":{"name":"x"}}}`)
+	if err != nil || len(vs) != 2 || vs[0].Name != "a" || vs[0].ConfigMap.Name != "x" || vs[1].EmptyDir == nil {
+		t.Errorf("volumes: %+v, %v", vs, err)
+	}
+	ms, err := ParseVolumeMounts(`{"b":{"mountPath":"/b","subPath":"s"},"a":{"mountPath":"/a","readOnly":true}}`)
+	if err != nil || len(ms) != 2 || ms[0].Name != "a" || !ms[0].ReadOnly || ms[1].SubPath != "s" {
+		t.Errorf("mounts: %+v, %v", ms, err)
+	}
+	pc, ignored, err := ParseProxyConfig("concurrency: 3\nterminationDrainDuration: 1m30s\nholdApplicationUntilProxyStarts: true\nmeshId: x\nimage:\n  imageType: debug\nproxyMetadata:\n  A: '1'\n")
+	if err != nil || pc.Concurrency.GetValue() != 3 || pc.TerminationDrainDuration.GetSeconds() != 90 || !pc.HoldApplicationUntilProxyStarts.GetValue() ||
+		pc.Image.GetImageType() != "debug" || pc.ProxyMetadata["A"] != "1" || !slices.Equal(ignored, []string{"meshId"}) {
+		t.Errorf("proxy configuration: %v, %v, %v", pc, ignored, err)
+	}
+}
+
+func TestCheckAllocatesNothingWithoutOurNames(t *testing.T) {
+	a := map[string]string{"kubectl.kubernetes.io/restartedAt": "x", "prometheus.io/port": "80", "checksum/config": "y"}
+	l := map[string]string{"app": "sleep", "pod-template-hash": "z"}
+	if n := testing.AllocsPerRun(100, func() { Check(a, l) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	for _, r := range table {
+		f.Add(r.Name, "10.0.0.0/8,*", r.IsLabel)
+		f.Add(r.Name, "{\"a\": {\"mountPath\": \"/x\", \"emptyDir\": {}}}", r.IsLabel)
+		f.Add(r.Name, "concurrency: 2\nproxyMetadata: {a: b}\n", r.IsLabel)
+	}
+	f.Fuzz(func(t *testing.T, name, value string, isLabel bool) {
+		m := map[string]string{name: value}
+		var errs, warns []Problem
+		if isLabel {
+			errs, warns = Check(nil, m)
+			CheckPlace(OnWorkload, "Deployment", nil, m)
+		} else {
+			errs, warns = Check(m, nil)
+			CheckPlace(OnNamespace, "Namespace", m, nil)
+		}
+		for _, p := range append(errs, warns...) {
+			if p.Rule == "" || strings.Contains(p.Error(), "\n") {
+				t.Errorf("bad message %q", p.Error())
+			}
+		}
+	})
+}
+
+func BenchmarkCheck(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		a    map[string]string
+	}{
+		{"none of ours", map[string]string{"prometheus.io/scrape": "true", "checksum/config": "x", "kubectl.kubernetes.io/restartedAt": "y"}},
+		{"two ranges", map[string]string{IncludeOutboundIPRanges: "10.0.0.0/8,fd00::/8", ExcludeOutboundIPRanges: "169.254.169.254/32"}},
+		{"proxy configuration", map[string]string{ProxyConfig: "concurrency: 4\nterminationDrainDuration: 30s\n"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Check(c.a, nil)
+			}
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package annotation
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+// ParseProxyConfig reads proxy.istio.io/config: YAML of Istio's ProxyConfig,
+// as an overlay over the mesh's defaultConfig. An unknown field is an error.
+// ignored are the paths that are valid but do nothing here, sorted. The error
+// holds every fault with its line and column.
+func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string, err error) {
+	root, found := strict.Load(text, maxDocument)
+	if len(found) > 0 {
+		return nil, nil, ofDocument(found)
+	}
+	pc = &meshconfig.ProxyConfig{}
+	found = append(strict.Message(root, "", pc), ProxyConfigFaults(root, "", pc)...)
+	if err := ofDocument(found); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range IgnoredProxyConfig(root, "") {
+		ignored = append(ignored, f.Path)
+	}
+	slices.Sort(ignored)
+	return pc, ignored, nil
+}
+
+// ProxyConfigFaults are the values of a ProxyConfig that its type allows and
+// that are refused all the same. n is the mapping that pc was read from.
+func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) []strict.Fault {
+	var found []strict.Fault
+	bad := func(name, rule, fix string) {
+		found = append(found, protoField(n, name).Fault(strict.Join(path, name), rule, fix))
+	}
+	if pc.GetInterceptionMode() == meshconfig.ProxyConfig_TPROXY {
+		if _, err := ParseInterceptionMode("TPROXY"); err != nil {
+			f := faultsOf(err)[0]
+			bad("interceptionMode", f.rule, f.fix)
+		}
+	}
+	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > 1024) {
+		bad("concurrency", "must be from 0 (one thread for each CPU) to 1024", "")
+	}
+	for _, d := range []struct {
+		name  string
+		value interface{ GetSeconds() int64 }
+		most  int64
+	}{{"terminationDrainDuration", pc.GetTerminationDrainDuration(), 86400}, {"drainDuration", pc.GetDrainDuration(), 86400}} {
+		if s := d.value.GetSeconds(); s < 0 || s > d.most {
+			bad(d.name, "must be from 0s to 24h", "")
+		}
+	}
+	if t := pc.GetImage().GetImageType(); t != "" && !slices.Contains(imageTypes, t) {
+		v := protoField(protoField(n, "image"), "imageType")
+		found = append(found, v.Fault(strict.Join(path, "image.imageType"), "not an image type", "write one of default, debug, distroless"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(pc.GetProxyMetadata())) {
+		if !strings.ContainsAny(name, "=\x00") && name != "" {
+			continue
+		}
+		v := protoField(n, "proxyMetadata")
+		found = append(found, strict.Fault{Line: v.Line, Column: v.Column, Path: strict.Join(path, "proxyMetadata"),
+			Value: strict.Quote(name), Rule: "not the name of an environment variable"})
+	}
+	return found
+}
+
+// protoField is a field's value by its JSON or its proto name, or n itself.
+func protoField(n *strict.Node, name string) *strict.Node {
+	var snake strings.Builder
+	for _, r := range name {
+		if r >= 'A' && r <= 'Z' {
+			snake.WriteByte('_')
+			r += 'a' - 'A'
+		}
+		snake.WriteRune(r)
+	}
+	if v := n.Get(name); v != nil {
+		return v
+	}
+	if v := n.Get(snake.String()); v != nil {
+		return v
+	}
+	return n
+}
+
+func fieldsOf(n *strict.Node) []strict.Field {
+	if n == nil {
+		return nil
+	}
+	return n.Fields
+}
+
+// effective are the fields of ProxyConfig that mean something without an agent.
+var effective = []string{
+	"concurrency", "drainDuration", "holdApplicationUntilProxyStarts", "image",
+	"interceptionMode", "proxyMetadata", "terminationDrainDuration",
+}
+
+// agentMetadata are environment variables that only Istio's agent, its
+// redirection or its CNI plugin read.
+var agentMetadata = []string{
+	"INVALID_DROP", "ISTIO_DUAL_STACK", "ISTIO_META_DNS_AUTO_ALLOCATE", "ISTIO_META_DNS_CAPTURE",
+	"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "ISTIO_OUTBOUND_OWNER_GROUPS", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
+}
+
+// IgnoredProxyConfig are the fields of a ProxyConfig mapping that are valid
+// and do nothing here, in the order of the document.
+func IgnoredProxyConfig(n *strict.Node, path string) []strict.Fault {
+	const rule = "no effect: the proxy runs without Istio's agent, and its bootstrap does not use this field"
+	known := (&meshconfig.ProxyConfig{}).ProtoReflect().Descriptor().Fields()
+	var out []strict.Fault
+	for _, f := range fieldsOf(n) {
+		fd := known.ByJSONName(f.Name)
+		if fd == nil {
+			fd = known.ByTextName(f.Name)
+		}
+		switch {
+		case fd == nil || f.Value.Kind == strict.Null:
+		case fd.JSONName() == "proxyMetadata":
+			for _, m := range f.Value.Fields {
+				if slices.Contains(agentMetadata, m.Name) {
+					out = append(out, strict.Fault{Line: m.Line, Column: m.Column, Path: strict.Join(strict.Join(path, f.Name), m.Name),
+						Rule: "no effect: only Istio's agent and init container read it", Fix: "remove it"})
+				}
+			}
+		case !slices.Contains(effective, fd.JSONName()):
+			out = append(out, strict.Fault{Line: f.Line, Column: f.Column, Path: strict.Join(path, f.Name), Rule: rule, Fix: "remove it"})
+		}
+	}
+	return out
+}

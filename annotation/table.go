@@ -1,0 +1,214 @@
+package annotation
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/cidr"
+)
+
+// Table is every annotation and label that is known, sorted by name, an
+// annotation before the label of the same name. The caller owns the slice.
+func Table() []Row { return slices.Clone(table) }
+
+// Lookup finds a row by name: the annotation's where there is also a label.
+func Lookup(name string) (Row, bool) {
+	if r, ok := lookup(name, false); ok {
+		return r, true
+	}
+	return lookup(name, true)
+}
+
+// LookupLabel finds the row of a label.
+func LookupLabel(name string) (Row, bool) { return lookup(name, true) }
+
+func lookup(name string, isLabel bool) (Row, bool) {
+	i, ok := slices.BinarySearchFunc(table, key{name, isLabel}, func(r Row, k key) int {
+		return key{r.Name, r.IsLabel}.compare(k)
+	})
+	if !ok {
+		return Row{}, false
+	}
+	return table[i], true
+}
+
+type key struct {
+	name    string
+	isLabel bool
+}
+
+func (a key) compare(b key) int {
+	if d := strings.Compare(a.name, b.name); d != 0 || a.isLabel == b.isLabel {
+		return d
+	}
+	if a.isLabel {
+		return 1
+	}
+	return -1
+}
+
+// table is built once and never changed: a constant in all but the language.
+var table = sorted(slices.Concat(injectionRows, trafficRows, proxyRows, writtenRows, noEffectRows, refusedRows, untouchedRows))
+
+func sorted(rows []Row) []Row {
+	slices.SortFunc(rows, func(a, b Row) int { return key{a.Name, a.IsLabel}.compare(key{b.Name, b.IsLabel}) })
+	for i := range rows {
+		if rows[i].Places == 0 {
+			rows[i].Places = OnPod
+		}
+	}
+	return rows
+}
+
+// by makes a row's check of a typed parser.
+func by[T any](parse func(string) (T, error)) func(string) []fault {
+	return func(value string) []fault {
+		_, err := parse(value)
+		return faultsOf(err)
+	}
+}
+
+func ranges(o cidr.Options) func(string) []fault {
+	return by(func(value string) (cidr.List, error) { return cidr.Parse(value, o) })
+}
+
+// ports knows no wildcard: "every port" is what the range list "*" says.
+func ports(value string) []fault {
+	_, err := cidr.ParsePorts(value, false)
+	return faultsOf(err)
+}
+
+func seconds(least int32) func(string) []fault {
+	return by(func(value string) (int32, error) { return ParseSeconds(value, least) })
+}
+
+var injectionRows = []Row{
+	{Name: Inject, Type: `"true" or "false"`, Default: "the namespace's label, then the configured selectors and policy",
+		Meaning: "Whether the pod gets a sidecar; deprecated as an annotation, where the label of the same name wins", warn: junkInject},
+	{Name: Inject, IsLabel: true, Type: `"true" or "false"`, Default: "the namespace's label, then the configured selectors and policy",
+		Meaning: "Whether the pod gets a sidecar", warn: junkInject},
+	{Name: Injection, IsLabel: true, Places: OnNamespace, Type: "enabled or disabled", Default: "not selected",
+		Meaning: "Whether pods of the namespace are considered for injection", warn: junkNamespace},
+	{Name: Rev, IsLabel: true, Places: OnPod | OnNamespace, Type: "revision name", Default: "default",
+		Meaning: "Which revision of the injector is responsible for the pod or for the namespace"},
+	{Name: InjectTemplates, Type: "names of templates or aliases", Default: "defaultTemplates of the configuration (sidecar)",
+		Meaning: "The templates to apply, in order", check: by(ParseTemplates)},
+	{Name: NativeSidecar, Type: "boolean", Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the version of the cluster",
+		Meaning: "Whether the proxy is an init container that keeps running (true) or an ordinary container (false)", check: by(ParseBool)},
+}
+
+func junkInject(value string) []fault {
+	if _, decided := ParseInject(value); decided || value == "" {
+		return nil
+	}
+	f := fault{`only "true" and "false" count, so this value decides nothing`, `write "true" or "false"`}
+	switch strings.ToLower(strings.TrimSpace(value)) {
+	case "true", "yes", "y", "on", "1", "t", "enabled", "enable":
+		f.rule, f.fix = `only exactly "true" means yes, so this value decides nothing`, `write "true"`
+	case "false", "no", "n", "off", "0", "f", "disabled", "disable":
+		f.rule, f.fix = `only exactly "false" means no, so this value decides nothing`, `write "false"`
+	}
+	return []fault{f}
+}
+
+func junkNamespace(value string) []fault {
+	if value == "enabled" || value == "disabled" {
+		return nil
+	}
+	return []fault{{`only "enabled" and "disabled" count, so pods of this namespace are not injected`, `write "enabled" or "disabled"`}}
+}
+
+var trafficRows = []Row{
+	{Name: IncludeOutboundIPRanges, Type: `range list or "*"`, Default: `values global.proxy.includeIPRanges ("*")`,
+		Meaning: "Destinations whose TCP traffic goes through the proxy; empty means none", check: ranges(IncludeRangeOptions), warn: oneFamily},
+	{Name: ExcludeOutboundIPRanges, Type: "range list", Default: "values global.proxy.excludeIPRanges (none)",
+		Meaning: "Destinations that bypass the proxy; wins over every include", check: ranges(ExcludeRangeOptions)},
+	{Name: IncludeOutboundPorts, Type: "port list", Default: "values global.proxy.includeOutboundPorts (none)",
+		Meaning: "Destination ports that go through the proxy whatever the address, unless that is excluded", check: ports},
+	{Name: ExcludeOutboundPorts, Type: "port list", Default: "values global.proxy.excludeOutboundPorts (none)",
+		Meaning: "Destination ports that bypass the proxy", check: ports},
+	{Name: ExcludeInterfaces, Type: "interface names", Default: "values global.proxy.excludeInterfaces (none)",
+		Meaning: "Network interfaces whose traffic bypasses the proxy", check: by(ParseInterfaces)},
+	{Name: InterceptionMode, Type: "REDIRECT or NONE", Default: "meshConfig.defaultConfig.interceptionMode (REDIRECT)",
+		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE leaves all traffic alone and adds no init container", check: by(ParseInterceptionMode)},
+}
+
+// oneFamily warns of an include list that leaves a whole family outside.
+func oneFamily(value string) []fault {
+	l, err := cidr.Parse(value, IncludeRangeOptions)
+	if err != nil {
+		return nil
+	}
+	if f := OneFamily(l); f != "" {
+		return []fault{{f, OneFamilyFix}}
+	}
+	return nil
+}
+
+// OneFamily is the warning about an include list with ranges of one address
+// family only, or "".
+func OneFamily(l cidr.List) string {
+	have, missing, ok := l.MissingFamily()
+	if !ok {
+		return ""
+	}
+	return "only " + have + " ranges: all " + missing + " traffic bypasses the proxy"
+}
+
+// OneFamilyFix goes with OneFamily.
+const OneFamilyFix = `add the cluster's ranges of the other family, or write "*"; nothing is lost where the cluster has one family`
+
+var proxyRows = []Row{
+	{Name: ProxyImage, Type: "image", Default: "values global.proxy.image",
+		Meaning: "Image of the proxy: a full reference, or a name below values global.hub", check: by(ParseImage)},
+	{Name: ProxyImageType, Type: "default, debug or distroless", Default: "meshConfig.defaultConfig.image.imageType",
+		Meaning: "Variant of the proxy image", check: by(ParseImageType)},
+	{Name: ProxyCPU, Type: "quantity", Default: "values global.proxy.resources.requests.cpu (100m)",
+		Meaning: "CPU request of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+	{Name: ProxyCPULimit, Type: "quantity", Default: "values global.proxy.resources.limits.cpu (2000m)",
+		Meaning: "CPU limit of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+	{Name: ProxyMemory, Type: "quantity", Default: "values global.proxy.resources.requests.memory (128Mi)",
+		Meaning: "Memory request of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+	{Name: ProxyMemoryLimit, Type: "quantity", Default: "values global.proxy.resources.limits.memory (1024Mi)",
+		Meaning: "Memory limit of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+	{Name: LogLevel, Type: "Envoy log level", Default: "values global.proxy.logLevel (warning)",
+		Meaning: "Log level of the proxy", check: by(ParseLogLevel)},
+	{Name: ComponentLogLevel, Type: "component:level list", Default: "values global.proxy.componentLogLevel (misc:error)",
+		Meaning: "Log levels of single components of the proxy", check: by(ParseComponentLogLevel)},
+	{Name: AgentLogLevel, Type: "scope:level list", Default: "values global.logging.level",
+		Meaning: "Log level of the init container istio-init; there is no agent beside the proxy", check: by(ParseAgentLogLevel)},
+	{Name: UserVolume, Type: "JSON mapping from name to volume", Default: "none",
+		Meaning: "Volumes to add to the pod for the proxy", check: by(ParseVolumes)},
+	{Name: UserVolumeMount, Type: "JSON mapping from name to mount", Default: "none",
+		Meaning: "Volume mounts to add to the proxy", check: by(ParseVolumeMounts)},
+	{Name: ProxyConfig, Type: "YAML of ProxyConfig", Default: "meshConfig.defaultConfig",
+		Meaning: "Overlay over the mesh's proxy configuration: concurrency, drainDuration, holdApplicationUntilProxyStarts, image, interceptionMode, proxyMetadata, terminationDrainDuration",
+		check:   func(v string) []fault { _, _, err := ParseProxyConfig(v); return faultsOf(err) }, warn: ignoredFields},
+	{Name: ReadinessInitialDelaySeconds, Type: "whole number", Default: "values global.proxy.readinessInitialDelaySeconds (0)",
+		Meaning: "Initial delay of the proxy's readiness probe", check: seconds(0)},
+	{Name: ReadinessPeriodSeconds, Type: "whole number, at least 1", Default: "values global.proxy.readinessPeriodSeconds (15)",
+		Meaning: "Period of the proxy's readiness probe", check: seconds(1)},
+	{Name: ReadinessFailureThreshold, Type: "whole number, at least 1", Default: "values global.proxy.readinessFailureThreshold (4)",
+		Meaning: "Failures in a row that make the proxy unready", check: seconds(1)},
+}
+
+func ignoredFields(value string) []fault {
+	_, ignored, err := ParseProxyConfig(value)
+	if err != nil || len(ignored) == 0 {
+		return nil
+	}
+	return []fault{{"no effect for " + strings.Join(ignored, ", ") + ": the proxy runs without Istio's agent", "remove them"}}
+}
+
+var writtenRows = []Row{
+	{Name: SidecarStatus, Type: "JSON", Default: "absent", Support: Written,
+		Meaning: "What was injected, the effective settings with their sources, the hash of the configuration"},
+	{Name: ProxyOverrides, Type: "JSON", Default: "absent", Support: Written,
+		Meaning: "The user's own settings of injected containers, so that another injection restores them"},
+	{Name: Rev, Type: "revision name", Default: "absent", Support: Written,
+		Meaning: "The revision that injected the pod"},
+	{Name: DefaultContainer, Type: "container name", Default: "the first container that was not injected", Support: Written,
+		Meaning: "The container kubectl uses by default; a value that is there is kept"},
+	{Name: DefaultLogsContainer, Type: "container name", Default: "the first container that was not injected", Support: Written,
+		Meaning: "The container kubectl logs uses by default; a value that is there is kept"},
+}

@@ -1,0 +1,127 @@
+package annotation
+
+import (
+	"fmt"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+// maxDocument bounds a document in an annotation: all annotations of an
+// object together may have 256 KiB.
+const maxDocument = 256 << 10
+
+// ParseVolumes reads sidecar.istio.io/userVolume: a JSON mapping from volume
+// name to the volume without its name, or a list of volumes. The result is
+// sorted by name. The error holds every fault with its line and column.
+func ParseVolumes(text string) ([]corev1.Volume, error) {
+	const fix = `write {"NAME": {"emptyDir": {}}} with one volume source for each name`
+	var out []corev1.Volume
+	found := named(text, fix, func(n *strict.Node, name, at string) []strict.Fault {
+		v := corev1.Volume{}
+		bad := strict.Object(n, at, &v)
+		if len(bad) > 0 {
+			return bad
+		}
+		if v.Name != "" && v.Name != name {
+			return []strict.Fault{n.Fault(at, "the volume's own name "+strict.Quote(v.Name)+" differs from its key", "keep one of the two")}
+		}
+		v.Name = name
+		if k := sources(v.VolumeSource); k != 1 {
+			return []strict.Fault{n.Fault(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
+		}
+		out = append(out, v)
+		return nil
+	})
+	if err := ofDocument(found); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// sources counts the volume sources that are set.
+func sources(s corev1.VolumeSource) int {
+	v, n := reflect.ValueOf(s), 0
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// ParseVolumeMounts reads sidecar.istio.io/userVolumeMount: a JSON mapping
+// from volume name to the mount without its name, or a list of mounts. The
+// result is sorted by name, then path.
+func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
+	const fix = `write {"NAME": {"mountPath": "/absolute/path"}}`
+	var out []corev1.VolumeMount
+	found := named(text, fix, func(n *strict.Node, name, at string) []strict.Fault {
+		m := corev1.VolumeMount{}
+		bad := strict.Object(n, at, &m)
+		if len(bad) > 0 {
+			return bad
+		}
+		switch {
+		case m.Name != "" && m.Name != name:
+			return []strict.Fault{n.Fault(at, "the mount's own name "+strict.Quote(m.Name)+" differs from its key", "keep one of the two")}
+		case m.MountPath == "":
+			return []strict.Fault{n.Fault(at, "no mountPath", fix)}
+		case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
+			return []strict.Fault{n.Fault(strict.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
+		case m.SubPath != "" && m.SubPathExpr != "":
+			return []strict.Fault{n.Fault(at, "both subPath and subPathExpr", "keep one of the two")}
+		}
+		m.Name = name
+		out = append(out, m)
+		return nil
+	})
+	if err := ofDocument(found); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b corev1.VolumeMount) int {
+		return strings.Compare(a.Name+"\x00"+a.MountPath, b.Name+"\x00"+b.MountPath)
+	})
+	return out, nil
+}
+
+// named walks a mapping from name to object, or a list of objects with names.
+func named(text, fix string, each func(n *strict.Node, name, at string) []strict.Fault) []strict.Fault {
+	root, found := strict.Load(text, maxDocument)
+	if len(found) > 0 {
+		return found
+	}
+	if root == nil {
+		return []strict.Fault{{Rule: "empty", Fix: fix + ", or remove it"}}
+	}
+	one := func(n *strict.Node, name, at string) {
+		switch bad := notLabel(name); {
+		case n.Kind != strict.Map:
+			found = append(found, n.Fault(at, "must be a mapping", fix))
+		case bad != "":
+			found = append(found, strict.Fault{Line: n.Line, Column: n.Column, Path: at, Value: strict.Quote(name), Rule: "not a volume's name: " + bad})
+		default:
+			found = append(found, each(n, name, at)...)
+		}
+	}
+	switch root.Kind {
+	case strict.Map:
+		for _, f := range root.Fields {
+			one(f.Value, f.Name, strict.Join("", f.Name))
+		}
+	case strict.List:
+		for i, n := range root.Items {
+			name, _ := n.Get("name").Any().(string)
+			one(n, name, strict.Index("", i))
+		}
+	default:
+		found = append(found, root.Fault("", "must be a mapping", fix))
+	}
+	return found
+}
