@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAssetsFromEnvironment(t *testing.T) {
@@ -102,6 +104,19 @@ func TestBuildFailure(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		stop := tick(&out, "building x")
+		time.Sleep(2*progressEvery + time.Second)
+		stop()
+		time.Sleep(progressEvery)
+		if got, want := out.String(), "building x\nbuilding x: 10s\nbuilding x: 20s\n"; got != want {
+			t.Errorf("progress %q, want %q", got, want)
+		}
+	})
 }
 
 func TestLockExcludes(t *testing.T) {
