@@ -55,14 +55,14 @@ func TestIstioNames(t *testing.T) {
 // Each row with a value of its own has one that passes and one that does not.
 func TestValues(t *testing.T) {
 	cases := map[string]struct{ good, bad []string }{
-		IncludeOutboundIPRanges:      {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,", "cluster"}, []string{"*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
+		IncludeOutboundIPRanges:      {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,"}, []string{"cluster", "*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
 		ExcludeOutboundIPRanges:      {[]string{"", "169.254.169.254"}, []string{"*", "10.0.0.0/33,1.2.3"}},
 		IncludeOutboundPorts:         {[]string{"", "80,443"}, []string{"*", "80-90", "70000"}},
 		ExcludeOutboundPorts:         {[]string{"", "22"}, []string{"*", "ssh"}},
 		ExcludeInterfaces:            {[]string{"", "eth1, net1"}, []string{"a-very-long-name0", "eth/0", "eth 1"}},
 		InterceptionMode:             {[]string{"REDIRECT", "NONE"}, []string{"TPROXY", "redirect", ""}},
 		InjectTemplates:              {[]string{"sidecar", "sidecar, extra"}, []string{"", "sidecar,"}},
-		NativeSidecar:                {[]string{"true", "False", "1"}, []string{"yes", ""}},
+		NativeSidecar:                {[]string{"true", "false"}, []string{"True", "1", ""}},
 		ProxyImage:                   {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:00"}, []string{"", "a b", "https://x/y", "a:", "a\nb"}},
 		ProxyImageType:               {[]string{"debug", "distroless", "default"}, []string{"", "alpine"}},
 		ProxyCPU:                     {[]string{"100m", "2", "0"}, []string{"", "-1", "2 cores", "1\n2"}},

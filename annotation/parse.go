@@ -15,11 +15,10 @@ import (
 )
 
 // IncludeRangeOptions and ExcludeRangeOptions are what the two range lists may
-// hold, as annotations and as global values alike. Names such as "cluster" are
-// resolved by who knows the platform.
+// hold, as annotations and as global values alike.
 var (
-	IncludeRangeOptions = cidr.Options{AllowWildcard: true, AllowNames: true}
-	ExcludeRangeOptions = cidr.Options{AllowNames: true}
+	IncludeRangeOptions = cidr.Options{AllowWildcard: true}
+	ExcludeRangeOptions = cidr.Options{}
 )
 
 // Interception modes that are supported.
@@ -47,6 +46,14 @@ func ParseBool(value string) (bool, error) {
 		return false, &fault{"not a boolean", `write "true" or "false"`}
 	}
 	return b, nil
+}
+
+// ParseTrueFalse reads exactly "true" or "false".
+func ParseTrueFalse(value string) (bool, error) {
+	if value == "true" || value == "false" {
+		return value == "true", nil
+	}
+	return false, &fault{`neither "true" nor "false"`, `write "true" or "false"`}
 }
 
 // ParseQuantity reads a resource quantity, zero or more.

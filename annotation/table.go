@@ -48,7 +48,7 @@ func (a key) compare(b key) int {
 }
 
 // table is built once and never changed: a constant in all but the language.
-var table = sorted(slices.Concat(injectionRows, trafficRows, proxyRows, writtenRows, noEffectRows, refusedRows, untouchedRows))
+var table = sorted(slices.Concat(injectionRows, openShiftRows, trafficRows, proxyRows, writtenRows, noEffectRows, refusedRows, untouchedRows))
 
 func sorted(rows []Row) []Row {
 	slices.SortFunc(rows, func(a, b Row) int { return key{a.Name, a.IsLabel}.compare(key{b.Name, b.IsLabel}) })
@@ -93,8 +93,8 @@ var injectionRows = []Row{
 		Meaning: "Which revision of the injector is responsible for the pod or for the namespace"},
 	{Name: InjectTemplates, Type: "names of templates or aliases", Default: "defaultTemplates of the configuration (sidecar)",
 		Meaning: "The templates to apply, in order", check: by(ParseTemplates)},
-	{Name: NativeSidecar, Type: "boolean", Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the version of the cluster",
-		Meaning: "Whether the proxy is an init container that keeps running (true) or an ordinary container (false)", check: by(ParseBool)},
+	{Name: NativeSidecar, Type: `"true" or "false"`, Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the version of the cluster",
+		Meaning: "Whether the proxy is an init container that keeps running (true) or an ordinary container (false)", check: by(ParseTrueFalse)},
 }
 
 func junkInject(value string) []fault {
@@ -116,6 +116,14 @@ func junkNamespace(value string) []fault {
 		return nil
 	}
 	return []fault{{`only "enabled" and "disabled" count, so pods of this namespace are not injected`, `write "enabled" or "disabled"`}}
+}
+
+// The namespace rows' values are OpenShift's own, written by it.
+var openShiftRows = []Row{
+	{Name: OpenShiftUIDRange, Places: OnNamespace, Type: "FIRST/SIZE or FIRST-LAST", Default: "uid 1337",
+		Meaning: "OpenShift's uid range of the namespace: the proxy runs as its last uid"},
+	{Name: OpenShiftSupplementalGroups, Places: OnNamespace, Type: "list of FIRST/SIZE or FIRST-LAST", Default: "gid 1337",
+		Meaning: "OpenShift's group ranges of the namespace: the proxy runs with the last gid of the first"},
 }
 
 var trafficRows = []Row{

@@ -71,8 +71,6 @@ var untouchedRows = []Row{
 	{Name: PrometheusScrape, Support: Untouched, Type: "boolean", Meaning: "Whether Prometheus scrapes the pod; never rewritten, as the application is reachable directly"},
 	{Name: PrometheusPort, Support: Untouched, Type: "port", Meaning: "The port Prometheus scrapes; never rewritten"},
 	{Name: PrometheusPath, Support: Untouched, Type: "path", Meaning: "The path Prometheus scrapes; never rewritten"},
-	{Name: OpenShiftUIDRange, Support: Untouched, Places: OnNamespace, Type: "START/SIZE", Meaning: "OpenShift's uid range; the proxy runs inside it"},
-	{Name: OpenShiftSupplementalGroups, Support: Untouched, Places: OnNamespace, Type: "START/SIZE list", Meaning: "OpenShift's group ranges; the proxy runs inside the first"},
 	{Name: MultusNetworks, Support: Untouched, Type: "networks", Meaning: "Additional networks of Multus; exclude their interfaces with " + ExcludeInterfaces},
 	{Name: DatadogEnv, Support: Untouched, Type: "JSON", Meaning: "Datadog's environment for the proxy's tracer"},
 }
