@@ -52,7 +52,7 @@ var rooms = []room{
 		why: "one function serves webhook, kube-inject, explain and playground; redirect is reached by the template's arguments alone"},
 	{path: "redirect", kind: pure, may: []string{"cidr"},
 		why: "it goes into the init container, which knows nothing of injection or Kubernetes"},
-	{path: "redirect/kernel", kind: shell, may: []string{"redirect"}, unbuilt: true,
+	{path: "redirect/kernel", kind: shell, may: []string{"redirect"},
 		why: "it applies plans and reads them back; what they decide is in redirect"},
 	{path: "egress", kind: pure, may: []string{"config"},
 		why: "objects become Envoy resources without knowing how pods were injected or redirected"},
