@@ -1,0 +1,112 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The results of an admission: values of the label "result".
+const (
+	resultInjected  = "injected"  // the answer carries a patch
+	resultUnchanged = "unchanged" // to be injected, and already is
+	resultSkipped   = "skipped"   // not to be injected
+	resultIgnored   = "ignored"   // no creation of a pod: a registration that asks too much
+	resultRefused   = "refused"   // the pod, its annotations or a template are wrong
+	resultError     = "error"     // the request could not be judged
+
+	// The results of a workload's review.
+	resultWarned = "warned"
+	resultClean  = "clean"
+)
+
+// Metrics counts admissions and configurations. Label values are codes of this
+// package and of inject, a finite set; nothing a user writes becomes one.
+type Metrics struct {
+	requests  *prometheus.CounterVec
+	success   prometheus.Counter
+	failure   prometheus.Counter
+	skip      prometheus.Counter
+	seconds   prometheus.Histogram
+	workloads *prometheus.CounterVec
+	panics    prometheus.Counter
+
+	configInfo     *prometheus.GaugeVec
+	configRejected prometheus.Counter
+	configLoaded   prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sidecar_injection_requests_total",
+			Help: "Admission requests for pods, by result (injected, unchanged, skipped, ignored, refused, error) and reason.",
+		}, []string{"result", "reason"}),
+		success: counter("sidecar_injection_success_total", "Pods that were injected, or were found injected already."),
+		failure: counter("sidecar_injection_failure_total", "Admission requests for pods that were refused or could not be judged."),
+		skip:    counter("sidecar_injection_skip_total", "Pods that were admitted without a sidecar."),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "sidecar_injection_time_seconds",
+			Help: "Time from the first byte of an admission request for a pod to its answer.",
+			// A small pod takes a fraction of a millisecond; the API server
+			// gives up after timeoutSeconds.
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+		workloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sidecar_injection_workload_reviews_total",
+			Help: "Reviews of workloads, which only warn, by result (warned, clean, ignored, error).",
+		}, []string{"result"}),
+		panics: counter("sidecar_injection_panics_total", "Panics recovered while answering; each is a defect worth reporting."),
+		configInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sidecar_injection_config_info",
+			Help: "1 for the hash of the configuration in force, as the status annotation of pods carries it.",
+		}, []string{"hash"}),
+		configRejected: counter("sidecar_injection_config_rejections_total", "Configurations that were read and not put in force."),
+		configLoaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "sidecar_injection_config_last_load_timestamp_seconds",
+			Help: "When the configuration in force was put in force, in seconds since the epoch.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{
+		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,
+		m.configInfo, m.configRejected, m.configLoaded,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// ConfigLoaded notes which configuration is in force, and since when.
+func (m *Metrics) ConfigLoaded(hash string, at time.Time) {
+	m.configInfo.Reset()
+	m.configInfo.WithLabelValues(hash).Set(1)
+	m.configLoaded.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// ConfigRejected notes a configuration that was not put in force.
+func (m *Metrics) ConfigRejected() { m.configRejected.Inc() }
+
+// pod counts one request to the injecting door.
+func (m *Metrics) pod(o *outcome, took time.Duration) {
+	m.requests.WithLabelValues(o.result, o.reason).Inc()
+	m.seconds.Observe(took.Seconds())
+	switch o.result {
+	case resultInjected, resultUnchanged:
+		m.success.Inc()
+	case resultSkipped:
+		m.skip.Inc()
+	case resultRefused, resultError:
+		m.failure.Inc()
+	}
+}
+
+// workload counts one request to the warning door.
+func (m *Metrics) workload(o *outcome, _ time.Duration) {
+	m.workloads.WithLabelValues(o.result).Inc()
+}
