@@ -334,7 +334,7 @@ func shortV4(e string) *Problem {
 
 func named(e string) *Problem {
 	if isName(e) {
-		return &Problem{Rule: "a name, which is not allowed here", Fix: plainFix}
+		return &Problem{Rule: RuleName, Fix: plainFix}
 	}
 	if strings.Contains(e, ".") && strings.Trim(strings.ToLower(e), "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
 		!isV4Shape(e) {

@@ -1,0 +1,124 @@
+//go:build linux
+
+package kernel
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/outrider-mesh/outrider/redirect"
+)
+
+// chain is a chain of the table with its rules.
+type chain struct {
+	chain *nftables.Chain
+	rules []rule
+}
+
+// rule is a rule of the plan on its way to the kernel.
+type rule struct {
+	comment string
+	family  redirect.Family
+	plan    *redirect.Rule // nil: the rule that hands over to the proxy
+	port    uint16
+}
+
+// chainsOf is the plan's chains in the order they must be made.
+func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
+	accept := nftables.ChainPolicyAccept
+	toProxy := chain{
+		chain: &nftables.Chain{Table: table, Name: redirect.ProxyChain},
+		rules: []rule{{comment: redirect.CaptureComment, family: p.Family, port: p.ProxyPort}},
+	}
+	output := chain{chain: &nftables.Chain{
+		Table: table, Name: redirect.OutputChain, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest, Policy: &accept,
+	}}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		output.rules = append(output.rules, rule{comment: string(r.Reason), family: p.Family, plan: r})
+	}
+	return []chain{toProxy, output}
+}
+
+// exprs is the rule in the kernel's terms. ids are the transaction's numbers
+// of the sets, by name; the kernel does not give them back.
+func (r rule) exprs(ids map[string]uint32) []expr.Any {
+	if r.plan == nil {
+		return append(isTCP(expr.CmpOpEq), &expr.Counter{},
+			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.port)},
+			&expr.Redir{RegisterProtoMin: 1})
+	}
+	verdict := &expr.Verdict{Kind: expr.VerdictReturn}
+	if r.plan.Capture {
+		verdict = &expr.Verdict{Kind: expr.VerdictGoto, Chain: redirect.ProxyChain}
+	}
+	return append(r.condition(ids), &expr.Counter{}, verdict)
+}
+
+func (r rule) condition(ids map[string]uint32) []expr.Any {
+	m := r.plan.Match
+	switch m.On {
+	case redirect.NotTCP:
+		return isTCP(expr.CmpOpNeq)
+	case redirect.Interface:
+		return meta(expr.MetaKeyOIFNAME, expr.CmpOpEq, interfaceData(m.Interface))
+	case redirect.UID:
+		return meta(expr.MetaKeySKUID, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(m.ID))
+	case redirect.GID:
+		return meta(expr.MetaKeySKGID, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(m.ID))
+	case redirect.Address:
+		return append(r.daddr(m.Addr), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: m.Addr.AsSlice()})
+	case redirect.InSet:
+		look := &expr.Lookup{SourceRegister: 1, SetName: m.Set.Name, SetID: ids[m.Set.Name]}
+		switch m.Set.Kind {
+		case redirect.SetIPv4:
+			return append(r.daddr(netip.IPv4Unspecified()), look)
+		case redirect.SetIPv6:
+			return append(r.daddr(netip.IPv6Unspecified()), look)
+		}
+		return append(isTCP(expr.CmpOpEq),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}, look)
+	}
+	return nil
+}
+
+// daddr loads the destination address of the family that a is of. In a table
+// for both families the family must be asked first.
+func (r rule) daddr(a netip.Addr) []expr.Any {
+	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
+	if a.Is6() {
+		family, offset = unix.NFPROTO_IPV6, 24
+	}
+	var es []expr.Any
+	if r.family == redirect.Inet {
+		es = meta(expr.MetaKeyNFPROTO, expr.CmpOpEq, []byte{family})
+	}
+	return append(es, &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader,
+		Offset: offset, Len: uint32(a.BitLen() / 8)})
+}
+
+func isTCP(op expr.CmpOp) []expr.Any {
+	return meta(expr.MetaKeyL4PROTO, op, []byte{unix.IPPROTO_TCP})
+}
+
+func meta(key expr.MetaKey, op expr.CmpOp, data []byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: data}}
+}
+
+// interfaceData is a name padded to the kernel's 16 bytes, or without padding
+// where only the beginning must match.
+func interfaceData(name string) []byte {
+	if prefix, any := strings.CutSuffix(name, "+"); any {
+		return []byte(prefix)
+	}
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}

@@ -1,0 +1,291 @@
+//go:build linux
+
+package kernel
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/outrider-mesh/outrider/redirect"
+	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+)
+
+func noEnv(string) string { return "" }
+
+// setup is a pod whose proxy answers "proxy" and the address that the
+// connection was meant for.
+func setup(t testing.TB) *netnstest.Pod {
+	t.Helper()
+	pod := netnstest.NewPod(t)
+	for addr, name := range map[string]string{
+		"127.0.0.1:15001": "proxy", "[::1]:15001": "proxy", "127.0.0.1:16001": "proxy2", "[::1]:16001": "proxy2",
+	} {
+		pod.Listen(t, addr, func(c net.Conn) string { return name + " " + meantFor(c) })
+	}
+	pod.ListenUDP(t, ":15001", "proxy")
+	return pod
+}
+
+func meantFor(c net.Conn) string {
+	tcp := c.(*net.TCPConn)
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err.Error()
+	}
+	var meant netip.AddrPort
+	v6 := tcp.LocalAddr().(*net.TCPAddr).IP.To4() == nil
+	if cerr := raw.Control(func(fd uintptr) { meant, err = originalDestination(int(fd), v6) }); cerr != nil || err != nil {
+		return fmt.Sprint(cerr, err)
+	}
+	return meant.String()
+}
+
+func config(t testing.TB, args ...string) redirect.Config {
+	t.Helper()
+	c, _, err := redirect.ParseArgs(args, noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// apply puts the rules of the arguments into the pod, and verifies them.
+func apply(t testing.TB, pod *netnstest.Pod, c redirect.Config) redirect.Plan {
+	t.Helper()
+	p := redirect.NewPlan(c, redirect.Inet)
+	var err error
+	pod.Do(func() {
+		if err = Apply(p); err == nil {
+			err = Verify(p)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// reach is where a connection really goes: the answer's first word, after a
+// check that the proxy knows the address it was meant for.
+func reach(t testing.TB, pod *netnstest.Pod, c redirect.Connection) string {
+	t.Helper()
+	var answer string
+	var err error
+	pod.Do(func() { answer, err = netnstest.Connect(c.Protocol, c.Destination, c.UID, c.GID) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, meant, _ := strings.Cut(answer, " ")
+	if meant != "" && meant != c.Destination.String() {
+		t.Errorf("the proxy thinks the connection to %s was meant for %s", c.Destination, meant)
+	}
+	return who
+}
+
+type realCase struct {
+	line         int
+	what, answer string
+	args         []string
+	reason       redirect.Reason
+	conns        []redirect.Connection
+}
+
+// readCases reads testdata/cases.txt; the format is at its top.
+func readCases(t *testing.T) []realCase {
+	f, err := os.Open("testdata/cases.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var cases []realCase
+	scan := bufio.NewScanner(f)
+	for line := 1; scan.Scan(); line++ {
+		if strings.HasPrefix(scan.Text(), "#") {
+			continue
+		}
+		col := strings.Split(scan.Text(), " | ")
+		if len(col) != 7 {
+			t.Fatalf("cases.txt:%d: %d columns", line, len(col))
+		}
+		for i := range col {
+			col[i] = strings.TrimSpace(col[i])
+		}
+		c := realCase{line: line, what: col[0], args: words(col[1]), answer: col[5], reason: redirect.Reason(col[6])}
+		for _, to := range col[3:5] {
+			if to == "-" {
+				continue
+			}
+			conn := redirect.Connection{Protocol: "tcp"}
+			if rest, ok := strings.CutPrefix(to, "udp "); ok {
+				conn.Protocol, to = "udp", rest
+			}
+			if _, err := fmt.Sscanf(col[2], "%d:%d", &conn.UID, &conn.GID); err != nil {
+				t.Fatalf("cases.txt:%d: owner %q", line, col[2])
+			}
+			conn.Destination = netip.MustParseAddrPort(to)
+			conn.Interface = netnstest.Via(conn.Destination.Addr())
+			c.conns = append(c.conns, conn)
+		}
+		cases = append(cases, c)
+	}
+	return cases
+}
+
+// words splits a command line; quotes keep spaces together.
+func words(s string) []string {
+	var out []string
+	for i, part := range strings.Split(s, `"`) {
+		if i%2 == 1 {
+			out = append(out, part)
+		} else {
+			out = append(out, strings.Fields(part)...)
+		}
+	}
+	return out
+}
+
+// TestRealConnections: every case of the table, with the model and with a real
+// connection.
+func TestRealConnections(t *testing.T) {
+	pod := setup(t)
+	cases := readCases(t)
+	if len(cases) < 77 {
+		t.Errorf("%d cases, want at least 77", len(cases))
+	}
+	connections, before := 0, ""
+	var plan redirect.Plan
+	for _, c := range cases {
+		if args := strings.Join(c.args, "\x00"); args != before || connections == 0 {
+			plan, before = apply(t, pod, config(t, c.args...)), args
+		}
+		for _, conn := range c.conns {
+			connections++
+			d := plan.Decide(conn)
+			if d.Reason != c.reason || d.Captured != strings.HasPrefix(c.answer, "proxy") {
+				t.Errorf("cases.txt:%d: %s: %s: the model says %s (%s)", c.line, c.what, conn.Destination, d, d.Reason)
+			}
+			if got := reach(t, pod, conn); got != c.answer {
+				t.Errorf("cases.txt:%d: %s: %s reached %q, want %q", c.line, c.what, conn.Destination, got, c.answer)
+			}
+		}
+	}
+	t.Logf("%d cases, %d connections", len(cases), connections)
+}
+
+// TestIPv4Only: the plan for a kernel without IPv6.
+func TestIPv4Only(t *testing.T) {
+	pod := setup(t)
+	c := config(t, "-i", "*", "-x", "192.0.2.0/24,2001:db8::/32")
+	p := redirect.NewPlan(c, redirect.IPv4Only)
+	var err error
+	pod.Do(func() {
+		if err = Apply(p); err == nil {
+			err = Verify(p)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{"192.0.2.1:80": "world", "192.0.3.1:80": "proxy", "[2001:db9::1]:80": "world"} {
+		conn := redirect.Connection{Protocol: "tcp", Destination: netip.MustParseAddrPort(to)}
+		if got := reach(t, pod, conn); got != want || p.Decide(conn).Captured != (want == "proxy") {
+			t.Errorf("%s reached %q, model %s, want %q", to, got, p.Decide(conn), want)
+		}
+	}
+	pod.Do(func() { err = Cleanup() })
+	if out := pod.Must(t, "", "nft", "list", "ruleset"); out != "" || err != nil {
+		t.Errorf("after cleanup: %v, ruleset %q", err, out)
+	}
+}
+
+// TestScriptIsWhatIsApplied: nft(8) reads the printed plan, and makes of it
+// what the netlink transaction makes.
+func TestScriptIsWhatIsApplied(t *testing.T) {
+	pod := setup(t)
+	for _, args := range [][]string{
+		{"-i", "*"},
+		{"-i", "*", "-m", "NONE"},
+		{"-i", "10.4.0.0/14,10.7.240.0/20,fd00::/8,10.8.0.0/16,e000::/3", "-x", "10.4.1.0/24,fd00:1::/32", "-q", "80,443",
+			"-o", "22,15090", "-c", "eth1,net+", "-u", "1337,1338", "-g", "7", "-p", "16001"},
+		{"-i", "127.0.0.0/8,::1,223.0.0.0/8"},
+	} {
+		p := apply(t, pod, config(t, args...))
+		applied := pod.Must(t, "", "nft", "-s", "list", "ruleset")
+		pod.Must(t, p.Script(), "nft", "-f", "-")
+		if loaded := pod.Must(t, "", "nft", "-s", "list", "ruleset"); loaded != applied {
+			t.Errorf("%q: applied\n%s\nprinted and loaded\n%s", args, applied, loaded)
+		}
+	}
+}
+
+// TestVerifyFinds: every kind of tampering is a difference.
+func TestVerifyFinds(t *testing.T) {
+	pod := setup(t)
+	c := config(t, "-i", "192.0.2.0/24,2001:db8::/32", "-x", "192.0.2.8/29", "-o", "22")
+	for _, tamper := range []struct{ script, want string }{
+		{"delete table inet outrider", "table outrider is missing"},
+		{"add element inet outrider exclude4 { 10.0.0.0/8 }", "set exclude4 has 4 elements that are not the 2 planned"},
+		{"delete element inet outrider include6 { 2001:db8::/32 }", "set include6 has 0 elements that are not the 2 planned"},
+		{"add element inet outrider exclude_ports { 80 }", "set exclude_ports has 2 elements that are not the 1 planned"},
+		{"add rule inet outrider output accept", "chain output has 11 rules instead of 10"},
+		{"insert rule inet outrider output meta skuid 0 return", "chain output has 11 rules instead of 10"},
+		{"flush chain inet outrider to_proxy", "chain to_proxy has 0 rules instead of 1"},
+		{`flush chain inet outrider to_proxy; add rule inet outrider to_proxy meta l4proto tcp counter redirect to :15002 comment "proxy"`,
+			"rule 1 (proxy) of chain to_proxy has another condition or verdict"},
+		{"add chain inet outrider more", "chain more is not planned"},
+		{"add set inet outrider more { type ipv4_addr; }", "set more is not planned"},
+	} {
+		p := apply(t, pod, c)
+		pod.Must(t, tamper.script, "nft", "-f", "-")
+		var err error
+		pod.Do(func() { err = Verify(p) })
+		if want := "the kernel's rules are not the planned ones: " + tamper.want; err == nil || err.Error() != want {
+			t.Errorf("%s:\n got %v\nwant %s", tamper.script, err, want)
+		}
+	}
+	p := apply(t, pod, config(t, "-m", "NONE"))
+	pod.Must(t, "table inet outrider {}", "nft", "-f", "-")
+	var err error
+	if pod.Do(func() { err = Verify(p) }); err == nil || !strings.Contains(err.Error(), "should not be") {
+		t.Errorf("a table against mode NONE: %v", err)
+	}
+}
+
+// TestFailureKeepsOldRules: a transaction that the kernel refuses changes
+// nothing.
+func TestFailureKeepsOldRules(t *testing.T) {
+	pod := setup(t)
+	apply(t, pod, config(t, "-i", "192.0.2.0/24"))
+	before := pod.Must(t, "", "nft", "-s", "list", "ruleset")
+	p := redirect.NewPlan(config(t, "-i", "*", "-x", "10.0.0.0/8"), redirect.Inet)
+	p.Rules[0].Match = redirect.Match{On: redirect.InSet, Set: &redirect.Set{Name: "absent", Kind: redirect.SetIPv4}}
+	var err error
+	pod.Do(func() { err = Apply(p) })
+	if err == nil {
+		t.Fatal("a rule with an absent set was applied")
+	}
+	if after := pod.Must(t, "", "nft", "-s", "list", "ruleset"); after != before {
+		t.Errorf("the rules changed from\n%s\nto\n%s", before, after)
+	}
+}
+
+func TestDiagnose(t *testing.T) {
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EPERM:           "capability NET_ADMIN is missing",
+		syscall.EPROTONOSUPPORT: "no netfilter netlink",
+		syscall.EOPNOTSUPP:      "no nf_tables",
+		syscall.ENOENT:          "lacks NAT for nf_tables",
+		syscall.EMSGSIZE:        "do not fit into one netlink message",
+	} {
+		err := diagnose("apply", fmt.Errorf("conn.Receive: %w", &os.SyscallError{Syscall: "recvmsg", Err: errno}))
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) {
+			t.Errorf("%v: %v", errno, err)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package redirect
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The names of the two chains. "redirect" would be a keyword of nft.
+const (
+	OutputChain = "output"
+	ProxyChain  = "to_proxy"
+)
+
+// CaptureComment marks the rule that hands connections to the proxy.
+const CaptureComment = "proxy"
+
+// Script is the plan as input for nft(8). Loading it puts exactly the rules in
+// force that redirect/kernel puts, in one transaction. A plan without rules
+// removes the table.
+func (p Plan) Script() string {
+	var b strings.Builder
+	// Adding before deleting makes the deletion succeed where there is none.
+	fmt.Fprintf(&b, "table %s %s\ndelete table %s %s\n", p.Family, TableName, p.Family, TableName)
+	if len(p.Rules) == 0 {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "table %s %s {\n", p.Family, TableName)
+	for _, s := range p.Sets {
+		s.script(&b)
+	}
+	fmt.Fprintf(&b, "\tchain %s {\n\t\tmeta l4proto tcp counter redirect to :%d comment \"%s\"\n\t}\n\n",
+		ProxyChain, p.ProxyPort, CaptureComment)
+	fmt.Fprintf(&b, "\tchain %s {\n\t\ttype nat hook output priority -100; policy accept;\n", OutputChain)
+	for _, r := range p.Rules {
+		b.WriteString("\t\t" + r.String() + "\n")
+	}
+	b.WriteString("\t}\n}\n")
+	return b.String()
+}
+
+func (s Set) script(b *strings.Builder) {
+	fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", s.Name, s.Kind)
+	if s.Kind == SetPorts {
+		fmt.Fprintf(b, "\t\telements = { %s }\n\t}\n\n", strings.ReplaceAll(s.Ports.String(), ",", ", "))
+		return
+	}
+	b.WriteString("\t\tflags interval\n\t\telements = { ")
+	const perLine = 6
+	for i, p := range s.Ranges.Prefixes() {
+		switch {
+		case i > 0 && i%perLine == 0:
+			b.WriteString(",\n\t\t\t     ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(p.String())
+	}
+	b.WriteString(" }\n\t}\n\n")
+}
+
+// String is the rule as a line of an nft script.
+func (r Rule) String() string {
+	verdict := "return"
+	if r.Capture {
+		verdict = "goto " + ProxyChain
+	}
+	s := fmt.Sprintf("counter %s comment %q", verdict, string(r.Reason))
+	if m := r.Match.String(); m != "" {
+		s = m + " " + s
+	}
+	return s
+}
+
+// String is the condition in nft's words; empty when it always holds.
+func (m Match) String() string {
+	switch m.On {
+	case NotTCP:
+		return "meta l4proto != tcp"
+	case Interface:
+		return fmt.Sprintf("oifname %q", nftInterface(m.Interface))
+	case UID:
+		return fmt.Sprintf("meta skuid %d", m.ID)
+	case GID:
+		return fmt.Sprintf("meta skgid %d", m.ID)
+	case Address:
+		if m.Addr.Is4() {
+			return "ip daddr " + m.Addr.String()
+		}
+		return "ip6 daddr " + m.Addr.String()
+	case InSet:
+		field := map[SetKind]string{SetIPv4: "ip daddr", SetIPv6: "ip6 daddr", SetPorts: "tcp dport"}[m.Set.Kind]
+		return field + " @" + m.Set.Name
+	}
+	return ""
+}
+
+// nftInterface turns the "+" of iptables into the "*" of nft.
+func nftInterface(name string) string {
+	if prefix, any := strings.CutSuffix(name, "+"); any {
+		return prefix + "*"
+	}
+	return name
+}
