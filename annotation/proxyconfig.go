@@ -71,20 +71,9 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 	return found
 }
 
-// protoField is a field's value by its JSON or its proto name, or n itself.
+// protoField is a field's value, or n itself where it is absent.
 func protoField(n *strict.Node, name string) *strict.Node {
-	var snake strings.Builder
-	for _, r := range name {
-		if r >= 'A' && r <= 'Z' {
-			snake.WriteByte('_')
-			r += 'a' - 'A'
-		}
-		snake.WriteRune(r)
-	}
-	if v := n.Get(name); v != nil {
-		return v
-	}
-	if v := n.Get(snake.String()); v != nil {
+	if v := n.GetProto(name); v != nil {
 		return v
 	}
 	return n

@@ -95,6 +95,6 @@ func (ps Problems) sort() {
 				return d
 			}
 		}
-		return strings.Compare(a.Path+a.Rule, b.Path+b.Rule)
+		return 0 // in the order of finding, which does not vary
 	})
 }

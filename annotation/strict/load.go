@@ -109,6 +109,7 @@ type loader struct {
 	text   int // bytes of scalars
 	over   bool
 	active map[*yaml.Node]bool // aliases being expanded
+	outer  *yaml.Node          // the outermost of them
 }
 
 func (l *loader) add(n *yaml.Node, path, rule, fix string) {
@@ -120,8 +121,12 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 	l.count++
 	l.text += len(n.Value)
 	if l.count > maxNodes || l.text > maxText || depth > maxDepth {
+		at := n
+		if l.outer != nil {
+			at = l.outer
+		}
 		if !l.over {
-			l.add(n, path, fmt.Sprintf("more than %d values, %d bytes or %d levels once aliases are expanded",
+			l.add(at, path, fmt.Sprintf("more than %d values, %d bytes or %d levels once aliases are expanded",
 				maxNodes, maxText, maxDepth), "write fewer aliases")
 		}
 		l.over = true
@@ -140,6 +145,10 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 		}
 		l.active[n.Alias] = true
 		defer delete(l.active, n.Alias)
+		if l.outer == nil {
+			l.outer = n
+			defer func() { l.outer = nil }()
+		}
 		return l.node(n.Alias, path, depth+1)
 	case yaml.SequenceNode:
 		out := &Node{Line: n.Line, Column: n.Column, Kind: List}

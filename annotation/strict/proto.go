@@ -28,6 +28,23 @@ func Message(n *Node, path string, m proto.Message) []Fault {
 	return faults
 }
 
+// GetProto is the value of a message's field, by its JSON name or by the proto
+// name that goes with it, or nil.
+func (n *Node) GetProto(name string) *Node {
+	if v := n.Get(name); v != nil {
+		return v
+	}
+	var snake strings.Builder
+	for _, r := range name {
+		if r >= 'A' && r <= 'Z' {
+			snake.WriteByte('_')
+			r += 'a' - 'A'
+		}
+		snake.WriteRune(r)
+	}
+	return n.Get(snake.String())
+}
+
 // message checks a mapping field by field; clean holds the good ones.
 func message(n *Node, path string, m protoreflect.Message) (clean map[string]any, faults []Fault) {
 	if n.Kind != Map {

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+)
+
+// DefaultTag is the image tag of this build.
+const DefaultTag = "dev"
+
+// defaultValues are the values that hold where the user's text says nothing,
+// in the shape of Istio's chart. Numbers and names are Istio's defaults
+// (manifests/charts/istio-control/istio-discovery/values.yaml), except for the
+// images, which are this project's and upstream Envoy's, and the init
+// container's requests: it runs for milliseconds before anything else does.
+const defaultValues = `
+revision: ""
+global:
+  hub: docker.io/outrider
+  tag: ` + DefaultTag + `
+  variant: ""
+  imagePullPolicy: ""
+  imagePullSecrets: []
+  platform: ""
+  network: ""
+  logAsJson: false
+  logging:
+    level: "default:info"
+  istioNamespace: istio-system
+  proxy:
+    autoInject: enabled
+    includeIPRanges: "*"
+    excludeIPRanges: ""
+    includeOutboundPorts: ""
+    excludeOutboundPorts: ""
+    excludeInterfaces: ""
+    includeInboundPorts: "*"
+    excludeInboundPorts: ""
+    image: docker.io/envoyproxy/envoy:distroless-v1.40.0
+    logLevel: warning
+    componentLogLevel: "misc:error"
+    clusterDomain: cluster.local
+    privileged: false
+    holdApplicationUntilProxyStarts: false
+    statusPort: 15020
+    readinessInitialDelaySeconds: 0
+    readinessPeriodSeconds: 15
+    readinessFailureThreshold: 4
+    startupProbe:
+      enabled: true
+      failureThreshold: 600
+    lifecycle: {}
+    seccompProfile: {}
+    resources:
+      requests: {cpu: 100m, memory: 128Mi}
+      limits: {cpu: 2000m, memory: 1024Mi}
+  proxy_init:
+    image: outrider-init
+    resources:
+      requests: {cpu: 10m, memory: 40Mi}
+      limits: {cpu: 2000m, memory: 1024Mi}
+sidecarInjectorWebhook:
+  rewriteAppHTTPProbe: false
+pilot:
+  cni: {enabled: false}
+  env: {}
+gateways:
+  securityContext: {}
+  seccompProfile: {}
+`
+
+// defaultInjection is the key "config" of a user who wrote none.
+func defaultInjection() Injection {
+	return Injection{Policy: policyEnabled, DefaultTemplates: []string{BuiltinTemplate}}
+}
+
+// applyMeshDefaults fills in what the user's mesh text leaves out. The values
+// are Istio's (pkg/config/mesh), apart from the address of the control plane
+// and from concurrency, which Istio derives from the CPU limit in its agent.
+// Fields are set one by one: merging messages would turn REGISTRY_ONLY, the
+// zero of its type, back into the default.
+func applyMeshDefaults(m *meshconfig.MeshConfig, has func(path string) bool) {
+	if !has("outboundTrafficPolicy.mode") {
+		if m.OutboundTrafficPolicy == nil {
+			m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{}
+		}
+		m.OutboundTrafficPolicy.Mode = meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY
+	}
+	setDuration(&m.ConnectTimeout, 10*time.Second)
+	setDuration(&m.ProtocolDetectionTimeout, 0)
+	setDuration(&m.DnsRefreshRate, 60*time.Second)
+	setString(&m.TrustDomain, "cluster.local")
+	setString(&m.RootNamespace, "istio-system")
+	setString(&m.IngressClass, "istio")
+	setString(&m.IngressService, "istio-ingressgateway")
+	setInt(&m.ProxyListenPort, 15001)
+	setInt(&m.ProxyInboundListenPort, 15006)
+	if m.DefaultConfig == nil {
+		m.DefaultConfig = &meshconfig.ProxyConfig{}
+	}
+	applyProxyDefaults(m.DefaultConfig)
+}
+
+func applyProxyDefaults(c *meshconfig.ProxyConfig) {
+	if c.Concurrency == nil {
+		c.Concurrency = wrapperspb.Int32(2)
+	}
+	if c.ClusterName == nil {
+		c.ClusterName = &meshconfig.ProxyConfig_ServiceCluster{ServiceCluster: "istio-proxy"}
+	}
+	setDuration(&c.TerminationDrainDuration, 5*time.Second)
+	setDuration(&c.DrainDuration, 45*time.Second)
+	setString(&c.DiscoveryAddress, "outrider.istio-system.svc:15012")
+	setString(&c.ConfigPath, "./etc/istio/proxy")
+	setString(&c.BinaryPath, "/usr/local/bin/envoy")
+	setInt(&c.ProxyAdminPort, 15000)
+	setInt(&c.StatusPort, 15020)
+	setInt(&c.StatNameLength, 189)
+}
+
+func setDuration(d **durationpb.Duration, value time.Duration) {
+	if *d == nil {
+		*d = durationpb.New(value)
+	}
+}
+
+func setString(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+func setInt(n *int32, value int32) {
+	if *n == 0 {
+		*n = value
+	}
+}

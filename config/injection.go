@@ -1,0 +1,186 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+const (
+	policyEnabled  = "enabled"
+	policyDisabled = "disabled"
+)
+
+// trap is in the value of the key "template" of Istio's own ConfigMap: text
+// that makes injectors of before 1.9 fail loudly. It means nothing else.
+const trap = "Template_Version_And_Istio_Version_Mismatched"
+
+var injectionKeys = []string{
+	"policy", "alwaysInjectSelector", "neverInjectSelector", "injectedAnnotations",
+	"defaultTemplates", "templates", "aliases",
+}
+
+// injection reads the key "config". Where it has no policy, the values' does.
+func (r *reader) injection(n *strict.Node, v *Values) Injection {
+	in := defaultInjection()
+	if v != nil && v.Global.Proxy.AutoInject == policyDisabled {
+		in.Policy = policyDisabled
+	}
+	if n == nil {
+		return in
+	}
+	for _, f := range n.Fields {
+		switch f.Name {
+		case "policy":
+			if p := r.text(f.Value, f.Name); p == policyEnabled || p == policyDisabled {
+				in.Policy = p
+			} else if f.Value.Kind != strict.Null {
+				r.error(f.Value, f.Name, "not a policy", `write "enabled" or "disabled"`)
+			}
+		case "alwaysInjectSelector":
+			in.AlwaysInjectSelector = r.selectors(f.Value, f.Name)
+		case "neverInjectSelector":
+			in.NeverInjectSelector = r.selectors(f.Value, f.Name)
+		case "injectedAnnotations":
+			in.InjectedAnnotations = r.stringMap(f.Value, f.Name)
+			r.annotationNames(f.Value)
+		case "templates":
+			in.Templates = r.stringMap(f.Value, f.Name)
+		case "defaultTemplates":
+			if f.Value.Kind != strict.Null {
+				in.DefaultTemplates, in.DefaultTemplatesGiven = r.texts(f.Value, f.Name), true
+			}
+		case "aliases":
+			in.Aliases = r.aliases(f.Value)
+		case "template":
+			r.singular(f)
+		default:
+			r.faults([]strict.Fault{f.Unknown(strict.Join("", f.Name), injectionKeys)})
+		}
+	}
+	r.templateNames(n, in)
+	return in
+}
+
+// singular is the key "template" of Istio before 1.9.
+func (r *reader) singular(f strict.Field) {
+	if f.Value.Kind == strict.Null || strings.Contains(f.Value.Text, trap) {
+		return
+	}
+	fault := strict.Fault{Line: f.Line, Column: f.Column, Path: f.Name,
+		Rule: "a single template is no longer a key of its own", Fix: `move it to "templates", below the name "sidecar"`}
+	r.add(SeverityError, fault)
+}
+
+func (r *reader) selectors(n *strict.Node, path string) []Selector {
+	switch n.Kind {
+	case strict.Null:
+		return nil
+	case strict.List:
+	default:
+		r.error(n, path, "must be a list of label selectors", "write - matchLabels: {key: value}")
+		return nil
+	}
+	var out []Selector
+	for i, item := range n.Items {
+		at := strict.Index(path, i)
+		var spec metav1.LabelSelector
+		found := strict.Object(item, at, &spec)
+		r.faults(found)
+		if len(found) > 0 && !onlyUnknown(found) {
+			continue
+		}
+		s, err := NewSelector(spec)
+		if err != nil {
+			r.error(item, at, "not a label selector: "+strict.Cut(err.Error()), "")
+			continue
+		}
+		if s.compiled == nil {
+			r.warn(item, at, "an empty selector matches nothing here", "remove it, or name labels")
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func onlyUnknown(found []strict.Fault) bool {
+	return !slices.ContainsFunc(found, func(f strict.Fault) bool { return !f.Unknown })
+}
+
+// stringMap is a mapping from name to string; other scalars are errors, as
+// their text after YAML's reading may not be what was written.
+func (r *reader) stringMap(n *strict.Node, path string) map[string]string {
+	switch n.Kind {
+	case strict.Null:
+		return nil
+	case strict.Map:
+	default:
+		r.error(n, path, "must be a mapping of strings", "")
+		return nil
+	}
+	out := make(map[string]string, len(n.Fields))
+	for _, f := range n.Fields {
+		if f.Value.Kind != strict.String {
+			r.error(f.Value, strict.Join(path, f.Name), "must be a string", "put it in quotes")
+			continue
+		}
+		out[f.Name] = f.Value.Text
+	}
+	return out
+}
+
+func (r *reader) annotationNames(n *strict.Node) {
+	for _, f := range n.Fields {
+		if bad := validation.IsQualifiedName(strings.ToLower(f.Name)); len(bad) > 0 {
+			r.add(SeverityError, strict.Fault{Line: f.Line, Column: f.Column, Path: "injectedAnnotations",
+				Value: strict.Quote(f.Name), Rule: "not an annotation's name: " + strict.Cut(bad[0])})
+		}
+	}
+}
+
+func (r *reader) aliases(n *strict.Node) map[string][]string {
+	if n.Kind == strict.Null {
+		return nil
+	}
+	if n.Kind != strict.Map {
+		r.error(n, "aliases", "must be a mapping from alias to a list of templates", "")
+		return nil
+	}
+	out := make(map[string][]string, len(n.Fields))
+	for _, f := range n.Fields {
+		out[f.Name] = r.texts(f.Value, strict.Join("aliases", f.Name))
+	}
+	return out
+}
+
+// templateNames checks that defaultTemplates and aliases name what exists.
+func (r *reader) templateNames(n *strict.Node, in Injection) {
+	templates := append(slices.Sorted(maps.Keys(in.Templates)), BuiltinTemplate)
+	any := append(slices.Sorted(maps.Keys(in.Aliases)), templates...)
+	check := func(list *strict.Node, path string, known []string, what string) {
+		if list == nil || list.Kind != strict.List {
+			return
+		}
+		for i, item := range list.Items {
+			if item.Text == "" || slices.Contains(known, item.Text) {
+				continue
+			}
+			fix := "define it under templates"
+			if near := strict.Nearest(item.Text, known); near != "" {
+				fix = "did you mean " + strict.Quote(near) + "?"
+			}
+			r.error(item, strict.Index(path, i), what, fix)
+		}
+	}
+	check(n.Get("defaultTemplates"), "defaultTemplates", any, "no such template or alias")
+	if aliases := n.Get("aliases"); aliases != nil {
+		for _, f := range aliases.Fields {
+			check(f.Value, strict.Join("aliases", f.Name), templates, "no such template; an alias names templates, not aliases")
+		}
+	}
+}

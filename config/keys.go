@@ -1,0 +1,140 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// The keys of Istio's values (its chart's values.yaml and values_types.proto).
+// A key in none of these tables is unknown.
+
+// usedKeys have an effect; each is read in values.go.
+const usedKeys = `
+revision
+global.hub global.tag global.variant global.imagePullPolicy global.imagePullSecrets
+global.platform global.network global.logAsJson global.logging.level
+global.proxy.autoInject global.proxy.includeIPRanges global.proxy.excludeIPRanges
+global.proxy.includeOutboundPorts global.proxy.excludeOutboundPorts global.proxy.excludeInterfaces
+global.proxy.includeInboundPorts global.proxy.excludeInboundPorts
+global.proxy.image global.proxy.logLevel global.proxy.componentLogLevel global.proxy.clusterDomain
+global.proxy.privileged global.proxy.holdApplicationUntilProxyStarts global.proxy.statusPort
+global.proxy.readinessInitialDelaySeconds global.proxy.readinessPeriodSeconds global.proxy.readinessFailureThreshold
+global.proxy.startupProbe.enabled global.proxy.startupProbe.failureThreshold
+global.proxy_init.image
+pilot.env.ENABLE_NATIVE_SIDECARS
+`
+
+// typedKeys hold Kubernetes objects, whose own fields are checked by type.
+const typedKeys = `
+global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
+`
+
+// silentKeys are known, do nothing to an injected pod, and nobody who sets
+// them expects that they do. What is below them is not looked at.
+const silentKeys = `
+_internal_defaults_do_not_set defaults profile compatibilityVersion defaultRevision ownerName revisionTags
+experimental gatewayClasses base pdb telemetry ztunnel cni istiodRemote sidecarInjectorWebhook gateways
+pilot.cni.chained pilot.cni.provider
+global.arch global.agentgateway global.caAddress global.caName global.certSigners global.configCluster global.configValidation
+global.defaultNodeSelector global.defaultPodDisruptionBudget global.defaultResources global.defaultTolerations
+global.enableReaderRBAC global.externalIstiod global.ipFamilies global.ipFamilyPolicy global.istioNamespace global.istiod
+global.jwtPolicy global.meshID global.meshNetworks global.multiCluster global.nativeNftables global.networkPolicy
+global.omitSidecarInjectorConfigMap global.operatorManageWebhooks global.pilotCertProvider global.podDNSSearchNamespaces
+global.priorityClassName global.readerServiceAccount global.remotePilotAddress global.resourceScope global.revision
+global.sds global.sts global.tracer global.trustBundleName global.waypoint
+global.proxy_init.forceApplyIptables
+`
+
+// pilotKeys are the rest of pilot.*, which configure Istio's own Deployment.
+const pilotKeys = `
+affinity autoscaleBehavior autoscaleEnabled autoscaleMax autoscaleMin configMap cpu crlConfigMapName deploymentAnnotations
+deploymentLabels enabled envVarFrom extraContainerArgs hub image initContainers ipFamilies ipFamilyPolicy istiodRemote
+jwksResolverExtraRootCA keepaliveMaxServerConnectionAge memory nodeSelector podAnnotations podLabels replicaCount resources
+rollingMaxSurge rollingMaxUnavailable seccompProfile serviceAccountAnnotations serviceAnnotations
+sidecarInjectorWebhookAnnotations tag taint tolerations topologySpreadConstraints traceSampling trustedZtunnelName
+trustedZtunnelNamespace variant volumeMounts volumes
+`
+
+// A note is a warning about a known key that does not do what its user expects.
+type note struct {
+	quiet []string // values, as text, that ask for nothing or for what happens anyway
+	rule  string
+	fix   string
+}
+
+const inboundRule = "no effect: inbound traffic is never captured, so every inbound port reaches the application directly"
+
+var notes = map[string]note{
+	"global.proxy.includeInboundPorts": {[]string{"*", ""}, inboundRule, "remove it"},
+	"global.proxy.excludeInboundPorts": {[]string{""}, inboundRule, "remove it"},
+	"global.proxy.statusPort":          {[]string{"15020", "0"}, "no effect: there is no agent; the proxy answers readiness on 15021", "remove it"},
+	"global.proxy.tracer":              {[]string{"none", "", "zipkin"}, "no effect: the proxy sends no traces", "remove it"},
+	"global.proxy.outlierLogPath":      {[]string{""}, "no effect: the proxy writes no outlier log", "remove it"},
+	"global.proxy.enableCoreDump":      {[]string{"false"}, "no effect: core dumps are not set up", "remove it"},
+	"global.mountMtlsCerts":            {[]string{"false"}, "no effect: the proxy uses no workload certificates", "remove it"},
+	"pilot.cni.enabled":                {[]string{"false"}, "no effect: redirection is set up by the init container, not by a CNI plugin", "remove it"},
+	"istio_cni.enabled":                {[]string{"false"}, "no effect: redirection is set up by the init container, not by a CNI plugin", "remove it"},
+	"istio_cni.chained":                {[]string{"true", "false"}, "", ""},
+	"meshConfig":                       {nil, "no effect in the values", `write it in ConfigMap istio, key "mesh"`},
+}
+
+// keyTable is the tables above as one tree.
+type keyTable struct {
+	kind     map[string]keyKind  // by path; parents are keyParent
+	children map[string][]string // names below a path, sorted
+}
+
+type keyKind uint8
+
+const (
+	keyUnknown keyKind = iota
+	keyParent
+	keyUsed
+	keyTyped
+	keySilent
+)
+
+// valueKeys is built once and never changed.
+var valueKeys = buildKeys()
+
+func buildKeys() keyTable {
+	t := keyTable{kind: map[string]keyKind{}, children: map[string][]string{}}
+	for _, path := range strings.Fields(usedKeys) {
+		t.add(path, keyUsed)
+	}
+	for _, path := range strings.Fields(typedKeys) {
+		t.add(path, keyTyped)
+	}
+	for _, path := range strings.Fields(silentKeys) {
+		t.add(path, keySilent)
+	}
+	for _, name := range strings.Fields(pilotKeys) {
+		t.add("pilot."+name, keySilent)
+	}
+	for path := range notes {
+		if t.kind[path] == keyUnknown {
+			t.add(path, keySilent)
+		}
+	}
+	for _, names := range t.children {
+		slices.Sort(names)
+	}
+	return t
+}
+
+func (t *keyTable) add(path string, kind keyKind) {
+	t.kind[path] = kind
+	for {
+		i := strings.LastIndexByte(path, '.')
+		parent, name := "", path
+		if i >= 0 {
+			parent, name = path[:i], path[i+1:]
+		}
+		t.children[parent] = append(t.children[parent], name)
+		if i < 0 || t.kind[parent] != keyUnknown {
+			return
+		}
+		t.kind[parent] = keyParent
+		path = parent
+	}
+}

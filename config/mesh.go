@@ -1,0 +1,81 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+// meshNotes are the fields of MeshConfig that are valid, do nothing, and would
+// be expected to do something to the pods. The many others without effect are
+// silent.
+var meshNotes = map[string]note{
+	"enableTracing":               {[]string{"false"}, "no effect: the proxies send no traces", "remove it"},
+	"enableEnvoyAccessLogService": {[]string{"false"}, "no effect: access logs go to a file or to standard output only", "use accessLogFile"},
+	"inboundTrafficPolicy":        {nil, "no effect: inbound traffic is never captured", "remove it"},
+}
+
+// quietProxy are fields of defaultConfig that Istio's own installation writes,
+// or that only say where things are.
+var quietProxy = []string{
+	"binaryPath", "configPath", "controlPlaneAuthPolicy", "discoveryAddress", "meshId", "proxyAdminPort", "serviceCluster",
+	"statNameLength", "statusPort", "tracing",
+}
+
+// mesh reads the key "mesh" and applies the defaults.
+func (r *reader) mesh(n *strict.Node) *meshconfig.MeshConfig {
+	m := &meshconfig.MeshConfig{}
+	r.faults(strict.Message(n, "", m))
+	if n != nil {
+		for _, f := range n.Fields {
+			if note, ok := meshNotes[f.Name]; ok {
+				r.note(f, f.Name, note)
+			}
+			if f.Name == "defaultConfig" || f.Name == "default_config" {
+				r.defaultConfig(f.Value, f.Name, m.GetDefaultConfig())
+			}
+		}
+	}
+	applyMeshDefaults(m, func(path string) bool { return has(n, path) })
+	return m
+}
+
+func (r *reader) defaultConfig(n *strict.Node, path string, pc *meshconfig.ProxyConfig) {
+	if n.Kind != strict.Map || pc == nil {
+		return
+	}
+	r.faults(annotation.ProxyConfigFaults(n, path, pc))
+	for _, f := range annotation.IgnoredProxyConfig(n, path) {
+		if !slices.Contains(quietProxy, strings.TrimPrefix(f.Path, path+".")) {
+			r.add(SeverityWarning, f)
+		}
+	}
+}
+
+// note warns about a key that does nothing, unless its value asks for nothing.
+func (r *reader) note(f strict.Field, path string, n note) {
+	v := f.Value
+	empty := v.Kind == strict.Null || v.Kind == strict.List && len(v.Items) == 0 || v.Kind == strict.Map && len(v.Fields) == 0
+	scalar := v.Kind != strict.List && v.Kind != strict.Map
+	if n.rule == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
+		return
+	}
+	r.add(SeverityWarning, strict.Fault{Line: f.Line, Column: f.Column, Path: path, Value: v.Quoted(), Rule: n.rule, Fix: n.fix})
+}
+
+// has reports whether the document has the path, in either spelling of
+// protobuf's names, with a value other than null.
+func has(n *strict.Node, path string) bool {
+	for _, name := range strings.Split(path, ".") {
+		next := n.GetProto(name)
+		if next == nil || next.Kind == strict.Null {
+			return false
+		}
+		n = next
+	}
+	return true
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+// maxText is the size of the largest text: a ConfigMap cannot hold more.
+const maxText = 1 << 20
+
+// Names of the texts for messages, where the caller gives none.
+const (
+	labelConfig = `istio-sidecar-injector key "config"`
+	labelValues = `istio-sidecar-injector key "values"`
+	labelMesh   = `istio key "mesh"`
+)
+
+// Parse reads the three texts. The problems are complete and sorted by text,
+// line and column; with an error among them there is no Config.
+func Parse(t Texts, l Labels) (*Config, Problems) {
+	var ps Problems
+	injection := newReader(&ps, 0, l.Config, labelConfig)
+	values := newReader(&ps, 1, l.Values, labelValues)
+	mesh := newReader(&ps, 2, l.Mesh, labelMesh)
+
+	c := &Config{}
+	c.Values, c.RawValues = values.values(values.load(t.Values))
+	c.Injection = injection.injection(injection.load(t.Config), c.Values)
+	c.Mesh = mesh.mesh(mesh.load(t.Mesh))
+
+	ps.sort()
+	if len(ps.Errors()) > 0 {
+		return nil, ps
+	}
+	c.Hash = c.hash()
+	return c, ps
+}
+
+// Default is the configuration of three empty texts.
+func Default() *Config {
+	c, ps := Parse(Texts{}, Labels{})
+	if c == nil {
+		panic("config: the built-in defaults do not parse: " + ps.Err().Error()) // a test parses them
+	}
+	return c
+}
+
+// hash digests a canonical form: JSON with sorted keys of the effective
+// configuration. The generated protobuf JSON varies in its spacing, so it is
+// read and written again.
+func (c *Config) hash() string {
+	var mesh any
+	if b, err := protojson.Marshal(c.Mesh); err == nil {
+		_ = json.Unmarshal(b, &mesh) // what protojson wrote is JSON
+	}
+	in := c.Injection
+	canonical, err := json.Marshal([]any{
+		in.Policy, selectorTexts(in.AlwaysInjectSelector), selectorTexts(in.NeverInjectSelector),
+		in.InjectedAnnotations, in.DefaultTemplates, in.Templates, in.Aliases,
+		c.RawValues, mesh,
+	})
+	if err != nil {
+		panic("config: canonical form: " + err.Error()) // only strings, numbers, lists and maps
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:8])
+}
+
+func selectorTexts(ss []Selector) []string {
+	var out []string
+	for _, s := range ss {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+// reader reads one text and collects its problems.
+type reader struct {
+	ps    *Problems
+	order int
+	where string
+}
+
+func newReader(ps *Problems, order int, label, fallback string) *reader {
+	if label == "" {
+		label = fallback
+	}
+	return &reader{ps: ps, order: order, where: label}
+}
+
+// load reads the text into a mapping, or nil when there is none.
+func (r *reader) load(text string) *strict.Node {
+	n, found := strict.Load(text, maxText)
+	r.faults(found)
+	if n != nil && n.Kind != strict.Map {
+		r.error(n, "", "must be a mapping", "write keys and values")
+		return nil
+	}
+	return n
+}
+
+// faults takes over faults of a document: unknown keys are warnings.
+func (r *reader) faults(found []strict.Fault) {
+	for _, f := range found {
+		severity := SeverityError
+		if f.Unknown {
+			severity = SeverityWarning
+		}
+		r.add(severity, f)
+	}
+}
+
+func (r *reader) add(severity Severity, f strict.Fault) {
+	*r.ps = append(*r.ps, Problem{Severity: severity, Where: r.where, Line: f.Line, Column: f.Column,
+		Path: f.Path, Value: f.Value, Rule: f.Rule, Fix: f.Fix, order: r.order})
+}
+
+func (r *reader) error(n *strict.Node, path, rule, fix string) {
+	r.add(SeverityError, n.Fault(path, rule, fix))
+}
+
+func (r *reader) warn(n *strict.Node, path, rule, fix string) {
+	r.add(SeverityWarning, n.Fault(path, rule, fix))
+}
+
+// text is a string scalar; a number counts as the text it was written as, so
+// that tag: 1.30 stays 1.30. Null and absent are "".
+func (r *reader) text(n *strict.Node, path string) string {
+	switch {
+	case n == nil || n.Kind == strict.Null:
+	case n.Kind == strict.String || n.Kind == strict.Number:
+		return n.Text
+	case n.Kind == strict.Bool:
+		r.error(n, path, "must be a string", "put it in quotes")
+	default:
+		r.error(n, path, "must be a string", "")
+	}
+	return ""
+}
+
+// texts is a list of strings; a single string is split at commas.
+func (r *reader) texts(n *strict.Node, path string) []string {
+	switch {
+	case n == nil || n.Kind == strict.Null:
+		return nil
+	case n.Kind != strict.List:
+		r.error(n, path, "must be a list of strings", `write [one, two]`)
+		return nil
+	}
+	out := make([]string, 0, len(n.Items))
+	for i, item := range n.Items {
+		at := strict.Index(path, i)
+		if item.Kind == strict.Null || item.Kind == strict.String && item.Text == "" {
+			r.error(item, at, "an empty element", "remove it")
+			continue
+		}
+		out = append(out, r.text(item, at))
+	}
+	return out
+}
+
+func (r *reader) boolean(n *strict.Node, path string) bool {
+	if n == nil || n.Kind == strict.Null {
+		return false
+	}
+	if b, ok := n.Value.(bool); ok && n.Kind == strict.Bool {
+		return b
+	}
+	if n.Kind == strict.String && (n.Text == "true" || n.Text == "false") {
+		return n.Text == "true"
+	}
+	r.error(n, path, "must be true or false", "")
+	return false
+}

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/cidr"
+)
+
+func (t tree) text(path string) string { return t.r.text(t.at(path), path) }
+
+func (t tree) boolean(path string) bool { return t.r.boolean(t.at(path), path) }
+
+// parsed is a string that a parser of annotation/ accepts; empty is absent.
+func (t tree) parsed(path string, parse func(string) (string, error)) string {
+	n := t.at(path)
+	s := t.r.text(n, path)
+	if s == "" {
+		return ""
+	}
+	out, err := parse(s)
+	if err != nil {
+		rule, fix, _ := strings.Cut(err.Error(), "; ")
+		t.r.error(n, path, rule, fix)
+		return ""
+	}
+	return out
+}
+
+func (t tree) oneOf(path string, allowed ...string) string {
+	n := t.at(path)
+	s := t.r.text(n, path)
+	if n == nil || slices.Contains(allowed, s) || n.Kind == strict.List || n.Kind == strict.Map || n.Kind == strict.Bool {
+		return s
+	}
+	var words []string
+	for _, a := range allowed {
+		if a != "" {
+			words = append(words, strict.Quote(a))
+		}
+	}
+	t.r.error(n, path, "must be one of "+strings.Join(words, ", "), "")
+	return ""
+}
+
+func (t tree) label(path string) string {
+	s := t.text(path)
+	if s == "" {
+		return ""
+	}
+	if bad := validation.IsDNS1123Label(s); len(bad) > 0 {
+		t.r.error(t.at(path), path, "not a name: "+bad[0], "")
+	}
+	return s
+}
+
+func (t tree) domain(path string) string {
+	s := t.text(path)
+	if s == "" {
+		return ""
+	}
+	if bad := validation.IsDNS1123Subdomain(s); len(bad) > 0 {
+		t.r.error(t.at(path), path, "not a domain name: "+bad[0], "")
+	}
+	return s
+}
+
+// tag keeps the text of a number (1.30 is not 1.3), for templates too.
+func (t tree) tag(path string) string {
+	n := t.at(path)
+	s := t.r.text(n, path)
+	if n != nil && n.Kind == strict.Number {
+		replace(t.raw, s, strings.Split(path, ".")...)
+	}
+	ok := len(s) <= 128
+	for i, r := range s {
+		word := r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		ok = ok && (word || i > 0 && (r == '.' || r == '-'))
+	}
+	if !ok {
+		t.r.error(n, path, "not an image tag", "write letters, digits, dots, dashes and underscores, at most 128")
+	}
+	return s
+}
+
+func (t tree) image(path string) string {
+	if n := t.at(path); n != nil && n.Kind == strict.String && n.Text == "" {
+		_, err := annotation.ParseImage("")
+		rule, fix, _ := strings.Cut(err.Error(), "; ")
+		t.r.error(n, path, rule, fix)
+		return ""
+	}
+	return t.parsed(path, annotation.ParseImage)
+}
+
+func (t tree) number(path string, least, most int64) int32 {
+	n := t.at(path)
+	if n == nil {
+		return 0
+	}
+	i, ok := n.Value.(int64)
+	if !ok || i < least || i > most {
+		t.r.error(n, path, fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
+		return 0
+	}
+	return int32(i)
+}
+
+// joined is a comma list, written as one string or as a list of strings. Raw
+// values get the normal form, because templates print them.
+func (t tree) joined(path string) (n *strict.Node, text string) {
+	n = t.at(path)
+	if n == nil || n.Kind != strict.List {
+		return n, t.r.text(n, path)
+	}
+	return n, strings.Join(t.r.texts(n, path), ",")
+}
+
+func (t tree) ranges(path string, o cidr.Options) cidr.List {
+	n, text := t.joined(path)
+	list, err := cidr.Parse(text, o)
+	if err != nil {
+		t.elements(n, path, err)
+		return cidr.List{}
+	}
+	replace(t.raw, list.String(), strings.Split(path, ".")...)
+	return list
+}
+
+func (t tree) ports(path string) cidr.Ports {
+	n, text := t.joined(path)
+	list, err := cidr.ParsePorts(text, false)
+	if err != nil {
+		t.elements(n, path, err)
+		return cidr.Ports{}
+	}
+	replace(t.raw, list.String(), strings.Split(path, ".")...)
+	return list
+}
+
+func (t tree) interfaces(path string) []string {
+	n, text := t.joined(path)
+	list, err := annotation.ParseInterfaces(text)
+	if err != nil {
+		rule, fix, _ := strings.Cut(err.Error(), "; ")
+		t.r.error(n, path, rule, fix)
+	}
+	replace(t.raw, strings.Join(list, ","), strings.Split(path, ".")...)
+	return list
+}
+
+// elements reports each bad element of a list, at its own place where the
+// list is one of YAML.
+func (t tree) elements(n *strict.Node, path string, err error) {
+	list, ok := err.(*cidr.Error)
+	if !ok {
+		t.r.error(n, path, err.Error(), "")
+		return
+	}
+	for _, p := range list.Problems {
+		at, where := n, path
+		for i, item := range n.Items {
+			if strings.Contains(item.Text, p.Element) {
+				at, where = item, strict.Index(path, i)
+				break
+			}
+		}
+		f := at.Fault(where, p.Rule, p.Fix)
+		if f.Value != strict.Quote(p.Element) {
+			f.Rule = fmt.Sprintf("element %s: %s", strict.Quote(p.Element), f.Rule)
+		}
+		t.r.add(SeverityError, f)
+	}
+}
+
+func (t tree) pullSecrets(path string) []string {
+	n := t.at(path)
+	if n != nil && n.Kind == strict.List {
+		for i, item := range n.Items {
+			if item.Kind == strict.Map {
+				t.r.error(item, strict.Index(path, i), "must be a string", "write the secret's name alone")
+				return nil
+			}
+		}
+	}
+	names := t.r.texts(n, path)
+	for i, name := range names {
+		if bad := validation.IsDNS1123Subdomain(name); name != "" && len(bad) > 0 {
+			t.r.error(n, strict.Index(path, i), strict.Quote(name)+" is not a secret's name: "+bad[0], "")
+		}
+	}
+	return names
+}
+
+// object reads a Kubernetes object; nil when it is absent or empty.
+func object[T any](t tree, path string) *T {
+	n := t.at(path)
+	if n == nil || n.Kind == strict.Map && len(n.Fields) == 0 {
+		return nil
+	}
+	out := new(T)
+	found := strict.Object(n, path, out)
+	t.r.faults(found)
+	if !onlyUnknown(found) {
+		return nil
+	}
+	return out
+}
+
+func (t tree) resources(path string) *corev1.ResourceRequirements {
+	out := object[corev1.ResourceRequirements](t, path)
+	if out == nil {
+		return nil
+	}
+	n := t.at(path)
+	for _, kind := range []struct {
+		name string
+		list corev1.ResourceList
+	}{{"requests", out.Requests}, {"limits", out.Limits}} {
+		fields := n.Get(kind.name)
+		if fields == nil {
+			continue
+		}
+		for _, f := range fields.Fields {
+			at := path + "." + kind.name + "." + f.Name
+			q := kind.list[corev1.ResourceName(f.Name)]
+			limit, limited := out.Limits[corev1.ResourceName(f.Name)]
+			switch {
+			case q.Sign() < 0:
+				t.r.error(f.Value, at, "a negative quantity", strict.QuantityFix)
+			case kind.name == "requests" && limited && q.Cmp(limit) > 0:
+				place := f.Value
+				if place.Line == 0 { // the request is a default; the limit is not
+					place = n.Get("limits").Get(f.Name)
+				}
+				t.r.error(place, at, fmt.Sprintf("the request %s is more than the limit %s", q.String(), limit.String()), "raise the limit, or lower the request")
+			}
+		}
+	}
+	return out
+}
+
+func (t tree) lifecycle(path string) *corev1.Lifecycle {
+	return object[corev1.Lifecycle](t, path)
+}
+
+func (t tree) seccomp(path string) *corev1.SeccompProfile {
+	out := object[corev1.SeccompProfile](t, path)
+	if out == nil {
+		return nil
+	}
+	n := t.at(path)
+	local := out.LocalhostProfile != nil && *out.LocalhostProfile != ""
+	switch out.Type {
+	case corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined:
+		if local {
+			t.r.error(n, path, "localhostProfile goes with type Localhost only", "remove it")
+		}
+	case corev1.SeccompProfileTypeLocalhost:
+		if !local {
+			t.r.error(n, path, "type Localhost needs a localhostProfile", "")
+		}
+	default:
+		t.r.error(n, path, "type must be RuntimeDefault, Localhost or Unconfined", "")
+	}
+	return out
+}

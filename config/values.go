@@ -1,0 +1,179 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/annotation/strict"
+)
+
+// values reads the key "values": keys first, then every value that is used.
+func (r *reader) values(user *strict.Node) (*Values, map[string]any) {
+	v := &Values{set: map[string]bool{}}
+	if user != nil {
+		r.keys(user, "", v.set)
+	}
+	root := overlay(builtin, user)
+	raw, _ := root.Any().(map[string]any)
+	t := tree{r: r, root: root, raw: raw}
+
+	v.Revision = t.label("revision")
+	v.NativeSidecars = t.nativeSidecars("pilot.env.ENABLE_NATIVE_SIDECARS")
+	v.Global = t.global()
+	v.Global.Proxy = t.proxy()
+	v.Global.ProxyInit.Image = t.image("global.proxy_init.image")
+	v.Global.ProxyInit.Resources = t.resources("global.proxy_init.resources")
+	t.images(v)
+	return v, raw
+}
+
+// keys walks the user's tree: unknown keys, keys without effect, and the paths
+// that are set.
+func (r *reader) keys(n *strict.Node, path string, set map[string]bool) {
+	for _, f := range n.Fields {
+		at := f.Name
+		if path != "" {
+			at = path + "." + f.Name
+		}
+		if f.Value.Kind != strict.Null {
+			set[at] = true
+		}
+		kind := valueKeys.kind[at]
+		if note, ok := notes[at]; ok {
+			r.note(f, at, note)
+		}
+		switch {
+		case kind == keyUnknown && path == "pilot.env": // any environment variable
+		case kind == keyUnknown:
+			r.faults([]strict.Fault{f.Unknown(strict.Join(path, f.Name), valueKeys.children[path])})
+		case kind == keyParent && f.Value.Kind == strict.Map:
+			r.keys(f.Value, at, set)
+		case kind == keyParent && f.Value.Kind != strict.Null:
+			r.error(f.Value, at, "must be a mapping", "write "+strings.Join(some(valueKeys.children[at]), ", ")+" below it")
+		case kind == keyTyped && f.Value.Kind == strict.Map:
+			mark(f.Value, at, set)
+		}
+	}
+}
+
+func some(names []string) []string { return names[:min(3, len(names))] }
+
+// mark notes the paths below a Kubernetes object as set.
+func mark(n *strict.Node, path string, set map[string]bool) {
+	for _, f := range n.Fields {
+		if f.Value.Kind != strict.Null {
+			set[path+"."+f.Name] = true
+			mark(f.Value, path+"."+f.Name, set)
+		}
+	}
+}
+
+// tree is the merged values while they are read; raw is the same for templates.
+type tree struct {
+	r    *reader
+	root *strict.Node
+	raw  map[string]any
+}
+
+// at is the value at a path; nil when absent or null.
+func (t tree) at(path string) *strict.Node {
+	n := t.root
+	for _, name := range strings.Split(path, ".") {
+		if n = n.Get(name); n == nil || n.Kind == strict.Null {
+			return nil
+		}
+	}
+	return n
+}
+
+func (t tree) global() Global {
+	g := Global{
+		Hub:             t.parsed("global.hub", annotation.ParseImage),
+		Tag:             t.tag("global.tag"),
+		Variant:         t.text("global.variant"),
+		ImagePullPolicy: t.oneOf("global.imagePullPolicy", "", "Always", "IfNotPresent", "Never"),
+		Platform:        t.text("global.platform"),
+		LogLevel:        t.parsed("global.logging.level", annotation.ParseAgentLogLevel),
+		LogAsJSON:       t.boolean("global.logAsJson"),
+		Network:         t.text("global.network"),
+	}
+	g.ImagePullSecrets = t.pullSecrets("global.imagePullSecrets")
+	return g
+}
+
+func (t tree) proxy() Proxy {
+	const at = "global.proxy."
+	p := Proxy{
+		AutoInject:           t.oneOf(at+"autoInject", policyEnabled, policyDisabled),
+		IncludeIPRanges:      t.ranges(at+"includeIPRanges", annotation.IncludeRangeOptions),
+		ExcludeIPRanges:      t.ranges(at+"excludeIPRanges", annotation.ExcludeRangeOptions),
+		IncludeOutboundPorts: t.ports(at + "includeOutboundPorts"),
+		ExcludeOutboundPorts: t.ports(at + "excludeOutboundPorts"),
+		ExcludeInterfaces:    t.interfaces(at + "excludeInterfaces"),
+		IncludeInboundPorts:  t.text(at + "includeInboundPorts"),
+		ExcludeInboundPorts:  t.text(at + "excludeInboundPorts"),
+
+		Image:             t.image(at + "image"),
+		LogLevel:          t.parsed(at+"logLevel", annotation.ParseLogLevel),
+		ComponentLogLevel: t.parsed(at+"componentLogLevel", annotation.ParseComponentLogLevel),
+		ClusterDomain:     t.domain(at + "clusterDomain"),
+
+		Resources:      t.resources(at + "resources"),
+		Lifecycle:      t.lifecycle(at + "lifecycle"),
+		SeccompProfile: t.seccomp(at + "seccompProfile"),
+
+		Privileged:                      t.boolean(at + "privileged"),
+		HoldApplicationUntilProxyStarts: t.boolean(at + "holdApplicationUntilProxyStarts"),
+
+		StatusPort:                   t.number(at+"statusPort", 0, 65535),
+		ReadinessInitialDelaySeconds: t.number(at+"readinessInitialDelaySeconds", 0, maxSeconds),
+		ReadinessPeriodSeconds:       t.number(at+"readinessPeriodSeconds", 1, maxSeconds),
+		ReadinessFailureThreshold:    t.number(at+"readinessFailureThreshold", 1, maxSeconds),
+	}
+	p.StartupProbe.Enabled = t.boolean(at + "startupProbe.enabled")
+	p.StartupProbe.FailureThreshold = t.number(at+"startupProbe.failureThreshold", 1, maxSeconds)
+	if n := t.at(at + "includeIPRanges"); n != nil && n.Line > 0 {
+		if rule := annotation.OneFamily(p.IncludeIPRanges); rule != "" {
+			t.r.warn(n, at+"includeIPRanges", rule, annotation.OneFamilyFix)
+		}
+	}
+	return p
+}
+
+const maxSeconds = 1 << 30 // of a probe's fields; the API's type is int32
+
+// images checks what takes hub, tag and image together.
+func (t tree) images(v *Values) {
+	g := v.Global
+	for _, i := range []struct{ path, image string }{
+		{"global.proxy.image", g.Proxy.Image}, {"global.proxy_init.image", g.ProxyInit.Image},
+	} {
+		n := t.at(i.path)
+		if n == nil || i.image == "" {
+			continue
+		}
+		short := !strings.Contains(i.image, "/")
+		for _, part := range []struct{ path, value string }{{"global.hub", g.Hub}, {"global.tag", g.Tag}} {
+			if m := t.at(part.path); short && part.value == "" && m != nil && m.Kind == strict.String {
+				t.r.error(m, part.path, fmt.Sprintf("empty, but %s is the short name %q", i.path, i.image), "write it, or a full image reference there")
+			}
+		}
+		name := i.image[strings.LastIndexByte(i.image, '/')+1:]
+		if name, _, _ = strings.Cut(name, ":"); name == "proxyv2" && n.Line > 0 {
+			t.r.warn(n, i.path, "Istio's own image: the built-in template starts Envoy and outrider-init, which it does not hold as such",
+				"remove the key, unless a template of your own needs it")
+		}
+	}
+}
+
+func (t tree) nativeSidecars(path string) string {
+	n := t.at(path)
+	if n == nil {
+		return ""
+	}
+	if b, ok := n.Value.(bool); ok {
+		return fmt.Sprint(b)
+	}
+	return t.oneOf(path, "", "true", "false", "auto")
+}
