@@ -50,12 +50,12 @@ func (l *listener) close() { _ = unix.Close(l.fd) }
 func (l *listener) arrives(to netip.AddrPort) (Outcome, string) {
 	fd, err := dial(to)
 	if err != nil {
-		return NotTried, fmt.Sprintf("connect to %s: %v", to, err)
+		return NotTried, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	from, err := localAddr(fd)
 	if err != nil {
-		return NotTried, fmt.Sprintf("connect to %s: %v", to, err)
+		return NotTried, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
 	}
 	for deadline := time.Now().Add(proofTime); ; {
 		left := time.Until(deadline)

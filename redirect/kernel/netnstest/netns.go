@@ -53,12 +53,31 @@ type NS struct {
 // New makes a namespace that lives as long as the test.
 func New(t testing.TB) *NS {
 	t.Helper()
+	return start(t, func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+}
+
+// Join gives a second thread in the same namespace, to do two things at once.
+func (n *NS) Join(t testing.TB) *NS {
+	t.Helper()
+	return start(t, func() error {
+		fd, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", n.tid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Setns(fd, unix.CLONE_NEWNET)
+	})
+}
+
+// start runs a thread that enters a namespace and then takes jobs.
+func start(t testing.TB, enter func() error) *NS {
+	t.Helper()
 	n := &NS{jobs: make(chan func())}
 	ready := make(chan error)
 	go func() {
 		// Never unlocked: the thread ends with the goroutine.
 		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
+		err := enter()
 		n.tid = unix.Gettid()
 		ready <- err
 		for f := range n.jobs {
@@ -66,7 +85,7 @@ func New(t testing.TB) *NS {
 		}
 	}()
 	if err := <-ready; err != nil {
-		t.Fatalf("make a network namespace: %v", err)
+		t.Fatalf("enter a network namespace: %v", err)
 	}
 	t.Cleanup(func() { close(n.jobs) })
 	return n

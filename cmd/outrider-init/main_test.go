@@ -1,0 +1,255 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+)
+
+// binary is the program as it is shipped: static and stripped.
+var binary string
+
+// confineEnv makes the test binary take its rights away and become the program.
+const confineEnv = "OUTRIDER_TEST_CONFINE"
+
+func TestMain(m *testing.M) {
+	if caps := os.Getenv(confineEnv); caps != "" {
+		fmt.Fprintln(os.Stderr, confine(caps, os.Args[1:]))
+		os.Exit(99)
+	}
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "outrider-init")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "outrider-init")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=v0.0.0-test", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build outrider-init: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// confine gives up everything a restricted pod has not: all capabilities but
+// NET_ADMIN (with caps "none" that too), new privileges, a writable root.
+func confine(caps string, args []string) error {
+	keep := uint32(1 << unix.CAP_NET_ADMIN)
+	if caps == "none" {
+		keep = 0
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	// Busy while anybody writes through the mount, if only an access time.
+	for try := 0; ; try++ {
+		err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")
+		if err == nil {
+			break
+		}
+		if err != unix.EBUSY || try == 100 {
+			return fmt.Errorf("make the root read-only: %w", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := os.WriteFile("/outrider-test", nil, 0o600); err == nil {
+		return fmt.Errorf("the root is still writable")
+	}
+	for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+		if keep&(1<<c) == 0 || c >= 32 {
+			_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	data := [2]unix.CapUserData{{Effective: keep, Permitted: keep}}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return err
+	}
+	return syscall.Exec(os.Getenv("OUTRIDER_TEST_BINARY"), append([]string{"outrider-init"}, args...), nil)
+}
+
+// result is what one run of the program gave.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// command is the program with the environment env and its output kept.
+func command(env []string, args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
+	cmd := exec.Command(binary, args...)
+	cmd.Env = env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	return cmd, &stdout, &stderr
+}
+
+func runIn(t testing.TB, n *netnstest.NS, env []string, args ...string) result {
+	t.Helper()
+	cmd, stdout, stderr := command(env, args...)
+	return finish(t, n, cmd, stdout, stderr)
+}
+
+func finish(t testing.TB, n *netnstest.NS, cmd *exec.Cmd, stdout, stderr *bytes.Buffer) result {
+	t.Helper()
+	if err := n.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func (r result) want(t *testing.T, code int, stdout, stderr string) {
+	t.Helper()
+	if r.code != code || r.stdout != stdout || r.stderr != stderr {
+		t.Errorf("exit %d, want %d\nstdout %q\n  want %q\nstderr %q\n  want %q", r.code, code, r.stdout, stdout, r.stderr, stderr)
+	}
+}
+
+const everything = "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; " +
+	"bypass: uid 1337, gid 1337, loopback, all but TCP; "
+
+func TestInPod(t *testing.T) {
+	pod := netnstest.NewPod(t)
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+
+	// Everything at once, in the letters of a template for istio-iptables.
+	runIn(t, pod.NS, nil, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-g", "1337", "-m", "REDIRECT",
+		"-i", "10.4.0.0/14,10.7.240.0/20", "-x", "10.0.0.1/24", "-b", "", "-d", "", "-q", "8080,9090", "-o", "22", "-c", "eth1",
+		"--log_output_level=default:info").want(t, 0,
+		"outrider-init: captures to port 15001: IPv4 1 range (10.4.0.0/14), IPv6 no range, ports 8080,9090; "+
+			"bypass: IPv4 1 range (10.0.0.0/24), ports 22, interfaces eth1, uid 1337, gid 1337, loopback, all but TCP; "+
+			"11 rules read back, 5 of 5 claims proved with connections\n",
+		"outrider-init: note: inbound traffic is never captured; without effect: -z\n"+
+			"outrider-init: note: -i has IPv4 ranges only: IPv6 connections bypass the proxy, except to ports in -q\n")
+
+	// The environment counts where a flag is absent; an empty variable does not.
+	runIn(t, pod.NS, []string{"ISTIO_SERVICE_CIDR=*", "ENVOY_PORT=16001", "PROXY_UID="}, "-p", "15001").want(t, 0,
+		everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+
+	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: the redirect rules are removed\n", "")
+	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: the redirect rules are removed\n", "")
+	if rules := pod.Must(t, "", "nft", "list", "ruleset"); rules != "" {
+		t.Errorf("after cleanup:\n%s", rules)
+	}
+}
+
+// TestProofNotTried: with a proxy on its port nothing can listen there; that
+// is said, and the rules stand.
+func TestProofNotTried(t *testing.T) {
+	pod := netnstest.NewPod(t)
+	pod.Listen(t, "127.0.0.1:15001", func(net.Conn) string { return "proxy" })
+	pod.Listen(t, "[::1]:15001", func(net.Conn) string { return "proxy" })
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 2 of 4 claims proved with connections"+
+		"; not tried: IPv4 is captured (everything): port 15001 is taken, the proxy may be running already"+
+		"; not tried: IPv6 is captured (everything): port 15001 is taken, the proxy may be running already\n", "")
+	// A network with loopback only, and without even that.
+	runIn(t, netnstest.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules read back, 0 of 4 claims proved with connections"+
+		"; not tried: IPv4 is captured (everything): no route to 203.0.113.1: network is unreachable"+
+		"; not tried: IPv6 is captured (everything): the pod has no loopback address of this family"+
+		"; not tried: IPv4 loopback bypasses the proxy: connect to 127.0.0.1: network is unreachable"+
+		"; not tried: IPv6 loopback bypasses the proxy: the pod has no loopback address of this family\n", "")
+}
+
+// TestProofFails: rules that are there and do not work stop the pod.
+func TestProofFails(t *testing.T) {
+	pod := netnstest.NewPod(t)
+	pod.Must(t, "table ip other { chain output { type nat hook output priority -150; tcp dport 80 dnat to 10.99.0.1:81; }; }", "nft", "-f", "-")
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 1, "", "outrider-init: the rules are in the kernel but do not work, "+
+		"another program may have rules of its own: failed: IPv4 to 192.0.2.1:80 is captured (everything): "+
+		"it was answered for 192.0.2.1:80, not at 127.0.0.1:15001\n")
+	pod.Must(t, "flush ruleset; table inet other { chain output { type filter hook output priority 0; ip daddr 127.0.0.1 tcp dport 15001 drop; }; }", "nft", "-f", "-")
+	r := runIn(t, pod.NS, nil, "-i", "*")
+	if r.code != 1 || !strings.Contains(r.stderr, "it did not arrive at 127.0.0.1:15001 within 2s") {
+		t.Errorf("a dropped connection: exit %d, stderr %q", r.code, r.stderr)
+	}
+}
+
+// TestConfined: uid 0 with NET_ADMIN only, read-only root, no new privileges;
+// and without NET_ADMIN, where the old rules must stay.
+func TestConfined(t *testing.T) {
+	pod := netnstest.NewPod(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	confined := func(caps string) result {
+		cmd, stdout, stderr := command([]string{confineEnv + "=" + caps, "OUTRIDER_TEST_BINARY=" + binary}, "-i", "*")
+		cmd.Path = self
+		return finish(t, pod.NS, cmd, stdout, stderr)
+	}
+	confined("net_admin").want(t, 0, everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+	before := pod.Must(t, "", "nft", "-s", "list", "ruleset")
+	r := confined("none")
+	if r.code != 1 || !strings.Contains(r.stderr, "the capability NET_ADMIN is missing: give the init container runAsUser: 0") {
+		t.Errorf("without NET_ADMIN: exit %d, stderr %q", r.code, r.stderr)
+	}
+	if after := pod.Must(t, "", "nft", "-s", "list", "ruleset"); after != before {
+		t.Errorf("the rules changed:\n%s", after)
+	}
+}
+
+func TestBinary(t *testing.T) {
+	info, err := os.Stat(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("outrider-init is %.1f MB", float64(info.Size())/1e6)
+	if info.Size() > 5<<20 {
+		t.Errorf("outrider-init is %d bytes, at most 5 MiB are allowed", info.Size())
+	}
+	deps, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(deps)) {
+		if strings.HasPrefix(dep, "k8s.io/") || strings.HasPrefix(dep, "sigs.k8s.io/") || strings.HasPrefix(dep, "istio.io/") {
+			t.Errorf("depends on %s", strings.TrimSpace(dep))
+		}
+	}
+}
+
+func TestRunWithoutKernel(t *testing.T) {
+	run0 := func(args ...string) result {
+		var stdout, stderr bytes.Buffer
+		code := run(args, func(string) string { return "" }, &stdout, &stderr)
+		return result{code, stdout.String(), stderr.String()}
+	}
+	if r := run0("--help"); r.code != 0 || !strings.HasPrefix(r.stdout, "Usage: outrider-init") {
+		t.Errorf("--help: %+v", r)
+	}
+	if r := run0("--version"); r.code != 0 || !strings.HasPrefix(r.stdout, "outrider-init ") {
+		t.Errorf("--version: %+v", r)
+	}
+	if r := run0("-i", "*", "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "counter goto to_proxy comment \"everything\"") {
+		t.Errorf("--dry-run: %+v", r)
+	}
+	run0("-i", "10.0.0.0/08", "-p", "0", "--what").want(t, 2, "", "outrider-init: invalid arguments:\n"+
+		"  --what: unknown flag: see --help for the arguments there are\n"+
+		"  -p \"0\": not a port: use a number from 1 to 65535\n"+
+		"  -i \"10.0.0.0/08\": leading zero in prefix length \"/08\": write 10.0.0.0/8\n")
+}
