@@ -178,7 +178,7 @@ func TestInjectorSeesThePodAsItCame(t *testing.T) {
 	b := newBench(t, fake{inject: func(r inject.Request) (*inject.Result, error) { seen = r; return patching(r) }})
 	b.options.NamespaceAnnotations = func(ns string) map[string]string { return map[string]string{"of": ns} }
 	post(NewHandler(b.options), reviewOf(pod))
-	if string(seen.Pod) != pod || seen.Namespace != "shop" || seen.File || seen.NamespaceAnnotations["of"] != "shop" {
+	if string(seen.Pod) != pod || seen.Namespace != "shop" || seen.NamespaceAnnotations["of"] != "shop" {
 		t.Errorf("the injector saw %s in %q, namespace annotations %v", seen.Pod, seen.Namespace, seen.NamespaceAnnotations)
 	}
 }

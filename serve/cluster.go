@@ -1,0 +1,85 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/outrider-mesh/outrider/inject"
+)
+
+// openShiftGroup is served by OpenShift alone. There, namespaces carry the uid
+// ranges their pods must use.
+const openShiftGroup = "security.openshift.io"
+
+// cluster is what injection needs to know of the cluster.
+type cluster struct {
+	discovery discovery.DiscoveryInterface
+	cache     cache.Cache
+	openShift atomic.Bool // and the namespaces are being watched
+}
+
+func newCluster(mgr manager.Manager) (*cluster, error) {
+	d, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("make a discovery client: %w", err)
+	}
+	return &cluster{discovery: d, cache: mgr.GetCache()}, nil
+}
+
+// environment asks the API server for its version.
+func (c *cluster) environment() (inject.Environment, error) {
+	info, err := c.discovery.ServerVersion()
+	if err != nil {
+		return inject.Environment{}, fmt.Errorf("ask the API server for its version: %w", err)
+	}
+	version, err := inject.ParseVersion(info.GitVersion)
+	if err != nil {
+		return inject.Environment{}, fmt.Errorf("version of the API server: %w", err)
+	}
+	return inject.Environment{Kubernetes: version}, nil
+}
+
+// watchNamespaces watches the metadata of namespaces where the cluster is
+// OpenShift, and does nothing elsewhere: a large cluster has many.
+func (c *cluster) watchNamespaces(ctx context.Context) error {
+	groups, err := c.discovery.ServerGroups()
+	if err != nil {
+		return fmt.Errorf("ask the API server for its API groups: %w", err)
+	}
+	for _, g := range groups.Groups {
+		if !strings.EqualFold(g.Name, openShiftGroup) {
+			continue
+		}
+		// The first call starts the watch and waits until it has been filled.
+		if _, err := c.cache.GetInformer(ctx, namespaceMetadata()); err != nil {
+			return fmt.Errorf("watch namespaces: %w", err)
+		}
+		c.openShift.Store(true)
+	}
+	return nil
+}
+
+// namespaceAnnotations is nil where they are not known. A cache that lags
+// behind answers nil too; injection then says what it missed.
+func (c *cluster) namespaceAnnotations(namespace string) map[string]string {
+	if !c.openShift.Load() {
+		return nil
+	}
+	object := namespaceMetadata()
+	if err := c.cache.Get(context.Background(), types.NamespacedName{Name: namespace}, object); err != nil {
+		return nil
+	}
+	return object.Annotations
+}
+
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
+}

@@ -1,0 +1,177 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/webhook"
+)
+
+// Options say where and as whom to serve.
+type Options struct {
+	// Cluster reaches the API server.
+	Cluster *rest.Config
+	// Namespace holds the two ConfigMaps.
+	Namespace string
+	// Revision is added to the ConfigMaps' names unless it is empty or "default".
+	Revision string
+	// CertDir holds tls.crt and tls.key.
+	CertDir string
+	// Address is where the webhook listens, "HOST:PORT" or ":PORT".
+	Address string
+	// MetricsAddress and HealthAddress are the same for plain HTTP; "0" turns
+	// the port off.
+	MetricsAddress, HealthAddress string
+	// ShutdownDelay is how long requests are still taken after the context
+	// ended: until then some node may not know that this replica is leaving.
+	ShutdownDelay time.Duration
+	// MaxConcurrent is webhook.Options.MaxConcurrent.
+	MaxConcurrent int
+	// Log is where everything is logged.
+	Log logr.Logger
+	// Registry takes the metrics; nil means the one behind MetricsAddress.
+	Registry prometheus.Registerer
+}
+
+// drainTimeout bounds the wait for requests under way once no new ones are
+// taken; the API server waits for none of them longer.
+const drainTimeout = 10 * time.Second
+
+// Run serves until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	if o.Registry == nil {
+		o.Registry = ctrlmetrics.Registry
+	}
+	metrics, err := webhook.NewMetrics(o.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	certificate, err := certs.Watch(o.CertDir)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(o, certificate)
+	if err != nil {
+		return err
+	}
+	settings := &webhook.Settings{}
+	cluster, err := newCluster(mgr)
+	if err != nil {
+		return err
+	}
+	loader := &loader{
+		settings: settings, metrics: metrics, cluster: cluster, log: o.Log.WithName("configuration"),
+		events: mgr.GetEventRecorder("outrider"), names: namesOf(o.Namespace, o.Revision),
+	}
+	follower, err := newFollower(o.Cluster, loader, cluster.watchNamespaces)
+	if err != nil {
+		return err
+	}
+	doors := webhook.Options{
+		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
+		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
+	}
+	mgr.GetWebhookServer().Register(webhook.InjectPath, webhook.NewHandler(doors))
+	mgr.GetWebhookServer().Register(webhook.WarnPath, webhook.NewWorkloadHandler(doors))
+
+	var leaving atomic.Bool
+	if err := errors.Join(
+		mgr.Add(certificate), mgr.Add(follower),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("certificate", certificateReady(certificate)),
+		mgr.AddReadyzCheck("configuration", configurationReady(settings)),
+		mgr.AddReadyzCheck("listening", mgr.GetWebhookServer().StartedChecker()),
+		mgr.AddReadyzCheck("staying", func(*http.Request) error {
+			if leaving.Load() {
+				return errors.New("shutting down")
+			}
+			return nil
+		}),
+	); err != nil {
+		return fmt.Errorf("assemble the server: %w", err)
+	}
+	return mgr.Start(delayed(ctx, o, &leaving))
+}
+
+// delayed is a context that ends ShutdownDelay after ctx does. Meanwhile the
+// replica says that it leaves, and goes on answering.
+func delayed(ctx context.Context, o Options, leaving *atomic.Bool) context.Context {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		leaving.Store(true)
+		o.Log.Info("shutting down", "delay", o.ShutdownDelay.String())
+		time.AfterFunc(o.ShutdownDelay, cancel)
+	})
+	return later
+}
+
+func newManager(o Options, certificate *certwatcher.CertWatcher) (manager.Manager, error) {
+	host, portText, err := net.SplitHostPort(o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("webhook address %q: %w; give HOST:PORT or :PORT", o.Address, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("webhook address %q: port %q is not a number from 1 to 65535", o.Address, portText)
+	}
+	timeout := drainTimeout
+	mgr, err := ctrl.NewManager(o.Cluster, manager.Options{
+		Logger:                  o.Log,
+		Metrics:                 metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:  o.HealthAddress,
+		GracefulShutdownTimeout: &timeout,
+		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host: host, Port: int(port), CertDir: o.CertDir,
+			TLSOpts: []func(*tls.Config){certs.ServerTLS(certificate.GetCertificate)},
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the server: %w", err)
+	}
+	return mgr, nil
+}
+
+func certificateReady(w *certwatcher.CertWatcher) healthz.Checker {
+	return func(*http.Request) error {
+		c, err := w.GetCertificate(nil)
+		switch {
+		case err != nil:
+			return err
+		case c == nil:
+			return errors.New("no serving certificate is loaded")
+		case c.Leaf != nil && time.Now().After(c.Leaf.NotAfter):
+			return fmt.Errorf("the serving certificate expired at %s", c.Leaf.NotAfter.Format(time.RFC3339))
+		}
+		return nil
+	}
+}
+
+func configurationReady(s *webhook.Settings) healthz.Checker {
+	return func(*http.Request) error {
+		if s.Load() == nil {
+			return errors.New("no valid configuration has been read yet; the log has the reason")
+		}
+		return nil
+	}
+}
