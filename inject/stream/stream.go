@@ -1,0 +1,242 @@
+// Package stream injects the pods in a stream of YAML or JSON documents.
+//
+// What callers may rely on:
+//   - A document that the injector does not change comes out byte for byte, with
+//     its separators, comments, line breaks and byte order mark.
+//   - In a document that changes, only the injected parts do: they are edited as
+//     text. Every edited document is read again and compared with what it must
+//     mean; where the edit of the text does not hold, the document is written
+//     anew, and where that does not hold either there is an error.
+//   - A document means what kubectl apply would send for it: YAML 1.1 as
+//     sigs.k8s.io/yaml reads it, JSON as JSON.
+//   - All documents are tried; every error names file, line, document and object.
+//     What was written before an error is no result: the caller drops it.
+package stream
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/outrider-mesh/outrider/inject"
+)
+
+// Injector injects one pod. *inject.Injector is one.
+type Injector interface {
+	Inject(inject.Request) (*inject.Result, error)
+}
+
+// workloadReviewer finds what is wrong about a workload beside its pod template.
+// *inject.Injector is one.
+type workloadReviewer interface {
+	ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) []string
+}
+
+// Options say how a stream is transformed.
+type Options struct {
+	// Injector is required.
+	Injector Injector
+	// File names the stream in messages.
+	File string
+	// Namespace is that of objects that name none; empty means unknown.
+	Namespace string
+	// Workers is how many documents are worked on at a time; less than 2 is one.
+	Workers int
+	// MaxDocument limits the size of one document in bytes; 0 means 64 MiB.
+	MaxDocument int
+
+	// pod replaces inject.Result.PodJSON in tests of the editing alone.
+	pod func(*inject.Result) []byte
+}
+
+func (o *Options) podJSON(r *inject.Result) []byte {
+	if o.pod != nil {
+		return o.pod(r)
+	}
+	return r.PodJSON()
+}
+
+const defaultMaxDocument = 64 << 20
+
+// Object tells what became of one object with a pod template.
+type Object struct {
+	Document  int // 1-based position of its document in the stream
+	Line      int // 1-based, where the object starts
+	Kind      string
+	Namespace string
+	Name      string
+	// Decision says whether the pod is injected, and why.
+	Decision inject.Decision
+	// Changed says whether the object's text changed; an object that was
+	// injected before by the same configuration does not.
+	Changed  bool
+	Warnings []string
+}
+
+// String names the object: "Deployment default/sleep".
+func (o Object) String() string { return objectName(o.Kind, o.Namespace, o.Name) }
+
+func objectName(kind, namespace, name string) string {
+	if name == "" {
+		name = "(no name)"
+	}
+	if namespace != "" {
+		name = namespace + "/" + name
+	}
+	return strings.TrimSpace(kind + " " + name)
+}
+
+// Report lists the objects with a pod template, in the order of the stream.
+type Report struct {
+	Documents int
+	Objects   []Object
+}
+
+// Problem is one reason why a stream cannot be transformed.
+type Problem struct {
+	File     string
+	Line     int // 1-based; 0 when unknown
+	Document int // 1-based; 0 for the stream as a whole
+	Object   string
+	Text     string
+}
+
+// String is one line: file:line: document N (object): what is wrong.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Document > 0 {
+		fmt.Fprintf(&b, ": document %d", p.Document)
+	}
+	if p.Object != "" {
+		fmt.Fprintf(&b, " (%s)", p.Object)
+	}
+	return b.String() + ": " + p.Text
+}
+
+// Error holds every problem of a stream, in its order.
+type Error struct{ Problems []Problem }
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// batchBytes is how much text is worked on at a time.
+const batchBytes = 1 << 20
+
+// Transform copies the stream from r to w and injects the pods in it. The error
+// is an *Error where the stream is at fault; then what w got is incomplete and
+// must be dropped. The report is never nil.
+func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
+	if o.MaxDocument == 0 {
+		o.MaxDocument = defaultMaxDocument
+	}
+	report := &Report{}
+	failed := &Error{}
+	out := bufio.NewWriterSize(w, 64<<10)
+	s := newSplitter(r, o.MaxDocument)
+	for {
+		batch, readErr := readBatch(s, max(o.Workers, 1) > 1)
+		results := transformBatch(batch, &o)
+		for i := range results {
+			report.add(&batch[i], &results[i])
+			failed.Problems = append(failed.Problems, results[i].problems...)
+			if len(failed.Problems) > 0 {
+				continue
+			}
+			if err := writeChunk(out, &batch[i], results[i].text); err != nil {
+				return report, fmt.Errorf("write: %w", err)
+			}
+		}
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			failed.Problems = append(failed.Problems, Problem{File: o.File, Text: readErr.Error()})
+			break
+		}
+	}
+	if len(failed.Problems) > 0 {
+		return report, failed
+	}
+	if err := out.Flush(); err != nil {
+		return report, fmt.Errorf("write: %w", err)
+	}
+	return report, nil
+}
+
+// readBatch reads some chunks; one suffices where they are not shared out.
+func readBatch(s *splitter, many bool) ([]chunk, error) {
+	var batch []chunk
+	for size := 0; size < batchBytes; {
+		c, err := s.next()
+		if err != nil {
+			return batch, err
+		}
+		batch = append(batch, c)
+		if size += len(c.text); !many {
+			break
+		}
+	}
+	return batch, nil
+}
+
+// transformBatch transforms the chunks of a batch, several at a time.
+func transformBatch(batch []chunk, o *Options) []outcome {
+	results := make([]outcome, len(batch))
+	workers := min(o.Workers, len(batch))
+	if workers < 2 {
+		for i := range batch {
+			results[i] = transform(&batch[i], o)
+		}
+		return results
+	}
+	const share = 8 // neighbouring chunks that one worker takes at a time
+	next := make(chan int, len(batch)/share+1)
+	for i := 0; i < len(batch); i += share {
+		next <- i
+	}
+	close(next)
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for from := range next {
+				for i := from; i < min(from+share, len(batch)); i++ {
+					results[i] = transform(&batch[i], o)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return results
+}
+
+func (r *Report) add(c *chunk, out *outcome) {
+	if c.number > 0 {
+		r.Documents++
+	}
+	r.Objects = append(r.Objects, out.objects...)
+}
+
+func writeChunk(w *bufio.Writer, c *chunk, changed string) error {
+	var err error
+	if c.bom {
+		_, err = w.Write(bom)
+	}
+	if changed != "" {
+		_, werr := w.WriteString(changed)
+		return errors.Join(err, werr)
+	}
+	_, werr := w.Write(c.text)
+	return errors.Join(err, werr)
+}

@@ -1,0 +1,345 @@
+package stream
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/inject"
+)
+
+// outcome is what became of one chunk.
+type outcome struct {
+	text     string // the new text; empty when nothing changed
+	objects  []Object
+	problems []Problem
+}
+
+// transformer works on one chunk.
+type transformer struct {
+	c    *chunk
+	o    *Options
+	slow *slowDocument // nil when the document was read with places
+	out  outcome
+	want []*node // the roots as they shall be
+}
+
+// found is an object of the document: a root, or an item of a List.
+type found struct {
+	root int
+	path []string // keys and indexes from the root
+	node *node
+}
+
+func transform(c *chunk, o *Options) outcome {
+	t := &transformer{c: c, o: o}
+	if c.number == 0 {
+		return t.out
+	}
+	doc := t.read()
+	if doc == nil {
+		return t.out
+	}
+	t.want = slices.Clone(doc.roots)
+	for i, root := range doc.roots {
+		t.objects(found{root: i, node: root})
+	}
+	if len(t.out.problems) == 0 && !slices.Equal(t.want, doc.roots) {
+		t.write(doc)
+	}
+	return t.out
+}
+
+// read parses the document: quickly and with places where it can, else the slow
+// way.
+func (t *transformer) read() *document {
+	text := string(t.c.text)
+	if !t.c.directive {
+		if doc := parse(text, t.c.from); doc != nil {
+			return doc
+		}
+	}
+	slow, problem := readSlow(text)
+	if problem != nil {
+		problem.File, problem.Document = t.o.File, t.c.number
+		problem.Line += t.c.line - 1
+		t.out.problems = append(t.out.problems, *problem)
+		return nil
+	}
+	t.slow = slow
+	return slow.doc
+}
+
+// objects looks at an object, or at those of a List.
+func (t *transformer) objects(f found) {
+	n := f.node.resolved()
+	if n.kind != mappingKind {
+		return
+	}
+	if items := n.get("items"); items != nil && items.kind == sequenceKind && strings.HasSuffix(n.str("kind"), "List") {
+		for i, item := range items.items {
+			path := append(slices.Clone(f.path), "items", strconv.Itoa(i))
+			t.objects(found{root: f.root, path: path, node: item})
+		}
+		return
+	}
+	t.object(f, n)
+}
+
+// object injects the pod of one object.
+func (t *transformer) object(f found, n *node) {
+	object, err := toJSON(n)
+	if err != nil {
+		t.problem(f, err.Error())
+		return
+	}
+	template, ok, err := inject.FindTemplate(object)
+	if err != nil {
+		t.problem(f, err.Error())
+		return
+	}
+	if !ok {
+		return
+	}
+	if template.Namespace == "" {
+		template.Namespace = t.o.Namespace
+	}
+	report := Object{
+		Document: t.c.number, Line: t.line(f),
+		Kind: n.str("kind"), Namespace: template.Namespace, Name: objectLabel(n),
+	}
+	result, err := t.o.Injector.Inject(inject.Request{
+		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
+	})
+	if err != nil {
+		t.refused(f, n, template.Pointer, err)
+		return
+	}
+	report.Decision = result.Decision
+	report.Warnings = t.warnings(object, &template, result.Warnings)
+	if len(result.Patch) > 0 {
+		report.Changed = t.change(f, n, &template, t.o.podJSON(result))
+	}
+	t.out.objects = append(t.out.objects, report)
+}
+
+// objectLabel is the object's name, or what its name is generated from.
+func objectLabel(n *node) string {
+	metadata := n.get("metadata")
+	if name := metadata.str("name"); name != "" {
+		return name
+	}
+	if prefix := metadata.str("generateName"); prefix != "" {
+		return prefix + "*"
+	}
+	return ""
+}
+
+// warnings adds to the pod's warnings those about the workload around it, which
+// only matter where it carries the mesh's annotations or labels itself.
+func (t *transformer) warnings(object []byte, template *inject.Template, warnings []string) []string {
+	reviewer, ok := t.o.Injector.(workloadReviewer)
+	if !ok || template.Pointer == "" || !mentionsMesh(template.Annotations) && !mentionsMesh(template.Labels) {
+		return warnings
+	}
+	warnings = slices.Clone(warnings)
+	for _, w := range reviewer.ReviewWorkload(object, template.Namespace, nil) {
+		if !slices.Contains(warnings, w) {
+			warnings = append(warnings, w)
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+func mentionsMesh(keys map[string]string) bool {
+	for key := range keys {
+		if strings.Contains(key, "istio.io/") {
+			return true
+		}
+	}
+	return false
+}
+
+// change notes what the object's root shall be: as it was, with metadata and
+// spec of the pod (template) from the injected one.
+func (t *transformer) change(f found, n *node, template *inject.Template, pod []byte) bool {
+	injected := parseJSON(string(pod))
+	if injected == nil || len(injected.roots) != 1 {
+		t.problem(f, "internal error: the injector's answer is not readable JSON; please report it with this file")
+		return false
+	}
+	path := slices.Concat(f.path, splitPointer(template.Pointer))
+	for _, key := range []string{"metadata", "spec"} {
+		value := injected.roots[0].get(key)
+		if value == nil {
+			continue
+		}
+		t.want[f.root] = replaceAt(t.want[f.root], append(slices.Clone(path), key), value)
+		if t.want[f.root] == nil {
+			t.problem(f, "internal error: its pod template "+template.Pointer+" was not found again")
+			return false
+		}
+	}
+	return true
+}
+
+func splitPointer(pointer string) []string {
+	if pointer == "" {
+		return nil
+	}
+	steps := strings.Split(pointer[1:], "/")
+	for i, s := range steps {
+		steps[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
+	}
+	return steps
+}
+
+// replaceAt is a copy of n in which the value at path is v; what is not on the
+// path is shared.
+func replaceAt(n *node, path []string, v *node) *node {
+	if len(path) == 0 {
+		return v
+	}
+	n = n.resolved()
+	out := &node{kind: n.kind}
+	switch n.kind {
+	case sequenceKind:
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i >= len(n.items) {
+			return nil
+		}
+		out.items = slices.Clone(n.items)
+		out.items[i] = replaceAt(n.items[i], path[1:], v)
+		return out
+	case mappingKind:
+		missing := true
+		for _, e := range n.entries() {
+			if e.key.text == path[0] {
+				e.value = replaceAt(e.value, path[1:], v)
+				missing = false
+			}
+			if e.value == nil {
+				return nil
+			}
+			out.items = append(out.items, e.key, e.value)
+		}
+		if missing && len(path) == 1 {
+			out.items = append(out.items, &node{text: path[0]}, v)
+			missing = false
+		}
+		if missing {
+			return nil
+		}
+		return out
+	}
+	return nil
+}
+
+// write makes the new text: by edits, or else by writing the document anew.
+// Either is read again and compared.
+func (t *transformer) write(doc *document) {
+	if t.slow == nil {
+		if text, ok := t.edited(doc); ok {
+			t.out.text = text
+			return
+		}
+	}
+	text, err := reencode(t.c, t.slow, t.want)
+	if err != nil {
+		t.problem(found{node: doc.roots[0]}, err.Error())
+		return
+	}
+	t.out.text = text
+}
+
+// edited is the document with its text edited.
+func (t *transformer) edited(doc *document) (string, bool) {
+	e := newEditor(doc)
+	for i, root := range doc.roots {
+		e.detectDashes(root)
+		e.diff(root, t.want[i], slot{})
+	}
+	for _, root := range doc.roots {
+		e.settleAliases(root, slot{})
+	}
+	text, ok := e.result()
+	if !ok {
+		return "", false
+	}
+	again := parse(text, t.c.from)
+	return text, again != nil && slices.EqualFunc(again.roots, t.want, equal)
+}
+
+// line is the line in the file of the value at path, or as near as is known.
+func (t *transformer) line(f found, path ...string) int {
+	if t.slow != nil {
+		return t.c.line - 1 + t.slow.line(slices.Concat(f.path, path))
+	}
+	n := f.node.resolved()
+	at := n.start
+	for _, key := range path {
+		if n.kind != mappingKind {
+			break
+		}
+		for _, e := range n.entries() {
+			if e.key.text == key {
+				at, n = e.key.start, e.value.resolved()
+				break
+			}
+		}
+	}
+	return t.c.lineOf(at)
+}
+
+// problem adds a problem of an object, at the value at path within it.
+func (t *transformer) problem(f found, text string, path ...string) {
+	n := f.node.resolved()
+	namespace := n.get("metadata").str("namespace")
+	if namespace == "" {
+		namespace = t.o.Namespace
+	}
+	t.out.problems = append(t.out.problems, Problem{
+		File: t.o.File, Line: t.line(f, path...), Document: t.c.number,
+		Object: objectName(n.str("kind"), namespace, objectLabel(n)), Text: text,
+	})
+}
+
+// refused adds the injector's problems, each at the annotation or label that it
+// names.
+func (t *transformer) refused(f found, n *node, pointer string, err error) {
+	var refusal *inject.Error
+	if !errors.As(err, &refusal) || len(refusal.Problems) == 0 {
+		t.problem(f, err.Error())
+		return
+	}
+	path := append(splitPointer(pointer), "metadata")
+	for _, key := range path {
+		n = n.get(key)
+	}
+	for _, text := range refusal.Problems {
+		if field, key := culprit(n, text); key != "" {
+			t.problem(f, text, append(path, field, key)...)
+		} else {
+			t.problem(f, text)
+		}
+	}
+}
+
+// culprit is the longest annotation or label key of a pod's metadata that text
+// names.
+func culprit(metadata *node, text string) (field, key string) {
+	for _, name := range []string{"annotations", "labels"} {
+		keys := metadata.get(name)
+		if keys == nil || keys.kind != mappingKind {
+			continue
+		}
+		for _, e := range keys.entries() {
+			if strings.Contains(text, e.key.text) && len(e.key.text) > len(key) {
+				field, key = name, e.key.text
+			}
+		}
+	}
+	return field, key
+}
