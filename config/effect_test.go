@@ -170,12 +170,32 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// seeds are the fuzzer's first inputs.
+var seeds = []Texts{
+	{"policy: disabled\nneverInjectSelector: [{matchLabels: {a: b}}]\ntemplates: {x: y}\naliases: {a: [x]}",
+		"global: {proxy: {includeIPRanges: 10.0.0.0/8, resources: {limits: {cpu: 4}}}}", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"},
+	{"injectedAnnotations: {a: b}\ndefaultTemplates: [sidecar]",
+		"a: &a {b: 1}\nc: {<<: *a}\nglobal: {tag: 1.30, proxy: {lifecycle: {preStop: {sleep: {seconds: 1}}}}}",
+		"defaultConfig: {concurrency: 1, proxyMetadata: {a: b}}\nextensionProviders: [{name: x, zipkin: {service: y, port: 1}}]"},
+	{"{\"policy\": \"enabled\"}", "{\n\t\"global\": {\"proxy\": null}}", "connectTimeout: 1s\nlocalityLbSetting: {}"},
+	{"template: x", "revision: [a]", "discoverySelectors: [{matchLabels: {a: b}}]"},
+	{strings.Repeat("[", 300), "\xff", "---\n---\n"},
+}
+
+// The first seeds get through to a Config, so that fuzzing starts at the core.
+func TestSeedsReachTheCore(t *testing.T) {
+	for i, in := range seeds {
+		c, ps := Parse(in, Labels{})
+		if (c != nil) != (i < 3) {
+			t.Errorf("seed %d: a Config: %v\n%s", i, c != nil, lines(ps))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
-	f.Add("policy: disabled\nneverInjectSelector: [{matchLabels: {a: b}}]\ntemplates: {x: y}\naliases: {a: [x]}", "global: {proxy: {includeIPRanges: 10.0.0.0/8, resources: {limits: {cpu: 4}}}}", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
-	f.Add("injectedAnnotations: {a: b}\ndefaultTemplates: [sidecar]", "a: &a {b: 1}\nc: {<<: *a}\nglobal: {tag: 1.30, proxy: {lifecycle: {preStop: {sleep: {seconds: 1}}}}}", "defaultConfig: {concurrency: 1, proxyMetadata: {a: b}}\nextensionProviders: [{name: x, zipkin: {service: y, port: 1}}]")
-	f.Add("{\"policy\": 1}", "{\n\t\"global\": {\"proxy\": null}}", "connectTimeout: 1s\nlocalityLbSetting: {}")
-	f.Add("template: x", bomb(), "discoverySelectors: [{matchLabels: {a: b}}]")
-	f.Add(strings.Repeat("[", 300), "\xff", "---\n---\n")
+	for _, in := range seeds {
+		f.Add(in.Config, in.Values, in.Mesh)
+	}
 	f.Fuzz(func(t *testing.T, config, values, mesh string) {
 		in := Texts{Config: config, Values: values, Mesh: mesh}
 		c, ps := Parse(in, Labels{})

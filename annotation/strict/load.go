@@ -13,7 +13,7 @@ import (
 
 const (
 	maxDepth = 100     // nesting; Kubernetes objects need about 20
-	maxNodes = 200_000 // after aliases are expanded; 1 MiB of text holds fewer in practice
+	maxNodes = 100_000 // after aliases are expanded; 1 MiB of text holds fewer in practice
 	maxText  = 8 << 20 // bytes of all scalars, after aliases are expanded
 )
 
