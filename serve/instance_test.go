@@ -1,0 +1,280 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/webhook"
+)
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
+
+// instance is one webhook of its own revision, with ConfigMaps of its own, in
+// front of the shared API server.
+type instance struct {
+	*kube.Server
+	t                   testing.TB
+	revision, namespace string
+	registry            *prometheus.Registry
+	url, health         string
+	ca                  []byte
+	stop                context.CancelFunc
+	done                chan error
+}
+
+var instances atomic.Int32
+
+// startInstance serves by the given key "values", and registers the webhook;
+// an empty text means that there are no ConfigMaps.
+func startInstance(t testing.TB, values string) *instance {
+	t.Helper()
+	server := kube.Require(t)
+	i := &instance{
+		Server: server, t: t, registry: prometheus.NewRegistry(), done: make(chan error, 1),
+		revision: fmt.Sprintf("r%d", instances.Add(1)), namespace: server.Namespace(t, nil),
+	}
+	if values != "" {
+		i.setValues(values)
+	}
+	dir := t.TempDir()
+	ca, cert, key, err := certs.Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
+	i.must(err)
+	i.must(os.WriteFile(filepath.Join(dir, certs.CertificateFile), cert, 0o600))
+	i.must(os.WriteFile(filepath.Join(dir, certs.KeyFile), key, 0o600))
+	address := freeAddress(t)
+	i.ca, i.url, i.health = ca, "https://"+address, freeAddress(t)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	i.stop = cancel
+	options := Options{
+		Cluster: server.Config, Namespace: i.namespace, Revision: i.revision, CertDir: dir,
+		Address: address, MetricsAddress: "0", HealthAddress: i.health,
+		ShutdownDelay: 300 * time.Millisecond, Registry: i.registry,
+		Log: funcr.New(func(prefix, args string) {
+			if testing.Verbose() {
+				fmt.Fprintln(os.Stderr, prefix, args)
+			}
+		}, funcr.Options{}),
+	}
+	go func() { i.done <- Run(ctx, options); close(i.done) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-i.done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	i.register()
+	return i
+}
+
+func (i *instance) must(err error) {
+	i.t.Helper()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+func (i *instance) register() {
+	i.t.Helper()
+	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, URL: i.url, CABundle: i.ca}
+	api := i.Client.AdmissionregistrationV1()
+	mutating, err := api.MutatingWebhookConfigurations().Create(i.t.Context(), r.Mutating(), metav1.CreateOptions{})
+	i.must(err)
+	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), r.Validating(), metav1.CreateOptions{})
+	i.must(err)
+	i.t.Cleanup(func() {
+		_ = api.MutatingWebhookConfigurations().Delete(context.Background(), mutating.Name, metav1.DeleteOptions{})
+		_ = api.ValidatingWebhookConfigurations().Delete(context.Background(), validating.Name, metav1.DeleteOptions{})
+	})
+}
+
+// ready waits until the instance says so, and the API server knows of it.
+func (i *instance) ready() *instance {
+	i.t.Helper()
+	i.eventually("the instance is ready", func() string { return i.readyz() })
+	ns := i.workspace()
+	i.eventually("the API server calls the webhook", func() string {
+		pod, err := i.create(ns, sleepPod("probe"), metav1.DryRunAll)
+		if err != nil {
+			return err.Error()
+		}
+		if !injected(pod) {
+			return "not injected"
+		}
+		return ""
+	})
+	return i
+}
+
+// readyz is empty when ready, else what is missing.
+func (i *instance) readyz() string {
+	resp, err := http.Get("http://" + i.health + "/readyz?verbose=1")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return ""
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// eventually repeats check until it returns nothing.
+func (i *instance) eventually(what string, check func() string) {
+	i.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		missing := check()
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			i.t.Fatalf("%s: not within 30 s: %s", what, missing)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// workspace is a namespace whose pods this instance injects.
+func (i *instance) workspace() string {
+	i.t.Helper()
+	return i.Namespace(i.t, map[string]string{"istio.io/rev": i.revision})
+}
+
+// setValues writes the key "values" of the instance's ConfigMap.
+func (i *instance) setValues(values string) {
+	i.t.Helper()
+	maps := i.Client.CoreV1().ConfigMaps(i.namespace)
+	cm := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + i.revision},
+		Data:       map[string]string{"values": values},
+	}
+	_, err := maps.Update(i.t.Context(), cm, metav1.UpdateOptions{})
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		_, err = maps.Create(i.t.Context(), cm, metav1.CreateOptions{})
+	}
+	i.must(err)
+}
+
+func (i *instance) create(ns string, pod *corev1.Pod, dryRun ...string) (*corev1.Pod, error) {
+	return i.Client.CoreV1().Pods(ns).Create(i.t.Context(), pod, metav1.CreateOptions{DryRun: dryRun})
+}
+
+// metric sums the samples of a counter whose labels have the values.
+func (i *instance) metric(name string, values ...string) float64 {
+	i.t.Helper()
+	families, err := i.registry.Gather()
+	i.must(err)
+	sum := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got := ""
+			for _, l := range m.GetLabel() {
+				got += l.GetValue() + "|"
+			}
+			all := f.GetName() == name
+			for _, v := range values {
+				all = all && strings.Contains(got, v+"|")
+			}
+			if all {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// review sends a pod straight to the webhook over HTTPS.
+func (i *instance) review(ns string, pod []byte) *admissionv1.AdmissionResponse {
+	i.t.Helper()
+	rv := admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: "raw", Namespace: ns, Operation: admissionv1.Create,
+			Kind:     metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+			Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+			Object:   runtime.RawExtension{Raw: pod},
+		},
+	}
+	body, err := json.Marshal(rv)
+	i.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(i.ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Post(i.url+webhook.InjectPath, "application/json", bytes.NewReader(body))
+	i.must(err)
+	defer resp.Body.Close()
+	rv = admissionv1.AdmissionReview{}
+	i.must(json.NewDecoder(resp.Body).Decode(&rv))
+	return rv.Response
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func sleepPod(name string, edits ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "sleep"}, Annotations: map[string]string{}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "sleep", Image: "curlimages/curl", Command: []string{"/bin/sleep", "infinity"},
+		}}},
+	}
+	for _, edit := range edits {
+		edit(p)
+	}
+	return p
+}
+
+// injected reports whether the pod has exactly one sidecar and one init
+// container of ours.
+func injected(p *corev1.Pod) bool {
+	count := map[string]int{}
+	for _, c := range append(append([]corev1.Container{}, p.Spec.InitContainers...), p.Spec.Containers...) {
+		count[c.Name]++
+	}
+	return count["istio-proxy"] == 1 && count["istio-init"] == 1 && p.Annotations["sidecar.istio.io/status"] != ""
+}
+
+// initArguments are the redirect's, which carry the effective ranges.
+func initArguments(p *corev1.Pod) string {
+	for _, c := range p.Spec.InitContainers {
+		if c.Name == "istio-init" {
+			return strings.Join(append(c.Command, c.Args...), " ")
+		}
+	}
+	return ""
+}
