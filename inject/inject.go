@@ -10,6 +10,7 @@ package inject
 
 import (
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 )
 
 // Environment holds the facts about the cluster (or, for files, about the
@@ -43,9 +44,6 @@ type Request struct {
 	NamespaceAnnotations map[string]string
 	// Owner is the workload, where the caller knows it better than the pod does.
 	Owner Owner
-	// File says that the pod comes from a file: the webhook's namespace rules
-	// (ignored namespaces) apply only when the file names the namespace.
-	File bool
 }
 
 // Result is the answer for one pod that was admitted: injected or skipped.
@@ -56,11 +54,20 @@ type Result struct {
 	// Patch turns the pod that came in into the injected one; empty when nothing
 	// changes. Operations are in the order they must be applied.
 	Patch []Operation
-	// Pod is the injected pod's JSON (the input's bytes when nothing changes).
-	Pod []byte
 	// Warnings are sentences for the person who applied the pod, sorted, each
 	// at most 256 bytes.
 	Warnings []string
+
+	came []byte         // the pod as it came
+	tree *jsontree.Node // the injected pod; nil when nothing changes
+}
+
+// PodJSON returns the injected pod: the bytes that came in when nothing changes.
+func (r *Result) PodJSON() []byte {
+	if r.tree == nil {
+		return r.came
+	}
+	return r.tree.AppendTo(nil)
 }
 
 // Operation is one RFC 6902 operation: add, remove or replace. Value is JSON
@@ -78,7 +85,7 @@ type Injector struct {
 	hash      string
 	templates map[string]*compiledTemplate
 	schema    *schema
-	inputs    sharedInputs
+	cache     *resolvedCache
 }
 
 // Config returns the configuration the injector was compiled from.
@@ -87,3 +94,20 @@ func (i *Injector) Config() *config.Config { return i.cfg }
 // Hash identifies the configuration and the built-in templates in force. It is
 // what the status annotation of a pod carries as configHash.
 func (i *Injector) Hash() string { return i.hash }
+
+// AppendPatch appends the operations as an RFC 6902 document.
+func AppendPatch(dst []byte, ops []Operation) []byte {
+	dst = append(dst, '[')
+	for n, op := range ops {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, `{"op":"`...), op.Op...)
+		dst = jsontree.AppendString(append(dst, `","path":`...), op.Path)
+		if op.Value != "" {
+			dst = append(append(dst, `,"value":`...), op.Value...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}

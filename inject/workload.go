@@ -1,5 +1,19 @@
 package inject
 
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+)
+
 // Template is a pod template found in an object: the pod itself, or the
 // template of a workload.
 type Template struct {
@@ -16,4 +30,141 @@ type Template struct {
 	Annotations, Labels map[string]string
 	// Pod is the JSON to give to Injector.Inject as Request.Pod.
 	Pod []byte
+}
+
+// templatePaths are the kinds that hold a pod template, by kind and API group,
+// with the path to it. A CronJob's pods carry the metadata of its pod template,
+// not of its job template.
+var templatePaths = map[string][]string{
+	"Pod":                                {},
+	"ReplicationController":              {"spec", "template"},
+	"apps/ReplicaSet":                    {"spec", "template"},
+	"apps/Deployment":                    {"spec", "template"},
+	"apps/StatefulSet":                   {"spec", "template"},
+	"apps/DaemonSet":                     {"spec", "template"},
+	"extensions/ReplicaSet":              {"spec", "template"},
+	"extensions/Deployment":              {"spec", "template"},
+	"extensions/DaemonSet":               {"spec", "template"},
+	"batch/Job":                          {"spec", "template"},
+	"batch/CronJob":                      {"spec", "jobTemplate", "spec", "template"},
+	"apps.openshift.io/DeploymentConfig": {"spec", "template"},
+}
+
+// FindTemplate looks for the pod template in an object's JSON. It returns false
+// for kinds that hold none, or none that is known.
+func FindTemplate(object []byte) (Template, bool, error) {
+	var meta metav1.PartialObjectMetadata
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, &meta); err != nil {
+		return Template{}, false, refuse(RefusedPod, fmt.Sprintf("object: %v", err))
+	}
+	group, _, versioned := strings.Cut(meta.APIVersion, "/")
+	id := meta.Kind
+	if versioned {
+		id = group + "/" + meta.Kind
+	}
+	path, known := templatePaths[id]
+	if !known {
+		return Template{}, false, nil
+	}
+	t := Template{
+		Owner:     Owner{APIVersion: meta.APIVersion, Kind: meta.Kind, Name: meta.Name},
+		Namespace: meta.Namespace, Annotations: meta.Annotations, Labels: meta.Labels,
+	}
+	node := jsontree.Parse(string(object))
+	for _, key := range path {
+		t.Pointer += "/" + key
+		node = node.Get(key)
+	}
+	if node.Kind() != jsontree.Object {
+		return t, false, refuse(RefusedPod, fmt.Sprintf("%s %q: %s is missing or no object; a %s needs a pod template there",
+			meta.Kind, meta.Name, strings.ReplaceAll(strings.TrimPrefix(t.Pointer, "/"), "/", "."), meta.Kind))
+	}
+	t.Pod = []byte(node.JSON())
+	return t, true, nil
+}
+
+// ownerOf returns the workload behind a pod: what the caller says, else the
+// controller, with a ReplicaSet's Deployment and a Job's CronJob guessed from
+// the generated name as Istio does, else the pod itself.
+func ownerOf(pod *corev1.Pod, r Request) Owner {
+	if r.Owner != (Owner{}) {
+		return r.Owner
+	}
+	ref := metav1.GetControllerOfNoCopy(pod)
+	if ref == nil {
+		return Owner{"v1", "Pod", pod.Name}
+	}
+	hash := pod.Labels["pod-template-hash"]
+	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && ref.Kind == "ReplicaSet" {
+		return Owner{"apps/v1", "Deployment", name}
+	}
+	return Owner{ref.APIVersion, ref.Kind, ref.Name}
+}
+
+// ReviewWorkload is what the person who applies a workload should know about
+// the pods it will make; that person never sees the pods' own warnings. It runs
+// the same functions on the pod template. namespace and its annotations are
+// those of the request.
+func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) []string {
+	t, ok, err := FindTemplate(object)
+	if err != nil {
+		return problemsOf(err)
+	}
+	if !ok || t.Pointer == "" {
+		return nil
+	}
+	out := annotationWarnings(annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels))
+	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner})
+	switch {
+	case err != nil:
+		for _, p := range problemsOf(err) {
+			out = append(out, "its pods will be refused: "+p)
+		}
+	default:
+		out = append(out, result.Warnings...)
+		out = append(out, doubtfulSkip(result.Decision, t)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// doubtfulSkip says when pods are skipped although somebody configured them.
+func doubtfulSkip(d Decision, t Template) []string {
+	if d.Inject || d.Reason == ReasonLabelFalse || d.Reason == ReasonAnnotationFalse {
+		return nil
+	}
+	var pod struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+			Labels      map[string]string `json:"labels"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(t.Pod, &pod) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(keysOf(pod.Metadata.Annotations, pod.Metadata.Labels)) {
+		if row, ok := annotation.Lookup(name); ok && row.Support == annotation.Supported && row.Places&annotation.OnPod != 0 {
+			return []string{fmt.Sprintf("its pods get no sidecar, so %s has no effect: %s", name, d.Sentence)}
+		}
+	}
+	return nil
+}
+
+func keysOf(maps ...map[string]string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, m := range maps {
+			for k := range m {
+				if !yield(k) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func problemsOf(err error) []string {
+	if e, ok := err.(*Error); ok {
+		return e.Problems
+	}
+	return []string{err.Error()}
 }

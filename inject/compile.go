@@ -1,0 +1,185 @@
+package inject
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
+	"github.com/outrider-mesh/outrider/templates"
+)
+
+// Compile prepares a configuration for use. The Injector is nil when a problem
+// is an error; warnings alone leave it usable.
+func Compile(cfg *config.Config, env Environment) (*Injector, config.Problems) {
+	i := &Injector{
+		cfg: cfg, env: env, schema: podSchema(),
+		templates: map[string]*compiledTemplate{},
+		cache:     &resolvedCache{entries: map[string]*resolved{}},
+	}
+	sources := map[string]string{config.BuiltinTemplate: templates.Sidecar}
+	maps.Copy(sources, cfg.Injection.Templates)
+	problems := i.compileTemplates(sources)
+	problems = append(problems, i.checkNames()...)
+	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate])
+	if len(problems.Errors()) == 0 {
+		problems = append(problems, i.tryDefaults()...)
+	}
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	return i, problems
+}
+
+func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
+	var problems config.Problems
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		t, err := podtemplate.Compile(name, sources[name], origins)
+		if err != nil {
+			problems = append(problems, templateProblem("templates."+name, err.Error(), "mend the template"))
+			continue
+		}
+		i.templates[name] = &compiledTemplate{Template: t, name: name}
+	}
+	return problems
+}
+
+// checkNames finds names of templates that do not exist, while it is the admin
+// who sees it.
+func (i *Injector) checkNames() config.Problems {
+	var problems config.Problems
+	check := func(path, name string) {
+		if i.templates[name] == nil {
+			problems = append(problems, templateProblem(path, "names the template "+quoted(name)+", which does not exist",
+				"use one of: "+i.templateNames()))
+		}
+	}
+	c := &i.cfg.Injection
+	for _, name := range c.DefaultTemplates {
+		if aliased, ok := c.Aliases[name]; ok {
+			for _, target := range aliased {
+				check("aliases."+name, target)
+			}
+			continue
+		}
+		check("defaultTemplates", name)
+	}
+	for _, alias := range slices.Sorted(maps.Keys(c.Aliases)) {
+		if !slices.Contains(c.DefaultTemplates, alias) {
+			for _, target := range c.Aliases[alias] {
+				check("aliases."+alias, target)
+			}
+		}
+	}
+	return problems
+}
+
+// tryDefaults resolves and renders what a pod without annotations gets. A
+// template that fails for that one would fail for all; one that reads the pod
+// may have its reasons, so it only gets a warning.
+func (i *Injector) tryDefaults() config.Problems {
+	if _, err := i.resolved(podInputs{}); err != nil {
+		return config.Problems{templateProblem("", err.Error(), "mend it before it is used")}
+	}
+	return nil
+}
+
+func templateProblem(path, rule, fix string) config.Problem {
+	return config.Problem{
+		Severity: config.SeverityError, Where: `ConfigMap istio-sidecar-injector, key "config"`,
+		Path: path, Rule: rule, Fix: fix,
+	}
+}
+
+func contentHash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// resolved is what pods with the same inputs share.
+type resolved struct {
+	settings *Settings
+	// overlays are in the order of settings.Templates; nil where the template
+	// reads the pod and has to be rendered for each.
+	overlays []*overlay
+	// effective is the settings' part of the status annotation.
+	effective json.RawMessage
+}
+
+// resolvedCache remembers the settings and overlays of the inputs seen lately.
+// Most pods of a cluster share a handful.
+type resolvedCache struct {
+	mu      sync.RWMutex
+	entries map[string]*resolved
+}
+
+// maxCached bounds the cache: an entry is about 50 KB, so it stays below 13 MB.
+const maxCached = 256
+
+func (c *resolvedCache) get(key string) *resolved {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[key]
+}
+
+// put makes room by dropping any entry: all cost the same to make again.
+func (c *resolvedCache) put(key string, r *resolved) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for victim := range c.entries {
+		if len(c.entries) < maxCached {
+			break
+		}
+		delete(c.entries, victim)
+	}
+	c.entries[key] = r
+}
+
+// maxCachedKey keeps a pod with a huge annotation from filling the cache.
+const maxCachedKey = 16 << 10
+
+// resolved returns the settings and overlays for the inputs, from the cache if
+// they were seen before.
+func (i *Injector) resolved(in podInputs) (*resolved, error) {
+	key := in.key()
+	if r := i.cache.get(key); r != nil {
+		return r, nil
+	}
+	settings, problems := resolve(i.cfg, i.env, in)
+	if len(problems) > 0 {
+		return nil, refuse(RefusedAnnotation, problems...)
+	}
+	r := &resolved{settings: settings, effective: effectiveJSON(settings)}
+	for _, name := range settings.Templates {
+		t := i.templates[name]
+		if t == nil {
+			return nil, refuse(RefusedUnknown, i.unknownTemplate(name))
+		}
+		if t.ReadsPod {
+			r.overlays = append(r.overlays, nil)
+			continue
+		}
+		o, err := i.render(t, i.data(settings))
+		if err != nil {
+			return nil, refuse(RefusedTemplate, err.Error())
+		}
+		r.overlays = append(r.overlays, o)
+	}
+	if len(key) <= maxCachedKey {
+		i.cache.put(key, r)
+	}
+	return r, nil
+}
+
+func (i *Injector) unknownTemplate(name string) string {
+	return "annotation \"inject.istio.io/templates\": value " + quoted(cut(name)) +
+		": no such template; the configuration has: " + i.templateNames()
+}

@@ -1,0 +1,378 @@
+// Package jsontree holds a JSON document as an immutable tree that is read from
+// its text only where somebody looks.
+//
+// Injection touches a small part of a pod. A node that nobody descended into
+// stays the text it came from: it costs nothing to keep, to compare with itself
+// and to write out again, and whatever it holds (fields newer than the API
+// types here, odd number spellings) survives to the byte.
+//
+// Every "changing" method returns a new node and leaves the old one as it is.
+// Reading a node for the first time fills in its children, so a tree must not
+// be shared between goroutines before Seal was called on it.
+package jsontree
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Kind is the JSON type of a node.
+type Kind uint8
+
+// The kinds. Scalars other than strings need no telling apart here.
+const (
+	Scalar Kind = iota // number, true, false
+	Null
+	String
+	Array
+	Object
+)
+
+// Member is one key of an object with its value.
+type Member struct {
+	Key   string
+	Value *Node
+}
+
+// Node is one JSON value.
+type Node struct {
+	kind    Kind
+	read    bool   // the children have been filled in from raw
+	changed bool   // raw is stale: this node was built, not parsed
+	clean   bool   // Seal found no null and no "$patch" at or below this node
+	raw     string // the value's text, unless changed
+	members []Member
+	items   []*Node
+}
+
+// Parse returns the tree of a JSON text that is known to be valid (it has been
+// decoded before); it does not check. The tree refers to text.
+func Parse(text string) *Node {
+	return fromText(strings.TrimSpace(text))
+}
+
+func fromText(raw string) *Node {
+	n := &Node{raw: raw}
+	if raw == "" {
+		n.kind, n.raw = Null, "null"
+		return n
+	}
+	switch raw[0] {
+	case '{':
+		n.kind = Object
+	case '[':
+		n.kind = Array
+	case '"':
+		n.kind = String
+	case 'n':
+		n.kind = Null
+	}
+	return n
+}
+
+// NewObject returns an object with the given members, in their order.
+func NewObject(members ...Member) *Node {
+	return &Node{kind: Object, read: true, changed: true, members: members}
+}
+
+// NewArray returns an array of the given items.
+func NewArray(items ...*Node) *Node {
+	return &Node{kind: Array, read: true, changed: true, items: items}
+}
+
+// NewString returns a string node.
+func NewString(s string) *Node {
+	return &Node{kind: String, raw: string(AppendString(nil, s))}
+}
+
+// Kind returns the node's JSON type; a nil node is Null.
+func (n *Node) Kind() Kind {
+	if n == nil {
+		return Null
+	}
+	return n.kind
+}
+
+// Text returns the decoded text of a string node, "" for any other.
+func (n *Node) Text() string {
+	if n == nil || n.kind != String {
+		return ""
+	}
+	inner := n.raw[1 : len(n.raw)-1]
+	if strings.IndexByte(inner, '\\') < 0 {
+		return inner
+	}
+	return gjson.Parse(n.raw).String()
+}
+
+// Members returns the members of an object in the order of the text. Callers
+// must not change the slice.
+func (n *Node) Members() []Member {
+	n.fill()
+	if n == nil {
+		return nil
+	}
+	return n.members
+}
+
+// Items returns the items of an array. Callers must not change the slice.
+func (n *Node) Items() []*Node {
+	n.fill()
+	if n == nil {
+		return nil
+	}
+	return n.items
+}
+
+// Get returns the value of a key, nil when the node is no object or has no such key.
+func (n *Node) Get(key string) *Node {
+	for _, m := range n.Members() {
+		if m.Key == key {
+			return m.Value
+		}
+	}
+	return nil
+}
+
+// At follows a path of object keys.
+func (n *Node) At(path ...string) *Node {
+	for _, key := range path {
+		n = n.Get(key)
+	}
+	return n
+}
+
+// With returns the object with key set to value, at its place or at the end. A
+// node that is no object counts as an empty one.
+func (n *Node) With(key string, value *Node) *Node {
+	old := n.Members()
+	members := make([]Member, len(old), len(old)+1)
+	copy(members, old)
+	for i := range members {
+		if members[i].Key == key {
+			members[i].Value = value
+			return NewObject(members...)
+		}
+	}
+	return NewObject(append(members, Member{key, value})...)
+}
+
+// Without returns the object without key.
+func (n *Node) Without(key string) *Node {
+	old := n.Members()
+	members := make([]Member, 0, len(old))
+	for _, m := range old {
+		if m.Key != key {
+			members = append(members, m)
+		}
+	}
+	if len(members) == len(old) {
+		return n
+	}
+	return NewObject(members...)
+}
+
+// Put sets the value at a path of object keys, making the objects on the way.
+func (n *Node) Put(value *Node, path ...string) *Node {
+	if len(path) == 0 {
+		return value
+	}
+	return n.With(path[0], n.Get(path[0]).Put(value, path[1:]...))
+}
+
+// fill reads the children of an array or object from the text, once.
+func (n *Node) fill() {
+	if n == nil || n.read || n.kind < Array {
+		return
+	}
+	n.read = true
+	whole := gjson.Parse(n.raw)
+	if n.kind == Array {
+		n.items = make([]*Node, 0, 4)
+		whole.ForEach(func(_, v gjson.Result) bool {
+			n.items = append(n.items, fromText(v.Raw))
+			return true
+		})
+		return
+	}
+	n.members = make([]Member, 0, 8)
+	whole.ForEach(func(k, v gjson.Result) bool {
+		n.members = append(n.members, Member{k.String(), fromText(v.Raw)})
+		return true
+	})
+}
+
+// Seal reads the whole tree, so that any number of goroutines may look at it.
+func (n *Node) Seal() *Node {
+	n.fill()
+	n.clean = n.kind != Null
+	for _, item := range n.items {
+		n.clean = item.Seal().clean && n.clean
+	}
+	for _, m := range n.members {
+		n.clean = m.Value.Seal().clean && n.clean && m.Key != "$patch"
+	}
+	return n
+}
+
+// Clean says that Seal found neither null nor a "$patch" key in the tree.
+func (n *Node) Clean() bool { return n.clean }
+
+// AppendTo appends the node's JSON text. Parts that were never changed are
+// appended as they came.
+func (n *Node) AppendTo(dst []byte) []byte {
+	switch {
+	case n == nil:
+		return append(dst, "null"...)
+	case !n.changed:
+		return append(dst, n.raw...)
+	case n.kind == Array:
+		dst = append(dst, '[')
+		for i, item := range n.items {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = item.AppendTo(dst)
+		}
+		return append(dst, ']')
+	}
+	dst = append(dst, '{')
+	for i, m := range n.members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, m.Key)
+		dst = append(dst, ':')
+		dst = m.Value.AppendTo(dst)
+	}
+	return append(dst, '}')
+}
+
+// JSON returns the node's JSON text. It shares the text of an unchanged node.
+func (n *Node) JSON() string {
+	if n != nil && !n.changed {
+		return n.raw
+	}
+	return string(n.AppendTo(nil))
+}
+
+// Equal says whether two trees hold the same JSON value: the order of keys does
+// not matter, the spelling of numbers does.
+func Equal(a, b *Node) bool {
+	if a == b {
+		return true
+	}
+	if a.Kind() != b.Kind() {
+		return false
+	}
+	if a.Kind() == Null {
+		return true
+	}
+	if !a.changed && !b.changed && a.raw == b.raw {
+		return true
+	}
+	switch a.kind {
+	case String:
+		return a.Text() == b.Text()
+	case Array:
+		return equalItems(a.Items(), b.Items())
+	case Object:
+		return equalMembers(a, b)
+	}
+	return a.raw == b.raw
+}
+
+func equalItems(a, b []*Node) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !Equal(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalMembers(a, b *Node) bool {
+	if len(a.Members()) != len(b.Members()) {
+		return false
+	}
+	for _, m := range a.members {
+		other := b.Get(m.Key)
+		if other == nil || !Equal(m.Value, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, as in
+// encoding/json; "<", ">" and "&" stay readable.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
+			continue
+		}
+		if c >= 0x80 {
+			// Rare here; the standard library knows every corner.
+			return append(appendSlow(append(dst, s[start:i]...), s[i:]), '"')
+		}
+		dst = append(dst, s[start:i]...)
+		dst = appendEscaped(dst, c)
+		start = i + 1
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+func appendEscaped(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\t':
+		return append(dst, '\\', 't')
+	case '\r':
+		return append(dst, '\\', 'r')
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+}
+
+func appendSlow(dst []byte, s string) []byte {
+	for _, r := range s { // ranging yields U+FFFD for invalid bytes
+		if r < 0x80 && (r < 0x20 || r == 0x7f || r == '"' || r == '\\') {
+			dst = appendEscaped(dst, byte(r))
+			continue
+		}
+		dst = append(dst, string(r)...)
+	}
+	return dst
+}
+
+// AppendPointer appends one reference token to a JSON pointer.
+func AppendPointer(dst []byte, key string) []byte {
+	dst = append(dst, '/')
+	for i := 0; i < len(key); i++ {
+		switch key[i] {
+		case '~':
+			dst = append(dst, '~', '0')
+		case '/':
+			dst = append(dst, '~', '1')
+		default:
+			dst = append(dst, key[i])
+		}
+	}
+	return dst
+}
+
+// AppendIndex appends an array index to a JSON pointer.
+func AppendIndex(dst []byte, i int) []byte {
+	return strconv.AppendInt(append(dst, '/'), int64(i), 10)
+}

@@ -1,0 +1,435 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/config"
+)
+
+// podInputs are the parts of a request that settings depend on. Two pods with
+// the same key resolve to the same settings.
+type podInputs struct {
+	annotations map[string]string
+	namespace   map[string]string // the namespace's annotations
+	uid         *int64            // runAsUser of the pod's own istio-proxy container
+}
+
+// settingNames are the annotations that resolve reads, in key order.
+var settingNames = [...]string{
+	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
+	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,
+	annotation.InterceptionMode, annotation.NativeSidecar, annotation.InjectTemplates,
+	annotation.ProxyImage, annotation.ProxyImageType,
+	annotation.ProxyCPU, annotation.ProxyMemory, annotation.ProxyCPULimit, annotation.ProxyMemoryLimit,
+	annotation.LogLevel, annotation.ComponentLogLevel,
+	annotation.UserVolume, annotation.UserVolumeMount, annotation.ProxyConfig,
+}
+
+// key identifies the inputs; "" for a pod that sets nothing.
+func (in podInputs) key() string {
+	if in.uid == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
+		return ""
+	}
+	var b []byte
+	add := func(name, value string) {
+		b = append(strconv.AppendQuote(append(b, name...), value), ';')
+	}
+	for _, name := range settingNames {
+		if value, ok := in.annotations[name]; ok {
+			add(name, value)
+		}
+	}
+	for _, name := range []string{annotation.OpenShiftUIDRange, annotation.OpenShiftSupplementalGroups} {
+		if value, ok := in.namespace[name]; ok {
+			add(name, value)
+		}
+	}
+	if in.uid != nil {
+		add("uid", formatInt(*in.uid))
+	}
+	return string(b)
+}
+
+// resolver resolves one pod's settings, step by step, collecting problems.
+// Values of annotations have passed annotation.Check before: a parser that
+// fails here all the same adds a problem rather than being ignored.
+type resolver struct {
+	cfg      *config.Config
+	env      Environment
+	in       podInputs
+	out      Settings
+	problems []string
+}
+
+// resolve returns the settings for the inputs, or all problems.
+func resolve(cfg *config.Config, env Environment, in podInputs) (*Settings, []string) {
+	r := &resolver{cfg: cfg, env: env, in: in}
+	r.interceptionMode()
+	r.ranges()
+	r.ports()
+	r.proxyConfig() // before what depends on it
+	r.nativeSidecar()
+	r.hold()
+	r.identity()
+	r.images()
+	r.logging()
+	r.resources()
+	r.volumes()
+	r.templates()
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return &r.out, nil
+}
+
+func (r *resolver) set(name, value string, source Source) {
+	r.out.List = append(r.out.List, Setting{name, value, source})
+}
+
+func (r *resolver) problem(name string, err error) {
+	r.problems = append(r.problems, fmt.Sprintf("annotation %q: %v", name, err))
+}
+
+// valueSource tells a value the admin wrote from a built-in one.
+func (r *resolver) valueSource(path string) Source {
+	if r.cfg.Values.Has(path) {
+		return fromValues(path)
+	}
+	return SourceDefault
+}
+
+func (r *resolver) interceptionMode() {
+	mode, source := "REDIRECT", SourceDefault
+	if m := r.cfg.Mesh.GetDefaultConfig().GetInterceptionMode(); m == meshconfig.ProxyConfig_NONE {
+		mode, source = m.String(), SourceMesh
+	}
+	if value, ok := r.in.annotations[annotation.InterceptionMode]; ok {
+		mode, source = value, fromAnnotation(annotation.InterceptionMode)
+	}
+	r.out.InterceptionMode = mode
+	r.set("interceptionMode", mode, source)
+}
+
+func (r *resolver) ranges() {
+	p := &r.cfg.Values.Global.Proxy
+	r.out.IncludeIPRanges = r.rangeList("includeOutboundIPRanges", p.IncludeIPRanges, valuesIncludeIP, annotation.IncludeOutboundIPRanges, true)
+	r.out.ExcludeIPRanges = r.rangeList("excludeOutboundIPRanges", p.ExcludeIPRanges, valuesExcludeIP, annotation.ExcludeOutboundIPRanges, false)
+}
+
+func (r *resolver) rangeList(name string, list cidr.List, path, annotated string, wildcard bool) cidr.List {
+	source := r.valueSource(path)
+	if value, ok := r.in.annotations[annotated]; ok {
+		parsed, err := cidr.Parse(value, cidr.Options{AllowWildcard: wildcard})
+		if err != nil {
+			r.problem(annotated, err)
+		}
+		list, source = parsed, fromAnnotation(annotated)
+	}
+	r.set(name, list.String(), source)
+	return list
+}
+
+func (r *resolver) ports() {
+	p := &r.cfg.Values.Global.Proxy
+	r.out.IncludePorts = r.portList("includeOutboundPorts", p.IncludeOutboundPorts, valuesIncludePort, annotation.IncludeOutboundPorts)
+	r.out.ExcludePorts = r.portList("excludeOutboundPorts", p.ExcludeOutboundPorts, valuesExcludePort, annotation.ExcludeOutboundPorts)
+
+	names, source := p.ExcludeInterfaces, r.valueSource("global.proxy.excludeInterfaces")
+	if value, ok := r.in.annotations[annotation.ExcludeInterfaces]; ok {
+		names, source = splitNames(value), fromAnnotation(annotation.ExcludeInterfaces)
+	}
+	r.out.ExcludeInterfaces = names
+	r.set("excludeInterfaces", strings.Join(names, ","), source)
+}
+
+func (r *resolver) portList(name string, ports cidr.Ports, path, annotated string) cidr.Ports {
+	source := r.valueSource(path)
+	if value, ok := r.in.annotations[annotated]; ok {
+		parsed, err := cidr.ParsePorts(value, false)
+		if err != nil {
+			r.problem(annotated, err)
+		}
+		ports, source = parsed, fromAnnotation(annotated)
+	}
+	r.set(name, ports.String(), source)
+	return ports
+}
+
+// proxyConfig lays the annotation over mesh.defaultConfig, as Istio does:
+// field by field, maps key by key.
+func (r *resolver) proxyConfig() {
+	r.out.ProxyConfig = r.cfg.Mesh.GetDefaultConfig()
+	text, ok := r.in.annotations[annotation.ProxyConfig]
+	if !ok {
+		return
+	}
+	overlay, _, err := annotation.ParseProxyConfig(text)
+	if err != nil {
+		r.problem(annotation.ProxyConfig, err)
+		return
+	}
+	merged := proto.Clone(r.out.ProxyConfig).(*meshconfig.ProxyConfig)
+	proto.Merge(merged, overlay)
+	r.out.ProxyConfig = merged
+}
+
+// nativeSidecar: 1.29 servers accept restartPolicy on init containers, but
+// kubelets may be up to three releases older than the server and would run the
+// sidecar to completion first. 1.32 is the first server whose oldest allowed
+// kubelet (1.29) knows native sidecars.
+func (r *resolver) nativeSidecar() {
+	native, source := r.env.Kubernetes == (Version{}) || r.env.Kubernetes.atLeast(1, 32), SourceKubernetes
+	switch r.cfg.Values.NativeSidecars {
+	case "true", "false":
+		native, source = r.cfg.Values.NativeSidecars == "true", fromValues(valuesNative)
+	}
+	switch value := r.in.annotations[annotation.NativeSidecar]; value {
+	case "true", "false":
+		native, source = value == "true", fromAnnotation(annotation.NativeSidecar)
+	}
+	r.out.NativeSidecar = native
+	r.set("nativeSidecar", strconv.FormatBool(native), source)
+}
+
+func (r *resolver) hold() {
+	r.out.HoldApp = r.cfg.Values.Global.Proxy.HoldApplicationUntilProxyStarts
+	if hold := r.out.ProxyConfig.GetHoldApplicationUntilProxyStarts(); hold != nil {
+		r.out.HoldApp = hold.Value
+	}
+}
+
+// identity picks the uid and gid of the sidecar. On OpenShift a pod may only use
+// uids of its namespace's range; the last one is taken, as applications get the
+// first. A pod that brings its own istio-proxy container decides itself.
+func (r *resolver) identity() {
+	uid, gid, source := int64(1337), int64(1337), SourceDefault
+	if text, ok := r.in.namespace[annotation.OpenShiftUIDRange]; ok {
+		last, err := lastOfRange(text)
+		if err != nil {
+			r.problems = append(r.problems, fmt.Sprintf("namespace annotation %q: %v", annotation.OpenShiftUIDRange, err))
+		}
+		uid, gid, source = last, last, SourceNamespace
+	}
+	if text, ok := r.in.namespace[annotation.OpenShiftSupplementalGroups]; ok {
+		last, err := lastOfRange(text)
+		if err != nil {
+			r.problems = append(r.problems, fmt.Sprintf("namespace annotation %q: %v", annotation.OpenShiftSupplementalGroups, err))
+		}
+		gid = last
+	}
+	if r.in.uid != nil && *r.in.uid != 0 {
+		uid, source = *r.in.uid, SourceContainer
+	}
+	r.out.ProxyUID, r.out.ProxyGID = uid, gid
+	r.set("proxyUID", formatInt(uid), source)
+	r.set("proxyGID", formatInt(gid), source)
+}
+
+// lastOfRange returns the last id of OpenShift's "first/size" or "first-last",
+// of the first block where several are listed.
+func lastOfRange(text string) (int64, error) {
+	block, _, _ := strings.Cut(text, ",")
+	if first, size, ok := strings.Cut(block, "/"); ok {
+		a, errA := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
+		n, errN := strconv.ParseInt(strings.TrimSpace(size), 10, 64)
+		if errA == nil && errN == nil && a >= 0 && n > 0 && a+n-1 <= 1<<31-1 {
+			return a + n - 1, nil
+		}
+	} else if first, last, ok := strings.Cut(block, "-"); ok {
+		a, errA := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
+		b, errB := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
+		if errA == nil && errB == nil && a >= 0 && b >= a && b <= 1<<31-1 {
+			return b, nil
+		}
+	}
+	return 0, fmt.Errorf("value %q: not a range of ids; OpenShift writes FIRST/SIZE or FIRST-LAST", cut(text))
+}
+
+func (r *resolver) images() {
+	g := &r.cfg.Values.Global
+	image, source := r.imageReference(g.Proxy.Image), r.valueSource("global.proxy.image")
+	if value, ok := r.in.annotations[annotation.ProxyImage]; ok {
+		image, source = r.imageReference(value), fromAnnotation(annotation.ProxyImage)
+	}
+	kind := r.out.ProxyConfig.GetImage().GetImageType()
+	if value, ok := r.in.annotations[annotation.ProxyImageType]; ok {
+		kind = value
+		source = fromAnnotation(annotation.ProxyImageType)
+	}
+	r.out.ProxyImage = withImageType(image, kind)
+	r.out.InitImage = r.imageReference(g.ProxyInit.Image)
+	r.set("proxyImage", r.out.ProxyImage, source)
+	r.set("initImage", r.out.InitImage, r.valueSource("global.proxy_init.image"))
+}
+
+// imageReference completes a bare image name with hub and tag; a name with a
+// "/" is complete.
+func (r *resolver) imageReference(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return r.cfg.Values.Global.Hub + "/" + name + ":" + r.cfg.Values.Global.Tag
+}
+
+// imageTypes are the variants that Istio and upstream Envoy publish as a part
+// of the tag: at the end (istio) or before the version (envoy).
+var imageTypes = []string{"debug", "distroless", "contrib", "tools"}
+
+// withImageType exchanges the variant of an image: "default" is none. A digest
+// pins one variant and is left alone.
+func withImageType(image, kind string) string {
+	at := strings.LastIndexByte(image, ':')
+	if kind == "" || at < strings.LastIndexByte(image, '/') || strings.Contains(image, "@") {
+		return image
+	}
+	name, tag := image[:at+1], image[at+1:]
+	prefixed := false
+	for _, t := range imageTypes {
+		if rest, ok := strings.CutPrefix(tag, t+"-"); ok {
+			tag, prefixed = rest, true
+		}
+		tag = strings.TrimSuffix(tag, "-"+t)
+	}
+	switch {
+	case kind == "default":
+		return name + tag
+	case prefixed || strings.HasPrefix(tag, "v"): // envoy's form: distroless-v1.40.0
+		return name + kind + "-" + tag
+	}
+	return name + tag + "-" + kind
+}
+
+func (r *resolver) logging() {
+	p := &r.cfg.Values.Global.Proxy
+	level, source := p.LogLevel, r.valueSource("global.proxy.logLevel")
+	if value, ok := r.in.annotations[annotation.LogLevel]; ok {
+		level, source = value, fromAnnotation(annotation.LogLevel)
+	}
+	r.out.LogLevel = level
+	r.set("logLevel", level, source)
+
+	level, source = p.ComponentLogLevel, r.valueSource("global.proxy.componentLogLevel")
+	if value, ok := r.in.annotations[annotation.ComponentLogLevel]; ok {
+		level, source = value, fromAnnotation(annotation.ComponentLogLevel)
+	}
+	r.out.ComponentLogLevel = level
+	r.set("componentLogLevel", level, source)
+}
+
+// resources takes the global block and lays the four annotations over it one by
+// one: setting one never erases the others.
+func (r *resolver) resources() {
+	if global := r.cfg.Values.Global.Proxy.Resources; global != nil {
+		r.out.Resources = *global.DeepCopy()
+	}
+	r.quantity("proxyCPU", annotation.ProxyCPU, &r.out.Resources.Requests, corev1.ResourceCPU, "requests.cpu")
+	r.quantity("proxyMemory", annotation.ProxyMemory, &r.out.Resources.Requests, corev1.ResourceMemory, "requests.memory")
+	r.quantity("proxyCPULimit", annotation.ProxyCPULimit, &r.out.Resources.Limits, corev1.ResourceCPU, "limits.cpu")
+	r.quantity("proxyMemoryLimit", annotation.ProxyMemoryLimit, &r.out.Resources.Limits, corev1.ResourceMemory, "limits.memory")
+	r.requestsWithinLimits()
+}
+
+func (r *resolver) quantity(name, annotated string, list *corev1.ResourceList, what corev1.ResourceName, path string) {
+	source := r.valueSource("global.proxy.resources." + path)
+	if text, ok := r.in.annotations[annotated]; ok {
+		q, err := resource.ParseQuantity(strings.TrimSpace(text))
+		if err != nil {
+			r.problem(annotated, err)
+			return
+		}
+		if *list == nil {
+			*list = corev1.ResourceList{}
+		}
+		(*list)[what], source = q, fromAnnotation(annotated)
+	}
+	if q, ok := (*list)[what]; ok {
+		r.set(name, q.String(), source)
+	}
+}
+
+// requestsWithinLimits: one annotation may contradict a global limit; the API
+// server would refuse the pod with a message about a container its author does
+// not know, so it is said here, with the annotation's name.
+func (r *resolver) requestsWithinLimits() {
+	for _, p := range []struct {
+		what       corev1.ResourceName
+		name, over string
+	}{{corev1.ResourceCPU, "proxyCPU", "proxyCPULimit"}, {corev1.ResourceMemory, "proxyMemory", "proxyMemoryLimit"}} {
+		request, limit := r.out.Resources.Requests[p.what], r.out.Resources.Limits[p.what]
+		if limit.IsZero() || request.Cmp(limit) <= 0 {
+			continue
+		}
+		r.problems = append(r.problems, fmt.Sprintf(
+			"sidecar resources: %s %s (from %s) is more than %s %s (from %s); a request may not exceed its limit: set both annotations sidecar.istio.io/%s and sidecar.istio.io/%s",
+			p.name, request.String(), r.out.Setting(p.name).Source, p.over, limit.String(), r.out.Setting(p.over).Source, p.name, p.over))
+	}
+}
+
+func (r *resolver) volumes() {
+	var err error
+	if text, ok := r.in.annotations[annotation.UserVolume]; ok {
+		if r.out.Volumes, err = annotation.ParseVolumes(text); err != nil {
+			r.problem(annotation.UserVolume, err)
+		}
+	}
+	if text, ok := r.in.annotations[annotation.UserVolumeMount]; ok {
+		if r.out.VolumeMounts, err = annotation.ParseVolumeMounts(text); err != nil {
+			r.problem(annotation.UserVolumeMount, err)
+		}
+	}
+}
+
+// templates resolves the wanted names: an alias stands for its list, once, and
+// is not followed further.
+func (r *resolver) templates() {
+	c := &r.cfg.Injection
+	wanted, source := c.DefaultTemplates, SourceDefault
+	if c.DefaultTemplatesGiven {
+		source = SourceConfigMap
+	}
+	if value, ok := r.in.annotations[annotation.InjectTemplates]; ok {
+		wanted, source = splitNames(value), fromAnnotation(annotation.InjectTemplates)
+	}
+	var names []string
+	for _, name := range wanted {
+		if alias, ok := c.Aliases[name]; ok {
+			names = append(names, alias...)
+		} else {
+			names = append(names, name)
+		}
+	}
+	r.out.Templates = slices.Compact(names)
+	r.set("templates", strings.Join(r.out.Templates, ","), source)
+}
+
+// splitNames splits a comma list, dropping blanks around and between.
+func splitNames(text string) []string {
+	var names []string
+	for _, name := range strings.Split(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
+
+// cut shortens a value for a message.
+func cut(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}

@@ -1,0 +1,106 @@
+package inject
+
+import (
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/outrider-mesh/outrider/cidr"
+)
+
+// Settings is everything the templates depend on besides the pod itself, each
+// value resolved by the order annotation, ConfigMap, default. Settings are
+// shared between pods that resolve alike and must not be changed.
+type Settings struct {
+	InterceptionMode string // "REDIRECT" or "NONE"
+
+	// The outbound redirect. An annotation replaces the global value, it never
+	// adds to it; present but empty captures nothing; exclude wins over include.
+	IncludeIPRanges   cidr.List
+	ExcludeIPRanges   cidr.List
+	IncludePorts      cidr.Ports
+	ExcludePorts      cidr.Ports
+	ExcludeInterfaces []string
+
+	NativeSidecar bool
+	HoldApp       bool  // holdApplicationUntilProxyStarts; with a native sidecar it always holds
+	ProxyUID      int64 // the uid whose own traffic is not redirected
+	ProxyGID      int64
+
+	ProxyImage        string
+	InitImage         string
+	LogLevel          string
+	ComponentLogLevel string
+	Resources         corev1.ResourceRequirements
+	Volumes           []corev1.Volume
+	VolumeMounts      []corev1.VolumeMount
+	ProxyConfig       *meshconfig.ProxyConfig
+	Templates         []string // names, aliases resolved, in order
+
+	// List is the same for people and for the status annotation: every setting
+	// by name, with its value as text and its source, in a fixed order.
+	List []Setting
+}
+
+// Setting is one resolved setting.
+type Setting struct {
+	Name   string // e.g. "includeOutboundIPRanges"
+	Value  string // normal form
+	Source Source
+}
+
+// Source says where a value came from: the annotation's name with its kind, the
+// ConfigMap's key path, a fact about the cluster, or "default".
+type Source string
+
+// The sources that are not an annotation or a key of the values.
+const (
+	SourceDefault     Source = "default"
+	SourceConfigMap   Source = "ConfigMap istio-sidecar-injector config"
+	SourceMesh        Source = "ConfigMap istio mesh"
+	SourceKubernetes  Source = "Kubernetes version"
+	SourceNamespace   Source = "namespace annotation"
+	SourceContainer   Source = "container istio-proxy of the pod"
+	sourceAnnotation         = "annotation "
+	sourceValues             = "ConfigMap istio-sidecar-injector values "
+	valuesIncludeIP          = "global.proxy.includeIPRanges"
+	valuesExcludeIP          = "global.proxy.excludeIPRanges"
+	valuesIncludePort        = "global.proxy.includeOutboundPorts"
+	valuesExcludePort        = "global.proxy.excludeOutboundPorts"
+	valuesNative             = "pilot.env.ENABLE_NATIVE_SIDECARS"
+)
+
+func fromAnnotation(name string) Source { return Source(sourceAnnotation + name) }
+func fromValues(path string) Source     { return Source(sourceValues + path) }
+
+// Setting returns the setting with a name, the zero value when there is none.
+func (s *Settings) Setting(name string) Setting {
+	for _, e := range s.List {
+		if e.Name == name {
+			return e
+		}
+	}
+	return Setting{}
+}
+
+// InitArgs are the arguments of the init container, in istio-iptables' flag
+// letters. Empty values stay as empty arguments: they mean "none", which is not
+// what leaving the flag out would mean.
+func (s *Settings) InitArgs() []string {
+	return []string{
+		"istio-iptables",
+		"-p", "15001", // where captured outbound connections go
+		"-z", "15006",
+		"-u", formatInt(s.ProxyUID),
+		"-g", formatInt(s.ProxyGID),
+		"-m", s.InterceptionMode,
+		"-i", s.IncludeIPRanges.String(),
+		"-x", s.ExcludeIPRanges.String(),
+		"-b", "", // inbound traffic is never captured
+		"-d", "",
+		"-q", s.IncludePorts.String(),
+		"-o", s.ExcludePorts.String(),
+		"-c", strings.Join(s.ExcludeInterfaces, ","),
+	}
+}
