@@ -1,0 +1,61 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootLong = `Outrider injects the sidecar that controls which outbound traffic of a pod goes
+through the mesh. It reads Istio's annotations and ConfigMaps.`
+
+// rootCommand is the program by the name it was called.
+func rootCommand(name string, stdio stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "outrider",
+		Short:         "Inject sidecars that control outbound traffic",
+		Long:          rootLong,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	if base := strings.TrimSuffix(filepath.Base(name), ".exe"); strings.HasPrefix(base, "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl outrider"}
+	}
+	root.SetIn(stdio.in)
+	root.SetOut(stdio.out)
+	root.SetErr(stdio.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(kubeInjectCommand(stdio), serveCommand(stdio), versionCommand(stdio))
+	for _, cmd := range root.Commands() {
+		cmd.Args = asUsage(cmd.Args)
+	}
+	root.Args = knownCommand
+	return root
+}
+
+// knownCommand refuses what is no command, and proposes one.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("unknown command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return usagef("unknown command %q", args[0])
+}
+
+// asUsage makes an error of the check a usage error.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}

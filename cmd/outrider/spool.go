@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// spoolMemory is how much of a result for standard output is kept in memory;
+// the rest waits in a temporary file.
+const spoolMemory = 32 << 20
+
+// spool holds a result back until it is known to be whole: for a file beside it,
+// for standard output in memory.
+type spool struct {
+	target string    // path of the file to replace; empty for out
+	out    io.Writer // where the result goes without a target
+	memory []byte
+	file   *os.File // temporary
+	size   int64
+	last   byte // the last byte written
+}
+
+// newSpool prepares the result for the file target, or for out when target is
+// empty or "-".
+func newSpool(target string, out io.Writer) (*spool, error) {
+	if target == "" || target == "-" {
+		return &spool{out: out}, nil
+	}
+	if real, err := filepath.EvalSymlinks(target); err == nil {
+		target = real
+	}
+	info, err := os.Stat(target)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("-o %s: is a directory; name a file in it", target)
+	case err == nil && !info.Mode().IsRegular():
+		f, err := os.OpenFile(target, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, fmt.Errorf("-o %s: %w", target, cause(err))
+		}
+		return &spool{out: f}, nil
+	}
+	mode := fs.FileMode(0o666) // less the umask
+	if err == nil {
+		mode = info.Mode().Perm()
+	}
+	s := &spool{target: target}
+	if s.file, err = createBeside(target, mode); err != nil {
+		return nil, fmt.Errorf("-o %s: %w", target, cause(err))
+	}
+	if info != nil {
+		// The mode as it was, whatever the umask.
+		if err := s.file.Chmod(mode); err != nil {
+			s.discard()
+			return nil, fmt.Errorf("-o %s: keep its mode: %w", target, cause(err))
+		}
+	}
+	return s, nil
+}
+
+// createBeside creates a new file in the directory of target.
+func createBeside(target string, mode fs.FileMode) (*os.File, error) {
+	for try := 0; ; try++ {
+		name := target + "." + strconv.FormatUint(uint64(rand.Uint32()), 36) + ".tmp"
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if err == nil || try == 100 || !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		s.last = p[len(p)-1]
+	}
+	s.size += int64(len(p))
+	if s.file == nil && len(s.memory)+len(p) <= spoolMemory {
+		s.memory = append(s.memory, p...)
+		return len(p), nil
+	}
+	if s.file == nil {
+		f, err := os.CreateTemp("", "outrider-*.yaml")
+		if err != nil {
+			return 0, fmt.Errorf("temporary file: %w", err)
+		}
+		s.file = f
+	}
+	return s.file.Write(p)
+}
+
+// commit hands the result over.
+func (s *spool) commit() error {
+	if s.target != "" {
+		temporary := s.file
+		s.file = nil
+		err := temporary.Close()
+		if err == nil {
+			err = os.Rename(temporary.Name(), s.target)
+		}
+		if err != nil {
+			_ = os.Remove(temporary.Name())
+			return fmt.Errorf("-o %s: %w", s.target, cause(err))
+		}
+		return nil
+	}
+	if _, err := s.out.Write(s.memory); err != nil {
+		return fmt.Errorf("write the result: %w", cause(err))
+	}
+	if s.file == nil {
+		return nil
+	}
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("temporary file: %w", err)
+	}
+	if _, err := io.Copy(s.out, s.file); err != nil {
+		return fmt.Errorf("write the result: %w", cause(err))
+	}
+	return nil
+}
+
+// discard drops what was not handed over.
+func (s *spool) discard() {
+	if s.file != nil {
+		_ = s.file.Close()
+		_ = os.Remove(s.file.Name())
+		s.file = nil
+	}
+}
