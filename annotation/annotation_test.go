@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	istio "istio.io/api/annotation"
 	istiolabel "istio.io/api/label"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 func TestTableIsSortedAndComplete(t *testing.T) {
@@ -55,29 +57,25 @@ func TestIstioNames(t *testing.T) {
 // Each row with a value of its own has one that passes and one that does not.
 func TestValues(t *testing.T) {
 	cases := map[string]struct{ good, bad []string }{
-		IncludeOutboundIPRanges:      {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,"}, []string{"cluster", "*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
-		ExcludeOutboundIPRanges:      {[]string{"", "169.254.169.254"}, []string{"*", "10.0.0.0/33,1.2.3"}},
-		IncludeOutboundPorts:         {[]string{"", "80,443"}, []string{"*", "80-90", "70000"}},
-		ExcludeOutboundPorts:         {[]string{"", "22"}, []string{"*", "ssh"}},
-		ExcludeInterfaces:            {[]string{"", "eth1, net1"}, []string{"a-very-long-name0", "eth/0", "eth 1"}},
-		InterceptionMode:             {[]string{"REDIRECT", "NONE"}, []string{"TPROXY", "redirect", ""}},
-		InjectTemplates:              {[]string{"sidecar", "sidecar, extra"}, []string{"", "sidecar,"}},
-		NativeSidecar:                {[]string{"true", "false"}, []string{"True", "1", ""}},
-		ProxyImage:                   {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:00"}, []string{"", "a b", "https://x/y", "a:", "a\nb"}},
-		ProxyImageType:               {[]string{"debug", "distroless", "default"}, []string{"", "alpine"}},
-		ProxyCPU:                     {[]string{"100m", "2", "0"}, []string{"", "-1", "2 cores", "1\n2"}},
-		ProxyCPULimit:                {[]string{"100m"}, []string{"x"}},
-		ProxyMemory:                  {[]string{"128Mi"}, []string{"128mb"}},
-		ProxyMemoryLimit:             {[]string{"1Gi"}, []string{"1 Gi"}},
-		LogLevel:                     {[]string{"debug", "warning", "off"}, []string{"", "DEBUG", "verbose"}},
-		ComponentLogLevel:            {[]string{"", "misc:error", "http:debug,router:trace"}, []string{"debug", "misc:loud", ":debug", "a:info,,b:info"}},
-		AgentLogLevel:                {[]string{"info", "default:debug,all:warn"}, []string{"", "loud", "x:trace"}},
-		UserVolume:                   {[]string{`{"a":{"emptyDir":{}}}`, `[{"name":"a","secret":{"secretName":"s"}}]`}, []string{"", "{", "[1]", `{"a":{}}`, `{"a":{"emptyDirs":{}}}`, `{"A_":{"emptyDir":{}}}`, `{"a":{"emptyDir":{},"secret":{"secretName":"x"}}}`, `{"a":{"name":"b","emptyDir":{}}}`, `{"a":{"emptyDir":{"sizeLimit":"much"}}}`, `"x"`}},
-		UserVolumeMount:              {[]string{`{"a":{"mountPath":"/x","readOnly":true}}`}, []string{"", "null", `{"a":{}}`, `{"a":{"mountPath":"x"}}`, `{"a":{"mountpath":"/x"}}`, `{"a":{"mountPath":"/x","readOnly":"yes"}}`, `{"a":{"mountPath":"/x"},"a":{"mountPath":"/y"}}`}},
-		ProxyConfig:                  {[]string{"concurrency: 4", "terminationDrainDuration: 1m30s\nproxyMetadata:\n  A: b", "", "{}", "tracing: {}"}, []string{"concurrencyy: 4", "concurrency: many", "concurrency: -1", "interceptionMode: TPROXY", "interception_mode: TPROXY", "proxyMetadata: {A: 1}", "[1]", "a: [", "image: {imageType: huge}", "terminationDrainDuration: 5", "terminationDrainDuration: 48h"}},
-		ReadinessInitialDelaySeconds: {[]string{"0", "30"}, []string{"-1", "1s", "", "4294967296"}},
-		ReadinessPeriodSeconds:       {[]string{"1"}, []string{"0"}},
-		ReadinessFailureThreshold:    {[]string{"3"}, []string{"0", "x"}},
+		IncludeOutboundIPRanges: {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,"}, []string{"cluster", "*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
+		ExcludeOutboundIPRanges: {[]string{"", "169.254.169.254"}, []string{"*", "10.0.0.0/33,1.2.3"}},
+		IncludeOutboundPorts:    {[]string{"", "80,443"}, []string{"*", "80-90", "70000"}},
+		ExcludeOutboundPorts:    {[]string{"", "22"}, []string{"*", "ssh"}},
+		ExcludeInterfaces:       {[]string{"", "eth1, net1"}, []string{"a-very-long-name0", "eth/0", "eth 1"}},
+		InterceptionMode:        {[]string{"REDIRECT", "NONE"}, []string{"TPROXY", "redirect", ""}},
+		InjectTemplates:         {[]string{"sidecar", "sidecar, extra"}, []string{"", "sidecar,"}},
+		NativeSidecar:           {[]string{"true", "false"}, []string{"True", "1", ""}},
+		ProxyImage:              {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:00"}, []string{"", "a b", "https://x/y", "a:", "a\nb"}},
+		ProxyImageType:          {[]string{"debug", "distroless", "default"}, []string{"", "alpine"}},
+		ProxyCPU:                {[]string{"100m", "2", "0"}, []string{"", "-1", "2 cores", "1\n2"}},
+		ProxyCPULimit:           {[]string{"100m"}, []string{"x"}},
+		ProxyMemory:             {[]string{"128Mi"}, []string{"128mb"}},
+		ProxyMemoryLimit:        {[]string{"1Gi"}, []string{"1 Gi"}},
+		LogLevel:                {[]string{"debug", "warning", "off"}, []string{"", "DEBUG", "verbose"}},
+		ComponentLogLevel:       {[]string{"", "misc:error", "http:debug,router:trace"}, []string{"debug", "misc:loud", ":debug", "a:info,,b:info"}},
+		UserVolume:              {[]string{`{"a":{"emptyDir":{}}}`, `[{"name":"a","secret":{"secretName":"s"}}]`}, []string{"", "{", "[1]", `{"a":{}}`, `{"a":{"emptyDirs":{}}}`, `{"A_":{"emptyDir":{}}}`, `{"a":{"emptyDir":{},"secret":{"secretName":"x"}}}`, `{"a":{"name":"b","emptyDir":{}}}`, `{"a":{"emptyDir":{"sizeLimit":"much"}}}`, `"x"`}},
+		UserVolumeMount:         {[]string{`{"a":{"mountPath":"/x","readOnly":true}}`}, []string{"", "null", `{"a":{}}`, `{"a":{"mountPath":"x"}}`, `{"a":{"mountpath":"/x"}}`, `{"a":{"mountPath":"/x","readOnly":"yes"}}`, `{"a":{"mountPath":"/x"},"a":{"mountPath":"/y"}}`}},
+		ProxyConfig:             {[]string{"concurrency: 4", "terminationDrainDuration: 1m30s\nproxyMetadata:\n  A: b", "", "{}", "tracing: {}"}, []string{"concurrencyy: 4", "concurrency: many", "concurrency: -1", "interceptionMode: TPROXY", "interception_mode: TPROXY", "proxyMetadata: {A: 1}", "[1]", "a: [", "image: {imageType: huge}", "terminationDrainDuration: 5", "terminationDrainDuration: 48h", "terminationDrainDuration: -1ms", "discoveryAddress: x", "discoveryAddress: 'a b:1'"}},
 	}
 	for _, r := range table {
 		c, ok := cases[r.Name]
@@ -206,6 +204,29 @@ func TestTypedParsers(t *testing.T) {
 	if err != nil || pc.Concurrency.GetValue() != 3 || pc.TerminationDrainDuration.GetSeconds() != 90 || !pc.HoldApplicationUntilProxyStarts.GetValue() ||
 		pc.Image.GetImageType() != "debug" || pc.ProxyMetadata["A"] != "1" || !slices.Equal(ignored, []string{"meshId"}) {
 		t.Errorf("proxy configuration: %v, %v, %v", pc, ignored, err)
+	}
+}
+
+func TestOverlayProxyConfig(t *testing.T) {
+	read := func(text string) *meshconfig.ProxyConfig {
+		pc, _, err := ParseProxyConfig(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pc
+	}
+	base := read("concurrency: 2\nterminationDrainDuration: 5s\nholdApplicationUntilProxyStarts: true\nproxyMetadata: {A: a, B: b}\nimage: {imageType: debug}\ndiscoveryAddress: x:1")
+	before := proto.Clone(base)
+	got := OverlayProxyConfig(base, read("concurrency: 0\nterminationDrainDuration: 0s\nholdApplicationUntilProxyStarts: false\nproxyMetadata: {B: c, C: d}"))
+	if got.Concurrency.Value != 0 || got.TerminationDrainDuration.Seconds != 0 || got.HoldApplicationUntilProxyStarts.Value ||
+		got.Image.ImageType != "debug" || got.DiscoveryAddress != "x:1" || fmt.Sprint(got.ProxyMetadata) != "map[A:a B:c C:d]" {
+		t.Errorf("%v", got)
+	}
+	if !proto.Equal(base, before) {
+		t.Error("the base changed")
+	}
+	if got := OverlayProxyConfig(base, read("")); !proto.Equal(got, base) {
+		t.Errorf("an empty overlay: %v", got)
 	}
 }
 

@@ -189,15 +189,6 @@ func ParseTemplates(value string) ([]string, error) {
 	return out, nil
 }
 
-// ParseSeconds reads a whole number of at least least, as a probe's fields are.
-func ParseSeconds(value string, least int32) (int32, error) {
-	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil || int32(n) < least {
-		return 0, &fault{fmt.Sprintf("not a whole number from %d to 2147483647", least), ""}
-	}
-	return int32(n), nil
-}
-
 // ParseInject reads sidecar.istio.io/inject as Istio does: only "true" and
 // "false" decide; decided is false for everything else.
 func ParseInject(value string) (inject, decided bool) {

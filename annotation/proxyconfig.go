@@ -2,7 +2,9 @@ package annotation
 
 import (
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -27,6 +29,9 @@ func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string
 	for _, f := range IgnoredProxyConfig(root, "") {
 		ignored = append(ignored, f.Path)
 	}
+	if root != nil && root.GetProto("interceptionMode") != nil {
+		ignored = append(ignored, "interceptionMode ("+InterceptionMode+" sets it)")
+	}
 	slices.Sort(ignored)
 	return pc, ignored, nil
 }
@@ -47,14 +52,12 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > 1024) {
 		bad("concurrency", "must be from 0 (one thread for each CPU) to 1024", "")
 	}
-	for _, d := range []struct {
-		name  string
-		value interface{ GetSeconds() int64 }
-		most  int64
-	}{{"terminationDrainDuration", pc.GetTerminationDrainDuration(), 86400}, {"drainDuration", pc.GetDrainDuration(), 86400}} {
-		if s := d.value.GetSeconds(); s < 0 || s > d.most {
-			bad(d.name, "must be from 0s to 24h", "")
-		}
+	const day = 24 * 60 * 60
+	if d := pc.GetTerminationDrainDuration(); d.GetSeconds() < 0 || d.GetNanos() < 0 || d.GetSeconds() > day {
+		bad("terminationDrainDuration", "must be from 0s to 24h", "")
+	}
+	if a := pc.GetDiscoveryAddress(); a != "" && !isHostPort(a) {
+		bad("discoveryAddress", "not an address", "write HOST:PORT")
 	}
 	if t := pc.GetImage().GetImageType(); t != "" && !slices.Contains(imageTypes, t) {
 		v := protoField(protoField(n, "image"), "imageType")
@@ -69,6 +72,12 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 			Value: strict.Quote(name), Rule: "not the name of an environment variable"})
 	}
 	return found
+}
+
+func isHostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	return err == nil && bad == nil && n > 0 && host != "" && printable(host) && !strings.ContainsAny(host, "\"'/{}")
 }
 
 // protoField is a field's value, or n itself where it is absent.
@@ -88,7 +97,7 @@ func fieldsOf(n *strict.Node) []strict.Field {
 
 // effective are the fields of ProxyConfig that mean something without an agent.
 var effective = []string{
-	"concurrency", "drainDuration", "holdApplicationUntilProxyStarts", "image",
+	"concurrency", "discoveryAddress", "holdApplicationUntilProxyStarts", "image",
 	"interceptionMode", "proxyMetadata", "terminationDrainDuration",
 }
 

@@ -78,10 +78,6 @@ func ports(value string) []fault {
 	return faultsOf(err)
 }
 
-func seconds(least int32) func(string) []fault {
-	return by(func(value string) (int32, error) { return ParseSeconds(value, least) })
-}
-
 var injectionRows = []Row{
 	{Name: Inject, Type: `"true" or "false"`, Default: "the namespace's label, then the configured selectors and policy",
 		Meaning: "Whether the pod gets a sidecar; deprecated as an annotation, where the label of the same name wins", warn: junkInject},
@@ -183,21 +179,13 @@ var proxyRows = []Row{
 		Meaning: "Log level of the proxy", check: by(ParseLogLevel)},
 	{Name: ComponentLogLevel, Type: "component:level list", Default: "values global.proxy.componentLogLevel (misc:error)",
 		Meaning: "Log levels of single components of the proxy", check: by(ParseComponentLogLevel)},
-	{Name: AgentLogLevel, Type: "scope:level list", Default: "values global.logging.level",
-		Meaning: "Log level of the init container istio-init; there is no agent beside the proxy", check: by(ParseAgentLogLevel)},
 	{Name: UserVolume, Type: "JSON mapping from name to volume", Default: "none",
 		Meaning: "Volumes to add to the pod for the proxy", check: by(ParseVolumes)},
 	{Name: UserVolumeMount, Type: "JSON mapping from name to mount", Default: "none",
 		Meaning: "Volume mounts to add to the proxy", check: by(ParseVolumeMounts)},
 	{Name: ProxyConfig, Type: "YAML of ProxyConfig", Default: "meshConfig.defaultConfig",
-		Meaning: "Overlay over the mesh's proxy configuration: concurrency, drainDuration, holdApplicationUntilProxyStarts, image, interceptionMode, proxyMetadata, terminationDrainDuration",
+		Meaning: "Overlay over the mesh's proxy configuration: concurrency, discoveryAddress, holdApplicationUntilProxyStarts, image, proxyMetadata, terminationDrainDuration",
 		check:   func(v string) []fault { _, _, err := ParseProxyConfig(v); return faultsOf(err) }, warn: ignoredFields},
-	{Name: ReadinessInitialDelaySeconds, Type: "whole number", Default: "values global.proxy.readinessInitialDelaySeconds (0)",
-		Meaning: "Initial delay of the proxy's readiness probe", check: seconds(0)},
-	{Name: ReadinessPeriodSeconds, Type: "whole number, at least 1", Default: "values global.proxy.readinessPeriodSeconds (15)",
-		Meaning: "Period of the proxy's readiness probe", check: seconds(1)},
-	{Name: ReadinessFailureThreshold, Type: "whole number, at least 1", Default: "values global.proxy.readinessFailureThreshold (4)",
-		Meaning: "Failures in a row that make the proxy unready", check: seconds(1)},
 }
 
 func ignoredFields(value string) []fault {

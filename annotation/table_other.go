@@ -3,6 +3,7 @@ package annotation
 // Reasons that several rows share.
 const (
 	whyInbound   = "inbound traffic is never captured, so every inbound port reaches the application directly; remove it"
+	whyProbe     = "the probe is the same for all pods, by values global.proxy."
 	whyStats     = "the proxy's bootstrap fixes what statistics it keeps; remove it"
 	whyMetrics   = "metrics are not merged: Prometheus scrapes the application at its own port and the proxy at 15090; remove it"
 	whyAmbient   = "only Istio's ambient mode reads this; remove it"
@@ -21,6 +22,11 @@ var noEffectRows = []Row{
 		Why: "probes reach the application directly and need no rewriting; remove it"},
 	{Name: StatusPort, Support: NoEffect, Type: "port", Meaning: "Port of the agent's status server",
 		Why: "there is no agent; the proxy answers readiness on 15021 and metrics on 15090; remove it"},
+	{Name: ReadinessInitialDelaySeconds, Support: NoEffect, Type: "whole number", Meaning: "Initial delay of the proxy's readiness probe", Why: whyProbe + "readinessInitialDelaySeconds; remove it"},
+	{Name: ReadinessPeriodSeconds, Support: NoEffect, Type: "whole number", Meaning: "Period of the proxy's readiness probe", Why: whyProbe + "readinessPeriodSeconds; remove it"},
+	{Name: ReadinessFailureThreshold, Support: NoEffect, Type: "whole number", Meaning: "Failures in a row that make the proxy unready", Why: whyProbe + "readinessFailureThreshold; remove it"},
+	{Name: AgentLogLevel, Support: NoEffect, Type: "scope:level list", Meaning: "Log level of Istio's agent",
+		Why: "there is no agent; " + LogLevel + " sets the proxy's level; remove it"},
 	{Name: ReadinessApplicationPorts, Support: NoEffect, Type: "port list", Meaning: "Ports the readiness probe waits for",
 		Why: "the proxy is ready when its configuration is loaded; remove it"},
 	{Name: BootstrapOverride, Support: NoEffect, Type: "ConfigMap name", Meaning: "A bootstrap of one's own for the proxy",
@@ -28,7 +34,7 @@ var noEffectRows = []Row{
 	{Name: CapNetBindService, Support: NoEffect, Type: "boolean", Meaning: "Whether the proxy may bind ports below 1024", moot: isFalse,
 		Why: "the proxy binds no port below 1024; remove it"},
 	{Name: DiscoveryAddress, Support: NoEffect, Type: "address", Meaning: "The xDS server (deprecated by Istio)",
-		Why: "the address is the same for all pods: meshConfig.defaultConfig.discoveryAddress; remove it"},
+		Why: "write discoveryAddress in " + ProxyConfig + " instead"},
 	{Name: ExtraStatTags, Support: NoEffect, Type: "list", Meaning: "More tags of Istio's metrics (deprecated by Istio)", Why: whyStats},
 	{Name: StatsInclusionPrefixes, Support: NoEffect, Type: "list", Meaning: "Statistics to keep, by prefix (deprecated by Istio)", Why: whyStats},
 	{Name: StatsInclusionSuffixes, Support: NoEffect, Type: "list", Meaning: "Statistics to keep, by suffix (deprecated by Istio)", Why: whyStats},
