@@ -65,7 +65,11 @@ func fromBuilder(b *netipx.IPSetBuilder) List {
 		// Only invalid prefixes cause it, and none is ever added.
 		panic("cidr: " + err.Error())
 	}
-	ps := set.Prefixes()
+	rs := set.Ranges()
+	ps := make([]netip.Prefix, 0, len(rs))
+	for _, r := range rs {
+		ps = r.AppendPrefixes(ps)
+	}
 	// netip orders IPv4 before IPv6, so the families are two runs.
 	n, _ := slices.BinarySearchFunc(ps, true, func(p netip.Prefix, _ bool) int {
 		if p.Addr().Is4() {
@@ -103,6 +107,35 @@ func (l List) V6() []netip.Prefix {
 
 // Prefixes is V4 followed by V6.
 func (l List) Prefixes() []netip.Prefix { return append(l.V4(), l.V6()...) }
+
+// OnlyV4 is the list without its IPv6 ranges and names.
+func (l List) OnlyV4() List {
+	if l.wildcard {
+		return List{v4: []netip.Prefix{allV4}}
+	}
+	return List{v4: l.v4}
+}
+
+// OnlyV6 is the list without its IPv4 ranges and names.
+func (l List) OnlyV6() List {
+	if l.wildcard {
+		return List{v6: []netip.Prefix{allV6}}
+	}
+	return List{v6: l.v6}
+}
+
+// ContainsList reports whether every address of o is in the list. Names of
+// either list stand for no address.
+func (l List) ContainsList(o List) bool {
+	for _, ps := range [][]netip.Prefix{o.OnlyV4().v4, o.OnlyV6().v6} {
+		for _, p := range ps {
+			if !l.ContainsPrefix(p) {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // Names are the unresolved names, sorted. The caller owns the slice.
 func (l List) Names() []string { return slices.Clone(l.names) }

@@ -181,6 +181,14 @@ func TestContains(t *testing.T) {
 			t.Errorf("ContainsPrefix(%s) = %t", p, got)
 		}
 	}
+	for inner, want := range map[string]bool{"": true, "10.1.0.0/16,fd00::1": true, "10.0.0.0/8,11.0.0.0/8": false, "*": false} {
+		if got := l.ContainsList(mustParse(t, inner)); got != want {
+			t.Errorf("ContainsList(%s) = %t", inner, got)
+		}
+	}
+	if got := l.OnlyV4().String() + " " + l.OnlyV6().String() + " " + Wildcard().OnlyV6().String(); got != "10.0.0.0/8,192.168.1.0/24 fd00::/8 ::/0" {
+		t.Errorf("families apart: %s", got)
+	}
 	if l.Contains(netip.Addr{}) || Wildcard().Contains(netip.Addr{}) || Wildcard().ContainsPrefix(netip.Prefix{}) {
 		t.Error("the zero address or prefix is contained")
 	}

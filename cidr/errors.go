@@ -19,9 +19,12 @@ type Problem struct {
 	Fix     string // what to write: `write 10.0.0.0/8`
 }
 
-// RuleName is the Rule of a name where Options refuse names. Callers who know
-// where names are resolved give a better Fix for it.
-const RuleName = "a name, which is not allowed here"
+// The rules about what the caller did not allow. A caller knows the place and
+// can give a better Fix.
+const (
+	RuleName     = "a name, which is not allowed here"
+	RuleWildcard = `"*" is not allowed here`
+)
 
 // maxShown bounds a message: it may travel in an admission response.
 const maxShown = 10

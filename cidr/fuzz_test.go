@@ -78,6 +78,10 @@ func checkAlgebra(t *testing.T, a, b List) {
 	if a.Overlaps(b) != (both != "[]") {
 		t.Fatalf("%q overlaps %q: %t, netipx intersection %s", a, b, a.Overlaps(b), both)
 	}
+	inside := len(b.Prefixes()) == len(b.Union(a).Prefixes()) && b.Union(a).Equal(b.Union(List{}))
+	if len(a.Names()) == 0 && b.ContainsList(a) != inside {
+		t.Fatalf("%q contains %q: %t", b, a, b.ContainsList(a))
+	}
 	for _, p := range a.Prefixes() {
 		if b.ContainsPrefix(p) != bSet.ContainsPrefix(p) || b.Contains(p.Addr()) != bSet.Contains(p.Addr()) {
 			t.Fatalf("%q contains %s: not as netipx says", b, p)

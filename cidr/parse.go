@@ -68,7 +68,7 @@ func judgeWildcards(at []Problem, others int, o Options) []Problem {
 	for i := range at {
 		switch {
 		case !o.AllowWildcard:
-			at[i].Rule, at[i].Fix = `"*" is not allowed here`, "list the ranges that are meant"
+			at[i].Rule, at[i].Fix = RuleWildcard, "list the ranges that are meant"
 		case others > 0:
 			at[i].Rule, at[i].Fix = `"*" mixed with ranges`, `write "*" alone, or only the ranges`
 		default:

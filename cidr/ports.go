@@ -48,7 +48,7 @@ func ParsePorts(value string, allowWildcard bool) (Ports, error) {
 	for _, w := range wildcards {
 		switch {
 		case !allowWildcard:
-			w.Rule, w.Fix = `"*" is not allowed here`, "list the ports that are meant"
+			w.Rule, w.Fix = RuleWildcard, "list the ports that are meant"
 		case len(ports)+len(problems) > 0:
 			w.Rule, w.Fix = `"*" mixed with ports`, `write "*" alone, or only the ports`
 		default:

@@ -78,7 +78,7 @@ func (a *arguments) config() Config {
 		CaptureLoopback:   namesLoopback(a.values["istio-service-cidr"].text),
 	}
 	c.ProxyUIDs = a.ids("proxy-uid", defaultProxyUID)
-	c.ProxyGIDs = a.ids("proxy-gid", cmp.Or(a.values["proxy-uid"].text, defaultProxyUID))
+	c.ProxyGIDs = a.ids("proxy-gid", cmp.Or(strings.Join(elements(a.values["proxy-uid"].text), ","), defaultProxyUID))
 	return c
 }
 
@@ -153,7 +153,7 @@ func (a *arguments) listProblems(v value, err error) {
 		case p.Rule == cidr.RuleName:
 			p.Rule = "a name where only ranges may be"
 			p.Fix = "names are resolved at admission; create the pod again through the webhook, or write the ranges"
-		case p.Element == "*":
+		case p.Rule == cidr.RuleWildcard:
 			p.Fix = `to capture everything write -i "*", to capture nothing -m NONE`
 		}
 		a.problem(v.source, p.Element, p.Rule, p.Fix)
@@ -239,7 +239,7 @@ func remarks(c Config) []Note {
 	switch {
 	case c.Include.IsEmpty() && c.IncludePorts.IsEmpty():
 		notes = append(notes, "-i and -q are empty: nothing is captured")
-	case !c.Include.IsEmpty() && c.Include.Subtract(c.Exclude).IsEmpty():
+	case !c.Include.IsEmpty() && c.IncludePorts.IsEmpty() && c.Exclude.ContainsList(c.Include):
 		notes = append(notes, "-x excludes everything that -i includes: nothing is captured")
 	}
 	for _, id := range c.ProxyUIDs {

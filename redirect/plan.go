@@ -158,10 +158,10 @@ func (p *Plan) ports(r Reason, name string, ports cidr.Ports, capture bool) {
 }
 
 func (p *Plan) ranges(r Reason, name string, l cidr.List, capture bool) {
-	if v4 := l.V4(); len(v4) > 0 {
-		p.inSet(r, Set{Name: name + "4", Kind: SetIPv4, Ranges: cidr.FromPrefixes(v4...)}, capture)
+	if v4 := l.OnlyV4(); !v4.IsEmpty() {
+		p.inSet(r, Set{Name: name + "4", Kind: SetIPv4, Ranges: v4}, capture)
 	}
-	if v6 := l.V6(); len(v6) > 0 && p.Family == Inet {
-		p.inSet(r, Set{Name: name + "6", Kind: SetIPv6, Ranges: cidr.FromPrefixes(v6...)}, capture)
+	if v6 := l.OnlyV6(); !v6.IsEmpty() && p.Family == Inet {
+		p.inSet(r, Set{Name: name + "6", Kind: SetIPv6, Ranges: v6}, capture)
 	}
 }

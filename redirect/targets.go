@@ -27,22 +27,13 @@ var documentation = []netip.Addr{
 // captures nothing has none. c must be the configuration of the plan.
 func (p Plan) Targets(c Config, uid, gid uint32) []Target {
 	var targets []Target
-	addrs := p.addresses(c)
+	usual := usualAddresses(c)
 	for _, v6 := range []bool{false, true} {
 		for _, r := range p.capturing() {
 			t := Target{IPv6: v6, Reason: r}
-			for _, a := range addrs {
-				if a.Is6() != v6 {
-					continue
-				}
-				for _, port := range ports(c, r) {
-					to := netip.AddrPortFrom(a, port)
-					d := p.Decide(Connection{Destination: to, UID: uid, GID: gid})
-					if d.Captured && d.Reason == r {
-						t.Candidates = append(t.Candidates, to)
-						break
-					}
-				}
+			t.Candidates = p.captured(c, t, usual, uid, gid)
+			if len(t.Candidates) == 0 {
+				t.Candidates = p.captured(c, t, leftAddresses(c), uid, gid)
 			}
 			if len(t.Candidates) > 0 {
 				targets = append(targets, t)
@@ -50,6 +41,25 @@ func (p Plan) Targets(c Config, uid, gid uint32) []Target {
 		}
 	}
 	return targets
+}
+
+// captured are the addresses, each with a port, that the target's rule takes.
+func (p Plan) captured(c Config, t Target, addrs []netip.Addr, uid, gid uint32) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, a := range addrs {
+		if a.Is6() != t.IPv6 || !isHost(a) {
+			continue
+		}
+		for _, port := range ports(c, t.Reason) {
+			to := netip.AddrPortFrom(a, port)
+			d := p.Decide(Connection{Destination: to, UID: uid, GID: gid})
+			if d.Captured && d.Reason == t.Reason {
+				out = append(out, to)
+				break
+			}
+		}
+	}
+	return out
 }
 
 // capturing are the distinct reasons of the plan's rules that capture.
@@ -70,29 +80,35 @@ func ports(c Config, r Reason) []uint16 {
 	return []uint16{80, 443, 8080, 9, 65535}
 }
 
-// addresses are the candidates: addresses of nobody, then both ends of the
-// first and last ranges to capture, as far as a host could have them.
-func (p Plan) addresses(c Config) []netip.Addr {
+// usualAddresses are addresses of nobody, then both ends of the first and last
+// ranges to capture.
+func usualAddresses(c Config) []netip.Addr {
 	const some = 4
 	out := slices.Clone(documentation)
 	for _, ps := range [][]netip.Prefix{c.Include.V4(), c.Include.V6()} {
 		if len(ps) > 2*some {
 			ps = slices.Concat(ps[:some], ps[len(ps)-some:])
 		}
-		for _, r := range ps {
-			out = append(out, netipx.RangeOfPrefix(r).From().Next(), netipx.RangeOfPrefix(r).From(), netipx.RangeOfPrefix(r).To())
+		for _, p := range ps {
+			r := netipx.RangeOfPrefix(p)
+			out = append(out, r.From().Next(), r.From(), r.To())
 		}
 	}
-	// Exclusions may cover all of these; what is left over is then searched.
-	if !c.Exclude.IsEmpty() && !c.Include.IsEmpty() {
-		left := c.Include.Subtract(c.Exclude)
-		for _, ps := range [][]netip.Prefix{left.V4(), left.V6()} {
-			for _, r := range ps[:min(some, len(ps))] {
-				out = append(out, r.Addr(), netipx.RangeOfPrefix(r).To())
-			}
+	return out
+}
+
+// leftAddresses are what exclusions leave of the ranges to capture, where they
+// cover all the usual addresses.
+func leftAddresses(c Config) []netip.Addr {
+	const some = 16
+	var out []netip.Addr
+	left := c.Include.Subtract(c.Exclude)
+	for _, ps := range [][]netip.Prefix{left.V4(), left.V6()} {
+		for _, p := range ps[:min(some, len(ps))] {
+			out = append(out, p.Addr(), netipx.RangeOfPrefix(p).To())
 		}
 	}
-	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !isHost(a) })
+	return out
 }
 
 // isHost reports an address that a connection can be opened to from anywhere:

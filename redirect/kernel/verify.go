@@ -167,11 +167,11 @@ func (v *verifier) sets() error {
 			v.differ("set %s has another type", s.Name)
 			continue
 		}
-		elements, err := v.conn.GetSetElements(g)
+		read, err := readElements(v.table, s.Name)
 		if err != nil {
 			return err
 		}
-		v.elements(s, elements)
+		v.elements(s, read)
 	}
 	for _, name := range sortedKeys(got) {
 		v.differ("set %s is not planned", name)
@@ -179,12 +179,7 @@ func (v *verifier) sets() error {
 	return nil
 }
 
-func (v *verifier) elements(s redirect.Set, elements []nftables.SetElement) {
-	got := make([]boundary, len(elements))
-	for i, e := range elements {
-		got[i] = boundary{size: uint8(len(e.Key)), end: e.IntervalEnd}
-		copy(got[i].key[:], e.Key)
-	}
+func (v *verifier) elements(s redirect.Set, got []boundary) {
 	want := boundaries(s)
 	slices.SortFunc(got, compare)
 	slices.SortFunc(want, compare)
