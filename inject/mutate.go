@@ -49,7 +49,7 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 
 // mutators is an injection, in order. Each step leaves m.tree a valid pod.
 var mutators = []func(*mutation) error{
-	(*mutation).strip,               // first: everything below starts from the user's pod
+	(*mutation).strip,               // the earlier injection: all below starts from the user's pod
 	(*mutation).resolve,             // settings and overlays, by annotations the user wrote
 	(*mutation).setUserAside,        // the user's own istio-proxy would mix with ours
 	(*mutation).merge,               // the templates, in order
@@ -271,10 +271,15 @@ func (m *mutation) result(d Decision, odd []annotation.Problem) *Result {
 	return r
 }
 
+// effectiveJSON is what the status annotation says of the settings: the ranges
+// always, as they are what one looks for, all else where it is not the default.
 func effectiveJSON(s *Settings) json.RawMessage {
 	b := []byte{'{'}
-	for n, e := range s.List {
-		if n > 0 {
+	for _, e := range s.List {
+		if e.Source == SourceDefault && e.Name != "includeOutboundIPRanges" && e.Name != "excludeOutboundIPRanges" {
+			continue
+		}
+		if len(b) > 1 {
 			b = append(b, ',')
 		}
 		b = append(jsontree.AppendString(b, e.Name), `:{"value":`...)

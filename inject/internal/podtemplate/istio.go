@@ -70,7 +70,8 @@ func valueOrDefault(value, fallback any) any {
 	return value
 }
 
-// marshalJSON keeps "<", ">" and "&" readable, as YAML does.
+// marshalJSON keeps "<", ">" and "&" readable, as YAML does, and escapes what
+// JSON allows bare in a string but YAML does not.
 func marshalJSON(v any) (string, error) {
 	if m, ok := v.(proto.Message); ok {
 		return protoToJSON(m)
@@ -84,7 +85,23 @@ func marshalJSON(v any) (string, error) {
 	if err := enc.Encode(v); err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
+	text := strings.TrimSuffix(b.String(), "\n")
+	if strings.ContainsFunc(text, isControl) {
+		text = escapeControls(text)
+	}
+	return text, nil
+}
+
+func escapeControls(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if isControl(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // protoToJSON compacts what protojson spaces at random, so that the same

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -363,7 +364,7 @@ func FuzzPodValue(f *testing.F) {
 		all = append(all, compiled{tmpl, structureOf(&testing.T{}, string(out))})
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		if strings.TrimSpace(value) == "" {
+		if strings.TrimSpace(value) == "" || !utf8.ValidString(value) { // decoded JSON is valid UTF-8
 			return
 		}
 		d := sample()

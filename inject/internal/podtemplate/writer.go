@@ -175,8 +175,8 @@ func (s *scanner) plainFault(text string) string {
 		return `it has a "#" that begins a comment`
 	case strings.ContainsAny(text, "[]{}"):
 		return "it has brackets"
-	case s.flow > 0 && strings.Contains(text, ","):
-		return "it has a comma inside brackets"
+	case s.flow > 0 && strings.ContainsAny(text, ",:?"):
+		return "it has a comma, colon or question mark inside brackets"
 	case s.start || s.colon:
 		return startFault(strings.TrimSpace(text))
 	}
@@ -206,8 +206,10 @@ func structureError(text, why string) error {
 	return fmt.Errorf("%w: %q: %s; quote it in the template: {{ toJSON ... }}", errStructure, text, why)
 }
 
+// isControl names what YAML has no bare spelling for, or reads as a line break
+// or byte order mark.
 func isControl(r rune) bool {
-	return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfeff
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff
 }
 
 // escapeDouble writes text for the inside of double quotes, as YAML and JSON
