@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -51,12 +53,14 @@ func testMain(m *testing.M) int {
 }
 
 // confine gives up everything a restricted pod has not: all capabilities but
-// NET_ADMIN (with caps "none" that too), new privileges, a writable root.
+// NET_ADMIN (with caps "none" that too), new privileges, a writable root. With
+// caps "no_netfilter" the kernel has no netfilter either, as in a sandbox.
 func confine(caps string, args []string) error {
 	keep := uint32(1 << unix.CAP_NET_ADMIN)
 	if caps == "none" {
 		keep = 0
 	}
+	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return err
 	}
@@ -85,12 +89,32 @@ func confine(caps string, args []string) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
+	if caps == "no_netfilter" {
+		if err := withoutNetfilter(); err != nil {
+			return err
+		}
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	data := [2]unix.CapUserData{{Effective: keep, Permitted: keep}}
 	if err := unix.Capset(&header, &data[0]); err != nil {
 		return err
 	}
 	return syscall.Exec(os.Getenv("OUTRIDER_TEST_BINARY"), append([]string{"outrider-init"}, args...), nil)
+}
+
+// withoutNetfilter makes the kernel answer as one without netfilter's netlink.
+func withoutNetfilter() error {
+	const protocol = 16 + 2*8 // offset of the third argument in seccomp_data
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SOCKET, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: protocol},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.NETLINK_NETFILTER, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPROTONOSUPPORT)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0)
 }
 
 // result is what one run of the program gave.
@@ -208,6 +232,10 @@ func TestConfined(t *testing.T) {
 	if r.code != 1 || !strings.Contains(r.stderr, "the capability NET_ADMIN is missing: give the init container runAsUser: 0") {
 		t.Errorf("without NET_ADMIN: exit %d, stderr %q", r.code, r.stderr)
 	}
+	r = confined("no_netfilter")
+	if r.code != 1 || !strings.Contains(r.stderr, "the kernel has no netfilter netlink (module nfnetlink): load it on the node") {
+		t.Errorf("without netfilter: exit %d, stderr %q", r.code, r.stderr)
+	}
 	if after := pod.Must(t, "", "nft", "-s", "list", "ruleset"); after != before {
 		t.Errorf("the rules changed:\n%s", after)
 	}
@@ -252,4 +280,27 @@ func TestRunWithoutKernel(t *testing.T) {
 		"  --what: unknown flag: see --help for the arguments there are\n"+
 		"  -p \"0\": not a port: use a number from 1 to 65535\n"+
 		"  -i \"10.0.0.0/08\": leading zero in prefix length \"/08\": write 10.0.0.0/8\n")
+}
+
+// TestDocs runs every command of docs/redirect.md in a pod and compares what
+// it prints.
+func TestDocs(t *testing.T) {
+	pod := netnstest.NewPod(t)
+	text, err := os.ReadFile("../../docs/redirect.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```console\n$ ")[1:]
+	if len(blocks) != 3 {
+		t.Errorf("%d commands in docs/redirect.md, want 3", len(blocks))
+	}
+	for _, b := range blocks {
+		b, _, _ = strings.Cut(b, "```")
+		line, want, _ := strings.Cut(b, "\n")
+		args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
+		if args[0] != "outrider-init" {
+			t.Fatalf("docs/redirect.md runs %s", line)
+		}
+		runIn(t, pod.NS, nil, args[1:]...).want(t, 0, want, "")
+	}
 }

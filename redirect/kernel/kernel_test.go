@@ -289,3 +289,16 @@ func TestDiagnose(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecodeDump: whatever the bytes, elements or an error.
+func FuzzDecodeDump(f *testing.F) {
+	f.Add([]byte{0x30, 0, 0, 0, 12, 10, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 28, 0, 3, 0x80, 24, 0, 1, 0x80,
+		8, 0, 3, 0, 0, 0, 0, 1, 12, 0, 1, 0x80, 8, 0, 1, 0, 10, 0, 0, 1})
+	f.Add([]byte{20, 0, 0, 0, 3, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var out []boundary
+		if more, err := decodeDump(b, &out); more && err != nil {
+			t.Fatalf("more to come after %v", err)
+		}
+	})
+}
