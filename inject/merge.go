@@ -14,11 +14,35 @@ import (
 // The directives `$patch: delete` and `$patch: replace` are honoured; the ones
 // that only generated patches contain are refused by name, never ignored.
 func merge(original, patch *jsontree.Node, s *schema) (*jsontree.Node, error) {
+	if name := unknownDirective(patch); name != "" {
+		return nil, contradiction("the directive %s is not supported in a template; use $patch", name)
+	}
 	out, err := mergeObject(original, patch, s)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// unknownDirective finds a key such as $setElementOrder/containers.
+func unknownDirective(n *jsontree.Node) string {
+	if n.Clean() {
+		return ""
+	}
+	for _, item := range n.Items() {
+		if name := unknownDirective(item); name != "" {
+			return name
+		}
+	}
+	for _, m := range n.Members() {
+		if strings.HasPrefix(m.Key, "$") && m.Key != "$patch" {
+			return m.Key
+		}
+		if name := unknownDirective(m.Value); name != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // mergeError is a contradiction between template and pod; at grows on the way
@@ -50,9 +74,6 @@ func mergeObject(original, patch *jsontree.Node, s *schema) (*jsontree.Node, *me
 	}
 	out := original
 	for _, m := range patch.Members() {
-		if strings.HasPrefix(m.Key, "$") {
-			return nil, contradiction("the directive %s is not supported in a template; use $patch", m.Key)
-		}
 		value, err := mergeValue(original.Get(m.Key), m.Value, s.field(m.Key))
 		if err != nil {
 			return nil, err.under("." + m.Key)
@@ -200,6 +221,10 @@ func dropDirectives(n *jsontree.Node) *jsontree.Node {
 	case jsontree.Array:
 		items := make([]*jsontree.Node, 0, len(n.Items()))
 		for _, item := range n.Items() {
+			directive := item.Get("$patch").Text()
+			if directive == "delete" || directive == "replace" && len(item.Members()) == 1 {
+				continue // there is nothing yet to delete or replace
+			}
 			items = append(items, dropDirectives(item))
 		}
 		return jsontree.NewArray(items...)

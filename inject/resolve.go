@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -178,9 +177,7 @@ func (r *resolver) proxyConfig() {
 		r.problem(annotation.ProxyConfig, err)
 		return
 	}
-	merged := proto.Clone(r.out.ProxyConfig).(*meshconfig.ProxyConfig)
-	proto.Merge(merged, overlay)
-	r.out.ProxyConfig = merged
+	r.out.ProxyConfig = annotation.OverlayProxyConfig(r.out.ProxyConfig, overlay)
 }
 
 // nativeSidecar: 1.29 servers accept restartPolicy on init containers, but

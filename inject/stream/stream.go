@@ -132,7 +132,7 @@ func (e *Error) Error() string {
 }
 
 // batchBytes is how much text is worked on at a time.
-const batchBytes = 1 << 20
+const batchBytes = 128 << 10
 
 // Transform copies the stream from r to w and injects the pods in it. The error
 // is an *Error where the stream is at fault; then what w got is incomplete and

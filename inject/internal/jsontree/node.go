@@ -41,7 +41,7 @@ type Node struct {
 	kind    Kind
 	read    bool   // the children have been filled in from raw
 	changed bool   // raw is stale: this node was built, not parsed
-	clean   bool   // Seal found no null and no "$patch" at or below this node
+	clean   bool   // Seal found no null and no "$..." key at or below this node
 	raw     string // the value's text, unless changed
 	members []Member
 	items   []*Node
@@ -212,12 +212,13 @@ func (n *Node) Seal() *Node {
 		n.clean = item.Seal().clean && n.clean
 	}
 	for _, m := range n.members {
-		n.clean = m.Value.Seal().clean && n.clean && m.Key != "$patch"
+		n.clean = m.Value.Seal().clean && n.clean && !strings.HasPrefix(m.Key, "$")
 	}
 	return n
 }
 
-// Clean says that Seal found neither null nor a "$patch" key in the tree.
+// Clean says that Seal found neither null nor a key that begins with "$" (a
+// directive of strategic merge patch) in the tree.
 func (n *Node) Clean() bool { return n.clean }
 
 // AppendTo appends the node's JSON text. Parts that were never changed are
