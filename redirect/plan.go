@@ -165,3 +165,6 @@ func (p *Plan) ranges(r Reason, name string, l cidr.List, capture bool) {
 		p.inSet(r, Set{Name: name + "6", Kind: SetIPv6, Ranges: v6}, capture)
 	}
 }
+
+// Captures reports whether any rule hands connections to the proxy.
+func (p Plan) Captures() bool { return len(p.capturing()) > 0 }

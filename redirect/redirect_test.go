@@ -249,12 +249,12 @@ func TestTargets(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"-i", "*"}, "everything 192.0.2.1:80, everything [2001:db8::1]:80"},
-		{[]string{"-i", "*", "-o", "80"}, "everything 192.0.2.1:443, everything [2001:db8::1]:443"},
-		{[]string{"-i", "10.0.0.0/8"}, "included-range 10.0.0.1:80"},
+		{[]string{"-i", "*"}, "everything 192.0.2.1:9, everything [2001:db8::1]:9"},
+		{[]string{"-i", "*", "-o", "9,80"}, "everything 192.0.2.1:443, everything [2001:db8::1]:443"},
+		{[]string{"-i", "10.0.0.0/8"}, "included-range 10.0.0.1:9"},
 		{[]string{"-q", "9090"}, "included-port 192.0.2.1:9090, included-port [2001:db8::1]:9090"},
-		{[]string{"-i", "*", "-q", "80"}, "included-port 192.0.2.1:80, everything 192.0.2.1:443, included-port [2001:db8::1]:80, everything [2001:db8::1]:443"},
-		{[]string{"-i", "10.0.0.0/8", "-x", "10.0.0.0/9,10.192.0.0/10"}, "included-range 10.128.0.0:80"},
+		{[]string{"-i", "*", "-q", "80"}, "included-port 192.0.2.1:80, everything 192.0.2.1:9, included-port [2001:db8::1]:80, everything [2001:db8::1]:9"},
+		{[]string{"-i", "10.0.0.0/8", "-x", "10.0.0.0/9,10.192.0.0/10"}, "included-range 10.128.0.0:9"},
 		{[]string{"-i", "224.0.0.0/4,fe80::/10,127.0.0.0/8,0.0.0.0/8"}, ""},
 		{[]string{"-i", ""}, ""},
 		{[]string{"-i", "*", "-u", "0"}, ""},

@@ -77,7 +77,9 @@ func ports(c Config, r Reason) []uint16 {
 	if r == ReasonIncludedPort {
 		return c.IncludePorts.Ports()
 	}
-	return []uint16{80, 443, 8080, 9, 65535}
+	// The discard port first: where a node balances Services at connect(2), a
+	// Service's port would lead to another address.
+	return []uint16{9, 80, 443, 8080, 65535}
 }
 
 // usualAddresses are addresses of nobody, then both ends of the first and last

@@ -102,16 +102,17 @@ func apply(c redirect.Config, stdout io.Writer) error {
 // evidence counts what was verified and proved, and names what could not be
 // tried.
 func evidence(plan redirect.Plan, proofs []kernel.Proof) string {
-	proved, untried := 0, ""
+	proved, remarks := 0, ""
 	for _, p := range proofs {
 		if p.Outcome == kernel.Proved {
 			proved++
-		} else {
-			untried += "; " + p.String()
+		}
+		if p.Why != "" {
+			remarks += "; " + p.String()
 		}
 	}
 	return fmt.Sprintf("%d rules read back, %d of %d claims proved with connections%s",
-		len(plan.Rules), proved, len(proofs), untried)
+		len(plan.Rules), proved, len(proofs), remarks)
 }
 
 func versionText() string {

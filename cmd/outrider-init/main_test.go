@@ -191,6 +191,11 @@ func TestProofNotTried(t *testing.T) {
 	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 2 of 4 claims proved with connections"+
 		"; not tried: IPv4 is captured (everything): port 15001 is taken, the proxy may be running already"+
 		"; not tried: IPv6 is captured (everything): port 15001 is taken, the proxy may be running already\n", "")
+	// A program that runs as the proxy's user cannot be captured itself.
+	runIn(t, netnstest.NewPod(t).NS, nil, "-i", "*", "-u", "0").want(t, 0, "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; "+
+		"bypass: uid 0, gid 0, loopback, all but TCP; 7 rules read back, 2 of 3 claims proved with connections"+
+		"; not tried: connections are captured: none that this program can make (uid 0, gid 0) is\n",
+		"outrider-init: note: -u has uid 0: connections of containers that run as root bypass the proxy\n")
 	// A network with loopback only, and without even that.
 	runIn(t, netnstest.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules read back, 0 of 4 claims proved with connections"+
 		"; not tried: IPv4 is captured (everything): no route to 203.0.113.1: network is unreachable"+
@@ -202,10 +207,10 @@ func TestProofNotTried(t *testing.T) {
 // TestProofFails: rules that are there and do not work stop the pod.
 func TestProofFails(t *testing.T) {
 	pod := netnstest.NewPod(t)
-	pod.Must(t, "table ip other { chain output { type nat hook output priority -150; tcp dport 80 dnat to 10.99.0.1:81; }; }", "nft", "-f", "-")
+	pod.Must(t, "table ip other { chain output { type nat hook output priority -150; tcp dport 9 dnat to 10.99.0.1:81; }; }", "nft", "-f", "-")
 	runIn(t, pod.NS, nil, "-i", "*").want(t, 1, "", "outrider-init: the rules are in the kernel but do not work, "+
-		"another program may have rules of its own: failed: IPv4 to 192.0.2.1:80 is captured (everything): "+
-		"it was answered for 192.0.2.1:80, not at 127.0.0.1:15001\n")
+		"another program may have rules of its own: failed: IPv4 to 192.0.2.1:9 is captured (everything): "+
+		"it was answered for 192.0.2.1:9, not at 127.0.0.1:15001\n")
 	pod.Must(t, "flush ruleset; table inet other { chain output { type filter hook output priority 0; ip daddr 127.0.0.1 tcp dport 15001 drop; }; }", "nft", "-f", "-")
 	r := runIn(t, pod.NS, nil, "-i", "*")
 	if r.code != 1 || !strings.Contains(r.stderr, "it did not arrive at 127.0.0.1:15001 within 2s") {

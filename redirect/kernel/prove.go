@@ -28,12 +28,15 @@ const (
 type Proof struct {
 	Claim   string
 	Outcome Outcome
-	Why     string
+	Why     string // what was in the way; Proved: a remark, mostly empty
 }
 
 func (p Proof) String() string {
 	switch p.Outcome {
 	case Proved:
+		if p.Why != "" {
+			return "proved: " + p.Claim + ", but " + p.Why
+		}
 		return "proved: " + p.Claim
 	case Failed:
 		return "failed: " + p.Claim + ": " + p.Why
@@ -53,7 +56,13 @@ func Prove(c redirect.Config, p redirect.Plan) []Proof {
 		return nil
 	}
 	var proofs []Proof
-	for _, t := range p.Targets(c, uint32(os.Getuid()), uint32(os.Getgid())) {
+	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
+	targets := p.Targets(c, uid, gid)
+	if len(targets) == 0 && p.Captures() {
+		proofs = append(proofs, Proof{Claim: "connections are captured", Outcome: NotTried,
+			Why: fmt.Sprintf("none that this program can make (uid %d, gid %d) is", uid, gid)})
+	}
+	for _, t := range targets {
 		proofs = append(proofs, proveCapture(p, t))
 	}
 	proofs = append(proofs, proveLoopback(false))
