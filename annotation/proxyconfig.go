@@ -2,7 +2,7 @@ package annotation
 
 import (
 	"maps"
-	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,9 +75,20 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 }
 
 func isHostPort(address string) bool {
-	host, port, err := net.SplitHostPort(address)
-	n, bad := strconv.ParseUint(port, 10, 16)
-	return err == nil && bad == nil && n > 0 && host != "" && printable(host) && !strings.ContainsAny(host, "\"'/{}")
+	i := strings.LastIndexByte(address, ':')
+	if i <= 0 {
+		return false
+	}
+	host, port := address[:i], address[i+1:]
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+			return false
+		}
+		host = "ipv6"
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0 && host != "" && printable(host) && !strings.ContainsAny(host, "\"'/{}[]:")
 }
 
 // protoField is a field's value, or n itself where it is absent.
