@@ -3,8 +3,10 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -117,12 +119,18 @@ func workload(group, kind, resource string) func(*admissionv1.AdmissionReview) {
 	}
 }
 
+// requestOf is the API server's request with a body.
+func requestOf(body []byte) *http.Request {
+	return &http.Request{
+		Method: http.MethodPost, URL: &url.URL{Path: InjectPath}, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
+}
+
 // post sends a body to a handler.
 func post(h http.Handler, body []byte) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, InjectPath, bytes.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	h.ServeHTTP(w, requestOf(body))
 	return w
 }
 
