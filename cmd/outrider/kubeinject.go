@@ -102,9 +102,12 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 		}
 		report, err := stream.Transform(r, &joiner{w: out}, stream.Options{
 			Injector: injector, File: name, Namespace: o.namespace, Workers: runtime.GOMAXPROCS(0),
+			Each: func(object stream.Object) { tell(stdio.err, name, object) },
 		})
 		r.Close()
-		tell(stdio.err, name, report)
+		if report.Injected+report.Skipped == 0 && err == nil {
+			fmt.Fprintf(stdio.err, "%s: nothing to inject: no document holds a pod or a pod template of a known kind\n", name)
+		}
 		if err != nil {
 			failed = append(failed, inFile(name, err))
 		}
@@ -152,22 +155,17 @@ func cause(err error) error {
 	return err
 }
 
-// tell says what was skipped, and the warnings.
-func tell(w io.Writer, file string, report *stream.Report) {
-	for _, object := range report.Objects {
-		at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
-		switch {
-		case !object.Decision.Inject:
-			fmt.Fprintf(w, "%s: skipped: %s\n", at, object.Decision.Sentence)
-		case !object.Changed:
-			fmt.Fprintf(w, "%s: unchanged: injected already, with this configuration\n", at)
-		}
-		for _, warning := range object.Warnings {
-			fmt.Fprintf(w, "%s: warning: %s\n", at, warning)
-		}
+// tell says why an object is skipped or stays, and its warnings.
+func tell(w io.Writer, file string, object stream.Object) {
+	at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
+	switch {
+	case !object.Decision.Inject:
+		fmt.Fprintf(w, "%s: skipped: %s\n", at, object.Decision.Sentence)
+	case !object.Changed:
+		fmt.Fprintf(w, "%s: unchanged: injected already, with this configuration\n", at)
 	}
-	if len(report.Objects) == 0 {
-		fmt.Fprintf(w, "%s: nothing to inject: no document holds a pod or a pod template of a known kind\n", file)
+	for _, warning := range object.Warnings {
+		fmt.Fprintf(w, "%s: warning: %s\n", at, warning)
 	}
 }
 

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// edit replaces text[start:end].
+// edit replaces the document's text from start to end by the editor's own text
+// between from and to.
 type edit struct {
 	start, end int
-	text       string
+	from, to   int
 }
 
 // editor turns the difference between a document and what it shall mean into
@@ -21,7 +22,8 @@ type editor struct {
 	nl     string
 	dashes int
 	edits  []edit
-	failed bool // something has no edit: re-encode the document instead
+	out    []byte // the texts of the edits
+	failed bool   // something has no edit: re-encode the document instead
 
 	around   []*node        // anchored nodes around the place that is compared
 	touched  map[*node]bool // anchored nodes with an edit inside
@@ -45,8 +47,11 @@ func (e *editor) inner(n *node) slot {
 	return s
 }
 
+// editSpace holds the text of a usual injection without growing.
+const editSpace = 16 << 10
+
 func newEditor(d *document) *editor {
-	e := &editor{doc: d, text: d.text, nl: "\n", dashes: 2}
+	e := &editor{doc: d, text: d.text, nl: "\n", dashes: 2, out: make([]byte, 0, editSpace)}
 	if body := d.text[d.roots[0].start:]; strings.Count(body, "\r\n")*2 > strings.Count(body, "\n") {
 		e.nl = "\r\n"
 	}
@@ -80,8 +85,14 @@ func countDashes(n *node, depth int) (flat, deep int) {
 	return flat, deep
 }
 
-func (e *editor) add(start, end int, text string) {
-	e.edits = append(e.edits, edit{start, end, text})
+// remove removes the text between start and end.
+func (e *editor) remove(start, end int) { e.put(start, end, e.out) }
+
+// put replaces the text between start and end by what out has more than the
+// editor's texts so far.
+func (e *editor) put(start, end int, out []byte) {
+	e.edits = append(e.edits, edit{start, end, len(e.out), len(out)})
+	e.out = out
 	for _, n := range e.around {
 		if e.touched == nil {
 			e.touched = map[*node]bool{}
@@ -219,17 +230,19 @@ func (e *editor) result() (text string, ok bool) {
 	slices.SortStableFunc(e.edits, func(a, b edit) int { return a.start - b.start })
 	size := len(e.text)
 	for _, d := range e.edits {
-		size += len(d.text)
+		size += d.to - d.from
 	}
-	out := make([]byte, 0, size)
+	var out strings.Builder
+	out.Grow(size)
 	at := 0
 	for _, d := range e.edits {
 		if d.start < at {
 			return "", false
 		}
-		out = append(out, e.text[at:d.start]...)
-		out = append(out, d.text...)
+		out.WriteString(e.text[at:d.start])
+		out.Write(e.out[d.from:d.to])
 		at = d.end
 	}
-	return string(append(out, e.text[at:]...)), true
+	out.WriteString(e.text[at:])
+	return out.String(), true
 }

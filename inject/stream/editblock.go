@@ -55,7 +55,7 @@ func (e *editor) firstOnLine(i int) bool {
 	return strings.Trim(e.text[e.lineStart(i):i], " ") == ""
 }
 
-func (e *editor) renderer() *renderer { return &renderer{nl: e.nl, dashes: e.dashes} }
+func (e *editor) renderer() *renderer { return &renderer{nl: e.nl, dashes: e.dashes, out: e.out} }
 
 // addEntries appends entries to a mapping.
 func (e *editor) addEntries(n *node, entries []entry) {
@@ -69,7 +69,7 @@ func (e *editor) addEntries(n *node, entries []entry) {
 		r.entry(w.key, w.value, n.col)
 	}
 	at := e.behind(n.end, n.col)
-	e.add(at, at, string(r.out))
+	e.put(at, at, r.out)
 }
 
 // insertItems puts items before the item with this index of a sequence.
@@ -82,7 +82,7 @@ func (e *editor) insertItems(n *node, index int, items []*node) {
 	r.sequence(&node{kind: sequenceKind, items: items}, n.col)
 	if index > 0 {
 		at := e.behind(n.items[index-1].end, n.col)
-		e.add(at, at, string(r.out))
+		e.put(at, at, r.out)
 		return
 	}
 	dash := n.items[0].lead - 1
@@ -99,7 +99,7 @@ func (e *editor) insertItems(n *node, index int, items []*node) {
 		line = above
 	}
 	at := e.lineEnd(e.lineStart(line - 1))
-	e.add(at, at, string(r.out))
+	e.put(at, at, r.out)
 }
 
 // deleteEntry removes the entry whose key is items[i].
@@ -111,7 +111,7 @@ func (e *editor) deleteEntry(n *node, i int) {
 	case e.firstOnLine(key.start):
 		e.deleteLines(key.start, value.end)
 	case i+2 < len(n.items) && e.firstOnLine(n.items[i+2].start):
-		e.add(key.start, n.items[i+2].start, "")
+		e.remove(key.start, n.items[i+2].start)
 	default:
 		e.failed = true
 	}
@@ -139,10 +139,10 @@ func (e *editor) deleteLines(start, end int) {
 			e.failed = true
 			return
 		}
-		e.add(0, next, "")
+		e.remove(0, next)
 		return
 	}
-	e.add(e.lineEnd(e.lineStart(line-1)), e.lineEnd(end), "")
+	e.remove(e.lineEnd(e.lineStart(line-1)), e.lineEnd(end))
 }
 
 // replace writes want in the place of n.
@@ -150,7 +150,7 @@ func (e *editor) replace(n, want *node, s slot) {
 	want = want.resolved()
 	switch {
 	case s.flow:
-		e.add(n.start, n.end, string(appendJSON(nil, want, e.nl, s.lead, s.unit)))
+		e.put(n.start, n.end, appendJSON(e.out, want, e.nl, s.lead, s.unit))
 	case n.lead == 0:
 		e.failed = true // the document itself
 	case want.kind == scalarKind || len(want.items) == 0:
@@ -163,23 +163,24 @@ func (e *editor) replace(n, want *node, s slot) {
 			r.child(want, s.col)
 		}
 		if n.kind != aliasKind && n.style != flowStyle && n.kind != scalarKind || s.item {
-			e.add(n.lead, n.end, string(r.out))
+			e.put(n.lead, n.end, r.out)
 			return
 		}
 		// The lines go below, so that a comment behind the old value stays
 		// beside its key.
-		e.add(n.lead, n.end, "")
 		at := e.lineEnd(n.end)
-		e.add(at, at, string(r.out))
+		e.remove(n.lead, n.end)
+		e.put(at, at, r.out)
 	}
 }
 
 func (e *editor) replaceByScalar(n, want *node, s slot) {
 	r := e.renderer()
-	r.scalar(want, s.col)
+	start := n.start
 	if n.start == n.end || e.lineStart(n.start) != e.lineStart(n.lead) {
-		e.add(n.lead, n.end, " "+string(r.out))
-		return
+		start = n.lead
+		r.out = append(r.out, ' ')
 	}
-	e.add(n.start, n.end, string(r.out))
+	r.scalar(want, s.col)
+	e.put(start, n.end, r.out)
 }

@@ -21,19 +21,19 @@ func (e *editor) flowLayout(n *node) (separator, lead, unit string) {
 
 func (e *editor) addFlowEntries(n *node, entries []entry) {
 	separator, lead, unit := e.flowLayout(n)
-	var out []byte
+	out := e.out
 	for _, w := range entries {
 		out = append(out, separator...)
 		out = append(appendString(out, w.key.text), ": "...)
 		out = appendJSON(out, w.value, e.nl, lead, unit)
 	}
 	at := n.items[len(n.items)-1].end
-	e.add(at, at, string(out))
+	e.put(at, at, out)
 }
 
 func (e *editor) insertFlowItems(n *node, index int, items []*node) {
 	separator, lead, unit := e.flowLayout(n)
-	var out []byte
+	out := e.out
 	for _, w := range items {
 		if index > 0 {
 			out = append(out, separator...)
@@ -47,14 +47,14 @@ func (e *editor) insertFlowItems(n *node, index int, items []*node) {
 	if index > 0 {
 		at = n.items[index-1].end
 	}
-	e.add(at, at, string(out))
+	e.put(at, at, out)
 }
 
 // deleteFlow removes the entry of width nodes from items[i] on, with one comma.
 func (e *editor) deleteFlow(n *node, i, width int) {
 	if i+width < len(n.items) {
-		e.add(n.items[i].start, n.items[i+width].start, "")
+		e.remove(n.items[i].start, n.items[i+width].start)
 		return
 	}
-	e.add(n.items[i-1].end, n.items[i+width-1].end, "")
+	e.remove(n.items[i-1].end, n.items[i+width-1].end)
 }

@@ -9,32 +9,40 @@ import (
 // takes for what they are: no control characters, no byte order mark, none of
 // YAML 1.1's exotic line breaks, valid UTF-8.
 func cleanText(text string) bool {
-	ascii := true
 	for i := 0; i < len(text); i++ {
+		if cleanByte[text[i]] {
+			continue
+		}
 		switch c := text[i]; {
-		case c >= 0x80:
-			ascii = false
-		case c >= ' ' && c != 0x7f, c == '\n', c == '\t':
 		case c == '\r':
 			if i+1 == len(text) || text[i+1] != '\n' {
 				return false
 			}
+		case c < utf8.RuneSelf:
+			return false
 		default:
-			return false
+			r, n := utf8.DecodeRuneInString(text[i:])
+			if r == utf8.RuneError && n < 2 || !cleanRune(r) {
+				return false
+			}
+			i += n - 1
 		}
-	}
-	if ascii {
-		return true
-	}
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		if r == utf8.RuneError && n < 2 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 ||
-			r == 0xfeff || r == 0xfffe || r == 0xffff {
-			return false
-		}
-		i += n
 	}
 	return true
+}
+
+// cleanByte is true for the characters of one byte that are clean anywhere.
+var cleanByte = func() (table [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		table[c] = true
+	}
+	table['\n'], table['\t'] = true, true
+	return table
+}()
+
+// cleanRune says whether a character beyond ASCII is clean.
+func cleanRune(r rune) bool {
+	return r >= 0xa0 && r != 0x2028 && r != 0x2029 && r != 0xfeff && r != 0xfffe && r != 0xffff
 }
 
 // plainStart says whether a plain scalar may start at i.

@@ -102,7 +102,7 @@ func parseJSON(text string) *document {
 	}
 	var b strings.Builder
 	for _, r := range text {
-		if r >= ' ' && r < 0x7f || r >= 0xa0 && cleanText(string(r)) || r == '\n' || r == '\t' || r == '\r' {
+		if r < utf8.RuneSelf && (cleanByte[r] || r == '\r') || cleanRune(r) {
 			b.WriteRune(r)
 		} else {
 			fmt.Fprintf(&b, `\u%04x`, r)

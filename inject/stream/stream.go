@@ -47,6 +47,9 @@ type Options struct {
 	Workers int
 	// MaxDocument limits the size of one document in bytes; 0 means 64 MiB.
 	MaxDocument int
+	// Each, where it is set, gets the objects in the order of the stream; then
+	// the report does not list them, and its size does not grow with the stream.
+	Each func(Object)
 
 	// pod replaces inject.Result.PodJSON in tests of the editing alone.
 	pod func(*inject.Result) []byte
@@ -89,10 +92,12 @@ func objectName(kind, namespace, name string) string {
 	return strings.TrimSpace(kind + " " + name)
 }
 
-// Report lists the objects with a pod template, in the order of the stream.
+// Report sums a stream up.
 type Report struct {
-	Documents int
-	Objects   []Object
+	Documents int // documents, without trailing comments
+	Injected  int // objects whose pods are injected now, or were before
+	Skipped   int
+	Objects   []Object // those with a pod template, in the order of the stream, unless Options.Each takes them
 }
 
 // Problem is one reason why a stream cannot be transformed.
@@ -132,7 +137,7 @@ func (e *Error) Error() string {
 }
 
 // batchBytes is how much text is worked on at a time.
-const batchBytes = 128 << 10
+const batchBytes = 64 << 10
 
 // Transform copies the stream from r to w and injects the pods in it. The error
 // is an *Error where the stream is at fault; then what w got is incomplete and
@@ -149,7 +154,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 		batch, readErr := readBatch(s, max(o.Workers, 1) > 1)
 		results := transformBatch(batch, &o)
 		for i := range results {
-			report.add(&batch[i], &results[i])
+			report.add(&batch[i], &results[i], o.Each)
 			failed.Problems = append(failed.Problems, results[i].problems...)
 			if len(failed.Problems) > 0 {
 				continue
@@ -221,11 +226,22 @@ func transformBatch(batch []chunk, o *Options) []outcome {
 	return results
 }
 
-func (r *Report) add(c *chunk, out *outcome) {
+func (r *Report) add(c *chunk, out *outcome, each func(Object)) {
 	if c.number > 0 {
 		r.Documents++
 	}
-	r.Objects = append(r.Objects, out.objects...)
+	for _, object := range out.objects {
+		if object.Decision.Inject {
+			r.Injected++
+		} else {
+			r.Skipped++
+		}
+		if each != nil {
+			each(object)
+		} else {
+			r.Objects = append(r.Objects, object)
+		}
+	}
 }
 
 func writeChunk(w *bufio.Writer, c *chunk, changed string) error {

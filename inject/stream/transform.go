@@ -107,7 +107,7 @@ func (t *transformer) object(f found, n *node) {
 	}
 	report := Object{
 		Document: t.c.number, Line: t.line(f),
-		Kind: n.str("kind"), Namespace: template.Namespace, Name: objectLabel(n),
+		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
 	}
 	result, err := t.o.Injector.Inject(inject.Request{
 		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
