@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -24,6 +25,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -79,11 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	loader := &loader{
-		settings: settings, metrics: metrics, cluster: cluster, log: o.Log.WithName("configuration"),
-		events: mgr.GetEventRecorder("outrider"), names: namesOf(o.Namespace, o.Revision),
-	}
-	follower, err := newFollower(o.Cluster, loader, cluster.watchNamespaces)
+	follower, err := newFollower(mgr, cluster, settings, metrics, o)
 	if err != nil {
 		return err
 	}
@@ -111,6 +109,20 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
 	return mgr.Start(delayed(ctx, o, &leaving))
+}
+
+func newFollower(mgr manager.Manager, c *cluster, s *webhook.Settings, m *webhook.Metrics, o Options) (*follower, error) {
+	client, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the ConfigMaps: %w", err)
+	}
+	l := &loader{
+		settings: s, metrics: m, client: client, events: mgr.GetEventRecorder("outrider"), log: o.Log.WithName("configuration"),
+		options: watch.Options{Namespace: o.Namespace, Revision: o.Revision},
+	}
+	options := l.options
+	options.Gone = l.gone
+	return &follower{client: client, cluster: c, loader: l, options: options}, nil
 }
 
 // delayed is a context that ends ShutdownDelay after ctx does. Meanwhile the

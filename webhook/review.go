@@ -15,7 +15,7 @@ const (
 )
 
 // review is the part of admission.k8s.io/v1 AdmissionReview that is used here.
-// Skipping the rest instead of decoding it halves the cost of a small review.
+// Skipping the rest instead of decoding it saves a third of the time.
 type review struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
