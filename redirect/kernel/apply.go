@@ -5,6 +5,7 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
@@ -82,8 +83,13 @@ func tableOf(f redirect.Family) *nftables.Table {
 	return t
 }
 
+// numbering guards the library's global counter of sets.
+var numbering sync.Mutex
+
 // add queues the table and all that is in it.
 func add(conn *nftables.Conn, table *nftables.Table, p redirect.Plan) error {
+	numbering.Lock()
+	defer numbering.Unlock()
 	conn.AddTable(table)
 	ids := map[string]uint32{}
 	for _, s := range p.Sets {
