@@ -15,9 +15,11 @@ import (
 	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 )
 
+var testSchema = podSchema()
+
 func mergeText(t *testing.T, pod, patch string) (string, error) {
 	t.Helper()
-	out, err := merge(jsontree.Parse(pod), jsontree.Parse(patch).Seal(), podSchema())
+	out, err := merge(jsontree.Parse(pod), jsontree.Parse(patch).Seal(), testSchema)
 	if err != nil {
 		return "", err
 	}

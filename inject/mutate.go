@@ -109,8 +109,8 @@ func (m *mutation) strip() error {
 	return err
 }
 
-// resolve finds settings and overlays. Where the overlays are those of the
-// earlier injection, the pod as it came is the better start: whatever other
+// resolve finds settings and overlays. Where configuration and overlays are
+// those of the earlier injection, the pod as it came is the better start: whatever other
 // webhooks have added to our containers since then stays.
 func (m *mutation) resolve() (err error) {
 	in := podInputs{annotations: m.pod.Annotations, namespace: m.request.NamespaceAnnotations, uid: m.userUID()}
@@ -126,7 +126,7 @@ func (m *mutation) resolve() (err error) {
 			return refuse(RefusedTemplate, err.Error())
 		}
 	}
-	if m.prior != nil && m.prior.OverlayHash == overlayHash(m.overlays) {
+	if m.prior != nil && m.prior.ConfigHash == m.hash && m.prior.OverlayHash == overlayHash(m.overlays) {
 		m.again, m.tree = true, m.incoming
 	}
 	return nil

@@ -251,8 +251,8 @@ func setAt(n *jsontree.Node, path []string, value *jsontree.Node) *jsontree.Node
 	return n.With(key, setAt(n.Get(key), path[1:], value))
 }
 
-// removeAt removes what was added. An object or list goes only when nothing is
-// left in it: others may have put something there since.
+// removeAt removes what was added. An object, or a list of named items, goes
+// only when nothing is left in it: others may have put something there since.
 func removeAt(n *jsontree.Node, path []string) *jsontree.Node {
 	if n.Kind() == jsontree.Array {
 		i := listItem(n, path[0])
@@ -273,7 +273,7 @@ func removeAt(n *jsontree.Node, path []string) *jsontree.Node {
 		return n
 	case len(path) > 1:
 		return n.With(key, removeAt(child, path[1:]))
-	case len(child.Members())+len(child.Items()) > 0:
+	case len(child.Members()) > 0, len(child.Items()) > 0 && child.Items()[0].Get("name") != nil:
 		return n
 	}
 	return n.Without(key)

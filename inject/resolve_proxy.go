@@ -1,0 +1,145 @@
+package inject
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/outrider-mesh/outrider/annotation"
+)
+
+func (r *resolver) images() {
+	g := &r.cfg.Values.Global
+	image, source := r.imageReference(g.Proxy.Image), r.valueSource("global.proxy.image")
+	if value, ok := r.in.annotations[annotation.ProxyImage]; ok {
+		image, source = r.imageReference(value), fromAnnotation(annotation.ProxyImage)
+	}
+	kind := r.out.ProxyConfig.GetImage().GetImageType()
+	if value, ok := r.in.annotations[annotation.ProxyImageType]; ok {
+		kind = value
+		source = fromAnnotation(annotation.ProxyImageType)
+	}
+	r.out.ProxyImage = withImageType(image, kind)
+	r.out.InitImage = r.imageReference(g.ProxyInit.Image)
+	r.set("proxyImage", r.out.ProxyImage, source)
+	r.set("initImage", r.out.InitImage, r.valueSource("global.proxy_init.image"))
+}
+
+// imageReference completes a bare image name with hub and tag; a name with a
+// "/" is complete.
+func (r *resolver) imageReference(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return r.cfg.Values.Global.Hub + "/" + name + ":" + r.cfg.Values.Global.Tag
+}
+
+// imageTypes are the variants that Istio and upstream Envoy publish as a part
+// of the tag: at the end (istio) or before the version (envoy).
+var imageTypes = []string{"debug", "distroless", "contrib", "tools"}
+
+// withImageType exchanges the variant of an image: "default" is none. A digest
+// pins one variant and is left alone.
+func withImageType(image, kind string) string {
+	at := strings.LastIndexByte(image, ':')
+	if kind == "" || at < strings.LastIndexByte(image, '/') || strings.Contains(image, "@") {
+		return image
+	}
+	name, tag := image[:at+1], image[at+1:]
+	prefixed := false
+	for _, t := range imageTypes {
+		if rest, ok := strings.CutPrefix(tag, t+"-"); ok {
+			tag, prefixed = rest, true
+		}
+		tag = strings.TrimSuffix(tag, "-"+t)
+	}
+	switch {
+	case kind == "default":
+		return name + tag
+	case prefixed || strings.HasPrefix(tag, "v"): // envoy's form: distroless-v1.40.0
+		return name + kind + "-" + tag
+	}
+	return name + tag + "-" + kind
+}
+
+func (r *resolver) logging() {
+	p := &r.cfg.Values.Global.Proxy
+	level, source := p.LogLevel, r.valueSource("global.proxy.logLevel")
+	if value, ok := r.in.annotations[annotation.LogLevel]; ok {
+		level, source = value, fromAnnotation(annotation.LogLevel)
+	}
+	r.out.LogLevel = level
+	r.set("logLevel", level, source)
+
+	level, source = p.ComponentLogLevel, r.valueSource("global.proxy.componentLogLevel")
+	if value, ok := r.in.annotations[annotation.ComponentLogLevel]; ok {
+		level, source = value, fromAnnotation(annotation.ComponentLogLevel)
+	}
+	r.out.ComponentLogLevel = level
+	r.set("componentLogLevel", level, source)
+}
+
+// resources takes the global block and lays the four annotations over it one by
+// one: setting one never erases the others.
+func (r *resolver) resources() {
+	if global := r.cfg.Values.Global.Proxy.Resources; global != nil {
+		r.out.Resources = *global.DeepCopy()
+	}
+	r.quantity("proxyCPU", annotation.ProxyCPU, &r.out.Resources.Requests, corev1.ResourceCPU, "requests.cpu")
+	r.quantity("proxyMemory", annotation.ProxyMemory, &r.out.Resources.Requests, corev1.ResourceMemory, "requests.memory")
+	r.quantity("proxyCPULimit", annotation.ProxyCPULimit, &r.out.Resources.Limits, corev1.ResourceCPU, "limits.cpu")
+	r.quantity("proxyMemoryLimit", annotation.ProxyMemoryLimit, &r.out.Resources.Limits, corev1.ResourceMemory, "limits.memory")
+	r.requestsWithinLimits()
+}
+
+func (r *resolver) quantity(name, annotated string, list *corev1.ResourceList, what corev1.ResourceName, path string) {
+	source := r.valueSource("global.proxy.resources." + path)
+	if text, ok := r.in.annotations[annotated]; ok {
+		q, err := resource.ParseQuantity(strings.TrimSpace(text))
+		if err != nil {
+			r.problem(annotated, err)
+			return
+		}
+		if *list == nil {
+			*list = corev1.ResourceList{}
+		}
+		(*list)[what], source = q, fromAnnotation(annotated)
+	}
+	if q, ok := (*list)[what]; ok {
+		r.set(name, q.String(), source)
+	}
+}
+
+// requestsWithinLimits: one annotation may contradict a global limit; the API
+// server would refuse the pod with a message about a container its author does
+// not know, so it is said here, with the annotation's name.
+func (r *resolver) requestsWithinLimits() {
+	for _, p := range []struct {
+		what       corev1.ResourceName
+		name, over string
+	}{{corev1.ResourceCPU, "proxyCPU", "proxyCPULimit"}, {corev1.ResourceMemory, "proxyMemory", "proxyMemoryLimit"}} {
+		request, limit := r.out.Resources.Requests[p.what], r.out.Resources.Limits[p.what]
+		if limit.IsZero() || request.Cmp(limit) <= 0 {
+			continue
+		}
+		r.problems = append(r.problems, fmt.Sprintf(
+			"sidecar resources: %s %s (from %s) is more than %s %s (from %s); a request may not exceed its limit: set both annotations sidecar.istio.io/%s and sidecar.istio.io/%s",
+			p.name, request.String(), r.out.Setting(p.name).Source, p.over, limit.String(), r.out.Setting(p.over).Source, p.name, p.over))
+	}
+}
+
+func (r *resolver) volumes() {
+	var err error
+	if text, ok := r.in.annotations[annotation.UserVolume]; ok {
+		if r.out.Volumes, err = annotation.ParseVolumes(text); err != nil {
+			r.problem(annotation.UserVolume, err)
+		}
+	}
+	if text, ok := r.in.annotations[annotation.UserVolumeMount]; ok {
+		if r.out.VolumeMounts, err = annotation.ParseVolumeMounts(text); err != nil {
+			r.problem(annotation.UserVolumeMount, err)
+		}
+	}
+}
