@@ -56,10 +56,10 @@ hold in its place; while one is wrong, the last configuration that was right.`,
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if o.MaxConcurrent < 1 {
-			return fmt.Errorf("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
+			return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
 		}
 		if o.ShutdownDelay < 0 {
-			return fmt.Errorf("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
+			return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
 		}
 		o.Address = address(o.Address)
 		return nil
@@ -81,7 +81,7 @@ func address(s string) string {
 func serveLog(w io.Writer, level string) (logr.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return logr.Logger{}, fmt.Errorf("--log-level %q: not a level; use debug, info, warn or error", level)
+		return logr.Logger{}, usagef("--log-level %q: not a level; use debug, info, warn or error", level)
 	}
 	return logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestServeRefusesWhatItCannotServeBy(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	const text = `{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
+		clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: a, user: {}}]}`
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", exitError, "outside a cluster give --kubeconfig FILE"},
+		{"--kubeconfig /nowhere/config", exitError, "--kubeconfig /nowhere/config: "},
+		{"--kubeconfig " + kubeconfig + " --cert-dir /nowhere", exitError, "must hold tls.crt and tls.key"},
+		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
+		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
+		{"--log-level loud", exitUsage, `--log-level "loud": not a level`},
+	} {
+		var stderr bytes.Buffer
+		args := append([]string{"outrider", "serve"}, strings.Fields(tt.args)...)
+		if code := run(t.Context(), args, stdio{strings.NewReader(""), &bytes.Buffer{}, &stderr}); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("serve %s: code %d, %s; want %d, ...%s...", tt.args, code, &stderr, tt.code, tt.want)
+		}
+	}
+}
+
+func TestAddress(t *testing.T) {
+	for in, want := range map[string]string{"9443": ":9443", ":9443": ":9443", "127.0.0.1:9443": "127.0.0.1:9443", "[::1]:9443": "[::1]:9443"} {
+		if got := address(in); got != want {
+			t.Errorf("address(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
