@@ -13,12 +13,13 @@ through the mesh. It reads Istio's annotations and ConfigMaps.`
 // rootCommand is the program by the name it was called.
 func rootCommand(name string, stdio stdio) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "outrider",
-		Short:         "Inject sidecars that control outbound traffic",
-		Long:          rootLong,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:                        "outrider",
+		Short:                      "Inject sidecars that control outbound traffic",
+		Long:                       rootLong,
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	if base := strings.TrimSuffix(filepath.Base(name), ".exe"); strings.HasPrefix(base, "kubectl-") {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl outrider"}

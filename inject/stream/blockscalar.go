@@ -45,7 +45,9 @@ func (b *blockReader) read(headerEnd int) {
 		empty := line+spaces == textEnd
 		if empty && (b.indent == 0 || spaces <= b.indent) {
 			widest = max(widest, spaces)
-			b.blanks++
+			if end < len(p.s) {
+				b.blanks++
+			}
 			b.last, b.blanksEnd = end, textEnd
 			continue
 		}
