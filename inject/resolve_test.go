@@ -203,3 +203,26 @@ func TestStatusAnnotation(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestLongListsAreSplit: one argument may not be longer than the kernel takes.
+func TestLongListsAreSplit(t *testing.T) {
+	var all []string
+	for n := range 9000 {
+		all = append(all, sprintf("10.%d.%d.%d/32", n/16384, n/64%256, n%64*4))
+	}
+	i := mustCompile(t, config.Texts{Values: "global: {proxy: {excludeIPRanges: \"" + strings.Join(all, ",") + "\"}}"}, Environment{})
+	s := mustInject(t, i, Request{Pod: podWith()}).Settings
+	var joined []string
+	args := s.InitArgs()
+	for n, a := range args {
+		if len(a) >= 128<<10 {
+			t.Errorf("argument %d has %d bytes", n, len(a))
+		}
+		if a == "-x" {
+			joined = append(joined, args[n+1])
+		}
+	}
+	if len(joined) < 2 || strings.Join(joined, ",") != s.ExcludeIPRanges.String() {
+		t.Errorf("%d parts", len(joined))
+	}
+}

@@ -88,19 +88,38 @@ func (s *Settings) Setting(name string) Setting {
 // letters. Empty values stay as empty arguments: they mean "none", which is not
 // what leaving the flag out would mean.
 func (s *Settings) InitArgs() []string {
-	return []string{
+	args := []string{
 		"istio-iptables",
 		"-p", "15001", // where captured outbound connections go
 		"-z", "15006",
 		"-u", formatInt(s.ProxyUID),
 		"-g", formatInt(s.ProxyGID),
 		"-m", s.InterceptionMode,
-		"-i", s.IncludeIPRanges.String(),
-		"-x", s.ExcludeIPRanges.String(),
+	}
+	args = appendLists(args, "-i", s.IncludeIPRanges)
+	args = appendLists(args, "-x", s.ExcludeIPRanges)
+	return append(args,
 		"-b", "", // inbound traffic is never captured
 		"-d", "",
 		"-q", s.IncludePorts.String(),
 		"-o", s.ExcludePorts.String(),
 		"-c", strings.Join(s.ExcludeInterfaces, ","),
+	)
+}
+
+// maxArgument keeps one argument below what the kernel takes: 128 KiB
+// (MAX_ARG_STRLEN, 32 pages), the ending NUL included.
+const maxArgument = 100 << 10
+
+// appendLists writes a range list as one argument, or, when that would be
+// longer than the kernel allows, as the same flag several times, which
+// outrider-init joins.
+func appendLists(args []string, flag string, list cidr.List) []string {
+	rest := list.String()
+	for len(rest) > maxArgument {
+		at := strings.LastIndexByte(rest[:maxArgument], ',')
+		args = append(args, flag, rest[:at])
+		rest = rest[at+1:]
 	}
+	return append(args, flag, rest)
 }

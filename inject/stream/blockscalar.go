@@ -8,7 +8,7 @@ type blockReader struct {
 	indent, parent int // indent is 0 until the first line with text fixes it
 	folded         bool
 
-	out        strings.Builder
+	out        []byte
 	pending    string // the line break after the last line with text
 	blanks     int    // blank lines after it
 	wasBlank   bool   // the last line with text started with a blank
@@ -78,15 +78,15 @@ func (b *blockReader) add(line string, broken bool) {
 	switch {
 	case b.folded && b.pending != "" && !b.wasBlank && !blank:
 		if b.blanks == 0 {
-			b.out.WriteByte(' ')
+			b.out = append(b.out, ' ')
 		}
 	default:
-		b.out.WriteString(b.pending)
+		b.out = append(b.out, b.pending...)
 	}
 	for ; b.blanks > 0; b.blanks-- {
-		b.out.WriteByte('\n')
+		b.out = append(b.out, '\n')
 	}
-	b.out.WriteString(line)
+	b.out = append(b.out, line...)
 	b.wasBlank = blank
 	b.pending = ""
 	if broken {
@@ -98,10 +98,11 @@ func (b *blockReader) add(line string, broken bool) {
 // them all, 0 to keep one.
 func (b *blockReader) text(chomp byte) string {
 	if chomp != '-' {
-		b.out.WriteString(b.pending)
+		b.out = append(b.out, b.pending...)
 	}
 	if chomp == '+' {
-		b.out.WriteString(strings.Repeat("\n", b.blanks))
+		b.out = append(b.out, strings.Repeat("\n", b.blanks)...)
 	}
-	return b.out.String()
+	b.p.arena.scratch = b.out
+	return string(b.out)
 }

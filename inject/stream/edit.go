@@ -47,11 +47,9 @@ func (e *editor) inner(n *node) slot {
 	return s
 }
 
-// editSpace holds the text of a usual injection without growing.
-const editSpace = 16 << 10
-
-func newEditor(d *document) *editor {
-	e := &editor{doc: d, text: d.text, nl: "\n", dashes: 2, out: make([]byte, 0, editSpace)}
+// newEditor edits a document; out is space for the texts of the edits.
+func newEditor(d *document, out []byte) *editor {
+	e := &editor{doc: d, text: d.text, nl: "\n", dashes: 2, out: out}
 	if body := d.text[d.roots[0].start:]; strings.Count(body, "\r\n")*2 > strings.Count(body, "\n") {
 		e.nl = "\r\n"
 	}

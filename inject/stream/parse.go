@@ -22,7 +22,7 @@ type parser struct {
 	depth   int
 	anchors map[string]*node
 	doc     *document
-	slab    []node
+	arena   *arena
 }
 
 const (
@@ -32,11 +32,11 @@ const (
 
 // parse reads the document in text, whose first from bytes are its directives
 // and its "---". It returns nil when the document is not surely understood.
-func parse(text string, from int) *document {
+func (a *arena) parse(text string, from int) *document {
 	if !cleanText(text) {
 		return nil
 	}
-	p := &parser{s: text, pos: from, doc: &document{text: text}}
+	p := &parser{s: text, pos: from, doc: &document{text: text}, arena: a}
 	p.bol = strings.LastIndexByte(text[:from], '\n') + 1
 	p.content()
 	if p.bad {
@@ -83,11 +83,7 @@ func (p *parser) fail() *node {
 }
 
 func (p *parser) new(k kind, start int) *node {
-	if len(p.slab) == 0 {
-		p.slab = make([]node, 64)
-	}
-	n := &p.slab[0]
-	p.slab = p.slab[1:]
+	n := p.arena.new()
 	n.kind, n.start = k, start
 	p.doc.size++
 	return n

@@ -53,7 +53,7 @@ var oddities = []string{
 // parser had an answer.
 func checkOracle(t *testing.T, text string) bool {
 	t.Helper()
-	doc := parse(text, markerEnd(text))
+	doc := (&arena{}).parse(text, markerEnd(text))
 	if doc == nil {
 		return false
 	}

@@ -36,7 +36,7 @@ func (p *parser) quoted(parent int) *node {
 // neither.
 func (p *parser) quotedSlow(n *node, from, i, parent int) {
 	quote := p.s[from-1]
-	buf := append(make([]byte, 0, p.quotedLength(from, quote)), p.s[from:i]...)
+	buf := append(p.arena.scratch[:0], p.s[from:i]...)
 	solid := 0 // blanks behind this length may be trimmed by a line break
 	for i < len(p.s) {
 		switch c := p.s[i]; {
@@ -44,6 +44,7 @@ func (p *parser) quotedSlow(n *node, from, i, parent int) {
 			buf = append(buf, quote)
 			i += 2
 		case c == quote:
+			p.arena.scratch = buf
 			n.text = string(buf)
 			p.pos = i + 1
 			n.end = p.pos
@@ -73,19 +74,6 @@ func (p *parser) quotedSlow(n *node, from, i, parent int) {
 		}
 	}
 	p.bad = true
-}
-
-// quotedLength is about how long the quoted text from here on is.
-func (p *parser) quotedLength(from int, quote byte) int {
-	for i := from; i < len(p.s); i++ {
-		switch p.s[i] {
-		case quote:
-			return i - from + 8
-		case '\\':
-			i++
-		}
-	}
-	return len(p.s) - from
 }
 
 // quotedContinuation is continuation, for text in which # starts no comment.

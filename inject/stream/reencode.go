@@ -16,15 +16,15 @@ var errNotWritten = errors.New("it cannot be written back without changing its m
 // reencode writes a document anew with the meaning of want. Comments and order
 // stay as far as yaml v4 keeps them; the lines before the document stay as they
 // are. The result is read again and compared.
-func reencode(c *chunk, slow *slowDocument, want []*node) (string, error) {
+func (a *arena) reencode(c *chunk, slow *slowDocument, want []*node) (string, error) {
 	if slow == nil {
 		var problem *Problem
-		if slow, problem = readSlow(string(c.text)); problem != nil {
+		if slow, problem = a.readSlow(string(c.text)); problem != nil {
 			return "", errNotWritten
 		}
 	}
 	if slow.json || slow.tree == nil {
-		return reencodeJSON(c, slow, want)
+		return a.reencodeJSON(c, slow, want)
 	}
 	if len(want) != 1 || len(slow.doc.roots) != 1 || len(slow.tree.Content) != 1 {
 		return "", errNotWritten
@@ -33,7 +33,7 @@ func reencode(c *chunk, slow *slowDocument, want []*node) (string, error) {
 	// The first try keeps anchors and aliases, the second writes them out.
 	for range 2 {
 		slow.tree.Content[0] = rewrite(tree, old, want[0])
-		if text, ok := dump(c, slow.tree, want[0]); ok {
+		if text, ok := a.dump(c, slow.tree, want[0]); ok {
 			return text, nil
 		}
 		tree = withoutAliases(tree)
@@ -41,12 +41,12 @@ func reencode(c *chunk, slow *slowDocument, want []*node) (string, error) {
 	return "", errNotWritten
 }
 
-func reencodeJSON(c *chunk, slow *slowDocument, want []*node) (string, error) {
+func (a *arena) reencodeJSON(c *chunk, slow *slowDocument, want []*node) (string, error) {
 	if !slow.json || len(want) != 1 {
 		return "", errNotWritten
 	}
 	out := appendJSON(nil, want[0], "\n", "", "  ")
-	again := parseJSON(string(out))
+	again := a.parseJSON(string(out))
 	if again == nil || len(again.roots) != 1 || !equal(again.roots[0], want[0]) {
 		return "", errNotWritten
 	}
@@ -57,7 +57,7 @@ func reencodeJSON(c *chunk, slow *slowDocument, want []*node) (string, error) {
 }
 
 // dump writes the tree behind the chunk's own separator and compares.
-func dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
+func (a *arena) dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 	lineBreak := yaml4.LineBreakLN
 	if bytes.Contains(c.text, []byte("\r\n")) {
 		lineBreak = yaml4.LineBreakCRLN
@@ -78,7 +78,7 @@ func dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	again := parseJSON(string(converted))
+	again := a.parseJSON(string(converted))
 	return text, again != nil && len(again.roots) == 1 && equal(again.roots[0], want)
 }
 

@@ -186,7 +186,7 @@ func (p *parser) blockScalar(parent int) *node {
 	if p.rest(); p.bad {
 		return nil
 	}
-	b := blockReader{p: p, indent: indent, parent: parent, folded: folded}
+	b := blockReader{p: p, out: p.arena.scratch[:0], indent: indent, parent: parent, folded: folded}
 	b.read(headerEnd)
 	if p.bad {
 		return nil

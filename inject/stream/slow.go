@@ -24,7 +24,7 @@ type slowDocument struct {
 
 // readSlow reads text the slow way. The problem's line counts from the start of
 // the text.
-func readSlow(text string) (*slowDocument, *Problem) {
+func (a *arena) readSlow(text string) (*slowDocument, *Problem) {
 	if problem := notText(text); problem != nil {
 		return nil, problem
 	}
@@ -32,7 +32,7 @@ func readSlow(text string) (*slowDocument, *Problem) {
 		if problem := checkDuplicates(text); problem != nil {
 			return nil, problem
 		}
-		return meaning(text, &slowDocument{json: true})
+		return a.meaning(text, &slowDocument{json: true})
 	}
 	out := &slowDocument{tree: &yaml4.Node{}}
 	if err := yaml4.Load([]byte(text), out.tree); err != nil {
@@ -53,7 +53,7 @@ func readSlow(text string) (*slowDocument, *Problem) {
 		}
 		return nil, yamlProblem(err)
 	}
-	return meaning(string(converted), out)
+	return a.meaning(string(converted), out)
 }
 
 // line is the line of the text on which the value at path stands, or the last
@@ -86,8 +86,8 @@ func (s *slowDocument) line(path []string) int {
 }
 
 // meaning parses the JSON that a document stands for.
-func meaning(converted string, out *slowDocument) (*slowDocument, *Problem) {
-	out.doc = parseJSON(converted)
+func (a *arena) meaning(converted string, out *slowDocument) (*slowDocument, *Problem) {
+	out.doc = a.parseJSON(converted)
 	if out.doc == nil {
 		return nil, &Problem{Line: 1, Text: fmt.Sprintf("the document is nested deeper than %d levels, or a key is "+
 			"longer than %d characters; no Kubernetes object is", maxDepth, maxKeyLength)}
@@ -96,9 +96,9 @@ func meaning(converted string, out *slowDocument) (*slowDocument, *Problem) {
 }
 
 // parseJSON parses JSON; characters that are no part of YAML are escaped first.
-func parseJSON(text string) *document {
+func (a *arena) parseJSON(text string) *document {
 	if cleanText(text) {
-		return parse(text, 0)
+		return a.parse(text, 0)
 	}
 	var b strings.Builder
 	for _, r := range text {
@@ -108,7 +108,7 @@ func parseJSON(text string) *document {
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
-	return parse(b.String(), 0)
+	return a.parse(b.String(), 0)
 }
 
 // notText finds the first byte that no text has.

@@ -150,9 +150,13 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 	failed := &Error{}
 	out := bufio.NewWriterSize(w, 64<<10)
 	s := newSplitter(r, o.MaxDocument)
+	arenas := make([]*arena, max(o.Workers, 1))
+	for i := range arenas {
+		arenas[i] = &arena{}
+	}
 	for {
 		batch, readErr := readBatch(s, max(o.Workers, 1) > 1)
-		results := transformBatch(batch, &o)
+		results := transformBatch(batch, &o, arenas)
 		for i := range results {
 			report.add(&batch[i], &results[i], o.Each)
 			failed.Problems = append(failed.Problems, results[i].problems...)
@@ -197,12 +201,12 @@ func readBatch(s *splitter, many bool) ([]chunk, error) {
 }
 
 // transformBatch transforms the chunks of a batch, several at a time.
-func transformBatch(batch []chunk, o *Options) []outcome {
+func transformBatch(batch []chunk, o *Options, arenas []*arena) []outcome {
 	results := make([]outcome, len(batch))
-	workers := min(o.Workers, len(batch))
+	workers := min(len(arenas), len(batch))
 	if workers < 2 {
 		for i := range batch {
-			results[i] = transform(&batch[i], o)
+			results[i] = transform(&batch[i], o, arenas[0])
 		}
 		return results
 	}
@@ -213,11 +217,11 @@ func transformBatch(batch []chunk, o *Options) []outcome {
 	}
 	close(next)
 	var wait sync.WaitGroup
-	for range workers {
+	for _, a := range arenas[:workers] {
 		wait.Go(func() {
 			for from := range next {
 				for i := from; i < min(from+share, len(batch)); i++ {
-					results[i] = transform(&batch[i], o)
+					results[i] = transform(&batch[i], o, a)
 				}
 			}
 		})

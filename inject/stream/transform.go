@@ -20,6 +20,7 @@ type outcome struct {
 type transformer struct {
 	c    *chunk
 	o    *Options
+	mem  *arena
 	slow *slowDocument // nil when the document was read with places
 	out  outcome
 	want []*node // the roots as they shall be
@@ -32,8 +33,9 @@ type found struct {
 	node *node
 }
 
-func transform(c *chunk, o *Options) outcome {
-	t := &transformer{c: c, o: o}
+func transform(c *chunk, o *Options, a *arena) outcome {
+	defer a.reset()
+	t := &transformer{c: c, o: o, mem: a}
 	if c.number == 0 {
 		return t.out
 	}
@@ -56,11 +58,11 @@ func transform(c *chunk, o *Options) outcome {
 func (t *transformer) read() *document {
 	text := string(t.c.text)
 	if !t.c.directive {
-		if doc := parse(text, t.c.from); doc != nil {
+		if doc := t.mem.parse(text, t.c.from); doc != nil {
 			return doc
 		}
 	}
-	slow, problem := readSlow(text)
+	slow, problem := t.mem.readSlow(text)
 	if problem != nil {
 		problem.File, problem.Document = t.o.File, t.c.number
 		problem.Line += t.c.line - 1
@@ -165,7 +167,7 @@ func mentionsMesh(keys map[string]string) bool {
 // change notes what the object's root shall be: as it was, with metadata and
 // spec of the pod (template) from the injected one.
 func (t *transformer) change(f found, n *node, template *inject.Template, pod []byte) bool {
-	injected := parseJSON(string(pod))
+	injected := t.mem.parseJSON(string(pod))
 	if injected == nil || len(injected.roots) != 1 {
 		t.problem(f, "internal error: the injector's answer is not readable JSON; please report it with this file")
 		return false
@@ -246,7 +248,7 @@ func (t *transformer) write(doc *document) {
 			return
 		}
 	}
-	text, err := reencode(t.c, t.slow, t.want)
+	text, err := t.mem.reencode(t.c, t.slow, t.want)
 	if err != nil {
 		t.problem(found{node: doc.roots[0]}, err.Error())
 		return
@@ -256,7 +258,7 @@ func (t *transformer) write(doc *document) {
 
 // edited is the document with its text edited.
 func (t *transformer) edited(doc *document) (string, bool) {
-	e := newEditor(doc)
+	e := newEditor(doc, t.mem.edits[:0])
 	for i, root := range doc.roots {
 		e.detectDashes(root)
 		e.diff(root, t.want[i], slot{})
@@ -265,10 +267,11 @@ func (t *transformer) edited(doc *document) (string, bool) {
 		e.settleAliases(root, slot{})
 	}
 	text, ok := e.result()
+	t.mem.edits = e.out
 	if !ok {
 		return "", false
 	}
-	again := parse(text, t.c.from)
+	again := t.mem.parse(text, t.c.from)
 	return text, again != nil && slices.EqualFunc(again.roots, t.want, equal)
 }
 

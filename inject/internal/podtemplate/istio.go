@@ -3,8 +3,8 @@ package podtemplate
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
-	"sort"
 	"strconv"
 	"strings"
 	"text/template"
@@ -225,25 +225,52 @@ func appendMultusNetwork(existing, network string) (string, error) {
 	return existing[:end] + entry + existing[end:], nil
 }
 
-func omit(dict map[string]any, keys ...string) map[string]any {
-	out := make(map[string]any, len(dict))
-	for k, v := range dict {
-		out[k] = v
+// omit leaves keys out of a map of strings (Istio's) or of anything (sprig's).
+func omit(dict any, keys ...string) (any, error) {
+	switch dict := dict.(type) {
+	case map[string]string:
+		out := maps.Clone(dict)
+		for _, k := range keys {
+			delete(out, k)
+		}
+		return out, nil
+	case map[string]any:
+		out := maps.Clone(dict)
+		for _, k := range keys {
+			delete(out, k)
+		}
+		return out, nil
 	}
-	for _, k := range keys {
-		delete(out, k)
-	}
-	return out
+	return nil, fmt.Errorf("omit: got a %T; it takes a map", dict)
 }
 
-func omitNil(dict map[string]any) map[string]any {
-	out := make(map[string]any, len(dict))
-	for k, v := range dict {
-		if v != nil {
-			out[k] = v
+// omitNil leaves out nils at every depth, and what holds nothing else.
+func omitNil(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, item := range v {
+			if kept := omitNil(item); kept != nil {
+				out[k] = kept
+			}
 		}
+		if len(out) == 0 && len(v) > 0 {
+			return nil
+		}
+		return out
+	case []any:
+		out := make([]any, 0, len(v))
+		for _, item := range v {
+			if kept := omitNil(item); kept != nil {
+				out = append(out, kept)
+			}
+		}
+		if len(out) == 0 && len(v) > 0 {
+			return nil
+		}
+		return out
 	}
-	return out
+	return v
 }
 
 // strdict makes a map of strings from keys and values in turn.
@@ -256,17 +283,4 @@ func strdict(pairs ...string) (map[string]string, error) {
 		out[pairs[i]] = pairs[i+1]
 	}
 	return out, nil
-}
-
-// otelResourceAttributes prints attributes as OTEL_RESOURCE_ATTRIBUTES wants
-// them: k=v pairs, sorted, empty values left out.
-func otelResourceAttributes(attributes map[string]string) string {
-	var out []string
-	for k, v := range attributes {
-		if v != "" {
-			out = append(out, k+"="+strings.NewReplacer("%", "%25", ",", "%2C", "=", "%3D").Replace(v))
-		}
-	}
-	sort.Strings(out)
-	return strings.Join(out, ",")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -58,39 +59,60 @@ func TestIstioHelpers(t *testing.T) {
 		"{{ toJSON `<a&b>` }}":                                                     `"<a&b>"`,
 		"{{ structToJSON (index (index .Spec.Containers 0).Ports 0) }}":            `{"containerPort":80}`,
 		"{{ range $k, $v := fromJSON (index .ObjectMeta.Annotations `json`) }}- name: {{ $k }}\n  {{ toYaml $v | indent 2 }}{{ end }}": "- name: data\n  emptyDir: {}\n  ",
-		"a:\n  {{ toYaml .Values.tree | indent 2 }}":                      "a:\n  a: x\n  b: 1\n  ",
-		"a:{{ toYaml .Values.tree | trim | nindent 2 }}":                  "a:\n  a: x\n  b: 1",
-		"{{ contains `/` .Values.image }}":                                "false",
-		"{{ directory `/etc/certs/a.pem` }}":                              "/etc/certs/",
-		"{{ toLower `ReplicaSet` }}s":                                     "replicasets",
-		"{{ excludeInboundPort 15020 `80, 90` }}":                         "80,90,15020",
-		"{{ excludeInboundPort `0` `80` }}":                               "80",
-		"{{ excludeInboundPort `80` `80` }}":                              "80",
-		"{{ includeInboundPorts .Spec.Containers }}":                      "80,15090",
-		"{{ applicationPorts .Spec.Containers }}":                         "80",
-		"{{ appendMultusNetwork `` `cni` }}":                              "cni",
-		"{{ appendMultusNetwork `a, b` `cni` }}":                          "a, b, cni",
-		"{{ appendMultusNetwork `[{\"name\": \"a\"}]` `cni` }}":           `[{"name": "a"}, {"name":"cni"}]`,
-		"{{ appendMultusNetwork `[{\"name\": \"cni\"}]` `cni` }}":         `[{"name": "cni"}]`,
-		"{{ env `HOME` `none` }}":                                         "none",
-		"{{ toJsonMap (strdict `a` `1`) (strdict `b` `2`) }}":             `{"a":"1","b":"2"}`,
-		"{{ omit (dict `a` 1 `b` 2) `b` | toJSON }}":                      `{"a":1}`,
-		"{{ omitNil (dict `a` 1 `b` nil) | toJSON }}":                     `{"a":1}`,
-		"{{ mergeMaps (strdict `a` `1`) (strdict `a` `2`) | toJSON }}":    `{"a":"2"}`,
-		"{{ otelResourceAttributes (strdict `k` `v` `e` `` `c` `a,b`) }}": "c=a%2Cb,k=v",
-		"{{ .Values.image | default `x` | upper }}":                       "PROXYV2",
-		"{{ range until 3 }}{{ . }}{{ end }}":                             "012",
-		"{{ seq 2 4 }}":                                                   "2 3 4",
-		"{{ printf `%s-%03d` .Values.image 7 }}":                          "proxyv2-007",
-		"{{ repeat 3 `ab` }}":                                             "ababab",
-		"{{ replace `a` `b` `banana` }}":                                  "bbnbnb",
-		"{{ .Values.raw }}":                                               "k: v\nl: w", // the admin may bring structure
-		"{{ $x := .Values.raw }}{{ $x }}":                                 "k: v\nl: w",
-		"{{ with .Values.tree }}{{ .a }}{{ else }}no{{ end }}":            "x",
+		"a:\n  {{ toYaml .Values.tree | indent 2 }}":                   "a:\n  a: x\n  b: 1\n  ",
+		"a:{{ toYaml .Values.tree | trim | nindent 2 }}":               "a:\n  a: x\n  b: 1",
+		"{{ contains `/` .Values.image }}":                             "false",
+		"{{ directory `/etc/certs/a.pem` }}":                           "/etc/certs/",
+		"{{ toLower `ReplicaSet` }}s":                                  "replicasets",
+		"{{ excludeInboundPort 15020 `80, 90` }}":                      "80,90,15020",
+		"{{ excludeInboundPort `0` `80` }}":                            "80",
+		"{{ excludeInboundPort `80` `80` }}":                           "80",
+		"{{ includeInboundPorts .Spec.Containers }}":                   "80,15090",
+		"{{ applicationPorts .Spec.Containers }}":                      "80",
+		"{{ appendMultusNetwork `` `cni` }}":                           "cni",
+		"{{ appendMultusNetwork `a, b` `cni` }}":                       "a, b, cni",
+		"{{ appendMultusNetwork `[{\"name\": \"a\"}]` `cni` }}":        `[{"name": "a"}, {"name":"cni"}]`,
+		"{{ appendMultusNetwork `[{\"name\": \"cni\"}]` `cni` }}":      `[{"name": "cni"}]`,
+		"{{ env `HOME` `none` }}":                                      "none",
+		"{{ toJsonMap (strdict `a` `1`) (strdict `b` `2`) }}":          `{"a":"1","b":"2"}`,
+		"{{ omit (dict `a` 1 `b` 2) `b` | toJSON }}":                   `{"a":1}`,
+		"{{ omitNil (dict `a` 1 `b` nil) | toJSON }}":                  `{"a":1}`,
+		"{{ mergeMaps (strdict `a` `1`) (strdict `a` `2`) | toJSON }}": `{"a":"2"}`,
+		"{{ .Values.image | default `x` | upper }}":                    "PROXYV2",
+		"{{ range until 3 }}{{ . }}{{ end }}":                          "012",
+		"{{ seq 2 4 }}":                                                "2 3 4",
+		"{{ printf `%s-%03d` .Values.image 7 }}":                       "proxyv2-007",
+		"{{ repeat 3 `ab` }}":                                          "ababab",
+		"{{ replace `a` `b` `banana` }}":                               "bbnbnb",
+		"{{ .Values.raw }}":                                            "k: v\nl: w", // the admin may bring structure
+		"{{ $x := .Values.raw }}{{ $x }}":                              "k: v\nl: w",
+		"{{ with .Values.tree }}{{ .a }}{{ else }}no{{ end }}":         "x",
 	} {
 		got, err := render(t, source, sample())
 		if err != nil || got != want {
 			t.Errorf("%s\n got %q, %v\nwant %q", source, got, err, want)
+		}
+	}
+}
+
+func TestOtelResourceAttributes(t *testing.T) {
+	mesh := &meshconfig.MeshConfig{}
+	containers := []corev1.Container{{Name: "app", Image: "reg:5000/web:1.2@sha256:ab"}}
+	if got := otelResourceAttributes(mesh, nil, nil, "ns", containers); got != "" {
+		t.Errorf("nobody asked, got %q", got)
+	}
+	mesh.ExtensionProviders = []*meshconfig.MeshConfig_ExtensionProvider{{Provider: &meshconfig.MeshConfig_ExtensionProvider_Opentelemetry{
+		Opentelemetry: &meshconfig.MeshConfig_ExtensionProvider_OpenTelemetryTracingProvider{
+			ServiceAttributeEnrichment: meshconfig.MeshConfig_ExtensionProvider_OTEL_SEMANTIC_CONVENTIONS,
+		},
+	}}}
+	for want, args := range map[string][2]map[string]string{
+		"service.namespace=ns,service.version=1.2@sha256:ab,service.instance.id=ns.$(POD_NAME).app": {},
+		"service.namespace=ns,service.version=7,service.instance.id=ns.$(POD_NAME).app":             {nil, {"app.kubernetes.io/version": "7"}},
+		"service.namespace=a%2Cb,service.version=1.2@sha256:ab,service.instance.id=x":               {{"resource.opentelemetry.io/service.namespace": "a,b", "resource.opentelemetry.io/service.instance.id": "x"}, nil},
+	} {
+		if got := otelResourceAttributes(mesh, args[0], args[1], "ns", containers); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
