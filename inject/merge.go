@@ -97,6 +97,8 @@ func mergeValue(original, patch *jsontree.Node, f *field) (*jsontree.Node, *merg
 	switch {
 	case patch.Kind() == jsontree.Null:
 		return nil, nil
+	case original == nil && f.omitZero && f.child == nil && isZero(patch):
+		return nil, nil // what is absent is zero already
 	case original.Kind() == jsontree.Null && patch.Clean():
 		return patch, nil
 	case patch.Kind() == jsontree.Object:

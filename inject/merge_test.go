@@ -39,6 +39,8 @@ func TestMerge(t *testing.T) {
 		{"args are replaced", `{"spec":{"containers":[{"name":"a","args":["1","2"]}]}}`, `{"spec":{"containers":[{"name":"a","args":["3"]}]}}`, `{"spec":{"containers":[{"name":"a","args":["3"]}]}}`},
 		{"finalizers are a set", `{"metadata":{"finalizers":["a"]}}`, `{"metadata":{"finalizers":["a","b"]}}`, `{"metadata":{"finalizers":["a","b"]}}`},
 		{"volume changes its type", `{"spec":{"volumes":[{"name":"v","emptyDir":{}}]}}`, `{"spec":{"volumes":[{"name":"v","configMap":{"name":"c"}}]}}`, `{"spec":{"volumes":[{"name":"v","emptyDir":{},"configMap":{"name":"c"}}]}}`},
+		{"zero overrules", `{"spec":{"hostNetwork":true}}`, `{"spec":{"hostNetwork":false}}`, `{"spec":{"hostNetwork":false}}`},
+		{"zero is absent", `{"spec":{}}`, `{"spec":{"hostNetwork":false,"hostname":""}}`, `{"spec":{}}`},
 		{"$patch delete item", `{"spec":{"containers":[{"name":"a"},{"name":"b"}]}}`, `{"spec":{"containers":[{"name":"a","$patch":"delete"}]}}`, `{"spec":{"containers":[{"name":"b"}]}}`},
 		{"$patch replace object", `{"spec":{"securityContext":{"runAsUser":1}}}`, `{"spec":{"securityContext":{"$patch":"replace","fsGroup":2}}}`, `{"spec":{"securityContext":{"fsGroup":2}}}`},
 		{"$patch replace list", `{"spec":{"containers":[{"name":"a"}]}}`, `{"spec":{"containers":[{"$patch":"replace"},{"name":"b"}]}}`, `{"spec":{"containers":[{"name":"b"}]}}`},

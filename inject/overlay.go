@@ -10,7 +10,6 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -114,7 +113,7 @@ func parseOverlay(template string, text []byte, s *schema) (*overlay, error) {
 	default:
 		return nil, fmt.Errorf("template %q: the output is no YAML object; write metadata: and spec: of a pod", template)
 	}
-	tree = asText(tree, s)
+	tree = canonical(tree, s, false)
 	var pod corev1.Pod
 	if err := kjson.UnmarshalCaseSensitivePreserveInts([]byte(tree.JSON()), &pod); err != nil {
 		return nil, fmt.Errorf("template %q: the output is no pod: %s", template, strings.TrimPrefix(err.Error(), "json: "))
@@ -139,83 +138,6 @@ func cleanYAMLError(err error) string {
 		text = strings.TrimSpace(strings.TrimPrefix(text, prefix))
 	}
 	return text
-}
-
-// asText turns numbers and booleans into strings where the pod type has
-// strings: templates write "- 15001" in args and `value: true` in env. It spells
-// quantities as the API server does, or a second admission would see a difference.
-func asText(n *jsontree.Node, s *schema) *jsontree.Node {
-	if s == nil || n.Kind() != jsontree.Object {
-		return n
-	}
-	for _, m := range n.Members() {
-		f := s.field(m.Key)
-		var value *jsontree.Node
-		switch {
-		case f.text:
-			value = textOf(m.Value)
-		case f.quantity:
-			value = canonicalQuantities(m.Value)
-		case f.child != nil && m.Value.Kind() == jsontree.Object:
-			value = asText(m.Value, f.child)
-		case f.child != nil && m.Value.Kind() == jsontree.Array:
-			value = mapItems(m.Value, func(item *jsontree.Node) *jsontree.Node { return asText(item, f.child) })
-		default:
-			continue
-		}
-		if value != m.Value {
-			n = n.With(m.Key, value)
-		}
-	}
-	return n
-}
-
-func textOf(n *jsontree.Node) *jsontree.Node {
-	switch n.Kind() {
-	case jsontree.Scalar:
-		return jsontree.NewString(n.JSON())
-	case jsontree.Array:
-		return mapItems(n, textOf)
-	case jsontree.Object:
-		out := n
-		for _, m := range n.Members() {
-			if value := textOf(m.Value); value != m.Value {
-				out = out.With(m.Key, value)
-			}
-		}
-		return out
-	}
-	return n
-}
-
-func canonicalQuantities(n *jsontree.Node) *jsontree.Node {
-	switch n.Kind() {
-	case jsontree.Scalar, jsontree.String:
-		q, err := resource.ParseQuantity(textOf(n).Text())
-		if err != nil {
-			return n // decoding as a pod says what is wrong
-		}
-		return jsontree.NewString(q.String())
-	case jsontree.Object:
-		for _, m := range n.Members() {
-			n = n.With(m.Key, canonicalQuantities(m.Value))
-		}
-	}
-	return n
-}
-
-func mapItems(list *jsontree.Node, f func(*jsontree.Node) *jsontree.Node) *jsontree.Node {
-	items := slices.Clone(list.Items())
-	changed := false
-	for i := range items {
-		item := f(items[i])
-		changed = changed || item != items[i]
-		items[i] = item
-	}
-	if !changed {
-		return list
-	}
-	return jsontree.NewArray(items...)
 }
 
 // data returns what every template sees of configuration and settings.

@@ -226,3 +226,33 @@ func TestLongListsAreSplit(t *testing.T) {
 		t.Errorf("%d parts", len(joined))
 	}
 }
+
+// TestOverlayIsCanonical: the API server's own spelling of an injected pod must
+// not look like a difference the next time.
+func TestOverlayIsCanonical(t *testing.T) {
+	got, err := parseOverlay("t", []byte(`
+spec:
+  hostNetwork: false
+  containers:
+  - name: a
+    args: [15001, true, x]
+    stdin: false
+    env: []
+    resources: {limits: {cpu: 2000m, memory: 1024Mi, x/y: 3}}
+    readinessProbe: {initialDelaySeconds: 0, periodSeconds: 5, httpGet: {port: 15021, path: /}}
+    securityContext: {privileged: false, runAsUser: 0}
+    volumeMounts: [{name: v, mountPath: /v, readOnly: false}]
+  volumes:
+  - name: v
+    emptyDir: {}
+`), testSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"spec":{"containers":[{"args":["15001","true","x"],"name":"a","readinessProbe":{"httpGet":{"path":"/","port":15021},"periodSeconds":5},` +
+		`"resources":{"limits":{"cpu":"2","memory":"1Gi","x/y":"3"}},"securityContext":{"privileged":false,"runAsUser":0},` +
+		`"volumeMounts":[{"mountPath":"/v","name":"v"}]}],"hostNetwork":false,"volumes":[{"emptyDir":{},"name":"v"}]}}`
+	if got.tree.JSON() != want {
+		t.Errorf("got  %s\nwant %s", got.tree.JSON(), want)
+	}
+}

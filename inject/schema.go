@@ -26,6 +26,9 @@ type field struct {
 	text bool
 	// quantity is set where the API has a resource.Quantity or a map of them.
 	quantity bool
+	// omitZero is set where the API server does not keep a zero value: its own
+	// text of a pod would differ from the template's for ever.
+	omitZero bool
 	// child describes the object, or the list's items; nil for scalars and for
 	// objects of free keys.
 	child *schema
@@ -50,7 +53,7 @@ func schemaOf(t reflect.Type, seen map[reflect.Type]*schema) *schema {
 	seen[t] = s
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" && f.Anonymous {
 			if embedded := schemaOf(f.Type, seen); embedded != nil {
 				for k, v := range embedded.fields {
@@ -60,6 +63,7 @@ func schemaOf(t reflect.Type, seen map[reflect.Type]*schema) *schema {
 			continue
 		}
 		s.fields[name] = fieldOf(f, seen)
+		s.fields[name].omitZero = strings.Contains(options, "omitempty") && f.Type.Kind() != reflect.Pointer
 	}
 	return s
 }
