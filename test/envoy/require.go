@@ -1,0 +1,44 @@
+package envoy
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// requireEnv set to 1 turns every skip for want of a real program into a failure.
+const requireEnv = "REQUIRE_REAL"
+
+// downloadTimeout bounds the one download of a test binary: at 100 KB/s it
+// takes six minutes.
+const downloadTimeout = 8 * time.Minute
+
+// binary is what the tests of one test binary share.
+var binary = sync.OnceValues(func() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
+	defer cancel()
+	return Binary(ctx, os.Stderr)
+})
+
+// Require returns the path of an Envoy, as Binary does. Where it cannot be had
+// the test is skipped with the reason; with REQUIRE_REAL=1 it fails instead.
+// Under -short it is skipped unless REQUIRE_REAL=1.
+func Require(t testing.TB) string {
+	t.Helper()
+	required := os.Getenv(requireEnv) == "1"
+	if testing.Short() && !required {
+		t.Skip("needs a real Envoy; -short leaves it out")
+	}
+	path, err := binary()
+	switch {
+	case err == nil:
+		return path
+	case required:
+		t.Fatalf("%s=1 and no real Envoy: %v", requireEnv, err)
+	default:
+		t.Skipf("no real Envoy (%s=1 makes this a failure): %v", requireEnv, err)
+	}
+	return ""
+}
