@@ -1,0 +1,228 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/test/kube"
+)
+
+// asDemo makes the test binary the demo itself, so that the tests can start and
+// interrupt it as a process.
+const asDemo = "OUTRIDER_TEST_AS_DEMO"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asDemo) == "1" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// requireServers skips where the servers cannot be had, and fails there with
+// REQUIRE_REAL=1. The demo itself has no such way out.
+func requireServers(t *testing.T) {
+	t.Helper()
+	required := os.Getenv("REQUIRE_REAL") == "1"
+	if testing.Short() && !required {
+		t.Skip("needs a real API server; -short leaves it out")
+	}
+	if _, err := kube.Assets(t.Context(), os.Stderr); err != nil {
+		if required {
+			t.Fatalf("REQUIRE_REAL=1 and no real API server: %v", err)
+		}
+		t.Skipf("no real API server (REQUIRE_REAL=1 makes this a failure): %v", err)
+	}
+}
+
+// command is the demo as a child with a process group and a directory for
+// temporary files of its own.
+func command(ctx context.Context, name string, args ...string) (cmd *exec.Cmd, temporary string, err error) {
+	temporary, err = os.MkdirTemp("", "outrider-demo-test-")
+	cmd = exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), asDemo+"=1", "TMPDIR="+temporary)
+	cmd.SysProcAttr = ownGroup()
+	return cmd, temporary, err
+}
+
+// nothingLeft waits until no process names the directory in its command line
+// and nothing is in it.
+func nothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	var left []string
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		left, _ = filepath.Glob(filepath.Join(dir, "*"))
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range lines {
+			if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(dir)) {
+				left = append(left, string(bytes.ReplaceAll(text, []byte{0}, []byte{' '})))
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+			break
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// promised are lines of the demo, or parts of them, in their order.
+var promised = []string{
+	"1/10 ", "$ kubectl apply -f samples/configuration.yaml", "$ outrider serve ", "ok: the API server calls the webhook over HTTPS",
+	"2/10 ", "$ kubectl apply -f samples/sleep/sleep.yaml", "no controller manager on a bare API server", "ok: a namespace without the label",
+	"3/10 ", "$ kubectl label namespace default istio-injection=enabled",
+	"  +   istio-init ", `-m REDIRECT -i "*" -x ""`, "uid 0, NET_ADMIN alone", "  +   istio-proxy ", "uid 1337, no capability",
+	"      sleep ", "ok: the pod has its sidecar and lost nothing",
+	"4/10 ", "includeOutboundIPRanges  *       ConfigMap istio-sidecar-injector values global.proxy.includeIPRanges", "ok: ",
+	"5/10 ", "kubectl replace -f -", "In force ", "excludeOutboundIPRanges  (none) ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
+	"6/10 ", "stays in force: ConfigMap istio-system/istio-sidecar-injector, key \"values\" line 4", "ok: all mistakes", "ok: mended",
+	"7/10 ", "192.0.2.0/24  annotation traffic.sidecar.istio.io/excludeOutboundIPRanges", "ok: ",
+	"8/10 ", "denied the request: 2 problems", "write 192.168.0.0/16", "ok: ",
+	"9/10 ", "Warning: annotation", "move it to spec.template.metadata.annotations", "ok: ",
+	"10/10 ", "$ outrider kube-inject -f samples/sleep/sleep.yaml", "All 44 lines of the sample", "ok: its pod equals the webhook's",
+	"Stopped outrider, kube-apiserver and etcd", "Everything came out as promised",
+}
+
+func TestDemo(t *testing.T) {
+	requireServers(t)
+	cmd, temporary, err := command(t.Context(), os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	nothingLeft(t, temporary)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	rest := string(out)
+	for _, line := range promised {
+		_, after, ok := strings.Cut(rest, line)
+		if !ok {
+			t.Fatalf("%q does not come where it was promised in:\n%s", line, out)
+		}
+		rest = after
+	}
+	if strings.Contains(string(out), "\x1b") {
+		t.Error("colours, although the output is no terminal")
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	requireServers(t)
+	for _, tt := range []struct {
+		name   string
+		after  string // interrupted once this is shown
+		signal syscall.Signal
+		group  bool // as a terminal does, to all in the group
+		code   int
+	}{
+		{"Ctrl-C while the servers start", "1/10", syscall.SIGINT, true, exitInterrupted},
+		{"Ctrl-C during a step", "3/10", syscall.SIGINT, true, exitInterrupted},
+		{"SIGTERM while outrider is built", "$ go build", syscall.SIGTERM, false, exitInterrupted},
+		{"SIGKILL with everything running", "2/10", syscall.SIGKILL, false, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd, temporary, err := command(t.Context(), os.Args[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := startUntil(t, cmd, tt.after)
+			pid := cmd.Process.Pid
+			if tt.group {
+				pid = -pid
+			}
+			if err := syscall.Kill(pid, tt.signal); err != nil {
+				t.Fatal(err)
+			}
+			rest, _ := io.ReadAll(shown)
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != tt.code {
+				t.Errorf("exit code %d, want %d:\n%s", code, tt.code, rest)
+			}
+			if tt.signal != syscall.SIGKILL && !strings.Contains(string(rest), "Interrupted.") {
+				t.Errorf("does not say that it was interrupted:\n%s", rest)
+			}
+			nothingLeft(t, temporary)
+		})
+	}
+}
+
+// TestParentGone ends what started the demo, as a SIGTERM to "make demo" does:
+// neither make nor "go run" passes it on.
+func TestParentGone(t *testing.T) {
+	requireServers(t)
+	cmd, temporary, err := command(t.Context(), "/bin/sh", "-c", `"$0" & wait`, os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := startUntil(t, cmd, "1/10")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The demo holds the other end until it is gone.
+	if rest, _ := io.ReadAll(shown); !strings.Contains(string(rest), "Interrupted.") {
+		t.Errorf("does not say that it was interrupted:\n%s", rest)
+	}
+	_ = cmd.Wait()
+	nothingLeft(t, temporary)
+}
+
+// startUntil starts a command and returns what it shows after a text.
+func startUntil(t *testing.T, cmd *exec.Cmd, text string) *bufio.Reader {
+	t.Helper()
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shown := bufio.NewReader(pipe)
+	var all strings.Builder
+	for !strings.Contains(all.String(), text) {
+		line, err := shown.ReadString('\n')
+		if all.WriteString(line); err != nil {
+			t.Fatalf("ended before it showed %q:\n%s", text, all.String())
+		}
+	}
+	return shown
+}
+
+func TestScreen(t *testing.T) {
+	for _, tt := range []struct {
+		coloured bool
+		want     string
+	}{
+		{false, "$ ls\n\nwhole\nhalf\nend\n  a   b\n  cc  d\n"},
+		{true, "\x1b[36m$ ls\x1b[0m\n\n\x1b[33mwhole\x1b[0m\n\x1b[33mhalf\x1b[0m\n\x1b[33mend\x1b[0m\n\x1b[2m  a   b\x1b[0m\n  cc  d\n"},
+	} {
+		var b strings.Builder
+		s := newScreen(&b, tt.coloured)
+		s.command("ls")
+		s.line(green, "")
+		out := s.output(yellow)
+		for _, part := range []string{"whole\nha", "lf\n", "end"} {
+			_, _ = io.WriteString(out, part)
+		}
+		out.flush()
+		s.table([][]string{{"a", "b"}, {"cc", "d"}})
+		if b.String() != tt.want {
+			t.Errorf("coloured %v: got %q, want %q", tt.coloured, b.String(), tt.want)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// ran is what came of a command line.
+type ran struct {
+	out, err string // what it printed
+	code     int
+}
+
+// run shows a command line, has the shell run it in the checkout, and shows
+// what it prints. That it exits with another code than 0 is no error here.
+func (d *demo) run(ctx context.Context, line string) (ran, error) {
+	d.command(line)
+	out, errOut := d.output(""), d.output(yellow)
+	cmd := d.shell(ctx, line)
+	cmd.Stdout, cmd.Stderr = out, errOut
+	err := cmd.Run()
+	out.flush()
+	errOut.flush()
+	r := ran{out.all.String(), errOut.all.String(), cmd.ProcessState.ExitCode()}
+	var exit *exec.ExitError
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	if err != nil && !errors.As(err, &exit) {
+		return r, fmt.Errorf("run %q: %w", line, err)
+	}
+	return r, nil
+}
+
+// must is run for a command that is to succeed without a word on standard error.
+func (d *demo) must(ctx context.Context, line string) (string, error) {
+	r, err := d.run(ctx, line)
+	if err != nil {
+		return "", err
+	}
+	if r.code != 0 || r.err != "" {
+		return "", fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
+	}
+	return r.out, nil
+}
+
+// all runs commands that are each to succeed.
+func (d *demo) all(ctx context.Context, lines ...string) error {
+	for _, line := range lines {
+		if _, err := d.must(ctx, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shell is a command line that finds kubectl and outrider on its PATH and the
+// API server by its environment. The end of ctx ends it with all it started.
+func (d *demo) shell(ctx context.Context, line string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.Dir, cmd.Env = d.root, d.env
+	cmd.SysProcAttr = ownGroup()
+	cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// eventually tries until try is content, and returns how long that took. The
+// last complaint is the error when it takes too long.
+func eventually(ctx context.Context, try func() error) (time.Duration, error) {
+	const patience = 20 * time.Second // an edit takes well under a second; a busy machine needs more
+	began := time.Now()
+	for {
+		err := try()
+		took := time.Since(began)
+		if err == nil {
+			return took, nil
+		}
+		if took > patience {
+			return took, fmt.Errorf("not within %s: %w", patience, err)
+		}
+		select {
+		case <-ctx.Done():
+			return took, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// lacks returns which of the wanted texts are not in text.
+func lacks(text string, wanted ...string) error {
+	for _, w := range wanted {
+		if !strings.Contains(text, w) {
+			return fmt.Errorf("%q is not in %q", w, text)
+		}
+	}
+	return nil
+}
