@@ -30,6 +30,9 @@ func equal(a, b *node) bool {
 }
 
 func equalMappings(a, b *node) bool {
+	if same, sure := equalInOrder(a, b); sure {
+		return same
+	}
 	ea, eb := a.entries(), b.entries()
 	if len(ea) != len(eb) {
 		return false
@@ -42,6 +45,25 @@ func equalMappings(a, b *node) bool {
 		}
 	}
 	return true
+}
+
+// equalInOrder compares mappings that have the same keys in the same order, as
+// most pairs do; sure is false where that does not settle it.
+func equalInOrder(a, b *node) (same, sure bool) {
+	if len(a.items) != len(b.items) || hasMerge(a) || hasMerge(b) {
+		return false, false
+	}
+	for i := 0; i < len(a.items); i += 2 {
+		if a.items[i].text != b.items[i].text {
+			return false, false
+		}
+	}
+	for i := 1; i < len(a.items); i += 2 {
+		if !equal(a.items[i], b.items[i]) {
+			return false, true
+		}
+	}
+	return true, true
 }
 
 // finder looks entries up by key. It tries the place asked for first, as two

@@ -138,6 +138,20 @@ func (n *node) get(key string) *node {
 	if n.kind != mappingKind {
 		return nil
 	}
+	var found *node
+	for i := 0; i < len(n.items); i += 2 {
+		switch {
+		case n.items[i].merge:
+			return n.merged(key)
+		case n.items[i].text == key:
+			found = n.items[i+1].resolved()
+		}
+	}
+	return found
+}
+
+// merged is get for a mapping with a merge key.
+func (n *node) merged(key string) *node {
 	for _, e := range n.entries() {
 		if e.key.text == key {
 			return e.value.resolved()
