@@ -24,7 +24,6 @@ func Compile(cfg *config.Config, env Environment) (*Injector, config.Problems) {
 	sources := map[string]string{config.BuiltinTemplate: templates.Sidecar}
 	maps.Copy(sources, cfg.Injection.Templates)
 	problems := i.compileTemplates(sources)
-	problems = append(problems, i.checkNames()...)
 	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate])
 	if len(problems.Errors()) == 0 {
 		problems = append(problems, i.tryDefaults()...)
@@ -48,44 +47,24 @@ func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
 	return problems
 }
 
-// checkNames finds names of templates that do not exist, while it is the admin
-// who sees it.
-func (i *Injector) checkNames() config.Problems {
+// tryDefaults resolves and renders what a pod without annotations gets: what
+// fails for that one would fail for all. Templates that read the pod are left to
+// the pods.
+func (i *Injector) tryDefaults() config.Problems {
+	r, err := i.resolved(podInputs{})
+	if err != nil {
+		return config.Problems{templateProblem("", err.Error(), "mend it before it is used")}
+	}
 	var problems config.Problems
-	check := func(path, name string) {
-		if i.templates[name] == nil {
-			problems = append(problems, templateProblem(path, "names the template "+quoted(name)+", which does not exist",
-				"use one of: "+i.templateNames()))
-		}
-	}
-	c := &i.cfg.Injection
-	for _, name := range c.DefaultTemplates {
-		if aliased, ok := c.Aliases[name]; ok {
-			for _, target := range aliased {
-				check("aliases."+name, target)
-			}
-			continue
-		}
-		check("defaultTemplates", name)
-	}
-	for _, alias := range slices.Sorted(maps.Keys(c.Aliases)) {
-		if !slices.Contains(c.DefaultTemplates, alias) {
-			for _, target := range c.Aliases[alias] {
-				check("aliases."+alias, target)
-			}
+	for n, o := range r.overlays {
+		if o != nil && o.missing {
+			p := templateProblem("templates."+r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
+				"set the value, or give a default: {{ valueOrDefault .Values.x `y` }}")
+			p.Severity = config.SeverityWarning
+			problems = append(problems, p)
 		}
 	}
 	return problems
-}
-
-// tryDefaults resolves and renders what a pod without annotations gets. A
-// template that fails for that one would fail for all; one that reads the pod
-// may have its reasons, so it only gets a warning.
-func (i *Injector) tryDefaults() config.Problems {
-	if _, err := i.resolved(podInputs{}); err != nil {
-		return config.Problems{templateProblem("", err.Error(), "mend it before it is used")}
-	}
-	return nil
 }
 
 func templateProblem(path, rule, fix string) config.Problem {

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -92,7 +93,12 @@ type overlay struct {
 	sum  string // of the text, for the status annotation
 	// names of what the overlay brings, by list of the pod's spec
 	names map[string][]string
+	// missing says that the template printed a value that is not set
+	missing bool
 }
+
+// noValue is what text/template prints for a missing key of a map.
+const noValue = "<no value>"
 
 // injectedLists are the lists of spec whose items an injection owns by name.
 var injectedLists = [...]string{"initContainers", "containers", "volumes", "imagePullSecrets"}
@@ -118,7 +124,7 @@ func parseOverlay(template string, text []byte, s *schema) (*overlay, error) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts([]byte(tree.JSON()), &pod); err != nil {
 		return nil, fmt.Errorf("template %q: the output is no pod: %s", template, strings.TrimPrefix(err.Error(), "json: "))
 	}
-	o := &overlay{tree: jsontree.Parse(tree.JSON()).Seal(), names: map[string][]string{}}
+	o := &overlay{tree: jsontree.Parse(tree.JSON()).Seal(), names: map[string][]string{}, missing: bytes.Contains(text, []byte(noValue))}
 	sum := sha256.Sum256([]byte(o.tree.JSON()))
 	o.sum = hex.EncodeToString(sum[:8])
 	for _, list := range injectedLists {

@@ -1,6 +1,7 @@
 package podtemplate
 
 import (
+	"slices"
 	"text/template"
 	"text/template/parse"
 )
@@ -18,6 +19,7 @@ type analysis struct {
 	mutates  bool
 	tree     string              // the named template being read
 	calls    map[string][]string // who calls whom
+	unknown  []string            // fields that the data does not have
 }
 
 // scope is what "." means at a place.
@@ -174,6 +176,9 @@ func (a *analysis) field(name string) Origin {
 	origin, known := a.origins[name]
 	if !known {
 		origin = FromPod
+	}
+	if !known && name != "" && !slices.Contains(a.unknown, name) {
+		a.unknown = append(a.unknown, name)
 	}
 	if origin == FromPod {
 		a.readsPod = true

@@ -16,6 +16,8 @@ package podtemplate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -51,8 +53,8 @@ type Template struct {
 	tmpl *template.Template
 }
 
-// Compile parses a template. origins classifies the fields of the data that
-// Render will be given; a field it does not name counts as FromPod.
+// Compile parses a template. origins names and classifies the fields of the
+// data that Render will be given.
 func Compile(name, source string, origins map[string]Origin) (*Template, error) {
 	if len(source) > maxSource {
 		return nil, fmt.Errorf("template %q: %d bytes; at most %d are allowed", name, len(source), maxSource)
@@ -65,6 +67,10 @@ func Compile(name, source string, origins map[string]Origin) (*Template, error) 
 	a.run(tmpl)
 	if a.cycle() != "" {
 		return nil, fmt.Errorf("template %q: a template defined in it calls itself; recursion is not supported", name)
+	}
+	if len(a.unknown) > 0 {
+		return nil, fmt.Errorf("template %q: no such field: .%s; the data has .%s", name,
+			strings.Join(a.unknown, ", ."), strings.Join(slices.Sorted(maps.Keys(origins)), ", ."))
 	}
 	return &Template{ReadsPod: a.readsPod, Mutates: a.mutates, name: name, tmpl: tmpl}, nil
 }
