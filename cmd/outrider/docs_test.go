@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// docs/kube-inject.md: every command of this program in it runs, and its table
+// has every flag.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "kube-inject.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{
+		"deployment.yaml": deployment("a: b"), "pods.yaml": deployment("c: d"),
+		"config.yaml": "policy: enabled\n", "values.json": "{}", "mesh.yaml": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commands := 0
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.SplitSeq(block[1], "\n") {
+			_, command, ok := strings.Cut(line, "outrider ")
+			if !ok {
+				continue
+			}
+			command, _, _ = strings.Cut(command, " | ")
+			command, _, _ = strings.Cut(command, " > ")
+			got := runWith(t, deployment("a: b"), strings.Fields(command)...)
+			if got.code != 0 || !strings.Contains(got.out, "istio-proxy") && !strings.Contains(command, " -o ") {
+				t.Errorf("%s: %+v", line, got)
+			}
+			commands++
+		}
+	}
+	if commands < 5 {
+		t.Errorf("only %d commands found", commands)
+	}
+	usage := kubeInjectCommand(stdio{}).Flags().FlagUsages()
+	for _, flag := range regexp.MustCompile(`--[\w-]+`).FindAllString(usage, -1) {
+		if !strings.Contains(string(text), "`"+flag+"`") {
+			t.Errorf("no row for %s", flag)
+		}
+	}
+}
