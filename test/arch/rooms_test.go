@@ -81,7 +81,6 @@ var rooms = []room{
 	{path: "docs", kind: data, unbuilt: true, why: "pages"},
 	{path: "test", kind: tool, why: "tests may reach everything; nothing reaches tests"},
 	{path: "hack", kind: tool, unbuilt: true, why: "generators may reach everything; nothing reaches them"},
-	{path: "internal/tmpdeps", kind: tool, unbuilt: true, why: "holds dependencies in go.mod until their rooms use them"},
 }
 
 // ban forbids a package, and the packages below it, to rooms of some kind.
