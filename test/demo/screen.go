@@ -35,7 +35,7 @@ func colours(f *os.File) bool {
 }
 
 func (s *screen) styled(style, text string) string {
-	if !s.coloured || text == "" {
+	if !s.coloured || style == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
