@@ -19,6 +19,8 @@ type chunk struct {
 	// from is where the document starts: behind "---", else 0.
 	from      int
 	directive bool
+
+	counted, counts int // line breaks up to an offset, for the next one
 }
 
 var (
@@ -127,7 +129,14 @@ func isMarker(line []byte, marker string) bool {
 	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\n' || line[3] == '\r'
 }
 
-// lineOf is the 1-based line in the file of an offset in the chunk.
+// lineOf is the 1-based line in the file of an offset in the chunk. Asked in
+// ascending order it counts every line once.
 func (c *chunk) lineOf(offset int) int {
-	return c.line + bytes.Count(c.text[:min(max(offset, 0), len(c.text))], []byte("\n"))
+	offset = min(max(offset, 0), len(c.text))
+	if offset < c.counted {
+		c.counted, c.counts = 0, 0
+	}
+	c.counts += bytes.Count(c.text[c.counted:offset], []byte("\n"))
+	c.counted = offset
+	return c.line + c.counts
 }

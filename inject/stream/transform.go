@@ -28,7 +28,6 @@ type transformer struct {
 
 // found is an object of the document: a root, or an item of a List.
 type found struct {
-	root int
 	path []string // keys and indexes from the root
 	node *node
 }
@@ -45,7 +44,7 @@ func transform(c *chunk, o *Options, a *arena) outcome {
 	}
 	t.want = slices.Clone(doc.roots)
 	for i, root := range doc.roots {
-		t.objects(found{root: i, node: root})
+		t.want[i] = t.objects(found{node: root})
 	}
 	if len(t.out.problems) == 0 && !slices.Equal(t.want, doc.roots) {
 		t.write(doc)
@@ -73,57 +72,67 @@ func (t *transformer) read() *document {
 	return slow.doc
 }
 
-// objects looks at an object, or at those of a List.
-func (t *transformer) objects(f found) {
+// objects looks at an object, or at those of a List, and returns what it shall
+// be: the very node where nothing changes.
+func (t *transformer) objects(f found) *node {
 	n := f.node.resolved()
 	if n.kind != mappingKind {
-		return
+		return f.node
 	}
-	if items := n.get("items"); items != nil && items.kind == sequenceKind && strings.HasSuffix(n.str("kind"), "List") {
-		for i, item := range items.items {
-			path := append(slices.Clone(f.path), "items", strconv.Itoa(i))
-			t.objects(found{root: f.root, path: path, node: item})
-		}
-		return
+	items := n.get("items")
+	if items == nil || items.kind != sequenceKind || !strings.HasSuffix(n.str("kind"), "List") {
+		return t.object(f, n)
 	}
-	t.object(f, n)
+	want := slices.Clone(items.items)
+	for i, item := range want {
+		path := append(slices.Clone(f.path), "items", strconv.Itoa(i))
+		want[i] = t.objects(found{path: path, node: item})
+	}
+	if slices.Equal(want, items.items) {
+		return f.node
+	}
+	return replaceAt(n, []string{"items"}, &node{kind: sequenceKind, items: want})
 }
 
 // object injects the pod of one object.
-func (t *transformer) object(f found, n *node) {
+func (t *transformer) object(f found, n *node) *node {
 	object, err := toJSON(n)
 	if err != nil {
 		t.problem(f, err.Error())
-		return
+		return f.node
 	}
 	template, ok, err := inject.FindTemplate(object)
 	if err != nil {
 		t.problem(f, err.Error())
-		return
+		return f.node
 	}
 	if !ok {
-		return
+		return f.node
 	}
 	if template.Namespace == "" {
 		template.Namespace = t.o.Namespace
-	}
-	report := Object{
-		Document: t.c.number, Line: t.line(f),
-		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
 	}
 	result, err := t.o.Injector.Inject(inject.Request{
 		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
 	})
 	if err != nil {
 		t.refused(f, n, template.Pointer, err)
-		return
+		return f.node
 	}
-	report.Decision = result.Decision
-	report.Warnings = t.warnings(object, &template, result.Warnings)
+	want := f.node
 	if len(result.Patch) > 0 {
-		report.Changed = t.change(f, n, &template, t.o.podJSON(result))
+		if want = changed(n, &template, t.mem.parseJSON(string(t.o.podJSON(result)))); want == nil {
+			t.problem(f, "internal error: the injected pod does not fit the object; please report it with this file")
+			return f.node
+		}
 	}
-	t.out.objects = append(t.out.objects, report)
+	t.out.objects = append(t.out.objects, Object{
+		Document: t.c.number, Line: t.line(f),
+		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
+		Decision: result.Decision, Changed: want != f.node,
+		Warnings: t.warnings(object, &template, result.Warnings),
+	})
+	return want
 }
 
 // objectLabel is the object's name, or what its name is generated from.
@@ -164,27 +173,19 @@ func mentionsMesh(keys map[string]string) bool {
 	return false
 }
 
-// change notes what the object's root shall be: as it was, with metadata and
-// spec of the pod (template) from the injected one.
-func (t *transformer) change(f found, n *node, template *inject.Template, pod []byte) bool {
-	injected := t.mem.parseJSON(string(pod))
+// changed is the object n as it shall be: as it was, with metadata and spec of
+// the pod (template) from the injected one. It is nil when they do not fit.
+func changed(n *node, template *inject.Template, injected *document) *node {
 	if injected == nil || len(injected.roots) != 1 {
-		t.problem(f, "internal error: the injector's answer is not readable JSON; please report it with this file")
-		return false
+		return nil
 	}
-	path := slices.Concat(f.path, splitPointer(template.Pointer))
+	path := splitPointer(template.Pointer)
 	for _, key := range []string{"metadata", "spec"} {
-		value := injected.roots[0].get(key)
-		if value == nil {
-			continue
-		}
-		t.want[f.root] = replaceAt(t.want[f.root], append(slices.Clone(path), key), value)
-		if t.want[f.root] == nil {
-			t.problem(f, "internal error: its pod template "+template.Pointer+" was not found again")
-			return false
+		if value := injected.roots[0].get(key); value != nil && n != nil {
+			n = replaceAt(n, append(slices.Clone(path), key), value)
 		}
 	}
-	return true
+	return n
 }
 
 func splitPointer(pointer string) []string {
