@@ -1,0 +1,135 @@
+package scenarios
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// outrider is the program, built once for all tests.
+var outrider string
+
+func TestMain(m *testing.M) {
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "scenarios-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "temporary directory:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	outrider = filepath.Join(dir, "outrider")
+	build := exec.Command("go", "build", "-o", outrider, "github.com/outrider-mesh/outrider/cmd/outrider")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// run is what one call of kube-inject came to.
+type run struct {
+	code int
+	out  string
+	// What it said, taken apart: about the configuration, about objects by
+	// their label, about the file.
+	configWarnings []string
+	configProblems []string
+	skipped        map[string]string
+	unchanged      map[string]bool
+	warnings       map[string][]string
+	problems       map[string][]problem
+}
+
+type problem struct{ line, text string }
+
+// kubeInject runs the program on a stream called name. prefix chooses the
+// configuration.
+func (s *scenario) kubeInject(t *testing.T, prefix, name, stream string) *run {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"kube-inject", "-f", name}
+	write(name, stream)
+	for _, f := range []struct{ name, flag string }{
+		{"config.yaml", "--injectConfigFile"}, {"values.yaml", "--valuesFile"}, {"mesh.yaml", "--meshConfigFile"},
+	} {
+		if text, ok := s.get(prefix + f.name); ok {
+			write(prefix+f.name, text)
+			args = append(args, f.flag, prefix+f.name)
+		}
+	}
+	if v := s.options.KubernetesVersion; v != "" {
+		args = append(args, "--kubernetes-version", v)
+	}
+	if n := s.options.Namespace; n != "" {
+		args = append(args, "--namespace", n)
+	}
+	cmd := exec.Command(outrider, args...)
+	cmd.Dir = dir
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	r := &run{
+		skipped: map[string]string{}, unchanged: map[string]bool{},
+		warnings: map[string][]string{}, problems: map[string][]problem{},
+	}
+	if err := cmd.Run(); err != nil {
+		exit := &exec.ExitError{}
+		if !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		r.code = exit.ExitCode()
+	}
+	r.out = out.String()
+	r.read(t, name, stderr.String())
+	return r
+}
+
+var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+))?: (document \d+ \([^)]*\)): (.*)$`)
+
+// read takes apart what the program said. Any line it does not know fails.
+func (r *run) read(t *testing.T, name, stderr string) {
+	t.Helper()
+	const refused = "error: the configuration is refused:"
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSuffix(line, "\n")
+		m := said.FindStringSubmatch(line)
+		switch {
+		case len(r.configProblems) > 0:
+			r.configProblems = append(r.configProblems, line)
+		case line == refused:
+			r.configProblems = []string{line}
+		case strings.HasPrefix(line, "warning: "):
+			r.configWarnings = append(r.configWarnings, strings.TrimPrefix(line, "warning: "))
+		case line == "nothing was written" && r.code != 0,
+			strings.HasPrefix(line, name+": nothing to inject"):
+		case m == nil || m[1] != name:
+			t.Errorf("kube-inject said what this test does not know: %s", line)
+		case m[2] != "":
+			r.problems[m[3]] = append(r.problems[m[3]], problem{m[2], m[4]})
+		case strings.HasPrefix(m[4], "skipped: "):
+			r.skipped[m[3]] = strings.TrimPrefix(m[4], "skipped: ")
+		case strings.HasPrefix(m[4], "unchanged: "):
+			r.unchanged[m[3]] = true
+		case strings.HasPrefix(m[4], "warning: "):
+			r.warnings[m[3]] = append(r.warnings[m[3]], strings.TrimPrefix(m[4], "warning: "))
+		default:
+			t.Errorf("kube-inject said what this test does not know: %s", line)
+		}
+	}
+	if len(r.configProblems) > 0 {
+		r.configProblems = r.configProblems[1:]
+	}
+}

@@ -1,0 +1,219 @@
+package scenarios
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject"
+)
+
+// options are what a scenario says about its surroundings.
+type options struct {
+	// KubernetesVersion is the server's; empty means unknown.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	// Namespace is kube-inject's --namespace, and that of the admission.
+	Namespace string `json:"namespace"`
+	// NamespaceAnnotations are what the webhook knows of the namespace.
+	NamespaceAnnotations map[string]string `json:"namespaceAnnotations"`
+	// WebhookOnly says why kube-inject cannot have the same result.
+	WebhookOnly string `json:"webhookOnly"`
+	// FullBootstrap keeps the proxy's bootstrap in want.yaml.
+	FullBootstrap bool `json:"fullBootstrap"`
+	// Served makes the pods of the input, after the earlier injection, what the
+	// API server makes of them: with defaults, a status and a token's volume.
+	Served bool `json:"served"`
+}
+
+// scenario is one file of testdata.
+type scenario struct {
+	name    string
+	comment string
+	files   []file
+	options options
+}
+
+type file struct{ name, text string }
+
+// sections are the names a scenario may have, in the order in which people
+// want to read them.
+var sections = []string{
+	"input.yaml", "input.json", "config.yaml", "values.yaml", "mesh.yaml",
+	"earlier-config.yaml", "earlier-values.yaml", "earlier-mesh.yaml",
+	"options.yaml", "want.yaml", "want.txt",
+}
+
+func (s *scenario) path() string { return filepath.Join("testdata", s.name+".txtar") }
+
+func (s *scenario) get(name string) (string, bool) {
+	for _, f := range s.files {
+		if f.name == name {
+			return f.text, true
+		}
+	}
+	return "", false
+}
+
+// set replaces a section; the empty text removes it.
+func (s *scenario) set(name, text string) {
+	at := slices.IndexFunc(s.files, func(f file) bool { return f.name == name })
+	switch {
+	case at >= 0 && text == "":
+		s.files = slices.Delete(s.files, at, at+1)
+	case at >= 0:
+		s.files[at].text = text
+	case text != "":
+		s.files = append(s.files, file{name, text})
+	}
+}
+
+// input is the file given to kube-inject: its name and text.
+func (s *scenario) input() (name, text string) {
+	for _, name := range []string{"input.yaml", "input.json"} {
+		if text, ok := s.get(name); ok {
+			return name, text
+		}
+	}
+	return "", ""
+}
+
+// texts are the configuration; prefix is "" or "earlier-".
+func (s *scenario) texts(prefix string) (t config.Texts, l config.Labels) {
+	for _, f := range []struct {
+		name        string
+		text, label *string
+	}{
+		{"config.yaml", &t.Config, &l.Config}, {"values.yaml", &t.Values, &l.Values}, {"mesh.yaml", &t.Mesh, &l.Mesh},
+	} {
+		if text, ok := s.get(prefix + f.name); ok {
+			*f.text, *f.label = text, prefix+f.name
+		}
+	}
+	return t, l
+}
+
+func (s *scenario) hasEarlier() bool {
+	return slices.ContainsFunc(s.files, func(f file) bool { return strings.HasPrefix(f.name, "earlier-") })
+}
+
+// compiled is the configuration as the webhook uses it. The injector is nil
+// where it is refused.
+func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, config.Problems) {
+	t.Helper()
+	cfg, problems := config.Parse(s.texts(prefix))
+	if cfg == nil {
+		return nil, problems
+	}
+	injector, more := inject.Compile(cfg, s.environment(t))
+	return injector, append(problems, more...)
+}
+
+func (s *scenario) environment(t *testing.T) (env inject.Environment) {
+	t.Helper()
+	if v := s.options.KubernetesVersion; v != "" {
+		var err error
+		if env.Kubernetes, err = inject.ParseVersion(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return env
+}
+
+// load reads a file of testdata.
+func load(path string) (*scenario, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &scenario{name: strings.TrimSuffix(filepath.Base(path), ".txtar")}
+	for _, line := range strings.SplitAfter(string(text), "\n") {
+		if name, ok := header(line); ok {
+			s.files = append(s.files, file{name: name})
+		} else if n := len(s.files); n > 0 {
+			s.files[n-1].text += line
+		} else {
+			s.comment += line
+		}
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+func header(line string) (string, bool) {
+	name, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "-- ")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(name, " --")
+}
+
+func (s *scenario) check() error {
+	if strings.TrimSpace(s.comment) == "" {
+		return fmt.Errorf("has no comment at its beginning that says what it shows")
+	}
+	var seen []string
+	for _, f := range s.files {
+		if !slices.Contains(sections, f.name) {
+			return fmt.Errorf("unknown section %q; there are: %s", f.name, strings.Join(sections, ", "))
+		}
+		if slices.Contains(seen, f.name) {
+			return fmt.Errorf("section %q is there twice", f.name)
+		}
+		seen = append(seen, f.name)
+	}
+	if name, _ := s.input(); name == "" {
+		return fmt.Errorf("has no section input.yaml or input.json")
+	}
+	text, _ := s.get("options.yaml")
+	if err := yaml.UnmarshalStrict([]byte(text), &s.options); err != nil {
+		return fmt.Errorf("options.yaml: %w", err)
+	}
+	return nil
+}
+
+// save writes the file anew, sections in their order.
+func (s *scenario) save() error {
+	var b bytes.Buffer
+	b.WriteString(s.comment)
+	for _, name := range sections {
+		if text, ok := s.get(name); ok {
+			fmt.Fprintf(&b, "-- %s --\n%s", name, text)
+		}
+	}
+	if old, err := os.ReadFile(s.path()); err == nil && bytes.Equal(old, b.Bytes()) {
+		return nil
+	}
+	return os.WriteFile(s.path(), b.Bytes(), 0o644)
+}
+
+// loadAll reads testdata; everything in it must be a scenario.
+func loadAll(t *testing.T) []*scenario {
+	t.Helper()
+	entries, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*scenario
+	for _, e := range entries {
+		if e.IsDir() || !strings.HasSuffix(e.Name(), ".txtar") {
+			t.Errorf("testdata/%s is no scenario: only files NAME.txtar belong there", e.Name())
+			continue
+		}
+		s, err := load(filepath.Join("testdata", e.Name()))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
