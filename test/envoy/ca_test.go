@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 )
@@ -33,14 +34,20 @@ func (a *authority) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
 }
 
-// serve makes a server's certificate for DNS names.
-func (a *authority) serve(t testing.TB, names ...string) tls.Certificate {
+// serve makes a server's certificate for a DNS name or an address.
+func (a *authority) serve(t testing.TB, name string) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
-	cert := sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: names,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, key, a)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		KeyUsage:     x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		c.IPAddresses = []net.IP{ip}
+	} else {
+		c.DNSNames = []string{name}
+	}
+	cert := sign(t, c, key, a)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 

@@ -28,6 +28,7 @@ type setup struct {
 // starts it: references to variables are expanded.
 type sidecar struct {
 	command, args, env []string
+	uid, gid           uint32
 }
 
 func render(t testing.TB, s setup) sidecar {
@@ -72,7 +73,7 @@ func start(t testing.TB, pod *corev1.Pod, c corev1.Container) sidecar {
 		"metadata.labels['app']": pod.Labels["app"],
 	}
 	vars := map[string]string{}
-	s := sidecar{command: c.Command}
+	s := sidecar{command: c.Command, uid: uint32(*c.SecurityContext.RunAsUser), gid: uint32(*c.SecurityContext.RunAsGroup)}
 	for _, e := range c.Env {
 		value := expand(e.Value, vars)
 		if e.ValueFrom != nil {

@@ -15,8 +15,8 @@ const requireEnv = "REQUIRE_REAL"
 // takes six minutes.
 const downloadTimeout = 8 * time.Minute
 
-// binary is what the tests of one test binary share.
-var binary = sync.OnceValues(func() (string, error) {
+// shared is what the tests of one test binary share.
+var shared = sync.OnceValues(func() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
 	defer cancel()
 	return Binary(ctx, os.Stderr)
@@ -31,7 +31,7 @@ func Require(t testing.TB) string {
 	if testing.Short() && !required {
 		t.Skip("needs a real Envoy; -short leaves it out")
 	}
-	path, err := binary()
+	path, err := shared()
 	switch {
 	case err == nil:
 		return path
