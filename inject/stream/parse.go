@@ -62,6 +62,7 @@ func (p *parser) content() {
 		}
 	}
 	if p.bad || p.col < 0 {
+		p.bad = p.bad || p.pos < len(p.s) // ended with "..." before it began
 		return
 	}
 	p.doc.roots = append(p.doc.roots, p.node(-1, p.col, false))

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -136,8 +137,13 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(sleepDeployment)
 	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) < 4096 {
-			checkOracle(t, text)
+		if len(text) > 4096 {
+			return
+		}
+		answered := checkOracle(t, text)
+		if !answered && strings.HasPrefix(text, "{") && json.Valid([]byte(text)) && (&arena{}).parseJSON(text) == nil &&
+			utf8.ValidString(text) && duplicateInJSON(text) == nil {
+			t.Fatalf("%q is JSON, but was not read", text)
 		}
 	})
 }

@@ -169,12 +169,12 @@ func (p *parser) hex(i, digits int) (rune, bool) {
 	return rune(v), err == nil && v <= utf8.MaxRune
 }
 
-// isJSON says whether the document is JSON, which has rules of its own where it
+// isJSON says whether the document is a JSON object, which has rules of its own where it
 // is no part of YAML 1.1.
 func (p *parser) isJSON() bool {
 	if p.json == 0 {
 		p.json = -1
-		if len(p.doc.roots) == 0 && json.Valid([]byte(p.s)) {
+		if strings.HasPrefix(strings.TrimLeft(p.s, " \t\r\n"), "{") && json.Valid([]byte(p.s)) {
 			p.json = 1
 		}
 	}

@@ -29,7 +29,7 @@ func (a *arena) readSlow(text string) (*slowDocument, *Problem) {
 		return nil, problem
 	}
 	if trimmed := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(text)) {
-		if problem := checkDuplicates(text); problem != nil {
+		if problem := duplicateInJSON(text); problem != nil {
 			return nil, problem
 		}
 		return a.meaning(text, &slowDocument{json: true})
@@ -132,13 +132,49 @@ func notText(text string) *Problem {
 	return nil
 }
 
-// checkDuplicates finds a key that occurs twice in a JSON document.
-func checkDuplicates(text string) *Problem {
-	var tree yaml4.Node
-	if err := yaml4.Load([]byte(text), &tree); err != nil {
-		return nil // JSON that is no YAML: its parser has no objection
+// duplicateInJSON finds the first key that occurs twice in an object of a valid
+// JSON text.
+func duplicateInJSON(text string) *Problem {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	type level struct {
+		keys map[string]bool // nil in an array
+		key  bool            // a key is next
 	}
-	return duplicateKey(&tree)
+	var levels []level
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		if delim, ok := token.(json.Delim); ok {
+			switch delim {
+			case '{':
+				levels = append(levels, level{map[string]bool{}, true})
+				continue
+			case '[':
+				levels = append(levels, level{})
+				continue
+			}
+			levels = levels[:len(levels)-1]
+		}
+		if len(levels) == 0 {
+			continue
+		}
+		top := &levels[len(levels)-1]
+		if key, ok := token.(string); ok && top.key {
+			if top.keys[key] {
+				return &Problem{
+					Line: 1 + strings.Count(text[:d.InputOffset()], "\n"),
+					Text: fmt.Sprintf("key %q occurs twice in one object; remove one of the two", key),
+				}
+			}
+			top.keys[key] = true
+			top.key = false
+			continue
+		}
+		top.key = top.keys != nil
+	}
 }
 
 // duplicateKey finds the first key that occurs twice in a mapping.

@@ -281,6 +281,7 @@ func TestProblems(t *testing.T) {
 		{"all documents", bad + "---\n" + "a: [\n---\n" + bad, []string{"f.yaml:7: document 1", "f.yaml:7: document 1", "document 2: not valid YAML", "f.yaml:18: document 3", "f.yaml:18: document 3"}},
 		{"json", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b","annotations":{"bad":"X"}},"spec":{}}`, []string{"f.yaml:1: document 1 (Pod ns/b)", "worse"}},
 		{"duplicate key", "---\na: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", []string{"f.yaml:6: document 1: key \"c\" occurs twice in one mapping, first on line 4"}},
+		{"duplicate in JSON", "{\"a\": 1,\n\"b\": {\"c\": [{\"d\": \"c\"}],\n\"c\": 2}}", []string{"f.yaml:3: document 1: key \"c\" occurs twice"}},
 		{"tab", "a:\n\tb: c\n", []string{"f.yaml:2: document 1: not valid YAML: "}},
 		{"second document", "a: b\n---\nc: d\ne\n", []string{"f.yaml:4: document 2: not valid YAML: "}},
 		{"binary", "a: b\n\x00\x01\x02", []string{"f.yaml:2: document 1: control character 0x00"}},
