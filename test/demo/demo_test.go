@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asDemo) == "1" {
 		main()
 	}
-	os.Exit(m.Run())
+	os.Exit(kube.Main(m))
 }
 
 // requireServers skips where the servers cannot be had, and fails there with
@@ -123,8 +123,30 @@ func TestDemo(t *testing.T) {
 		}
 		rest = after
 	}
+	excerpt(t, string(out))
 	if strings.Contains(string(out), "\x1b") {
 		t.Error("colours, although the output is no terminal")
+	}
+}
+
+// excerpt holds what the README shows of the demo against what it printed: the
+// same lines in the same order.
+func excerpt(t *testing.T, out string) {
+	t.Helper()
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```text\n")
+	text, _, ok := strings.Cut(text, "```")
+	if !ok {
+		t.Fatal("README.md shows nothing of the demo in a block of text")
+	}
+	for line := range strings.Lines(text) {
+		if _, out, ok = strings.Cut(out, "\n"+line); !ok {
+			t.Fatalf("README.md shows a line that the demo does not print there: %q", line)
+		}
+		out = "\n" + out
 	}
 }
 
