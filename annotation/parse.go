@@ -68,7 +68,7 @@ func ParseQuantity(value string) (resource.Quantity, error) {
 	return q, nil
 }
 
-var logLevels = []string{"trace", "debug", "info", "warning", "warn", "error", "err", "critical", "off"}
+var logLevels = []string{"trace", "debug", "info", "warning", "warn", "error", "critical", "off"}
 
 // ParseLogLevel reads one of Envoy's log levels.
 func ParseLogLevel(value string) (string, error) {

@@ -75,7 +75,11 @@ func (r *resolver) logging() {
 
 	level, source = p.ComponentLogLevel, r.valueSource("global.proxy.componentLogLevel")
 	if value, ok := r.in.annotations[annotation.ComponentLogLevel]; ok {
-		level, source = value, fromAnnotation(annotation.ComponentLogLevel)
+		parsed, err := annotation.ParseComponentLogLevel(value) // without blanks, which Envoy refuses
+		if err != nil {
+			r.problem(annotation.ComponentLogLevel, err)
+		}
+		level, source = parsed, fromAnnotation(annotation.ComponentLogLevel)
 	}
 	r.out.ComponentLogLevel = level
 	r.set("componentLogLevel", level, source)

@@ -56,6 +56,7 @@ func TestResolve(t *testing.T) {
 		{name: "one resource leaves the others", texts: config.Texts{Values: values}, annotations: []string{"sidecar.istio.io/proxyCPU", "70m"}, setting: "proxyMemory", value: "64Mi", source: global + "global.proxy.resources.requests.memory"},
 		{name: "one resource", texts: config.Texts{Values: values}, annotations: []string{"sidecar.istio.io/proxyCPU", "70m"}, setting: "proxyCPU", value: "70m", source: "annotation sidecar.istio.io/proxyCPU"},
 		{name: "log level", texts: config.Texts{Values: values}, setting: "logLevel", value: "info", source: global + "global.proxy.logLevel"},
+		{name: "component log levels", annotations: []string{"sidecar.istio.io/componentLogLevel", "upstream:debug, config:trace"}, setting: "componentLogLevel", value: "upstream:debug,config:trace", source: "annotation sidecar.istio.io/componentLogLevel"},
 		{name: "templates", texts: config.Texts{Config: "templates: {a: 'spec: {}'}\naliases: {both: [sidecar, a]}"}, annotations: []string{"inject.istio.io/templates", " both "}, setting: "templates", value: "sidecar,a", source: "annotation inject.istio.io/templates"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
