@@ -104,7 +104,7 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 			Injector: injector, File: name, Namespace: o.namespace, Workers: runtime.GOMAXPROCS(0),
 			Each: func(object stream.Object) { tell(stdio.err, name, object) },
 		})
-		r.Close()
+		_ = r.Close()
 		if report.Injected+report.Skipped == 0 && err == nil {
 			fmt.Fprintf(stdio.err, "%s: nothing to inject: no document holds a pod or a pod template of a known kind\n", name)
 		}
@@ -140,7 +140,7 @@ func openInput(file string, in io.Reader) (io.ReadCloser, string, error) {
 		return nil, "", fmt.Errorf("-f %s: %w", file, cause(err))
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
+		_ = f.Close()
 		return nil, "", fmt.Errorf("-f %s: is a directory; name its files, each with -f", file)
 	}
 	return f, file, nil

@@ -236,7 +236,7 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	if code := run(ctx, []string{"outrider", "kube-inject", "-f", "-"}, stdio{blocked, &out, &errs}); code != 1 || out.Len() > 0 {
 		t.Errorf("code %d, wrote %q %q", code, out.String(), errs.String())
 	}

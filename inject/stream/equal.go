@@ -1,6 +1,9 @@
 package stream
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // equal says whether two nodes mean the same: the order of keys, aliases, merge
 // keys and the way of writing a number make no difference.
@@ -25,8 +28,9 @@ func equal(a, b *node) bool {
 		return true
 	case mappingKind:
 		return equalMappings(a, b)
+	default:
+		return a.tag == b.tag && (a.text == b.text || a.tag == numberTag && sameNumber(a.text, b.text))
 	}
-	return a.tag == b.tag && (a.text == b.text || a.tag == numberTag && sameNumber(a.text, b.text))
 }
 
 func equalMappings(a, b *node) bool {
@@ -103,5 +107,5 @@ func sameNumber(a, b string) bool {
 		return false
 	}
 	// Integers beyond a float's precision differ by their digits.
-	return !(allDigits(a) && allDigits(b))
+	return !allDigits(strings.TrimPrefix(a, "-")) || !allDigits(strings.TrimPrefix(b, "-"))
 }

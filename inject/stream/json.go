@@ -112,7 +112,7 @@ func appendString(out []byte, s string) []byte {
 		r, size := rune(c), 1
 		if c >= utf8.RuneSelf {
 			r, size = utf8.DecodeRuneInString(s[i:])
-			if cleanRune(r) && !(r == utf8.RuneError && size == 1) {
+			if cleanRune(r) && (r != utf8.RuneError || size > 1) {
 				i += size
 				continue
 			}

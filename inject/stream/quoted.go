@@ -36,7 +36,8 @@ func (p *parser) quoted(parent int) *node {
 // neither.
 func (p *parser) quotedSlow(n *node, from, i, parent int) {
 	quote := p.s[from-1]
-	buf := append(p.arena.scratch[:0], p.s[from:i]...)
+	buf := p.arena.scratch[:0]
+	buf = append(buf, p.s[from:i]...)
 	solid := 0 // blanks behind this length may be trimmed by a line break
 	for i < len(p.s) {
 		switch c := p.s[i]; {

@@ -169,19 +169,24 @@ func toTree(n *node) *yaml4.Node {
 			out.Content = append(out.Content, toTree(item))
 		}
 		return out
+	default:
+		return scalarTree(n)
 	}
+}
+
+func scalarTree(n *node) *yaml4.Node {
 	out := &yaml4.Node{Kind: yaml4.ScalarNode, Value: n.text}
-	switch {
-	case n.tag == numberTag:
+	switch n.tag {
+	case numberTag:
 		out.Tag = "!!int"
 		if strings.ContainsAny(n.text, ".eE") {
 			out.Tag = "!!float"
 		}
-	case n.tag == boolTag:
+	case boolTag:
 		out.Tag = "!!bool"
-	case n.tag == nullTag:
+	case nullTag:
 		out.Tag = "!!null"
-	default:
+	case stringTag:
 		out.Tag = "!!str"
 		if !plainSafe(n.text) {
 			out.Style = yaml4.DoubleQuotedStyle

@@ -59,10 +59,10 @@ func (s *splitter) next() (chunk, error) {
 	}
 	for !s.done {
 		line, err := s.r.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return chunk{}, fmt.Errorf("read: %w", err)
 		}
-		s.done = err == io.EOF
+		s.done = err != nil
 		if len(line) == 0 {
 			break
 		}

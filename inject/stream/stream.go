@@ -167,7 +167,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 				return report, fmt.Errorf("write: %w", err)
 			}
 		}
-		if readErr == io.EOF {
+		if errors.Is(readErr, io.EOF) {
 			break
 		}
 		if readErr != nil {

@@ -236,8 +236,9 @@ func replaceAt(n *node, path []string, v *node) *node {
 			return nil
 		}
 		return out
+	default:
+		return nil
 	}
-	return nil
 }
 
 // write makes the new text: by edits, or else by writing the document anew.
