@@ -128,7 +128,7 @@ func warnHoles(m *mutation) []string {
 	var out []string
 	hole := func(what, value string) {
 		setting := s.Setting(what)
-		out = append(out, fmt.Sprintf("outboundTrafficPolicy is REGISTRY_ONLY, but %s %q (%s) lets traffic around it: those destinations are open whatever ServiceEntries say", what, shorten(value), setting.Source))
+		out = append(out, fmt.Sprintf("%s %q (%s) opens a hole in REGISTRY_ONLY: this traffic goes around the sidecar, whatever ServiceEntries say", what, shorten(value), setting.Source))
 	}
 	if !s.ExcludeIPRanges.IsEmpty() {
 		hole("excludeOutboundIPRanges", s.ExcludeIPRanges.String())
@@ -142,10 +142,12 @@ func warnHoles(m *mutation) []string {
 	return out
 }
 
+// warnFamilies: annotation.Check has warned already where the list is the
+// pod's own.
 func warnFamilies(m *mutation) []string {
 	s := m.resolved.settings
 	have, missing, ok := s.IncludeIPRanges.MissingFamily()
-	if !ok || s.Setting("includeOutboundIPRanges").Source == SourceDefault {
+	if !ok || s.Setting("includeOutboundIPRanges").Source != fromValues(valuesIncludeIP) {
 		return nil
 	}
 	return []string{fmt.Sprintf("includeOutboundIPRanges %q has %s ranges only: all %s traffic bypasses the sidecar; add %s ranges if the cluster has them", shorten(s.IncludeIPRanges.String()), have, missing, missing)}
