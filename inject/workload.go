@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -83,23 +84,39 @@ func FindTemplate(object []byte) (Template, bool, error) {
 	return t, true, nil
 }
 
-// ownerOf returns the workload behind a pod: what the caller says, else the
-// controller, with a ReplicaSet's Deployment and a Job's CronJob guessed from
-// the generated name as Istio does, else the pod itself.
+// ownerOf returns the workload behind a pod: what the caller says, unless that
+// is the pod itself, else the controller, else the pod. What controls the
+// controller is guessed as Istio does it, from what Kubernetes writes: a
+// Deployment from its ReplicaSet's hash, a CronJob from its Job's time stamp, a
+// DeploymentConfig from the label on its pods.
 func ownerOf(pod *corev1.Pod, r Request) Owner {
-	if r.Owner != (Owner{}) {
+	if r.Owner != (Owner{}) && r.Owner.Kind != "Pod" {
 		return r.Owner
 	}
 	ref := metav1.GetControllerOfNoCopy(pod)
 	if ref == nil {
 		return Owner{"v1", "Pod", pod.Name}
 	}
-	hash := pod.Labels["pod-template-hash"]
-	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && ref.Kind == "ReplicaSet" {
-		return Owner{"apps/v1", "Deployment", name}
+	switch ref.Kind {
+	case "ReplicaSet":
+		hash := pod.Labels["pod-template-hash"]
+		if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
+			return Owner{"apps/v1", "Deployment", name}
+		}
+	case "Job":
+		if m := cronJobName.FindStringSubmatch(ref.Name); m != nil {
+			return Owner{"batch/v1", "CronJob", m[1]}
+		}
+	case "ReplicationController":
+		if name := pod.Labels["deploymentconfig"]; name != "" {
+			return Owner{"apps.openshift.io/v1", "DeploymentConfig", name}
+		}
 	}
 	return Owner{ref.APIVersion, ref.Kind, ref.Name}
 }
+
+// cronJobName takes the time, in minutes, from the name of a CronJob's Job.
+var cronJobName = regexp.MustCompile(`^(.+)-\d{8,10}$`)
 
 // ReviewWorkload is what the person who applies a workload should know about
 // the pods it will make; that person never sees the pods' own warnings. It runs

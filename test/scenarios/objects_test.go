@@ -150,7 +150,11 @@ const (
 	overridesAnnotation = "proxy.istio.io/overrides"
 )
 
-const templateHash = "pod-template-hash"
+// The labels by which controllers find their pods.
+const (
+	templateHash = "pod-template-hash"
+	configLabel  = "deploymentconfig"
+)
 
 // asCreated is the pod that the API server shows to the webhook: from the
 // template, as the controller of the object makes it.
@@ -172,15 +176,11 @@ func (o object) asCreated(t *testing.T, s *scenario) tree {
 	switch kind {
 	case "Deployment":
 		api, kind, owner = "apps/v1", "ReplicaSet", owner+"-7d9c6b5f4"
-		labels, ok := metadata["labels"].(tree)
-		if !ok {
-			labels = tree{}
-			metadata["labels"] = labels
-		}
-		labels[templateHash] = "7d9c6b5f4"
+		setLabel(metadata, templateHash, "7d9c6b5f4")
 	case "CronJob":
 		api, kind, owner = "batch/v1", "Job", owner+"-29384750"
 	case "DeploymentConfig":
+		setLabel(metadata, configLabel, owner)
 		api, kind, owner = "v1", "ReplicationController", owner+"-1"
 	}
 	metadata["generateName"] = owner + "-"
@@ -189,6 +189,15 @@ func (o object) asCreated(t *testing.T, s *scenario) tree {
 		"controller": true, "blockOwnerDeletion": true,
 	}}
 	return pod
+}
+
+func setLabel(metadata tree, name, value string) {
+	labels, ok := metadata["labels"].(tree)
+	if !ok {
+		labels = tree{}
+		metadata["labels"] = labels
+	}
+	labels[name] = value
 }
 
 func admissionNamespace(ns string) string {
@@ -210,6 +219,7 @@ func comparable(t *testing.T, pod tree) tree {
 		}
 		values = maps.Clone(values)
 		delete(values, templateHash)
+		delete(values, configLabel)
 		for _, name := range []string{statusAnnotation, overridesAnnotation} {
 			if text, ok := values[name].(string); ok && strings.HasPrefix(text, "{") {
 				values[name] = canonical(t, text)
@@ -224,13 +234,15 @@ func comparable(t *testing.T, pod tree) tree {
 
 // canonical is the JSON of an annotation as a value, in which the order of what
 // stands for a set does not matter: the pods of both doors differ in the order
-// of their keys.
+// of their keys, and a template may lack metadata, which a pod never does.
 func canonical(t *testing.T, text string) any {
 	v, ok := decode(t, []byte(text)).(tree)
 	if !ok {
 		return text
 	}
 	if added, ok := v["added"].([]any); ok {
+		added = slices.DeleteFunc(added, func(path any) bool { return path == "/metadata" })
+		v["added"] = added
 		slices.SortFunc(added, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	}
 	return v
