@@ -213,6 +213,29 @@ func retain(original, patch *jsontree.Node) *jsontree.Node {
 	return out
 }
 
+// withoutDeletes is a patch without the items that only delete.
+func withoutDeletes(n *jsontree.Node) *jsontree.Node {
+	if n.Clean() {
+		return n
+	}
+	out := n
+	for _, m := range n.Members() {
+		if value := withoutDeletes(m.Value); value != m.Value {
+			out = out.With(m.Key, value)
+		}
+	}
+	if n.Kind() != jsontree.Array {
+		return out
+	}
+	items := make([]*jsontree.Node, 0, len(n.Items()))
+	for _, item := range n.Items() {
+		if item.Get("$patch").Text() != "delete" {
+			items = append(items, withoutDeletes(item))
+		}
+	}
+	return jsontree.NewArray(items...)
+}
+
 // dropDirectives removes nulls and directives from a part of the patch that
 // goes into the pod as it is.
 func dropDirectives(n *jsontree.Node) *jsontree.Node {

@@ -161,10 +161,15 @@ func (m *mutation) userUID() *int64 {
 	return nil
 }
 
-// merge applies the overlays.
+// merge applies the overlays. What they delete is gone since the first time;
+// what is there again has been put there by the user's word or by others.
 func (m *mutation) merge() error {
 	for n, o := range m.overlays {
-		merged, err := merge(m.tree, o.tree, m.schema)
+		patch := o.tree
+		if m.again {
+			patch = withoutDeletes(patch)
+		}
+		merged, err := merge(m.tree, patch, m.schema)
 		if err != nil {
 			return refuse(RefusedMerge, fmt.Sprintf("template %q: %v", m.resolved.settings.Templates[n], err))
 		}

@@ -31,6 +31,9 @@ type status struct {
 	Added []string `json:"added,omitempty"`
 	// Changed are the paths whose value was another one, with that value.
 	Changed map[string]json.RawMessage `json:"changed,omitempty"`
+	// Order is how the user's items of a list stood, by name, where taking the
+	// rest back would leave them in another order.
+	Order map[string][]string `json:"order,omitempty"`
 }
 
 // parseStatus reads the annotation; nil when it is none of ours to act upon.
@@ -67,6 +70,9 @@ func (m *mutation) status() error {
 	}
 	u := undo{status: s, brought: s.lists(), user: m.user.names()}
 	u.object(m.base, m.tree, m.schema, "")
+	if len(u.user)+len(s.Changed) > 0 {
+		s.recordOrder(m.base, s.strip(m.tree, m.user))
+	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return refuse(RefusedTemplate, "status annotation: "+err.Error())
@@ -192,7 +198,51 @@ func (s *status) strip(pod *jsontree.Node, user overrides) *jsontree.Node {
 	for _, path := range s.Added {
 		pod = removeAt(pod, splitPath(path))
 	}
-	return user.putBack(pod)
+	pod = user.putBack(pod)
+	for list, names := range s.Order {
+		pod = reorder(pod, list, names)
+	}
+	return pod
+}
+
+// recordOrder compares the pod before the injection with what strip makes of
+// the injected one.
+func (s *status) recordOrder(base, stripped *jsontree.Node) {
+	for _, list := range injectedLists {
+		want := itemNames(base.At("spec", list))
+		if slices.Equal(want, itemNames(stripped.At("spec", list))) {
+			continue
+		}
+		if s.Order == nil {
+			s.Order = map[string][]string{}
+		}
+		s.Order[list] = want
+	}
+}
+
+func itemNames(list *jsontree.Node) []string {
+	var names []string
+	for _, item := range list.Items() {
+		names = append(names, item.Get("name").Text())
+	}
+	return names
+}
+
+// reorder puts the items of a list in the order of names; what others have
+// added since comes behind.
+func reorder(pod *jsontree.Node, list string, names []string) *jsontree.Node {
+	items := slices.Clone(pod.At("spec", list).Items())
+	if len(items) == 0 {
+		return pod
+	}
+	place := func(item *jsontree.Node) int {
+		if i := slices.Index(names, item.Get("name").Text()); i >= 0 {
+			return i
+		}
+		return len(names)
+	}
+	slices.SortStableFunc(items, func(a, b *jsontree.Node) int { return place(a) - place(b) })
+	return pod.Put(jsontree.NewArray(items...), "spec", list)
 }
 
 func removeAnnotations(pod *jsontree.Node, names ...string) *jsontree.Node {
