@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
@@ -107,6 +108,23 @@ func (m *mutation) reapplyUser() error {
 	return nil
 }
 
+// sorted is a node with the keys of every object in order: a file and the API
+// server write them differently, and the record must be the same through both.
+func sorted(n *jsontree.Node) *jsontree.Node {
+	switch n.Kind() {
+	case jsontree.Array:
+		return mapItems(n, sorted)
+	case jsontree.Object:
+		members := slices.Clone(n.Members())
+		for i := range members {
+			members[i].Value = sorted(members[i].Value)
+		}
+		slices.SortFunc(members, func(a, b jsontree.Member) int { return strings.Compare(a.Key, b.Key) })
+		return jsontree.NewObject(members...)
+	}
+	return n
+}
+
 // annotateUser records the user's containers, if there are any.
 func (m *mutation) annotateUser() {
 	if len(m.user.nodes) == 0 {
@@ -114,7 +132,7 @@ func (m *mutation) annotateUser() {
 	}
 	var o overrides
 	for _, c := range m.user.nodes {
-		raw := json.RawMessage(c.node.JSON())
+		raw := json.RawMessage(sorted(c.node).JSON())
 		if c.list == "containers" {
 			o.Containers = append(o.Containers, raw)
 		} else {

@@ -106,6 +106,22 @@ func TestTamperingIsMended(t *testing.T) {
 	}
 }
 
+// TestRecordOfTheUser: the same container gives the same record, in whichever
+// order its keys came.
+func TestRecordOfTheUser(t *testing.T) {
+	i := mustCompile(t, config.Texts{}, Environment{})
+	record := func(container string) string {
+		pod := `{"spec":{"containers":[{"name":"app","image":"i"},` + container + `]}}`
+		result := mustInject(t, i, Request{Pod: []byte(pod)})
+		return jsontree.Parse(string(result.PodJSON())).At("metadata", "annotations", "proxy.istio.io/overrides").Text()
+	}
+	a := record(`{"name":"istio-proxy","image":"auto","env":[{"name":"A","value":"1"}]}`)
+	b := record(`{"env":[{"value":"1","name":"A"}],"image":"auto","name":"istio-proxy"}`)
+	if a != b || a == "" {
+		t.Errorf("two records:\n%s\n%s", a, b)
+	}
+}
+
 func TestForeignStatusIsReplaced(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	result := mustInject(t, i, Request{Pod: podWith("sidecar.istio.io/status", "nonsense")})
