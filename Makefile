@@ -14,7 +14,7 @@ GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-race assets build image lint fmt gen fuzz bench check clean go
+.PHONY: help demo test test-race test-deps assets build image lint fmt gen fuzz bench check clean go
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,11 +25,14 @@ help: ## List the targets
 demo: go ## Show the main job on a real API server
 	@$(GO) run ./test/demo
 
-test: assets ## Run all tests; does its own set-up
+test: test-deps assets ## Run all tests; does its own set-up
 	$(GO) test -timeout 30m $(PKG)
 
-test-race: assets ## Run all tests under the race detector (needs a C compiler)
+test-race: test-deps assets ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(PKG)
+
+test-deps: ## Install the Debian packages that tests on the real kernel need
+	@hack/test-deps.sh
 
 assets: go ## Build the Kubernetes servers for the tests, once
 	@$(GO) run ./test/kube/cmd/kube-assets >/dev/null
