@@ -14,15 +14,35 @@ import (
 
 // twice gives to each door what each door made: nothing may change any more.
 func (t *trial) twice() {
-	var results []object
-	if t.cli != nil && t.cli.code == 0 {
-		results = objectsOf(t.T, t.cli.out)
-		name, _ := t.input()
-		if again := t.kubeInject(t.T, "", name, t.cli.out); again.code != 0 || again.out != t.cli.out {
-			t.Errorf("kube-inject changes its own result (exit code %d): first -, second +\n%s", again.code, cmp.Diff(t.cli.out, again.out))
-		}
+	if t.cli == nil {
+		t.webhookTwice(nil)
+		return
 	}
-	var pods []string
+	var made []file
+	var results []object
+	if t.cli.code == 0 && t.cli.out != "" {
+		name, _ := t.input()
+		made = append(made, file{name, t.cli.out})
+		results = objectsOf(t.T, t.cli.out)
+	}
+	if pods := t.webhookTwice(results); len(pods) > 0 {
+		made = append(made, file{"pods.yaml", strings.Join(pods, "---\n")})
+	}
+	if len(made) == 0 {
+		return
+	}
+	want := made[0].text
+	if len(made) > 1 {
+		want = strings.TrimSuffix(want, "\n") + "\n---\n" + made[1].text
+	}
+	if again := t.kubeInject(t.T, "", made...); again.code != 0 || again.out != want {
+		t.Errorf("kube-inject changes its own result, or the webhook's (exit code %d): first -, second +\n%s", again.code, cmp.Diff(want, again.out))
+	}
+}
+
+// webhookTwice sends to the webhook what it made itself, and what kube-inject
+// made. It returns its own pods as documents.
+func (t *trial) webhookTwice(results []object) (pods []string) {
 	for i, o := range t.objects {
 		if !o.hasPod() || !t.answers[i].allowed {
 			continue
@@ -44,11 +64,7 @@ func (t *trial) twice() {
 		}
 		pods = append(pods, string(text))
 	}
-	if stream := strings.Join(pods, "---\n"); t.cli != nil && stream != "" {
-		if again := t.kubeInject(t.T, "", "pods.yaml", stream); again.code != 0 || again.out != stream {
-			t.Errorf("kube-inject changes what the webhook made (exit code %d): first -, second +\n%s", again.code, cmp.Diff(stream, again.out))
-		}
-	}
+	return pods
 }
 
 // lasting are the warnings that do not end with the injection itself.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,9 +52,8 @@ type run struct {
 
 type problem struct{ line, text string }
 
-// kubeInject runs the program on a stream called name. prefix chooses the
-// configuration.
-func (s *scenario) kubeInject(t *testing.T, prefix, name, stream string) *run {
+// kubeInject runs the program on files. prefix chooses the configuration.
+func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -61,8 +61,11 @@ func (s *scenario) kubeInject(t *testing.T, prefix, name, stream string) *run {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"kube-inject", "-f", name}
-	write(name, stream)
+	args := []string{"kube-inject"}
+	for _, f := range files {
+		args = append(args, "-f", f.name)
+		write(f.name, f.text)
+	}
 	for _, f := range []struct{ name, flag string }{
 		{"config.yaml", "--injectConfigFile"}, {"values.yaml", "--valuesFile"}, {"mesh.yaml", "--meshConfigFile"},
 	} {
@@ -93,15 +96,16 @@ func (s *scenario) kubeInject(t *testing.T, prefix, name, stream string) *run {
 		r.code = exit.ExitCode()
 	}
 	r.out = out.String()
-	r.read(t, name, stderr.String())
+	r.read(t, files, stderr.String())
 	return r
 }
 
 var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+))?: (document \d+ \([^)]*\)): (.*)$`)
 
 // read takes apart what the program said. Any line it does not know fails.
-func (r *run) read(t *testing.T, name, stderr string) {
+func (r *run) read(t *testing.T, files []file, stderr string) {
 	t.Helper()
+	given := func(name string) bool { return slices.ContainsFunc(files, func(f file) bool { return f.name == name }) }
 	const refused = "error: the configuration is refused:"
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
@@ -114,8 +118,8 @@ func (r *run) read(t *testing.T, name, stderr string) {
 		case strings.HasPrefix(line, "warning: "):
 			r.configWarnings = append(r.configWarnings, strings.TrimPrefix(line, "warning: "))
 		case line == "nothing was written" && r.code != 0,
-			strings.HasPrefix(line, name+": nothing to inject"):
-		case m == nil || m[1] != name:
+			strings.HasSuffix(line, ": nothing to inject: no document holds a pod or a pod template of a known kind"):
+		case m == nil || !given(m[1]):
 			t.Errorf("kube-inject said what this test does not know: %s", line)
 		case m[2] != "":
 			r.problems[m[3]] = append(r.problems[m[3]], problem{m[2], m[4]})

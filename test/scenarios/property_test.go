@@ -1,8 +1,9 @@
 package scenarios
 
 import (
-	"errors"
 	"fmt"
+	"reflect"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,75 +54,99 @@ templates:
 // place. Every scenario goes from the defaults to its configuration, back, and
 // to and from a third one.
 func TestAnotherConfiguration(t *testing.T) {
-	compared := 0
+	var compared atomic.Int64
+	t.Cleanup(func() {
+		if n := compared.Load(); n < 500 {
+			t.Errorf("only %d comparisons; there were at least 500", n)
+		}
+	})
 	for _, s := range loadAll(t) {
-		own, _ := s.compiled(t, "")
-		if own == nil {
-			continue
-		}
-		injectors := map[string]*inject.Injector{"its own": own}
-		for name, texts := range map[string]config.Texts{"the default": {}, "elsewhere": elsewhere} {
-			cfg, problems := config.Parse(texts, config.Labels{})
-			if cfg == nil {
-				t.Fatal(problems.Err())
-			}
-			if injectors[name], problems = inject.Compile(cfg, s.environment(t)); injectors[name] == nil {
-				t.Fatal(problems.Err())
-			}
-		}
-		_, input := s.input()
-		for _, o := range objectsOf(t, input) {
-			if !o.hasPod() {
-				continue
-			}
-			for from, a := range injectors {
-				for to, b := range injectors {
-					if reinject(t, fmt.Sprintf("%s: %s: from %s to %s", s.name, o.name(), from, to), s, o, a, b) {
-						compared++
-					}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			injectors := s.injectors(t)
+			_, input := s.input()
+			for _, o := range objectsOf(t, input) {
+				if o.hasPod() && len(injectors) > 0 {
+					compared.Add(reinjectAll(t, s, o, injectors))
 				}
 			}
-		}
-	}
-	if compared < 500 {
-		t.Errorf("only %d comparisons; there were at least 500", compared)
+		})
 	}
 }
 
-func reinject(t *testing.T, what string, s *scenario, o object, a, b *inject.Injector) bool {
+type named struct {
+	name string
+	*inject.Injector
+}
+
+// injectors are the scenario's own and two others; none where its own is
+// refused.
+func (s *scenario) injectors(t *testing.T) []named {
+	own, _ := s.compiled(t, "")
+	if own == nil {
+		return nil
+	}
+	out := []named{{"its own", own}}
+	for _, other := range []struct {
+		name  string
+		texts config.Texts
+	}{{"the default", config.Texts{}}, {"elsewhere", elsewhere}} {
+		cfg, problems := config.Parse(other.texts, config.Labels{})
+		if cfg == nil {
+			t.Fatal(problems.Err())
+		}
+		injector, problems := inject.Compile(cfg, s.environment(t))
+		if injector == nil {
+			t.Fatal(problems.Err())
+		}
+		out = append(out, named{other.name, injector})
+	}
+	return out
+}
+
+// reinjectAll takes the pod of one object through all pairs of configurations
+// and returns how many there were to compare.
+func reinjectAll(t *testing.T, s *scenario, o object, injectors []named) (compared int64) {
 	t.Helper()
 	request := inject.Request{
 		Pod: encode(t, o.asCreated(t, s)), Namespace: admissionNamespace(o.namespace(s)), NamespaceAnnotations: s.options.NamespaceAnnotations,
 	}
-	first, err := a.Inject(request)
-	if err != nil || !first.Decision.Inject {
-		return false
+	results, errs := make([]*inject.Result, len(injectors)), make([]error, len(injectors))
+	for i, injector := range injectors {
+		results[i], errs[i] = injector.Inject(request)
 	}
-	want, wantErr := b.Inject(request)
-	request.Pod = first.PodJSON()
-	got, gotErr := b.Inject(request)
-	var refusal, same *inject.Error
+	for i, from := range injectors {
+		if errs[i] != nil || !results[i].Decision.Inject {
+			continue
+		}
+		again := request
+		again.Pod = results[i].PodJSON()
+		for j, to := range injectors {
+			got, err := to.Inject(again)
+			what := fmt.Sprintf("%s: from %s to %s", o.name(), from.name, to.name)
+			compareInjections(t, what, results[j], got, errs[j], err)
+			compared++
+		}
+	}
+	return compared
+}
+
+func compareInjections(t *testing.T, what string, want, got *inject.Result, wantErr, gotErr error) {
+	t.Helper()
 	switch {
-	case errors.As(wantErr, &refusal):
-		if !errors.As(gotErr, &same) {
-			t.Errorf("%s: want refused: %v", what, wantErr)
-		} else if d := cmp.Diff(refusal, same); d != "" {
+	case wantErr != nil || gotErr != nil:
+		if d := cmp.Diff(wantErr, gotErr); d != "" {
 			t.Errorf("%s: refused otherwise: want -, got +\n%s", what, d)
 		}
-		return true
-	case gotErr != nil:
-		t.Errorf("%s: refused: %v", what, gotErr)
-		return true
 	case !want.Decision.Inject:
 		if got.Decision != want.Decision || len(got.Patch) > 0 {
 			t.Errorf("%s: want it skipped and left alone, got %+v with %d changes", what, got.Decision, len(got.Patch))
 		}
-		return true
+	default:
+		wantPod := comparable(t, decode(t, want.PodJSON()).(tree))
+		gotPod := comparable(t, decode(t, got.PodJSON()).(tree))
+		if !reflect.DeepEqual(wantPod, gotPod) {
+			t.Errorf("%s: want -, got +\n%s", what, cmp.Diff(wantPod, gotPod))
+		}
 	}
-	wantPod := comparable(t, decode(t, want.PodJSON()).(tree))
-	gotPod := comparable(t, decode(t, got.PodJSON()).(tree))
-	if d := cmp.Diff(wantPod, gotPod); d != "" {
-		t.Errorf("%s: want -, got +\n%s", what, d)
-	}
-	return true
 }

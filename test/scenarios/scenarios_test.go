@@ -60,7 +60,7 @@ func (t *trial) run() {
 	t.webhook()
 	if t.options.WebhookOnly == "" {
 		name, _ := t.input()
-		t.cli = t.kubeInject(t.T, "", name, t.stream)
+		t.cli = t.kubeInject(t.T, "", file{name, t.stream})
 		t.compareConfiguration()
 		t.compareObjects()
 	}
@@ -74,7 +74,7 @@ func (t *trial) run() {
 // what it logs must be what kube-inject says.
 func (t *trial) refusedConfiguration() {
 	name, text := t.input()
-	t.cli = t.kubeInject(t.T, "", name, text)
+	t.cli = t.kubeInject(t.T, "", file{name, text})
 	if t.cli.code != 1 || t.cli.out != "" {
 		t.Errorf("kube-inject with a refused configuration: exit code %d, %d bytes written", t.cli.code, len(t.cli.out))
 	}
@@ -91,7 +91,7 @@ func (t *trial) prepare() {
 	name, original := t.input()
 	t.stream = original
 	if t.hasEarlier() || t.options.Served {
-		r := t.kubeInject(t.T, "earlier-", name, original)
+		r := t.kubeInject(t.T, "earlier-", file{name, original})
 		if r.code != 0 {
 			t.Fatalf("the earlier injection failed: %+v", r)
 		}
