@@ -184,8 +184,11 @@ func (d *demo) refuseAnnotation(ctx context.Context) error {
 	if r.code == 0 {
 		return errors.New("the pod was admitted")
 	}
-	if _, err := d.server.Client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		return fmt.Errorf("read the refused pod: %v; it was promised that there is none", err)
+	switch _, err := d.server.Client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
+	case err == nil:
+		return errors.New("the pod was refused, and is there all the same")
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("look for the refused pod: %w", err)
 	}
 	if err := lacks(r.err, "denied the request", excludeAnnotation, "10.0.0.0/33", "192.168.0.0/16"); err != nil {
 		return err
