@@ -54,7 +54,13 @@ type Injection struct {
 	Templates             map[string]string   // the user's; BuiltinTemplate is added by inject when absent
 	Aliases               map[string][]string // name -> templates, not followed further
 	DefaultTemplatesGiven bool                // the text has the key, even if empty
+
+	Where  string           // the text it was read from, for messages about templates
+	Places map[string]Place // of each template's key in that text
 }
+
+// Place is a position in a text, both from 1.
+type Place struct{ Line, Column int }
 
 // BuiltinTemplate is the template that exists without being configured.
 const BuiltinTemplate = "sidecar"

@@ -28,6 +28,7 @@ var injectionKeys = []string{
 // injection reads the key "config". Where it has no policy, the values' does.
 func (r *reader) injection(n *strict.Node, v *Values) Injection {
 	in := defaultInjection()
+	in.Where = r.where
 	if v != nil && v.Global.Proxy.AutoInject == policyDisabled {
 		in.Policy = policyDisabled
 	}
@@ -51,6 +52,7 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 			r.annotationNames(f.Value)
 		case "templates":
 			in.Templates = r.stringMap(f.Value, f.Name)
+			in.Places = places(f.Value)
 		case "defaultTemplates":
 			if f.Value.Kind != strict.Null {
 				in.DefaultTemplates, in.DefaultTemplatesGiven = r.texts(f.Value, f.Name), true
@@ -65,6 +67,15 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 	}
 	r.templateNames(n, in)
 	return in
+}
+
+// places is where the fields of a mapping stand.
+func places(n *strict.Node) map[string]Place {
+	out := map[string]Place{}
+	for _, f := range n.Fields {
+		out[f.Name] = Place{f.Line, f.Column}
+	}
+	return out
 }
 
 // singular is the key "template" of Istio before 1.9.

@@ -39,7 +39,7 @@ func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		t, err := podtemplate.Compile(name, sources[name], origins)
 		if err != nil {
-			problems = append(problems, templateProblem("templates."+name, err.Error(), "mend the template"))
+			problems = append(problems, i.templateProblem(name, err.Error(), "mend the template"))
 			continue
 		}
 		i.templates[name] = &compiledTemplate{Template: t, name: name}
@@ -53,12 +53,12 @@ func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
 func (i *Injector) tryDefaults() config.Problems {
 	r, err := i.resolved(podInputs{})
 	if err != nil {
-		return config.Problems{templateProblem("", err.Error(), "mend it before it is used")}
+		return config.Problems{i.templateProblem("", err.Error(), "mend it before it is used")}
 	}
 	var problems config.Problems
 	for n, o := range r.overlays {
 		if o != nil && o.missing {
-			p := templateProblem("templates."+r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
+			p := i.templateProblem(r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
 				"set the value, or give a default: {{ valueOrDefault .Values.x `y` }}")
 			p.Severity = config.SeverityWarning
 			problems = append(problems, p)
@@ -67,11 +67,16 @@ func (i *Injector) tryDefaults() config.Problems {
 	return problems
 }
 
-func templateProblem(path, rule, fix string) config.Problem {
-	return config.Problem{
-		Severity: config.SeverityError, Where: `ConfigMap istio-sidecar-injector, key "config"`,
-		Path: path, Rule: rule, Fix: fix,
+// templateProblem is an error about a template of the configuration, or about
+// what the configuration gives to pods where template is "".
+func (i *Injector) templateProblem(template, rule, fix string) config.Problem {
+	c := &i.cfg.Injection
+	p := config.Problem{Severity: config.SeverityError, Where: c.Where, Rule: rule, Fix: fix}
+	if template != "" {
+		p.Path = "templates." + template
+		p.Line, p.Column = c.Places[template].Line, c.Places[template].Column
 	}
+	return p
 }
 
 func contentHash(parts ...string) string {

@@ -183,7 +183,10 @@ func (r *resolver) proxyConfig() {
 // sidecar to completion first. 1.32 is the first server whose oldest allowed
 // kubelet (1.29) knows native sidecars.
 func (r *resolver) nativeSidecar() {
-	native, source := r.env.Kubernetes == (Version{}) || r.env.Kubernetes.atLeast(1, 32), SourceKubernetes
+	native, source := r.env.Kubernetes.atLeast(1, 32), SourceKubernetes
+	if r.env.Kubernetes == (Version{}) {
+		native, source = true, SourceDefault
+	}
 	switch r.cfg.Values.NativeSidecars {
 	case "true", "false":
 		native, source = r.cfg.Values.NativeSidecars == "true", fromValues(valuesNative)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,16 +57,11 @@ func command(ctx context.Context, name string, args ...string) (cmd *exec.Cmd, t
 
 // nothingLeft waits until no process names the directory in its command line
 // and nothing is in it.
-func nothingLeft(t *testing.T, dir string, killed bool) {
+func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
 	var left []string
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		left, _ = filepath.Glob(filepath.Join(dir, "*"))
-		// envtest makes this one outside the server's directory, where the guard
-		// of a killed demo does not look; an orderly end removes it.
-		left = slices.DeleteFunc(left, func(path string) bool {
-			return killed && strings.HasPrefix(filepath.Base(path), "envtest-serving-certs-")
-		})
 		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, file := range lines {
 			if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(dir)) {
@@ -111,7 +105,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := cmd.CombinedOutput()
-	nothingLeft(t, temporary, false)
+	nothingLeft(t, temporary)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -185,7 +179,7 @@ func TestInterrupted(t *testing.T) {
 			if tt.signal != syscall.SIGKILL && !strings.Contains(string(rest), "Interrupted.") {
 				t.Errorf("does not say that it was interrupted:\n%s", rest)
 			}
-			nothingLeft(t, temporary, tt.signal == syscall.SIGKILL)
+			nothingLeft(t, temporary)
 		})
 	}
 }
@@ -207,7 +201,7 @@ func TestParentGone(t *testing.T) {
 		t.Errorf("does not say that it was interrupted:\n%s", rest)
 	}
 	_ = cmd.Wait()
-	nothingLeft(t, temporary, false)
+	nothingLeft(t, temporary)
 }
 
 // startUntil starts a command and returns what it shows after a text.
