@@ -14,6 +14,9 @@ func (r *reader) configMap(n *node, base string) {
 	case name == "cilium-config" || data.hasKey("ipam") && data.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"):
 		cilium(r, data, at)
 		return
+	case strings.HasPrefix(name, "istio-sidecar-injector"):
+		r.facts.Values = data.get("values").str()
+		return
 	case name == "aws-auth" && n.at("metadata", "namespace").str() == "kube-system":
 		r.signal("eks", "ConfigMap aws-auth")
 	}

@@ -161,6 +161,9 @@ type Facts struct {
 	PodIP     []Address      // of running pods with an address of their own
 	NodeCIDR  []netip.Prefix // slices that nodes were given
 	Warnings  []string
+	// Values is the key "values" of the injector's ConfigMap, if that was among
+	// the documents.
+	Values string
 
 	kubernetes []netip.Addr // clusterIPs of default/kubernetes
 	signals    []signal

@@ -137,3 +137,40 @@ func Helm(value string) string {
 
 // Annotation is value as a pod's annotation, in YAML.
 func Annotation(value string) string { return fmt.Sprintf("%s: %q\n", annotation, value) }
+
+// ConfigMapPatch is a merge patch, in YAML, of the injector's ConfigMap. values
+// is the key "values" as it is now, of which all else stays; without it the
+// patch sets the key to this one value, and says so.
+func ConfigMapPatch(values, value string) (string, error) {
+	tree := map[string]any{}
+	head := "# Replaces the key values: what else it holds falls back to its default.\n"
+	if values != "" {
+		head = ""
+		dec := json.NewDecoder(strings.NewReader(values))
+		dec.UseNumber()
+		if err := dec.Decode(&tree); err != nil {
+			return "", fmt.Errorf("key values of ConfigMap istio-sidecar-injector: not a JSON object: %w", err)
+		}
+	}
+	at := tree
+	for _, name := range []string{"global", "proxy"} {
+		next, ok := at[name].(map[string]any)
+		if !ok {
+			if at[name] != nil {
+				return "", fmt.Errorf("key values of ConfigMap istio-sidecar-injector: %s is no object", name)
+			}
+			next = map[string]any{}
+			at[name] = next
+		}
+		at = next
+	}
+	at["includeIPRanges"] = value
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("    ", "  ")
+	if err := enc.Encode(tree); err != nil {
+		return "", fmt.Errorf("write the values: %w", err)
+	}
+	return head + "data:\n  values: |-\n    " + b.String(), nil
+}

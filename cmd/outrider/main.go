@@ -32,7 +32,7 @@ func main() {
 }
 
 // run runs the program with args, of which the first is its name, and returns
-// its exit code: 0 fine, 1 an error, 2 wrong usage.
+// its exit code: 0 fine, 1 an error, 2 wrong usage, 3 an answer with a gap.
 func run(ctx context.Context, args []string, stdio stdio) int {
 	root := rootCommand(args[0], stdio)
 	root.SetArgs(args[1:])
@@ -44,6 +44,8 @@ func run(ctx context.Context, args []string, stdio stdio) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(stdio.err, "error: %v\nSee %q.\n", err, cmd.CommandPath()+" --help")
 		return exitUsage
+	case errors.Is(err, errIncomplete):
+		return exitIncomplete
 	}
 	fmt.Fprintf(stdio.err, "error: %v\n", err)
 	return exitError

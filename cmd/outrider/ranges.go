@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outrider-mesh/outrider/platform"
+)
+
+const rangesLong = `Find the address ranges of a cluster's Services and pods, for includeIPRanges:
+with them, traffic to anything outside the cluster bypasses the sidecar.
+
+The ranges are read from documents: what the provider's command line prints
+about the cluster, Kubernetes objects, installation files, flags. Each range is
+shown with its source and how far that can be trusted. A range that cannot be
+determined is said to be missing, with the command whose output would supply
+it; no value for includeIPRanges is given then, because what it leaves out
+would bypass the sidecar.
+
+--platform NAME without documents prints the platform's defaults, which are not
+checked. With documents it says which platform they are of, and lets the
+defaults fill in for what they do not hold.
+
+Exit code: 0 both ranges are known, 3 a range is missing or known in part,
+1 bad input, 2 wrong usage.`
+
+const rangesExample = `  # From what a provider says
+  gcloud container clusters describe CLUSTER --location LOCATION --format json | outrider ranges -f -
+  az aks show -g GROUP -n CLUSTER -o json | outrider ranges -f - -o helm
+
+  # Pods of EKS have addresses of the VPC
+  aws eks describe-cluster --name CLUSTER > cluster.json
+  aws ec2 describe-vpcs --vpc-ids VPC > vpc.json
+  outrider ranges -f cluster.json -f vpc.json
+
+  # From a cluster's own objects
+  kubectl cluster-info dump | outrider ranges -f -
+
+  # A patch that keeps the other values
+  kubectl -n istio-system get configmap istio-sidecar-injector -o yaml > injector.yaml
+  outrider ranges -f cluster.json -f vpc.json -f injector.yaml -o configmap-patch`
+
+// exitIncomplete is the exit code when a range is missing or known in part.
+const exitIncomplete = 3
+
+// errIncomplete ends a command that said itself what is missing.
+var errIncomplete = errors.New("a range is missing")
+
+// rangesFormats are the values of -o.
+var rangesFormats = []string{"table", "json", "helm", "configmap-patch", "annotation"}
+
+type rangesOptions struct {
+	files            []string
+	platform, format string
+}
+
+func rangesCommand(stdio stdio) *cobra.Command {
+	var o rangesOptions
+	cmd := &cobra.Command{
+		Use:     "ranges -f DOCUMENT",
+		Short:   "Find the cluster's own address ranges",
+		Long:    rangesLong,
+		Example: rangesExample,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return interruptible(cmd.Context(), func(context.Context) error { return ranges(o, stdio) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is standard input; may be repeated")
+	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(platform.Platforms(), ", "))
+	f.StringVarP(&o.format, "output", "o", "table", "output: "+strings.Join(rangesFormats, ", "))
+	return cmd
+}
+
+// check refuses wrong usage, and makes the platform's name the table's.
+func (o *rangesOptions) check() error {
+	if !slices.Contains(rangesFormats, o.format) {
+		return usagef("-o %q: not an output; use %s", o.format, strings.Join(rangesFormats, ", "))
+	}
+	if o.platform != "" {
+		name, ok := platform.Canonical(o.platform)
+		if !ok {
+			return usagef("--platform %q: not a known platform; use one of %s", o.platform, strings.Join(platform.Platforms(), ", "))
+		}
+		o.platform = name
+	}
+	stdin := 0
+	for _, f := range o.files {
+		if f == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("-f -: standard input can be read once only")
+	}
+	return nil
+}
+
+// ranges answers from documents, or from the table of defaults.
+func ranges(o rangesOptions, stdio stdio) error {
+	var result platform.Result
+	var values string
+	switch {
+	case len(o.files) > 0:
+		documents, err := readDocuments(o.files, stdio.in)
+		if err != nil {
+			return err
+		}
+		facts, err := platform.Read(documents)
+		if err != nil {
+			return fmt.Errorf("the documents are refused:\n%w", err)
+		}
+		result, values = facts.Resolve(platform.Options{Platform: o.platform}), facts.Values
+	case o.platform != "":
+		result, _ = platform.Default(o.platform) // check has looked the name up
+	default:
+		return errors.New("reading a live cluster is not built yet in this version; give documents with -f, or a platform with --platform")
+	}
+	return printRanges(o.format, &result, values, stdio)
+}
+
+// maxDocument is more than Read takes, so that Read refuses what is cut off here.
+const maxDocument = 64<<20 + 1
+
+func readDocuments(files []string, in io.Reader) ([]platform.Document, error) {
+	var documents []platform.Document
+	var failed []error
+	for _, file := range files {
+		r, name, err := openInput(file, in)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		data, err := io.ReadAll(io.LimitReader(r, maxDocument))
+		r.Close()
+		if err != nil {
+			failed = append(failed, fmt.Errorf("read %s: %w", name, cause(err)))
+			continue
+		}
+		documents = append(documents, platform.Document{Name: name, Text: string(data)})
+	}
+	return documents, errors.Join(failed...)
+}
+
+// printRanges prints the result in the format, and what is wrong with it on
+// standard error unless the format has it.
+func printRanges(format string, result *platform.Result, values string, stdio stdio) error {
+	out := ""
+	value, ok := result.IncludeIPRanges()
+	switch {
+	case format == "json":
+		out = string(result.JSON())
+	case format == "table":
+		out = result.Table()
+	case !ok: // said below
+	case format == "helm":
+		out = platform.Helm(value)
+	case format == "annotation":
+		out = platform.Annotation(value)
+	default:
+		var err error
+		if out, err = platform.ConfigMapPatch(values, value); err != nil {
+			return err
+		}
+		if values == "" {
+			fmt.Fprintln(stdio.err, "warning: the patch replaces all values of the injector; give its ConfigMap with -f as well to keep the others")
+		}
+	}
+	if _, err := io.WriteString(stdio.out, out); err != nil {
+		return fmt.Errorf("write the result: %w", cause(err))
+	}
+	if format != "json" {
+		for _, w := range result.Warnings {
+			fmt.Fprintf(stdio.err, "warning: %s\n", w)
+		}
+	}
+	if result.Known() {
+		return nil
+	}
+	if format != "json" && format != "table" {
+		for _, m := range result.Missing {
+			fmt.Fprintf(stdio.err, "missing: %s ranges: %s\n", m.Kind, m.Why)
+			if m.Command != "" {
+				fmt.Fprintf(stdio.err, "  give the output of: %s\n", m.Command)
+			}
+		}
+	}
+	return errIncomplete
+}
