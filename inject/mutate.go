@@ -78,7 +78,7 @@ type mutation struct {
 func decodePod(text []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, pod); err != nil {
-		return nil, refuse(RefusedPod, fmt.Sprintf("pod: the object is no v1 Pod: %v", err))
+		return nil, refuse(RefusedPod, noPod(err))
 	}
 	return pod, nil
 }

@@ -55,8 +55,9 @@ var templatePaths = map[string][]string{
 // for kinds that hold none, or none that is known.
 func FindTemplate(object []byte) (Template, bool, error) {
 	var meta metav1.PartialObjectMetadata
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, &meta); err != nil {
-		return Template{}, false, refuse(RefusedPod, fmt.Sprintf("object: %v", err))
+	err := kjson.UnmarshalCaseSensitivePreserveInts(object, &meta)
+	if err != nil && !typeFault.MatchString(err.Error()) {
+		return Template{}, false, refuse(RefusedPod, "object: "+decodeFault("object", err))
 	}
 	group, _, versioned := strings.Cut(meta.APIVersion, "/")
 	id := meta.Kind
@@ -66,6 +67,12 @@ func FindTemplate(object []byte) (Template, bool, error) {
 	path, known := templatePaths[id]
 	if !known {
 		return Template{}, false, nil
+	}
+	if err != nil && id == "Pod" {
+		return Template{}, false, refuse(RefusedPod, noPod(err))
+	}
+	if err != nil {
+		return Template{}, false, refuse(RefusedPod, fmt.Sprintf("the object is no %s %s: %s", meta.APIVersion, meta.Kind, decodeFault(strings.ToLower(meta.Kind), err)))
 	}
 	t := Template{
 		Owner:     Owner{APIVersion: meta.APIVersion, Kind: meta.Kind, Name: meta.Name},
