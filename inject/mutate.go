@@ -187,9 +187,11 @@ func (m *mutation) injectedAnnotations() error {
 	return nil
 }
 
-// defaultContainer names the first application container, unless the user did.
+// defaultContainer names the first application container, unless the user or a
+// template did, or the earlier injection: a container that another webhook has
+// put first since then is not the application.
 func (m *mutation) defaultContainer() error {
-	if _, set := m.pod.Annotations[annotation.DefaultContainer]; set || len(m.pod.Spec.Containers) == 0 {
+	if m.tree.At("metadata", "annotations", annotation.DefaultContainer) != nil {
 		return nil
 	}
 	for c := range m.pod.Spec.Containers {

@@ -89,6 +89,13 @@ func (t *trial) served() {
 		if again := t.door.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
 			t.Errorf("%s: the webhook changes the pod as the API server shows it: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
 		}
+		if status, ok := statusOf(t.T, pod); !ok || !slices.Equal(status.Templates, []string{"sidecar"}) {
+			continue // another template may have something to say about another container
+		}
+		pod = meddled(pod)
+		if again := t.door.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
+			t.Errorf("%s: the webhook changes the pod after another webhook did: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
+		}
 	}
 }
 
@@ -196,6 +203,26 @@ func serveContainer(c tree) {
 	if !slices.ContainsFunc(mounts, func(m any) bool { return text(m.(tree), "name") == tokenVolume }) {
 		c["volumeMounts"] = append(mounts, tree{"name": tokenVolume, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true})
 	}
+}
+
+// meddled is a pod after another mutating webhook: a container more, before the
+// others unless the sidecar is held first, and a variable more in every container.
+func meddled(pod tree) tree {
+	for _, list := range []string{"initContainers", "containers"} {
+		for _, c := range containers(pod, list) {
+			env, _ := c["env"].([]any)
+			c["env"] = append(env, tree{"name": "MEDDLED", "value": "yes"})
+		}
+	}
+	spec := at(pod, "spec")
+	others, _ := spec["containers"].([]any)
+	place := 0
+	if text(others[0].(tree), "name") == "istio-proxy" {
+		place = 1
+	}
+	spec["containers"] = slices.Insert(others, place, any(tree{"name": "meddler", "image": "example.com/meddler:1"}))
+	at(pod, "metadata", "annotations")["example.com/meddled"] = "yes"
+	return pod
 }
 
 func defaults(v, missing tree) {
