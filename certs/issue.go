@@ -1,14 +1,10 @@
-// Package certs issues and loads the webhook's serving certificate.
-//
-// Issue makes a certificate authority that signs exactly one leaf and then
-// forgets its key, so that nobody can sign a second one with it. Watch serves
-// what a directory holds, and follows its changes.
 package certs
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -19,7 +15,7 @@ import (
 	"time"
 )
 
-// The PEM block types of what Issue returns.
+// The PEM block types.
 const (
 	blockCertificate = "CERTIFICATE"
 	blockKey         = "PRIVATE KEY"
@@ -31,31 +27,63 @@ const (
 // hosts are DNS names or IP addresses; the first is also the common name of the
 // leaf. The results are PEM: the authority's certificate (what goes into
 // caBundle), the leaf, and the leaf's key as PKCS #8. The authority's own key
-// is not returned: a new leaf comes with a new authority.
+// is not returned: nobody can sign a second leaf with it.
 func Issue(hosts []string, notBefore time.Time, validity time.Duration) (ca, cert, key []byte, err error) {
-	if len(hosts) == 0 {
-		return nil, nil, nil, errors.New("issue serving certificate: no host names given; name the Service's DNS name or the address the API server calls")
-	}
 	if validity <= 0 {
 		return nil, nil, nil, fmt.Errorf("issue serving certificate: validity %s is not positive", validity)
 	}
-	notAfter := notBefore.Add(validity)
+	a, err := newAuthority(notBefore, notBefore.Add(validity))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	leaf, err := a.newLeaf(hosts, notBefore, notBefore.Add(validity))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cert, key, err = encodePair(leaf)
+	return encodeCertificate(a.certificate), cert, key, err
+}
 
-	authority := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "outrider webhook authority"},
+// authority is a certificate with the key it signs by.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// newAuthority makes a certificate authority that signs itself. Its name is its
+// own, so that a verifier that holds two finds the right one by name alone.
+func newAuthority(notBefore, notAfter time.Time) (authority, error) {
+	serial, err := serialNumber()
+	if err != nil {
+		return authority{}, fmt.Errorf("issue certificate authority: %w", err)
+	}
+	key, certificate, err := sign(&x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: "outrider authority " + serial.Text(16)[:8]},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true, // it signs leaves, never another authority
 		KeyUsage:              x509.KeyUsageCertSign,
-	}
-	authorityKey, ca, err := sign(authority, authority, nil)
+	}, nil)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("issue certificate authority: %w", err)
+		return authority{}, fmt.Errorf("issue certificate authority: %w", err)
 	}
+	return authority{certificate, key}, nil
+}
 
-	leaf := &x509.Certificate{
+// newLeaf makes a serving certificate for hosts.
+func (a authority) newLeaf(hosts []string, notBefore, notAfter time.Time) (*tls.Certificate, error) {
+	if len(hosts) == 0 {
+		return nil, errors.New("issue serving certificate: no host names given; name the Service's DNS name or the address the API server calls")
+	}
+	serial, err := serialNumber()
+	if err != nil {
+		return nil, fmt.Errorf("issue serving certificate for %s: %w", hosts[0], err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: commonName(hosts[0])},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
@@ -65,42 +93,44 @@ func Issue(hosts []string, notBefore time.Time, validity time.Duration) (ca, cer
 	}
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
-			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {
-			leaf.DNSNames = append(leaf.DNSNames, host)
+			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	leafKey, cert, err := sign(leaf, authority, authorityKey)
+	key, certificate, err := sign(template, &a)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("issue serving certificate for %s: %w", hosts[0], err)
+		return nil, fmt.Errorf("issue serving certificate for %s: %w", hosts[0], err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(leafKey)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("encode serving key for %s: %w", hosts[0], err)
-	}
-	return ca, cert, pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: der}), nil
+	return &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key, Leaf: certificate}, nil
 }
 
-// sign makes a key for template and its certificate as PEM, signed by signer
-// with signerKey; a nil signerKey means that the certificate signs itself.
-func sign(template, signer *x509.Certificate, signerKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte, error) {
+// sign makes a key for template and its certificate, signed by an authority; nil
+// means that the certificate signs itself.
+func sign(template *x509.Certificate, by *authority) (*ecdsa.PrivateKey, *x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	if signerKey == nil {
-		signerKey = key
+	if by == nil {
+		by = &authority{template, key}
 	}
-	// RFC 5280: at most 20 octets, positive; 127 bits are unique enough.
-	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key.Public(), by.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, signer, key.Public(), signerKey)
+	certificate, err := x509.ParseCertificate(der)
+	return key, certificate, err
+}
+
+// serialNumber is random. RFC 5280: at most 20 octets, positive; 127 bits with
+// the highest one set are unique enough and of one length.
+func serialNumber() (*big.Int, error) {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return key, pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: der}), nil
+	return n.SetBit(n, 126, 1), nil
 }
 
 // commonName cuts a host to the 64 characters X.520 allows. Verifiers read the
@@ -110,4 +140,25 @@ func commonName(host string) string {
 		return host[:64]
 	}
 	return host
+}
+
+func encodeCertificate(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: c.Raw})
+}
+
+func encodeKey(key any) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: der}), nil
+}
+
+// encodePair is the PEM of a certificate with what it came with, and of its key.
+func encodePair(c *tls.Certificate) (cert, key []byte, err error) {
+	for _, der := range c.Certificate {
+		cert = append(cert, pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: der})...)
+	}
+	key, err = encodeKey(c.PrivateKey)
+	return cert, key, err
 }

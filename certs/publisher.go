@@ -1,0 +1,239 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+)
+
+// publisher keeps ConfigMap outrider-ca in the namespaces that need it. It runs
+// on the leader.
+type publisher struct {
+	options       *Options
+	client        kubernetes.Interface
+	registrations *registrations
+	metrics       *metrics
+	log           logr.Logger
+	loop          loop
+
+	namespaces, configMaps cache.SharedIndexInformer
+	asking                 []cache.SharedIndexInformer
+	refused                []string // as last logged
+
+	// bundle is what to publish; published is what every ConfigMap holds.
+	bundle, published atomic.Pointer[string]
+	// done is called when published has changed.
+	done func()
+}
+
+// newPublisher follows what the publisher goes by. Of namespaces and of the
+// pods that ask, only labels are kept; of ConfigMaps, only those of our name
+// come from the API server at all.
+func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interface, r *registrations, m *metrics, log logr.Logger) *publisher {
+	p := &publisher{options: o, client: client, registrations: r, metrics: m, log: log, loop: newLoop()}
+	p.configMaps = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(ConfigMapName)),
+		informers.WithTransform(stripManagedFields)).Core().V1().ConfigMaps().Informer()
+	follow := func(resource, selector string) cache.SharedIndexInformer {
+		return metadatainformer.NewFilteredMetadataInformer(meta, schema.GroupVersionResource{Version: "v1", Resource: resource},
+			metav1.NamespaceAll, 0, cache.Indexers{}, func(l *metav1.ListOptions) { l.LabelSelector = selector }).Informer()
+	}
+	p.namespaces = follow("namespaces", "")
+	p.asking = []cache.SharedIndexInformer{
+		follow("pods", labelInject+"=true"),
+		follow("pods", labelRevision+"="+o.Revision),
+	}
+	return p
+}
+
+// start follows until ctx ends; it returns when the first lists are in.
+func (p *publisher) start(ctx context.Context, started func(cache.SharedIndexInformer) error) error {
+	for _, i := range append(p.asking, p.namespaces) {
+		if err := i.SetTransform(onlyLabels); err != nil {
+			return fmt.Errorf("follow namespaces and pods: %w", err)
+		}
+	}
+	synced := []cache.InformerSynced{p.registrations.mutating.HasSynced}
+	for _, i := range append(p.asking, p.namespaces, p.configMaps) {
+		if _, err := i.AddEventHandler(onAny(p.loop.poke)); err != nil {
+			return fmt.Errorf("follow namespaces and ConfigMaps: %w", err)
+		}
+		if err := started(i); err != nil {
+			return err
+		}
+		synced = append(synced, i.HasSynced)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// offer gives the bundle to publish.
+func (p *publisher) offer(bundle []byte) {
+	text := string(bundle)
+	if old := p.bundle.Swap(&text); old == nil || *old != text {
+		p.loop.poke()
+	}
+}
+
+// holds reports whether every ConfigMap holds the bundle.
+func (p *publisher) holds(bundle []byte) bool {
+	published := p.published.Load()
+	return published != nil && *published == string(bundle)
+}
+
+// pass brings every ConfigMap to what it should be.
+func (p *publisher) pass(ctx context.Context) error {
+	bundle, registered := p.bundle.Load(), p.registrations.registered()
+	if bundle == nil || registered == nil {
+		return nil // without a registration nobody knows who is selected
+	}
+	want, err := wanted(registered, p.known())
+	if err != nil {
+		return fmt.Errorf("find the namespaces for ConfigMap %s: %w", ConfigMapName, err)
+	}
+	changes, refused := plan(p.options, want, p.existing(), []byte(*bundle))
+	p.note(refused)
+	var errs []error
+	overtaken := false
+	for _, c := range changes {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		switch err := p.write(ctx, c); {
+		case errors.Is(err, errOvertaken):
+			overtaken = true
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s ConfigMap %s/%s: %w", c.operation, c.object.Namespace, ConfigMapName, err))
+		}
+	}
+	if len(errs) == 0 && !overtaken && p.published.Swap(bundle) != bundle {
+		p.done()
+	}
+	return errors.Join(errs...)
+}
+
+// known are the namespaces by name.
+func (p *publisher) known() map[string]namespace {
+	out := map[string]namespace{}
+	for _, object := range p.namespaces.GetStore().List() {
+		if o, err := meta.Accessor(object); err == nil {
+			out[o.GetName()] = namespace{labels: o.GetLabels(), ending: o.GetDeletionTimestamp() != nil}
+		}
+	}
+	for _, informer := range p.asking {
+		for _, object := range informer.GetStore().List() {
+			o, err := meta.Accessor(object)
+			if n, ok := out[o.GetNamespace()]; err == nil && ok {
+				n.asking = append(n.asking, o.GetLabels())
+				out[o.GetNamespace()] = n
+			}
+		}
+	}
+	return out
+}
+
+// existing are the ConfigMaps of our name by namespace, whoever made them.
+func (p *publisher) existing() map[string]*corev1.ConfigMap {
+	out := map[string]*corev1.ConfigMap{}
+	for _, object := range p.configMaps.GetStore().List() {
+		if c, ok := object.(*corev1.ConfigMap); ok {
+			out[c.Namespace] = c
+		}
+	}
+	return out
+}
+
+// errOvertaken is a write that somebody else's came before. That other write
+// starts the next pass.
+var errOvertaken = errors.New("somebody else has just written it")
+
+// write makes one change.
+func (p *publisher) write(ctx context.Context, c change) (err error) {
+	api := p.client.CoreV1().ConfigMaps(c.object.Namespace)
+	switch c.operation {
+	case create:
+		_, err = api.Create(ctx, c.object, metav1.CreateOptions{FieldManager: managedBy})
+	case update:
+		_, err = api.Update(ctx, c.object, metav1.UpdateOptions{FieldManager: managedBy})
+	case remove:
+		var used bool
+		if used, err = p.used(ctx, c.object.Namespace); used || err != nil {
+			return err
+		}
+		err = api.Delete(ctx, ConfigMapName, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{
+			UID: &c.object.UID, ResourceVersion: &c.object.ResourceVersion,
+		}})
+	}
+	switch {
+	case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err):
+		return errOvertaken
+	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil // the namespace is going, or it was removed already
+	}
+	p.metrics.configMaps.WithLabelValues(string(c.operation), result(err, "done")).Inc()
+	if err == nil {
+		p.log.Info("ConfigMap written", "operation", string(c.operation), "namespace", c.object.Namespace, "name", ConfigMapName)
+	}
+	return err
+}
+
+// used reports whether a pod of the namespace still has the ConfigMap mounted.
+// Without it the kubelet would no longer refresh the pod's token either, which
+// is in the same volume.
+func (p *publisher) used(ctx context.Context, namespace string) (bool, error) {
+	const page = 500
+	options := metav1.ListOptions{Limit: page}
+	for {
+		pods, err := p.client.CoreV1().Pods(namespace).List(ctx, options)
+		if err != nil {
+			return false, fmt.Errorf("look for pods that use it: %w", err)
+		}
+		if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return mounts(&pod) }) {
+			return true, nil
+		}
+		if options.Continue = pods.Continue; options.Continue == "" {
+			return false, nil
+		}
+	}
+}
+
+// note says once in whose place we do not write.
+func (p *publisher) note(refused []string) {
+	p.metrics.refused.Set(float64(len(refused)))
+	if len(refused) > 0 && !slices.Equal(refused, p.refused) {
+		p.log.Error(nil, "ConfigMap "+ConfigMapName+" exists and is not ours, so it is left alone; sidecars there cannot reach the control plane until it is removed",
+			"namespaces", strings.Join(refused, ","))
+	}
+	p.refused = refused
+}
+
+// onlyLabels keeps of an object's metadata what is looked at.
+func onlyLabels(object any) (any, error) {
+	if o, ok := object.(*metav1.PartialObjectMetadata); ok {
+		o.Annotations, o.ManagedFields, o.OwnerReferences, o.Finalizers = nil, nil, nil, nil
+	}
+	return object, nil
+}
+
+func stripManagedFields(object any) (any, error) {
+	if o, err := meta.Accessor(object); err == nil {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}
