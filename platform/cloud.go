@@ -111,7 +111,10 @@ func eksVPC(r *reader, n *node, base string) {
 	if strings.EqualFold(n.at("kubernetesNetworkConfig", "ipFamily").str(), "ipv6") || n.has("kubernetesNetworkConfig.serviceIpv6Cidr") || n.has("serviceIpv6Cidr") {
 		g.family = IPv6
 	}
-	g.vpc(n.at("resourcesVpcConfig", "vpcId").str())
+	if n.has("KubernetesNetworkConfig.ServiceIpv6Cidr") {
+		g.family = IPv6
+	}
+	g.vpc(n.at("resourcesVpcConfig", "vpcId").str() + n.at("ResourcesVpcConfig", "VpcId").str())
 	r.leave(g, n.get("resourcesVpcConfig"), base)
 }
 

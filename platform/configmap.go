@@ -72,6 +72,14 @@ func flannel(r *reader, n *node, base string) {
 	}
 }
 
+// cni reads what one node's plugin hands out: a part of the cluster's, if it has
+// more nodes.
+func cni(r *reader, n *node, base string) {
+	for _, p := range []string{"plugins.ipam", "ipam"} {
+		r.paths(Pod, source{"CNI configuration of a node", rankSlices, LowerBound, false}, n, base, []string{p + ".ranges.subnet", p + ".subnet"})
+	}
+}
+
 // k0s adds the second family, if it is on.
 func k0s(r *reader, n *node, base string) {
 	dual := n.at("spec", "network", "dualStack")

@@ -73,6 +73,8 @@ var docKinds = []docKind{
 		is:      anyKey("kubernetesNetworkConfig", "serviceIpv4Cidr", "serviceIpv6Cidr", "resourcesVpcConfig"),
 		service: under([]string{"serviceIpv4Cidr", "serviceIpv6Cidr"}, "kubernetesNetworkConfig"),
 		more:    eksVPC},
+	{name: "eksctl get cluster", platform: "eks", provider: true, is: anyKey("KubernetesNetworkConfig"),
+		service: []string{"KubernetesNetworkConfig.ServiceIpv4Cidr", "KubernetesNetworkConfig.ServiceIpv6Cidr"}, more: eksVPC},
 	{name: "ibmcloud ks cluster get", platform: "iks", provider: true, is: isIKS,
 		service: []string{"serviceSubnet"}, pod: []string{"podSubnet", "podSubnets"}, more: iksFlavour},
 	{name: "oci ce cluster get", platform: "oke", provider: true,
@@ -109,6 +111,7 @@ var docKinds = []docKind{
 	{name: "Cilium configuration", is: func(n *node) bool {
 		return n.hasKey("ipam") && n.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr", "routing-mode", "cilium-endpoint-gc-interval")
 	}, more: cilium},
+	{name: "CNI configuration of a node", is: func(n *node) bool { return n.hasKey("cniVersion") && n.hasKey("plugins", "ipam") }, more: cni},
 	{name: "cloud network", is: isSupply, more: supplies},
 
 	{name: "kubeadm ClusterConfiguration", platform: "kubeadm", kind: "ClusterConfiguration", group: "kubeadm.k8s.io",

@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"encoding/json"
 	"regexp"
 	"strings"
 )
@@ -165,14 +164,14 @@ func unquote(s string) string {
 		s = s[:i]
 	}
 	s = strings.TrimSuffix(strings.TrimSpace(s), ",")
-	s = strings.Trim(s, "[] ")
-	if strings.Contains(s, `"`) || strings.Contains(s, "'") {
-		s = strings.NewReplacer(`"`, "", "'", "").Replace(s)
+	parts := strings.Split(strings.Trim(s, "[] "), ",")
+	for i, p := range parts {
+		parts[i] = strings.Trim(strings.TrimSpace(p), `"'`)
 	}
-	if s == "null" || s == "~" || s == "{" {
+	if s = strings.Join(parts, ","); s == "null" || s == "~" || s == "{" {
 		return ""
 	}
-	return strings.TrimSpace(s)
+	return s
 }
 
 var validRange = regexp.MustCompile(`The range of valid IPs is ([0-9A-Fa-f:./, ]*[0-9A-Fa-f:])`)
@@ -198,39 +197,5 @@ func (r *reader) probe(lines []string, first int, path string) bool {
 		src := source{"API server's refusal of a cluster IP", rankProbe, LowerBound, false}
 		r.take(Service, src, found{&node{shape: scalar, line: first + i, text: m[1]}, path})
 	}
-	return known
-}
-
-// described reads the marks of nodes in the output of "kubectl describe".
-func (r *reader) described(c chunk) bool {
-	known := false
-	var kubelet, image, provider string
-	for i, l := range c.lines {
-		l = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(l, "Labels:"), "Annotations:"))
-		key, value, ok := strings.Cut(l, ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case !ok && strings.Contains(l, "="):
-			label, v, _ := strings.Cut(l, "=")
-			r.nodeMarks(nil, &node{shape: mapping, fields: []field{{label, 0, &node{shape: scalar, text: v}}}})
-		case key == "k3s.io/node-args" || key == "rke2.io/node-args":
-			name, platform := "k3s node-args", "k3s"
-			if key == "rke2.io/node-args" {
-				name, platform = "RKE2 node-args", "rke2"
-			}
-			r.signal(platform, "node annotation "+key)
-			if json.Valid([]byte(value)) {
-				r.nodeArgs(&node{shape: scalar, line: c.line + i, text: value}, name, key)
-				known = true
-			}
-		case key == "Kubelet Version":
-			kubelet = value
-		case key == "OS Image":
-			image = value
-		case key == "ProviderID":
-			provider = value
-		}
-	}
-	r.versionMarks(kubelet, image, provider, true)
 	return known
 }

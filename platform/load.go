@@ -23,7 +23,7 @@ const (
 // chunk is one part of a document: a value, or lines that are none.
 type chunk struct {
 	value *node
-	lines []string // without a value: the text
+	lines []string // the text
 	line  int      // the first line, from 1
 	fault *Problem // why the text is no value
 }
@@ -156,8 +156,9 @@ func (l *loader) json(at, offset int) (line, next int) {
 	n, err := d.value(0)
 	d.advance()
 	if err == nil {
-		l.chunks = append(l.chunks, chunk{value: n, line: at + 1})
-		return d.line - 1, offset + int(d.dec.InputOffset())
+		end := int(d.dec.InputOffset())
+		l.chunks = append(l.chunks, chunk{value: n, lines: strings.Split(text[:end], "\n"), line: at + 1})
+		return d.line - 1, offset + end
 	}
 	p := Problem{Where: Place{Document: l.doc, Line: d.line}, Rule: "not valid JSON: " + clip(err.Error())}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -180,7 +181,7 @@ func (l *loader) yaml(at, end int, fault *Problem) {
 		case p != nil && fault == nil:
 			c.fault = p
 		case p == nil && (n.shape == mapping || n.shape == list):
-			c = chunk{value: n, line: at + 1}
+			c.value, c.fault = n, nil
 		case p == nil && n.shape == null:
 			return
 		}

@@ -87,7 +87,11 @@ func (n *node) flat() bool {
 	return true
 }
 
+// flatList reports a list of scalars.
 func flatList(n *node) bool {
+	if n.shape != list {
+		return false
+	}
 	for _, item := range n.items {
 		if item.shape == list || item.shape == mapping {
 			return false

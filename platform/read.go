@@ -49,7 +49,7 @@ func (r *reader) document(d Document) {
 		r.root++
 		switch {
 		case c.value != nil:
-			known = r.object(c.value, "") || known
+			known = r.object(c.value, "") || r.loose(c) || known
 		case r.lines(c):
 			known = true
 		case c.fault != nil && structured(c.lines):
@@ -62,6 +62,18 @@ func (r *reader) document(d Document) {
 		return
 	}
 	r.facts.warn("%s: no document of a known kind; nothing was taken from it", d.Name)
+}
+
+// loose reads a value that is no document by itself as the text it is: flags,
+// the words of an error, what grep found.
+func (r *reader) loose(c chunk) bool {
+	switch n := c.value; {
+	case n.flat() || flatList(n):
+		return r.lines(c)
+	case n.hasKey("kind") || n.hasKey("apiVersion"):
+		return false
+	}
+	return r.flags(c)
 }
 
 var topLevel = regexp.MustCompile(`^(apiVersion|kind):|^\s*["']?(apiVersion|kind)["']\s*:|^\{|^\[[\s{"]*$`)
@@ -140,7 +152,7 @@ func (r *reader) object(n *node, base string) bool {
 }
 
 // wrappers are the fields that some tools put around what they were asked for.
-var wrappers = []string{"cluster", "kubernetes_cluster", "kubernetes_clusters", "Response", "Clusters", "clusters", "data", "Subnet", "resources"}
+var wrappers = []string{"cluster", "kubernetes_cluster", "kubernetes_clusters", "Response", "Clusters", "clusters", "data", "resources", "valid", "Config"}
 
 // objects reads the elements of a list. Descriptions of several clusters in one
 // list are refused: nobody said which is meant.

@@ -195,7 +195,8 @@ func (v *resolver) grade(group []int) Grade {
 func (v *resolver) judge(group []int, verdict Verdict, reason string) {
 	for _, i := range group {
 		v.res.Evidence[i].Verdict, v.res.Evidence[i].Reason = verdict, reason
-		if e := v.res.Evidence[i]; verdict == Rejected {
+		// That slices of nodes say nothing where pods have other addresses is no news.
+		if e := v.res.Evidence[i]; verdict == Rejected && (e.Grade != LowerBound || len(v.f.native) == 0) {
 			v.res.warn("%s: %s was not taken: %s", e.Where, e.Value, reason)
 		}
 	}

@@ -21,7 +21,7 @@ var textFlags = map[string]struct {
 // textFlag is one flag in text: at the start of a word, with its value joined by
 // "=" or in the next word, which may be on the next line.
 var textFlag = regexp.MustCompile(`(^|[\s"'\[,:=])--(service-cluster-ip-range|cluster-cidr|service-cidr|pod-network-cidr)` +
-	`(?:=["']?|["']?,?\\?\s+["']?|["'],\s*["'])([0-9A-Fa-f:.]+/[0-9]+(?:,[0-9A-Fa-f:.]+/[0-9]+)*)`)
+	`(?:=["']?|["']?,?\s*\\?\s+["']?|["'],\s*["'])([0-9A-Fa-f:.]+/[0-9]+(?:,[0-9A-Fa-f:.]+/[0-9]+)*)`)
 
 // flags reads flags in text; lines that are comments are none of it.
 func (r *reader) flags(c chunk) bool {
