@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -91,18 +92,26 @@ func (s *scenario) injectors(t *testing.T) []named {
 		name  string
 		texts config.Texts
 	}{{"the default", config.Texts{}}, {"elsewhere", elsewhere}} {
-		cfg, problems := config.Parse(other.texts, config.Labels{})
-		if cfg == nil {
-			t.Fatal(problems.Err())
+		key := other.name + " for " + s.options.KubernetesVersion
+		made, ok := others.Load(key)
+		if !ok {
+			cfg, problems := config.Parse(other.texts, config.Labels{})
+			if cfg == nil {
+				t.Fatal(problems.Err())
+			}
+			injector, problems := inject.Compile(cfg, s.environment(t))
+			if injector == nil {
+				t.Fatal(problems.Err())
+			}
+			made, _ = others.LoadOrStore(key, injector)
 		}
-		injector, problems := inject.Compile(cfg, s.environment(t))
-		if injector == nil {
-			t.Fatal(problems.Err())
-		}
-		out = append(out, named{other.name, injector})
+		out = append(out, named{other.name, made.(*inject.Injector)})
 	}
 	return out
 }
+
+// others keeps the injectors that scenarios share.
+var others sync.Map
 
 // reinjectAll takes the pod of one object through all pairs of configurations
 // and returns how many there were to compare.
