@@ -66,6 +66,17 @@ bench: go ## Run the benchmarks that match BENCH
 check: fmt gen lint test ## Everything a change must pass; leaves no difference
 	git diff --exit-code
 
+.PHONY: cluster-up cluster-down cluster-status
+
+cluster-up: go ## Bring up a real one-node Kubernetes (root on Linux)
+	@$(GO) run ./test/cluster/cmd/cluster up
+
+cluster-down: go ## Remove that cluster and all it left
+	@$(GO) run ./test/cluster/cmd/cluster down
+
+cluster-status: go ## Say what of it runs
+	@$(GO) run ./test/cluster/cmd/cluster status
+
 clean: ## Remove what build made; the servers for the tests stay cached
 	rm -rf bin
 

@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/outrider-mesh/outrider/test/cluster/image"
+	"github.com/outrider-mesh/outrider/test/envoy"
+)
+
+// References of the product's images and of Envoy, as the default configuration
+// names them.
+const (
+	OutriderRef     = "docker.io/outrider/outrider:dev"
+	OutriderInitRef = "docker.io/outrider/outrider-init:dev"
+	EnvoyRef        = "docker.io/envoyproxy/envoy:distroless-v" + envoy.Version
+)
+
+// LoadProduct builds the product's two programs out of the checkout and loads
+// their images, and Envoy's.
+func (c *Cluster) LoadProduct(ctx context.Context) error {
+	root, err := checkout()
+	if err != nil {
+		return fmt.Errorf("load the product: %w", err)
+	}
+	program, err := envoy.Binary(ctx, c.progress)
+	if err != nil {
+		return fmt.Errorf("load the product: %w", err)
+	}
+	proxy, err := image.Envoy(ctx, EnvoyRef, program)
+	if err != nil {
+		return fmt.Errorf("load the product: %w", err)
+	}
+	dir := filepath.Join(c.Dir, "product")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("load the product: %w", err)
+	}
+	for _, name := range []string{"outrider", "outrider-init"} {
+		if err := compile(ctx, root, "-s -w", "./cmd/"+name, filepath.Join(dir, name), c.progress); err != nil {
+			return fmt.Errorf("load the product: %w", err)
+		}
+	}
+	// Users and paths are those of the Dockerfile.
+	return c.load(ctx, proxy,
+		image.Static(OutriderRef, filepath.Join(dir, "outrider"), "65532:65532"),
+		image.Static(OutriderInitRef, filepath.Join(dir, "outrider-init"), "0:0"))
+}
+
+// load gives containerd images as they are written.
+func (c *Cluster) load(ctx context.Context, images ...image.Image) error {
+	for _, im := range images {
+		r, w := io.Pipe()
+		go func() { _ = w.CloseWithError(im.Write(w)) }()
+		err := c.LoadImage(ctx, r)
+		_ = r.Close() // ends a writer whose reader gave up
+		if err != nil {
+			return fmt.Errorf("%s: %w", im.Refs[0], err)
+		}
+	}
+	return nil
+}

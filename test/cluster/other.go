@@ -1,0 +1,42 @@
+//go:build !linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+)
+
+var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgroups")
+
+// Options say how to bring a cluster up.
+type Options struct {
+	Name     string
+	Progress io.Writer
+	Detach   bool
+}
+
+// Cluster is a cluster of one node. On this system there is none.
+type Cluster struct{ Name, Dir, Kubeconfig string }
+
+// Up fails: the system is not Linux.
+func Up(context.Context, Options) (*Cluster, error) { return nil, errOS }
+
+// Find fails: the system is not Linux.
+func Find(string) (*Cluster, error) { return nil, errOS }
+
+// Down fails: the system is not Linux.
+func (*Cluster) Down(context.Context) error { return errOS }
+
+// Status fails: the system is not Linux.
+func (*Cluster) Status(context.Context, io.Writer) error { return errOS }
+
+// LoadProduct fails: the system is not Linux.
+func (*Cluster) LoadProduct(context.Context) error { return errOS }
+
+// Kubectl returns a command that fails.
+func (*Cluster) Kubectl(ctx context.Context, _ ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "false")
+}

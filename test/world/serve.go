@@ -1,0 +1,130 @@
+package world
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Ports of the two plain TCP services.
+const (
+	EchoPort   = 9000
+	BannerPort = 9001
+)
+
+// Banner is what the server-first service says before it has heard anything.
+const Banner = "220 tcp-banner.example.com ready\r\n"
+
+// idle ends a plain TCP connection on which nobody speaks.
+const idle = 5 * time.Minute
+
+// Serve runs the world's servers in the current network namespace until ctx
+// ends or one of them fails. It calls ready, which may be nil, once all of them
+// listen. Requests are logged to out, a line each.
+func Serve(ctx context.Context, ca *CA, out io.Writer, ready func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := &world{log: log.New(out, "", log.LstdFlags|log.Lmicroseconds), ca: ca}
+	defer w.close()
+	for _, s := range []struct {
+		port  int
+		serve func(net.Listener) error
+	}{
+		{53, w.dnsTCP},
+		{80, w.http().Serve},
+		{443, w.https},
+		{EchoPort, each(w.echo)},
+		{BannerPort, each(w.banner)},
+	} {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", s.port))
+		if err != nil {
+			return fmt.Errorf("serve the world: %w", err)
+		}
+		w.closers = append(w.closers, l)
+		w.running.Go(func() { cancel(fmt.Errorf("serve the world on port %d: %w", s.port, s.serve(l))) })
+	}
+	udp, err := net.ListenPacket("udp", ":53")
+	if err != nil {
+		return fmt.Errorf("serve the world: %w", err)
+	}
+	w.closers = append(w.closers, udp)
+	w.running.Go(func() { cancel(fmt.Errorf("serve the world on UDP port 53: %w", w.dnsUDP(udp))) })
+
+	if ready != nil {
+		ready()
+	}
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+type world struct {
+	log     *log.Logger
+	ca      *CA
+	closers []io.Closer
+	running sync.WaitGroup
+}
+
+func (w *world) close() {
+	for _, c := range w.closers {
+		_ = c.Close()
+	}
+	w.running.Wait()
+}
+
+func (w *world) http() *http.Server {
+	return &http.Server{
+		Handler: w.logged(http.HandlerFunc(site)), ErrorLog: w.log,
+		ReadHeaderTimeout: time.Minute, IdleTimeout: idle,
+	}
+}
+
+func (w *world) https(l net.Listener) error {
+	s := w.http()
+	s.TLSConfig = &tls.Config{GetCertificate: w.ca.certificate, MinVersion: tls.VersionTLS12}
+	return s.ServeTLS(l, "", "")
+}
+
+// each serves every connection of a listener with f, then closes it.
+func each(f func(net.Conn)) func(net.Listener) error {
+	return func(l net.Listener) error {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				f(c)
+			}()
+		}
+	}
+}
+
+func (w *world) echo(c net.Conn) {
+	w.log.Printf("tcp-echo from=%s to=%s", c.RemoteAddr(), c.LocalAddr())
+	_ = c.SetDeadline(time.Now().Add(idle))
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		if _, err := fmt.Fprintf(c, "hello %s\n", lines.Text()); err != nil {
+			return
+		}
+	}
+}
+
+func (w *world) banner(c net.Conn) {
+	w.log.Printf("tcp-banner from=%s to=%s", c.RemoteAddr(), c.LocalAddr())
+	_ = c.SetDeadline(time.Now().Add(idle))
+	if _, err := io.WriteString(c, Banner); err == nil {
+		_, _ = io.Copy(c, c)
+	}
+}
