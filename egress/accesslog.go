@@ -1,0 +1,165 @@
+package egress
+
+import (
+	"encoding/json"
+	"strings"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+)
+
+// defaultLogFormat is Istio's: users have tools that read it.
+const defaultLogFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% ` +
+	`%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ` +
+	`%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" ` +
+	`"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% ` +
+	`%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%` + "\n"
+
+// defaultLogFields are the members of Istio's JSON lines.
+const defaultLogFields = `{
+  "start_time": "%START_TIME%", "method": "%REQ(:METHOD)%", "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+  "protocol": "%PROTOCOL%", "response_code": "%RESPONSE_CODE%", "response_flags": "%RESPONSE_FLAGS%",
+  "response_code_details": "%RESPONSE_CODE_DETAILS%", "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
+  "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%", "bytes_received": "%BYTES_RECEIVED%",
+  "bytes_sent": "%BYTES_SENT%", "duration": "%DURATION%", "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+  "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%", "user_agent": "%REQ(USER-AGENT)%", "request_id": "%REQ(X-REQUEST-ID)%",
+  "authority": "%REQ(:AUTHORITY)%", "upstream_host": "%UPSTREAM_HOST%", "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+  "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%", "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+  "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%", "requested_server_name": "%REQUESTED_SERVER_NAME%",
+  "route_name": "%ROUTE_NAME%"
+}`
+
+// accessLog is where and how each request is logged.
+type accessLog struct {
+	file   string // empty: nowhere
+	text   string // one line with its newline; empty when fields is set
+	fields *structpb.Struct
+}
+
+func readAccessLog(mc *meshv1alpha1.MeshConfig, r reporter) accessLog {
+	l, format := accessLog{file: mc.GetAccessLogFile()}, mc.GetAccessLogFormat()
+	fault := ""
+	if mc.GetAccessLogEncoding() == meshv1alpha1.MeshConfig_JSON {
+		if l.fields, fault = jsonFields(format); fault != "" {
+			l.fields, _ = jsonFields("")
+		}
+	} else {
+		l.text = defaultLogFormat
+		if fault = formatFault(format); fault == "" && format != "" {
+			l.text = strings.TrimSuffix(format, "\n") + "\n"
+		}
+	}
+	if fault != "" {
+		r.error("accessLogFormat", format, fault, "see Envoy's access log format strings; until then the default format is used")
+	}
+	return l
+}
+
+func jsonFields(format string) (*structpb.Struct, string) {
+	if format == "" {
+		format = defaultLogFields
+	}
+	fields := &structpb.Struct{}
+	if err := json.Unmarshal([]byte(format), fields); err != nil {
+		return nil, "accessLogEncoding JSON needs a JSON object of names and format strings"
+	}
+	for _, v := range fields.Fields {
+		if fault := valueFault(v); fault != "" {
+			return nil, fault
+		}
+	}
+	return fields, ""
+}
+
+func valueFault(v *structpb.Value) string {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		return formatFault(k.StringValue)
+	case *structpb.Value_StructValue:
+		for _, inner := range k.StructValue.GetFields() {
+			if fault := valueFault(inner); fault != "" {
+				return fault
+			}
+		}
+	case *structpb.Value_ListValue:
+		for _, inner := range k.ListValue.GetValues() {
+			if fault := valueFault(inner); fault != "" {
+				return fault
+			}
+		}
+	}
+	return ""
+}
+
+// formatFault finds what Envoy would refuse a whole listener for: a % that
+// neither begins nor ends a command such as %REQ(:METHOD):10%, nor is doubled.
+// Which commands there are is Envoy's to say.
+func formatFault(format string) string {
+	for rest := format; ; {
+		_, after, found := strings.Cut(rest, "%")
+		if !found {
+			return ""
+		}
+		if after, found = strings.CutPrefix(after, "%"); found {
+			rest = after
+			continue
+		}
+		name := strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+		if len(name) == len(after) {
+			return "a % begins a command in capital letters, such as %PROTOCOL%; %% stands for the sign itself"
+		}
+		if inside, ok := strings.CutPrefix(name, "("); ok {
+			_, name, ok = strings.Cut(inside, ")")
+			if !ok {
+				return "a command's ( has no )"
+			}
+		}
+		if length, ok := strings.CutPrefix(name, ":"); ok {
+			name = strings.TrimLeft(length, "0123456789")
+			if len(name) == len(length) {
+				return "a command's : is followed by a length"
+			}
+		}
+		if rest, found = strings.CutPrefix(name, "%"); !found {
+			return "a command has no % at its end"
+		}
+	}
+}
+
+// loggers is the access log as Envoy's filters have it.
+func (b *builder) loggers(l accessLog) []*accesslogv3.AccessLog {
+	if l.file == "" {
+		return nil
+	}
+	format := &corev3.SubstitutionFormatString{}
+	if l.fields != nil {
+		format.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: l.fields}
+	} else {
+		format.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(l.text)}
+	}
+	var name string
+	var config *anypb.Any
+	switch l.file {
+	// /dev/stdout as a file would belong to the runtime's user, and Envoy, which
+	// is another, would refuse to start.
+	case "/dev/stdout":
+		name, config = "envoy.access_loggers.stdout", b.pack(&streamlogv3.StdoutAccessLog{
+			AccessLogFormat: &streamlogv3.StdoutAccessLog_LogFormat{LogFormat: format}})
+	case "/dev/stderr":
+		name, config = "envoy.access_loggers.stderr", b.pack(&streamlogv3.StderrAccessLog{
+			AccessLogFormat: &streamlogv3.StderrAccessLog_LogFormat{LogFormat: format}})
+	default:
+		name, config = "envoy.access_loggers.file", b.pack(&filelogv3.FileAccessLog{
+			Path: l.file, AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: format}})
+	}
+	return []*accesslogv3.AccessLog{{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config}}}
+}
+
+func inline(text string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}
+}

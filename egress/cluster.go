@@ -1,0 +1,176 @@
+package egress
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	dfpclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
+	dnscachev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
+	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The clusters for what no entry declares, by the names that users know.
+const (
+	PassthroughCluster = "PassthroughCluster"
+	BlackHoleCluster   = "BlackHoleCluster"
+)
+
+// Times and sizes of name resolution.
+const (
+	dnsRetry    = time.Second      // after a first failure
+	dnsRetryMax = 10 * time.Second // after many
+	// wildcardTTL is how long a name under a wildcard is kept without use.
+	wildcardTTL = 5 * time.Minute
+	// wildcardHosts bounds the names that one sidecar keeps for its wildcards.
+	wildcardHosts = 10000
+)
+
+// httpOptions is the key of a cluster's HTTP options.
+const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// ipv4First resolves to IPv6 only where there is no IPv4 address, as clusters
+// with IPv4 alone need it.
+const ipv4First = clusterv3.Cluster_V4_PREFERRED
+
+func (b *builder) standingClusters() []*clusterv3.Cluster {
+	timeout := durationpb.New(b.view.mesh.connectTimeout)
+	return []*clusterv3.Cluster{
+		{Name: BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
+		b.originalDestination(PassthroughCluster),
+	}
+}
+
+// originalDestination keeps the address that the application dialled.
+func (b *builder) originalDestination(name string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name: name, ClusterDiscoveryType: ofType(clusterv3.Cluster_ORIGINAL_DST), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+		ConnectTimeout:                durationpb.New(b.view.mesh.connectTimeout),
+		TypedExtensionProtocolOptions: b.upstream(protocolHTTP),
+	}
+}
+
+func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
+	switch {
+	case h.passthrough:
+		return b.originalDestination(h.cluster())
+	case len(h.endpoints) == 0:
+		return b.wildcardCluster(h)
+	}
+	c := &clusterv3.Cluster{
+		Name: h.cluster(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
+		ConnectTimeout:                durationpb.New(b.view.mesh.connectTimeout),
+		LoadAssignment:                assignment(h),
+		TypedExtensionProtocolOptions: b.upstream(h.protocol),
+	}
+	if h.static {
+		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
+		return c
+	}
+	c.ClusterDiscoveryType = b.extension("envoy.clusters.strict_dns", &dnsv3.DnsCluster{
+		RespectDnsTtl: true,
+		// A first answer that fails is asked for again soon: the default is to
+		// wait for as long as an answer would have lasted.
+		DnsFailureRefreshRate:  &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
+		TypedDnsResolverConfig: b.resolver(),
+		DnsLookupFamily:        commondnsv3.DnsLookupFamily_V4_PREFERRED,
+	})
+	return c
+}
+
+// wildcardCluster leads to the name that each request or connection asks for.
+func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name: h.cluster(), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout),
+		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
+			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache()},
+			// What it insists on otherwise is TLS options of a cluster that
+			// speaks TLS itself; this one passes on what comes.
+			AllowInsecureClusterOptions: true,
+		}),
+		TypedExtensionProtocolOptions: b.upstream(h.protocol),
+	}
+}
+
+// dnsCache is the one cache of all wildcards: Envoy wants the same text at each
+// place that names it.
+func (b *builder) dnsCache() *dnscachev3.DnsCacheConfig {
+	return &dnscachev3.DnsCacheConfig{
+		Name: "wildcards", DnsLookupFamily: ipv4First, HostTtl: durationpb.New(wildcardTTL),
+		MaxHosts:               wrapperspb.UInt32(wildcardHosts),
+		DnsFailureRefreshRate:  &clusterv3.Cluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
+		TypedDnsResolverConfig: b.resolver(),
+	}
+}
+
+// resolver asks for names as they are: with the pod's search list, a Service
+// httpbin in a namespace org would answer for httpbin.org.
+func (b *builder) resolver() *corev3.TypedExtensionConfig {
+	return &corev3.TypedExtensionConfig{
+		Name: "envoy.network.dns_resolver.cares",
+		TypedConfig: b.pack(&caresv3.CaresDnsResolverConfig{
+			DnsResolverOptions: &corev3.DnsResolverOptions{NoDefaultSearchDomain: true},
+		}),
+	}
+}
+
+// upstream are the HTTP options of a cluster: what came in is what goes out,
+// but a port declared as HTTP/2 speaks it always.
+func (b *builder) upstream(p protocol) map[string]*anypb.Any {
+	o := &httpv3.HttpProtocolOptions{}
+	switch p {
+	case protocolHTTP:
+		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
+				HttpProtocolOptions: &corev3.Http1ProtocolOptions{}, Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+			},
+		}
+	case protocolHTTP2:
+		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{}},
+			},
+		}
+	default:
+		return nil
+	}
+	return map[string]*anypb.Any{httpOptions: b.pack(o)}
+}
+
+func assignment(h host) *endpointv3.ClusterLoadAssignment {
+	group := &endpointv3.LocalityLbEndpoints{}
+	for _, e := range h.endpoints {
+		to := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+			Endpoint: &endpointv3.Endpoint{Address: socket(e.address, e.port)},
+		}}
+		if e.weight > 0 {
+			to.LoadBalancingWeight = wrapperspb.UInt32(e.weight)
+		}
+		group.LbEndpoints = append(group.LbEndpoints, to)
+	}
+	return &endpointv3.ClusterLoadAssignment{ClusterName: h.cluster(), Endpoints: []*endpointv3.LocalityLbEndpoints{group}}
+}
+
+func socket(address string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+func ofType(t clusterv3.Cluster_DiscoveryType) *clusterv3.Cluster_Type {
+	return &clusterv3.Cluster_Type{Type: t}
+}
+
+// extension is a cluster type of Envoy's extensions.
+func (b *builder) extension(name string, config proto.Message) *clusterv3.Cluster_ClusterType {
+	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{Name: name, TypedConfig: b.pack(config)}}
+}

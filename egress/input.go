@@ -1,0 +1,47 @@
+package egress
+
+import (
+	"net/netip"
+	"time"
+
+	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// Input is everything that the sidecars' configuration is made of.
+type Input struct {
+	// Mesh has its defaults applied, as config.Parse returns it.
+	Mesh *meshv1alpha1.MeshConfig
+	// InCluster are the destinations that always work.
+	InCluster       []Destination
+	ServiceEntries  []ServiceEntry
+	VirtualServices []VirtualService
+}
+
+// Destination is an address of the cluster: a ClusterIP, an endpoint of a
+// headless Service, or an endpoint of the API server. It is one address and
+// never a range: on a platform whose pods have addresses of the cloud's network
+// a range would open all of that network.
+type Destination struct {
+	Address netip.Addr
+	// Ports are the TCP ports; none stands for all of them.
+	Ports []uint16
+}
+
+// Meta identifies an object.
+type Meta struct {
+	Namespace, Name string
+	Created         time.Time // an older object wins a conflict
+}
+
+// ServiceEntry is an object of networking.istio.io.
+type ServiceEntry struct {
+	Meta
+	Spec *networkingv1alpha3.ServiceEntry
+}
+
+// VirtualService is an object of networking.istio.io.
+type VirtualService struct {
+	Meta
+	Spec *networkingv1alpha3.VirtualService
+}

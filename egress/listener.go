@@ -1,0 +1,237 @@
+package egress
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	inputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The filter chains of a listener.
+const (
+	chainInCluster = "in-cluster" // passed on to the address that was dialled
+	chainHTTP      = "http"       // decided by Host in the route configuration
+	chainTLS       = "known-sni"  // a declared name: the cluster is named after it
+	chainRest      = "rest"       // what mesh.outboundTrafficPolicy says
+	chainLoop      = "loop"       // the sidecar's own port: refused
+)
+
+// virtualOutbound takes what the redirection sends and hands it to the listener
+// of the port that was dialled, where there is one.
+const virtualOutbound = "virtualOutbound"
+
+// standingPorts have listeners before anything is declared on them: the first
+// entry for a port with a listener disturbs no connection.
+func standingPorts() []uint32 { return []uint32{80, 443} }
+
+// serverFirstPorts are well known for protocols in which the server speaks
+// first: FTP, SSH, Telnet, SMTP, POP3, NNTP, IMAP, mail submission, SMTP again,
+// MySQL, NATS, VNC. Waiting there for a client to say what it speaks would delay
+// each connection by the whole time of detection.
+func serverFirstPorts() []uint32 {
+	return []uint32{21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 4222, 5900}
+}
+
+// port is what is declared on one port.
+type port struct {
+	number uint32
+	hosts  []seen
+}
+
+// ports are the ports that have a listener of their own, sorted.
+func (v *View) ports() []port {
+	byNumber := map[uint32][]seen{}
+	for _, n := range standingPorts() {
+		byNumber[n] = nil
+	}
+	for _, h := range v.hosts {
+		byNumber[h.port] = append(byNumber[h.port], h)
+	}
+	out := make([]port, 0, len(byNumber))
+	for n, hosts := range byNumber {
+		out = append(out, port{n, hosts})
+	}
+	slices.SortFunc(out, func(a, b port) int { return int(a.number) - int(b.number) })
+	return out
+}
+
+// onlyTCP says that no client has to say what it speaks.
+func (p port) onlyTCP() bool {
+	if slices.Contains(standingPorts(), p.number) {
+		return false
+	}
+	return !slices.ContainsFunc(p.hosts, func(h seen) bool { return h.protocol != protocolTCP })
+}
+
+func (b *builder) listeners() []*listenerv3.Listener {
+	log := b.loggers(b.view.mesh.log)
+	out := []*listenerv3.Listener{b.virtualOutbound(log)}
+	for _, p := range b.view.ports() {
+		out = append(out, b.portListener(p, log))
+	}
+	return out
+}
+
+// virtualOutbound is the one listener that is bound.
+func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
+	m := b.view.mesh
+	l := listen(virtualOutbound, m.listenPort, m.detection)
+	l.UseOriginalDst = wrapperspb.Bool(true)
+	l.FilterChains = []*listenerv3.FilterChain{
+		{Name: chainLoop, Filters: b.tcp(BlackHoleCluster, log)},
+		{Name: chainInCluster, Filters: b.tcp(PassthroughCluster, log)},
+		{Name: chainHTTP, Filters: b.http(catchAllRoute, log)},
+		b.rest(log),
+	}
+	// A connection to the sidecar's own port would be handed to itself.
+	l.FilterChainMatcher = b.exactly(&inputv3.DestinationPortInput{},
+		map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(m.listenPort): b.chain(chainLoop)},
+		b.inCluster(0, b.byProtocol(b.chain(chainRest), b.chain(chainHTTP), b.chain(chainRest)))).GetMatcher()
+	l.ListenerFilters = append(b.originalDst(), b.inspectors(serverFirstPorts())...)
+	return l
+}
+
+// portListener decides what goes to one port. It is not bound: connections come
+// from virtualOutbound.
+func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
+	l := listen(fmt.Sprintf("0.0.0.0_%d", p.number), p.number, b.view.mesh.detection)
+	l.BindToPort = wrapperspb.Bool(false)
+	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.tcp(PassthroughCluster, log)}, b.rest(log)}
+	tcp, rest := b.tcpHosts(p, l, log)
+	decide := rest
+	if !p.onlyTCP() {
+		l.FilterChains = append(l.FilterChains,
+			&listenerv3.FilterChain{Name: chainHTTP, Filters: b.http(fmt.Sprint(p.number), log)},
+			&listenerv3.FilterChain{Name: chainTLS, Filters: b.bySNICluster(p.number, log)})
+		decide = b.byProtocol(b.tlsHosts(p, l, log), b.chain(chainHTTP), rest)
+		l.ListenerFilters = b.inspectors(nil)
+	}
+	decide = b.inCluster(p.number, b.byAddress(tcp, decide))
+	if decide.GetMatcher() == nil { // one chain for all; a listener still wants a matcher for it
+		decide = b.exactly(&inputv3.DestinationPortInput{}, map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(p.number): decide}, decide)
+	}
+	l.FilterChainMatcher = decide.GetMatcher()
+	return l
+}
+
+// tcpHosts adds the chains of TCP entries: those with addresses, and what takes
+// the rest, which is an entry without addresses where there is one.
+func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []ranges, rest *matcherv3.Matcher_OnMatch) {
+	rest = b.chain(chainRest)
+	var taken []netip.Prefix
+	open := false
+	for _, h := range p.hosts {
+		if h.protocol != protocolTCP || len(h.addresses) == 0 && open {
+			continue
+		}
+		name := "tcp " + h.name
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.onDemandTCP(h.cluster(), log)})
+		if len(h.addresses) == 0 {
+			open, rest = true, b.chain(name)
+			continue
+		}
+		// Envoy refuses a range that is there twice.
+		own := slices.DeleteFunc(slices.Clone(h.addresses), func(a netip.Prefix) bool { return slices.Contains(taken, a) })
+		taken = append(taken, own...)
+		if len(own) > 0 {
+			tcp = append(tcp, ranges{own, b.chain(name)})
+		}
+	}
+	return tcp, rest
+}
+
+// tlsHosts leads declared names to their chains: exact ones all to the same,
+// each wildcard to its own.
+func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+	exact := domains{then: b.chain(chainTLS)}
+	var choices []domains
+	for _, h := range p.hosts {
+		switch {
+		case h.protocol != protocolTLS:
+		case !h.wildcard():
+			exact.names = append(exact.names, h.name)
+		default:
+			filters := b.onDemandTCP(h.cluster(), log)
+			if len(h.endpoints) == 0 {
+				filters = append(b.bySNIForward(h.target), filters...)
+			}
+			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: "tls " + h.name, Filters: filters})
+			choices = append(choices, domains{[]string{h.name}, b.chain("tls " + h.name)})
+		}
+	}
+	return b.bySNI(append([]domains{exact}, choices...), b.chain(chainRest))
+}
+
+// rest is the chain for what is not declared.
+func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
+	if b.view.mesh.registryOnly {
+		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(BlackHoleCluster, log)}
+	}
+	return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(PassthroughCluster, log)}
+}
+
+// listen is a listener on all addresses of both families.
+func listen(name string, port uint32, detection time.Duration) *listenerv3.Listener {
+	return &listenerv3.Listener{
+		Name: name, Address: socket("0.0.0.0", port),
+		AdditionalAddresses:              []*listenerv3.AdditionalAddress{{Address: socket("::", port)}},
+		TrafficDirection:                 corev3.TrafficDirection_OUTBOUND,
+		ListenerFiltersTimeout:           durationpb.New(detection),
+		ContinueOnListenerFiltersTimeout: true,
+	}
+}
+
+func (b *builder) originalDst() []*listenerv3.ListenerFilter {
+	return []*listenerv3.ListenerFilter{b.listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}, nil)}
+}
+
+// inspectors find out whether a client speaks TLS or HTTP, but on some ports.
+func (b *builder) inspectors(except []uint32) []*listenerv3.ListenerFilter {
+	var disabled *listenerv3.ListenerFilterChainMatchPredicate
+	if len(except) > 0 {
+		set := &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{}
+		for _, p := range except {
+			set.Rules = append(set.Rules, &listenerv3.ListenerFilterChainMatchPredicate{
+				Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+					DestinationPortRange: &typev3.Int32Range{Start: int32(p), End: int32(p) + 1},
+				},
+			})
+		}
+		disabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{OrMatch: set}}
+	}
+	return []*listenerv3.ListenerFilter{
+		b.listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{}, disabled),
+		b.listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{}, disabled),
+	}
+}
+
+func (b *builder) listenerFilter(name string, config proto.Message, disabled *listenerv3.ListenerFilterChainMatchPredicate) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name: name, FilterDisabled: disabled,
+		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: b.pack(config)},
+	}
+}
+
+// http are the hosts that the route configuration of a name decides about.
+func (v *View) http(route string) []seen {
+	var out []seen
+	for _, h := range v.hosts {
+		if h.protocol.http() && fmt.Sprint(h.port) == route {
+			out = append(out, h)
+		}
+	}
+	return out
+}

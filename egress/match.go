@@ -1,0 +1,138 @@
+package egress
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
+	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	inputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The matchers below choose a filter chain by its name. Each takes what to do
+// where it does not match, and none leaves that to another: what an inner
+// matcher does not decide, Envoy would take back to the outer one.
+
+// chain is the choice of a filter chain.
+func (b *builder) chain(name string) *matcherv3.Matcher_OnMatch {
+	return &matcherv3.Matcher_OnMatch{OnMatch: &matcherv3.Matcher_OnMatch_Action{Action: b.typed(name, wrapperspb.String(name))}}
+}
+
+// exactly chooses by the text of an input.
+func (b *builder) exactly(input proto.Message, choices map[string]*matcherv3.Matcher_OnMatch, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	return tree(&matcherv3.Matcher_MatcherTree{
+		Input:    b.typed("input", input),
+		TreeType: &matcherv3.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &matcherv3.Matcher_MatcherTree_MatchMap{Map: choices}},
+	}, otherwise)
+}
+
+// ranges are addresses with what to do for them.
+type ranges struct {
+	prefixes []netip.Prefix
+	then     *matcherv3.Matcher_OnMatch
+}
+
+// byAddress chooses by the address that was dialled.
+func (b *builder) byAddress(choices []ranges, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	m := &matcherv3.IPMatcher{}
+	for _, c := range choices {
+		r := &matcherv3.IPMatcher_IPRangeMatcher{OnMatch: c.then}
+		for _, p := range c.prefixes {
+			r.Ranges = append(r.Ranges, &xdscorev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))})
+		}
+		m.RangeMatchers = append(m.RangeMatchers, r)
+	}
+	if len(m.RangeMatchers) == 0 {
+		return otherwise
+	}
+	return tree(&matcherv3.Matcher_MatcherTree{
+		Input: b.typed("input", &inputv3.DestinationIPInput{}),
+		TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{
+			CustomMatch: b.typed("envoy.matching.custom_matchers.trie_matcher", m),
+		},
+	}, otherwise)
+}
+
+// domains are names of TLS hosts with what to do for them.
+type domains struct {
+	names []string
+	then  *matcherv3.Matcher_OnMatch
+}
+
+// bySNI chooses by the name that a TLS client asks for.
+func (b *builder) bySNI(choices []domains, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	m := &matcherv3.ServerNameMatcher{}
+	for _, c := range choices {
+		if len(c.names) > 0 {
+			m.DomainMatchers = append(m.DomainMatchers, &matcherv3.ServerNameMatcher_DomainMatcher{Domains: c.names, OnMatch: c.then})
+		}
+	}
+	if len(m.DomainMatchers) == 0 {
+		return otherwise
+	}
+	return tree(&matcherv3.Matcher_MatcherTree{
+		Input: b.typed("input", &inputv3.ServerNameInput{}),
+		TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{
+			CustomMatch: b.typed("envoy.matching.custom_matchers.domain_matcher", m),
+		},
+	}, otherwise)
+}
+
+func tree(t *matcherv3.Matcher_MatcherTree, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	return &matcherv3.Matcher_OnMatch{OnMatch: &matcherv3.Matcher_OnMatch_Matcher{Matcher: &matcherv3.Matcher{
+		MatcherType: &matcherv3.Matcher_MatcherTree_{MatcherTree: t}, OnNoMatch: otherwise,
+	}}}
+}
+
+func (b *builder) typed(name string, config proto.Message) *xdscorev3.TypedExtensionConfig {
+	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: b.pack(config)}
+}
+
+// inCluster leads the cluster's own destinations past everything else. On a
+// listener for one port only those with that port are there; port 0 stands for
+// the listener of all other ports, where the port decides within the address.
+func (b *builder) inCluster(port uint32, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	groups, byPorts := []ranges(nil), map[string]int{}
+	for _, d := range b.view.inCluster {
+		if port != 0 && len(d.Ports) > 0 && !slices.Contains(d.Ports, uint16(port)) {
+			continue
+		}
+		key := ""
+		if port == 0 {
+			key = fmt.Sprint(d.Ports)
+		}
+		i, known := byPorts[key]
+		if !known {
+			i = len(groups)
+			byPorts[key] = i
+			groups = append(groups, ranges{then: b.onPorts(port, d.Ports, otherwise)})
+		}
+		groups[i].prefixes = append(groups[i].prefixes, netip.PrefixFrom(d.Address, d.Address.BitLen()))
+	}
+	return b.byAddress(groups, otherwise)
+}
+
+func (b *builder) onPorts(port uint32, ports []uint16, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	if port != 0 || len(ports) == 0 {
+		return b.chain(chainInCluster)
+	}
+	choices := map[string]*matcherv3.Matcher_OnMatch{}
+	for _, p := range ports {
+		choices[fmt.Sprint(p)] = b.chain(chainInCluster)
+	}
+	return b.exactly(&inputv3.DestinationPortInput{}, choices, otherwise)
+}
+
+// byProtocol leads TLS and HTTP to their choices. TLS comes first: a client of
+// HTTPS may offer http/1.1 by ALPN, which reads like HTTP itself.
+func (b *builder) byProtocol(tls, http, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	plain := map[string]*matcherv3.Matcher_OnMatch{}
+	for _, p := range []string{"http/1.0", "http/1.1", "h2c"} {
+		plain["'"+p+"'"] = http
+	}
+	isHTTP := b.exactly(&inputv3.ApplicationProtocolInput{}, plain, otherwise)
+	return b.exactly(&inputv3.TransportProtocolInput{}, map[string]*matcherv3.Matcher_OnMatch{"tls": tls}, isHTTP)
+}

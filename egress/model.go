@@ -1,0 +1,147 @@
+package egress
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+)
+
+// Model is what the objects say, validated and sorted.
+type Model struct {
+	mesh      mesh
+	inCluster []Destination // sorted by address, each address once
+	hosts     []host        // sorted: see compareHosts
+	routes    []virtualHost // sorted: own order, see compareMeta
+	private   map[string]bool
+}
+
+// mesh is the part of MeshConfig that the sidecars' configuration depends on.
+type mesh struct {
+	registryOnly   bool
+	log            accessLog
+	detection      time.Duration // 0: wait for the client's first bytes without end
+	connectTimeout time.Duration
+	rootNamespace  string
+	listenPort     uint32
+}
+
+// Build makes the model. The problems are complete and sorted; what has an error
+// is not in the model, everything else is.
+func Build(in Input) (*Model, Problems) {
+	var problems Problems
+	m := &Model{
+		mesh:      readMesh(in.Mesh, reporter{kind: KindMesh, all: &problems}),
+		inCluster: mergeDestinations(in.InCluster),
+		private:   map[string]bool{},
+	}
+	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
+		m.hosts = append(m.hosts, readServiceEntry(e, m.mesh, reporter{KindServiceEntry, e.Meta, &problems})...)
+	}
+	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
+		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)
+	}
+	m.findPrivate()
+	problems.sort()
+	return m, problems
+}
+
+// findPrivate notes the namespaces whose view may differ from that of a
+// namespace that nothing mentions.
+func (m *Model) findPrivate() {
+	note := func(own string, e exports) {
+		m.private[own] = true // its own objects win conflicts
+		for _, ns := range e.namespaces {
+			m.private[ns] = true
+		}
+	}
+	for _, h := range m.hosts {
+		note(h.meta.Namespace, h.exports)
+	}
+	for _, r := range m.routes {
+		note(r.meta.Namespace, r.exports)
+	}
+}
+
+// Class names the view of a namespace: namespaces of one class have the same.
+func (m *Model) Class(namespace string) string {
+	if m.private[namespace] {
+		return namespace
+	}
+	return ""
+}
+
+// listenPort is where the redirection leads when MeshConfig does not say.
+const listenPort = 15001
+
+func readMesh(mc *meshv1alpha1.MeshConfig, r reporter) mesh {
+	m := mesh{
+		registryOnly:   mc.GetOutboundTrafficPolicy().GetMode() == meshv1alpha1.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
+		detection:      mc.GetProtocolDetectionTimeout().AsDuration(),
+		connectTimeout: mc.GetConnectTimeout().AsDuration(),
+		rootNamespace:  mc.GetRootNamespace(),
+		listenPort:     uint32(mc.GetProxyListenPort()),
+	}
+	if mc.GetOutboundTrafficPolicy() == nil { // nobody asked for anything, so nothing is blocked
+		m.registryOnly = false
+	}
+	if m.listenPort == 0 || m.listenPort > 65535 {
+		m.listenPort = listenPort
+	}
+	if m.connectTimeout <= 0 {
+		m.connectTimeout = 10 * time.Second
+	}
+	if m.detection < 0 {
+		r.error("protocolDetectionTimeout", m.detection.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
+		m.detection = 0
+	}
+	m.log = readAccessLog(mc, r)
+	return m
+}
+
+// mergeDestinations gives each address once, with the union of its ports.
+func mergeDestinations(in []Destination) []Destination {
+	all, ports := map[netip.Addr]bool{}, map[netip.Addr]map[uint16]bool{}
+	for _, d := range in {
+		a := d.Address.Unmap().WithZone("")
+		if !a.IsValid() || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
+			continue // an address that no packet to another pod has
+		}
+		if len(d.Ports) == 0 {
+			all[a] = true
+		}
+		if ports[a] == nil {
+			ports[a] = map[uint16]bool{}
+		}
+		for _, p := range d.Ports {
+			ports[a][p] = true
+		}
+	}
+	out := make([]Destination, 0, len(ports))
+	for a, set := range ports {
+		d := Destination{Address: a}
+		if !all[a] {
+			for p := range set {
+				d.Ports = append(d.Ports, p)
+			}
+			slices.Sort(d.Ports)
+		}
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b Destination) int { return a.Address.Compare(b.Address) })
+	return out
+}
+
+// compareMeta is the order in which objects win a conflict within a namespace:
+// the oldest, and between equals the one whose name comes first.
+func compareMeta(a, b Meta) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+func sorted[T any](in []T, meta func(T) Meta) []T {
+	out := slices.Clone(in)
+	slices.SortStableFunc(out, func(a, b T) int { return compareMeta(meta(a), meta(b)) })
+	return out
+}

@@ -1,0 +1,93 @@
+package egress
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// normalHost gives a host in lower case without a final dot, and why it is not
+// one. A wildcard stands for the whole first label: *.example.com.
+func normalHost(text string) (name, fault string) {
+	name = strings.TrimSuffix(strings.ToLower(text), ".")
+	rest, wildcard := strings.CutPrefix(name, "*.")
+	labels := strings.Split(rest, ".")
+	switch {
+	case name == "":
+		return "", "a host is missing"
+	case name == "*":
+		return "", "a host of * alone would stand for every name"
+	case len(name) > 253:
+		return "", "a host has at most 253 characters"
+	case wildcard && len(labels) < 2:
+		return "", "a wildcard over a top-level domain would stand for every name in it"
+	case strings.Contains(rest, "*"):
+		return "", "a * stands only for the whole first label, as in *.example.com"
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return "", "a host is a name; addresses belong into addresses"
+	}
+	for _, l := range labels {
+		if fault := labelFault(l); fault != "" {
+			return "", fault
+		}
+	}
+	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
+		return "", "the last label of a name is not a number"
+	}
+	return name, ""
+}
+
+func labelFault(l string) string {
+	if l == "" || len(l) > 63 {
+		return "each label of a name has 1 to 63 characters"
+	}
+	for _, c := range []byte(l) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return fmt.Sprintf("a name has letters, digits, - and _, and not %q", c)
+		}
+	}
+	if l[0] == '-' || l[len(l)-1] == '-' {
+		return "a label neither begins nor ends with -"
+	}
+	return ""
+}
+
+// clusterName is Istio's, as users know it from the access log.
+func clusterName(port uint32, host string) string { return fmt.Sprintf("outbound|%d||%s", port, host) }
+
+// exports says which namespaces see an object.
+type exports struct {
+	all        bool
+	namespaces []string
+}
+
+// readExports reads exportTo: nothing and "*" are all namespaces, "." is the
+// object's own, "~" none.
+func readExports(list []string, m Meta) exports {
+	e := exports{all: len(list) == 0}
+	for _, ns := range list {
+		switch ns {
+		case "*":
+			e.all = true
+		case ".":
+			e.namespaces = append(e.namespaces, m.Namespace)
+		case "~":
+		default:
+			e.namespaces = append(e.namespaces, ns)
+		}
+	}
+	return e
+}
+
+func (e exports) to(namespace string) bool {
+	if e.all {
+		return true
+	}
+	for _, ns := range e.namespaces {
+		if ns == namespace {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+package egress
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// The types of resources, in the order in which they are sent: what a resource
+// refers to goes before it.
+const (
+	TypeCluster  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	TypeRoute    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+)
+
+// Resource is one of Envoy's resources.
+type Resource struct {
+	Name    string
+	Version string // 16 hexadecimal digits of the hash of Body
+	Body    *anypb.Any
+}
+
+// named is every message that is a resource.
+type named interface {
+	proto.Message
+	GetName() string
+}
+
+func resource(m named) (Resource, error) {
+	body, err := pack(m)
+	if err != nil {
+		return Resource{}, fmt.Errorf("marshal %s: %w", m.GetName(), err)
+	}
+	sum := sha256.Sum256(body.Value)
+	return Resource{Name: m.GetName(), Version: hex.EncodeToString(sum[:8]), Body: body}, nil
+}
+
+func resources[T named](messages []T) ([]Resource, error) {
+	out := make([]Resource, 0, len(messages))
+	for _, m := range messages {
+		r, err := resource(m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func marshal(m proto.Message) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+func pack(m proto.Message) (*anypb.Any, error) {
+	value, err := marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return &anypb.Any{TypeUrl: "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName()), Value: value}, nil
+}
+
+// builder makes messages and keeps the first error.
+type builder struct {
+	view *View
+	err  error
+}
+
+func (b *builder) pack(m proto.Message) *anypb.Any {
+	a, err := pack(m)
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("marshal %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return a
+}
+
+// Clusters are those that every sidecar has from the start.
+func (v *View) Clusters() ([]Resource, error) {
+	b := &builder{view: v}
+	return finish(b, b.standingClusters())
+}
+
+// OnDemand is the cluster that a sidecar asks for by name when a host is first
+// used; ok is false where the namespace sees no such host.
+func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
+	i, ok := v.byCluster[name]
+	if !ok {
+		return Resource{}, false, nil
+	}
+	b := &builder{view: v}
+	r, err = resource(b.onDemandCluster(v.hosts[i].host))
+	if err == nil {
+		err = b.err
+	}
+	return r, err == nil, err
+}
+
+// OnDemandNames are the names that OnDemand knows, sorted by port and host.
+func (v *View) OnDemandNames() []string {
+	out := make([]string, 0, len(v.hosts))
+	for _, h := range v.hosts {
+		out = append(out, h.cluster())
+	}
+	return out
+}
+
+// Listeners are all listeners, sorted by port.
+func (v *View) Listeners() ([]Resource, error) {
+	b := &builder{view: v}
+	return finish(b, b.listeners())
+}
+
+// Routes are the route configurations of the listeners.
+func (v *View) Routes() ([]Resource, error) {
+	b := &builder{view: v}
+	return finish(b, b.routeConfigurations())
+}
+
+// Route is one route configuration. A port on which nothing is declared any
+// more has one too: connections that its listener accepted may live on, and
+// must not go where they went.
+func (v *View) Route(name string) (r Resource, ok bool, err error) {
+	if name != catchAllRoute && (name == "" || strings.Trim(name, "0123456789") != "") {
+		return Resource{}, false, nil
+	}
+	b := &builder{view: v}
+	r, err = resource(b.routeConfiguration(name, v.http(name)))
+	return r, err == nil, err
+}
+
+func finish[T named](b *builder, messages []T) ([]Resource, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	return resources(messages)
+}
