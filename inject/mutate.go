@@ -279,11 +279,12 @@ func (m *mutation) result(d Decision, odd []annotation.Problem) *Result {
 }
 
 // effectiveJSON is what the status annotation says of the settings: the ranges
-// always, as they are what one looks for, all else where it is not the default.
+// always, as they are what one looks for, all else where somebody set it.
 func effectiveJSON(s *Settings) json.RawMessage {
 	b := []byte{'{'}
 	for _, e := range s.List {
-		if e.Source == SourceDefault && e.Name != "includeOutboundIPRanges" && e.Name != "excludeOutboundIPRanges" {
+		set := e.Source != SourceDefault && e.Source != SourceKubernetes
+		if !set && e.Name != "includeOutboundIPRanges" && e.Name != "excludeOutboundIPRanges" {
 			continue
 		}
 		if len(b) > 1 {

@@ -107,11 +107,6 @@ func (s *Server) environment(o Options) (*envtest.Environment, error) {
 		ControlPlaneStartTimeout: time.Minute, // a start takes 5 s on an idle machine
 		ControlPlaneStopTimeout:  time.Minute,
 	}
-	// Or envtest makes it in TMPDIR, where nobody removes it after a kill.
-	env.WebhookInstallOptions.LocalServingCertDir = filepath.Join(s.Dir, "webhook")
-	if err := os.Mkdir(env.WebhookInstallOptions.LocalServingCertDir, 0o700); err != nil {
-		return nil, err
-	}
 	env.ControlPlane.KubectlPath = filepath.Join(s.assets, "kubectl")
 
 	etcd := &envtest.Etcd{DataDir: filepath.Join(s.Dir, "etcd")}
