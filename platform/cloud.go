@@ -47,7 +47,7 @@ func gkeNames(r *reader, n *node, base string) {
 				known[name] = true
 				r.leave(gap{kind: Pod, family: IPv4, need: "gcp:" + name,
 					why:     fmt.Sprintf("pod range %q is given by its name only", clip(name)),
-					command: fmt.Sprintf("gcloud compute networks subnets describe %s --region %s --format json", subnet, region),
+					command: fmt.Sprintf("gcloud compute networks subnets describe %s --region %s --format json", shellWord(subnet), shellWord(region)),
 				}, f.node, f.path)
 			}
 		}
@@ -78,7 +78,7 @@ func aksSubnets(r *reader, n *node, base string) {
 		if strings.HasPrefix(pool, "vnet") && len(ids) > 0 {
 			continue
 		}
-		ids = append(ids, n.find("agentPoolProfiles."+pool, join(base, "agentPoolProfiles"))...)
+		ids = append(ids, n.find("agentPoolProfiles."+pool, base)...)
 	}
 	seen := map[string]bool{}
 	for _, f := range ids {
@@ -88,7 +88,7 @@ func aksSubnets(r *reader, n *node, base string) {
 		}
 		seen[key] = true
 		r.leave(gap{kind: Pod, need: key, why: "pods have addresses of the VNet subnet " + last(f.node.text) + ", whose range is not in the document",
-			command: "az network vnet subnet show --ids " + f.node.text + " -o json"}, f.node, f.path)
+			command: "az network vnet subnet show --ids " + shellWord(f.node.text) + " -o json"}, f.node, f.path)
 	}
 	if len(ids) == 0 {
 		r.leave(gap{kind: Pod, soft: true, need: "azure:", why: "the document gives no pod range: pods have addresses of a VNet subnet, which it does not name",
@@ -115,17 +115,22 @@ func eksVPC(r *reader, n *node, base string) {
 		g.family = IPv6
 	}
 	g.vpc(n.at("resourcesVpcConfig", "vpcId").str() + n.at("ResourcesVpcConfig", "VpcId").str())
-	r.leave(g, n.get("resourcesVpcConfig"), base)
+	at, path := n.at("resourcesVpcConfig", "vpcId"), join(join(base, "resourcesVpcConfig"), "vpcId")
+	if at == nil {
+		at, path = n, base
+	}
+	r.leave(g, at, path)
 }
 
 // vpc fills in that pods have addresses of an AWS VPC.
 func (g *gap) vpc(id string) {
 	g.need, g.why = "vpc:"+id, "pods have addresses of VPC "+id+", whose ranges are not in the document"
+	word := shellWord(id)
 	if id == "" {
-		g.why, id = "pods have addresses of the cluster's VPC, whose ranges are not in the document",
+		g.why, word = "pods have addresses of the cluster's VPC, whose ranges are not in the document",
 			"$(aws eks describe-cluster --name CLUSTER --query cluster.resourcesVpcConfig.vpcId --output text)"
 	}
-	g.command = "aws ec2 describe-vpcs --vpc-ids " + id
+	g.command = "aws ec2 describe-vpcs --vpc-ids " + word
 }
 
 // eksctl takes the VPC's range for pods where pods have IPv4 addresses.
@@ -222,6 +227,6 @@ func ackRanges(r *reader, n *node, base string) {
 	}
 	for _, id := range ids {
 		r.leave(gap{kind: Pod, need: "vsw:" + id, why: "pods have addresses of vSwitch " + clip(id) + ", whose range is not in the document",
-			command: "aliyun vpc DescribeVSwitches --VSwitchId " + id}, n, base)
+			command: "aliyun vpc DescribeVSwitches --VSwitchId " + shellWord(id)}, n, base)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"github.com/outrider-mesh/outrider/cidr"
 )
@@ -176,8 +177,14 @@ type Facts struct {
 // Known reports whether any document was of a known kind.
 func (f *Facts) Known() bool { return f.read > 0 }
 
+// maxNotes bounds what is said about documents that are wrong all over.
+const maxNotes = 100
+
 func (f *Facts) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	if len(f.Warnings) >= maxNotes {
+		return
+	}
+	text := printable(fmt.Sprintf(format, args...))
 	for _, w := range f.Warnings {
 		if w == text {
 			return
@@ -204,7 +211,7 @@ func (p Problem) String() string {
 	if p.Fix != "" {
 		s += "; " + p.Fix
 	}
-	return s
+	return printable(s)
 }
 
 // Error is everything wrong with the documents, in their order.
@@ -231,4 +238,22 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// printable is text without control characters, which a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) || !unicode.IsPrint(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, s)
+}
+
+// shellWord is one word of a command line, quoted if it has to be.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(clip(s), "'", `'\''`) + "'"
 }

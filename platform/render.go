@@ -88,11 +88,14 @@ func (r *Result) Table() string {
 		if len(sources) > 1 {
 			how = fmt.Sprintf("%s and %d more", how, len(sources)-1)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k, strings.ReplaceAll(l.String(), ",", ", "), confidence, how)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k, strings.ReplaceAll(l.String(), ",", ", "), confidence, printable(how))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	if v, ok := r.IncludeIPRanges(); ok {
 		fmt.Fprintf(&b, "\nincludeIPRanges: %q\n", v)
+		if !r.Known() {
+			b.WriteString("  as documented, although a range is missing: what it leaves out would bypass the sidecar\n")
+		}
 	} else {
 		b.WriteString("\nincludeIPRanges: none, while a range is missing: what it leaves out would bypass the sidecar\n")
 	}

@@ -79,7 +79,7 @@ func (f *Facts) Resolve(o Options) Result {
 }
 
 func (r *Result) warn(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); !slices.Contains(r.Warnings, text) {
+	if text := printable(fmt.Sprintf(format, args...)); len(r.Warnings) < maxNotes && !slices.Contains(r.Warnings, text) {
 		r.Warnings = append(r.Warnings, text)
 	}
 }
@@ -125,6 +125,10 @@ func (v *resolver) kind(k Kind) cidr.List {
 
 // miss lists what is missing, each command once.
 func (v *resolver) miss(m Missing) {
+	if len(v.res.Missing) >= maxNotes {
+		return
+	}
+	m.Why, m.Command = printable(m.Why), printable(m.Command)
 	for _, have := range v.res.Missing {
 		if have.Kind == m.Kind && (have.Why == m.Why || have.Command == m.Command && m.Command != "") {
 			return
@@ -172,11 +176,11 @@ func (v *resolver) family(k Kind, family Family) (cidr.List, Grade) {
 }
 
 func (v *resolver) union(group []int) cidr.List {
-	var l cidr.List
+	var ps []netip.Prefix
 	for _, i := range group {
-		l = l.Union(v.res.Evidence[i].Ranges)
+		ps = append(ps, v.res.Evidence[i].Ranges.Prefixes()...)
 	}
-	return l
+	return cidr.FromPrefixes(ps...)
 }
 
 // grade is the grade of evidence that adds up: parts beside a whole leave it
@@ -217,8 +221,9 @@ func (v *resolver) disproved(k Kind, rank int, l cidr.List, grade Grade) string 
 		return fmt.Sprintf("%s of %s is outside; the document may be stale, or another cluster's", a.Addr, a.What)
 	}
 	if rank > rankPool && grade != LowerBound {
+		four := isV4(l)
 		for _, p := range v.f.NodeCIDR {
-			if sameFamily(l, p) && !l.ContainsPrefix(p) {
+			if p.Addr().Is4() == four && !l.ContainsPrefix(p) {
 				return fmt.Sprintf("%s of a node is outside; the document may be stale, or another cluster's", p)
 			}
 		}
@@ -244,18 +249,17 @@ func (v *resolver) unconfirmed(rank int, l cidr.List) string {
 
 // outside finds an address of the list's family that the list does not hold.
 func outside(l cidr.List, addresses []Address) (Address, bool) {
+	four := isV4(l)
 	for _, a := range addresses {
-		if sameFamily(l, netip.PrefixFrom(a.Addr, a.Addr.BitLen())) && !l.Contains(a.Addr) {
+		if a.Addr.Is4() == four && !l.Contains(a.Addr) {
 			return a, true
 		}
 	}
 	return Address{}, false
 }
 
-func sameFamily(l cidr.List, p netip.Prefix) bool {
-	ps := l.Prefixes()
-	return len(ps) > 0 && ps[0].Addr().Is4() == p.Addr().Is4()
-}
+// isV4 is the family of a list that has one.
+func isV4(l cidr.List) bool { return len(l.V4()) > 0 }
 
 // disagree says that two documents of one rank each state the whole range, and
 // not the same.

@@ -283,3 +283,27 @@ func TestRangesDocumented(t *testing.T) {
 		})
 	}
 }
+
+// Every answer that the page shows is the one that is given.
+func TestRangesPage(t *testing.T) {
+	data, err := os.ReadFile("../../docs/ranges.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(rangesData)
+	shown := 0
+	for _, block := range strings.Split(string(data), "```console\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		for _, part := range strings.Split("\n"+block, "\n$ outrider ")[1:] {
+			command, want, _ := strings.Cut(part, "\n")
+			got := runWith(t, "", strings.Fields(command)...)
+			if strings.TrimSpace(got.out) != strings.TrimSpace(want) {
+				t.Errorf("outrider %s\n%s\nthe page has\n%s", command, got.out, want)
+			}
+			shown++
+		}
+	}
+	if shown != 5 {
+		t.Errorf("%d commands on the page", shown)
+	}
+}
