@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -124,7 +124,7 @@ func (v *View) Routes() ([]Resource, error) {
 // more has one too: connections that its listener accepted may live on, and
 // must not go where they went.
 func (v *View) Route(name string) (r Resource, ok bool, err error) {
-	if name != catchAllRoute && (name == "" || strings.Trim(name, "0123456789") != "") {
+	if n, err := strconv.ParseUint(name, 10, 16); name != catchAllRoute && (err != nil || strconv.FormatUint(n, 10) != name) {
 		return Resource{}, false, nil
 	}
 	b := &builder{view: v}

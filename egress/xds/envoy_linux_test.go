@@ -1,0 +1,210 @@
+package xds
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/envoy"
+)
+
+// The addresses of the world's hosts, and one that no name has.
+const (
+	addrHTTPBin, addrGoogle, addrWild = "192.0.2.10", "192.0.2.20", "192.0.2.30"
+	addrOther                         = "198.51.100.99"
+	addrService                       = "10.96.0.77"
+)
+
+// mesh is a control plane with one real sidecar in a pod.
+type mesh struct {
+	*pod
+	t      *testing.T
+	server *Server
+	asked  *locked
+	nacks  atomic.Int64
+}
+
+func newMesh(t *testing.T) *mesh {
+	envoy.Require(t)
+	m := &mesh{pod: newPod(t), t: t}
+	m.asked = m.serveNames(t, map[string]string{
+		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,
+	})
+	cert, ca := selfSigned(t, []string{world4})
+	m.server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
+		if token != "shop-token" {
+			return Identity{}, ErrUnauthenticated
+		}
+		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
+	}), Observer{Rejected: func(r Rejection) {
+		m.nacks.Add(1)
+		t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason)
+	}})
+	var l net.Listener
+	var err error
+	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })
+	must(t, err)
+	g := m.server.GRPC(&tls.Config{Certificates: []tls.Certificate{cert}})
+	done := make(chan struct{})
+	go func() { defer close(done); _ = g.Serve(l) }()
+	t.Cleanup(func() { g.Stop(); <-done })
+	m.serveWorld()
+	m.run(t, ca)
+	return m
+}
+
+// serveWorld answers HTTP on every port below and every address: with the
+// address that was reached, and the headers that came.
+func (m *mesh) serveWorld() {
+	cert, _ := selfSigned(m.t, nil, "world")
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/delay" {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-r.Context().Done():
+			}
+		}
+		local, _, _ := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
+		fmt.Fprintf(w, "at=%s operation=%s", local, r.Header.Get("X-Envoy-Decorator-Operation"))
+	})
+	for _, port := range []string{"80", "443", "8080"} {
+		var l net.Listener
+		var err error
+		m.world.Do(func() { l, err = net.Listen("tcp", ":"+port) })
+		must(m.t, err)
+		if port == "443" {
+			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		}
+		s := &http.Server{Handler: handler}
+		go func() { _ = s.Serve(l) }()
+		m.t.Cleanup(func() { _ = s.Close() })
+	}
+}
+
+// get asks a host at an address, as the application does. The answer is the
+// status and the body, or "closed".
+func (m *mesh) get(scheme, host, address, path string) string {
+	port := map[string]string{"http": "80", "https": "443"}[scheme]
+	if name, p, ok := strings.Cut(host, ":"); ok {
+		_, port = name, p
+	}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+			m.Do(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, port)) })
+			return conn, err
+		},
+	}}
+	resp, err := client.Get(scheme + "://" + host + path)
+	if err != nil {
+		return "closed"
+	}
+	defer resp.Body.Close()
+	body := make([]byte, 500)
+	n, _ := resp.Body.Read(body)
+	return fmt.Sprintf("%d %s", resp.StatusCode, body[:n])
+}
+
+func (m *mesh) want(scheme, host, address, path, want string) {
+	m.t.Helper()
+	if got := m.get(scheme, host, address, path); !strings.HasPrefix(got, want) {
+		m.t.Errorf("%s://%s%s at %s: %q, want %q", scheme, host, path, address, got, want)
+	}
+}
+
+// publish waits until a change has its effect, which it is known by.
+func (m *mesh) publish(model *egress.Model, scheme, host, address, want string) {
+	m.t.Helper()
+	m.server.Publish(model)
+	took := eventually(m.t, scheme+"://"+host+" gives "+want, func() bool {
+		return strings.HasPrefix(m.get(scheme, host, address, "/"), want)
+	})
+	m.t.Logf("%s://%s gives %q %s after the change", scheme, host, want, took.Round(time.Millisecond))
+}
+
+// logged waits for a line of the access log that has all parts.
+func (m *mesh) logged(parts ...string) {
+	m.t.Helper()
+	eventually(m.t, fmt.Sprintf("a line with %q", parts), func() bool {
+	lines:
+		for line := range strings.Lines(m.log.String()) {
+			for _, part := range parts {
+				if !strings.Contains(line, part) {
+					continue lines
+				}
+			}
+			return true
+		}
+		return false
+	})
+}
+
+// TestWalk is the walk that users take, with a real sidecar.
+func TestWalk(t *testing.T) {
+	m := newMesh(t)
+	inCluster := func(in *egress.Input) {
+		in.InCluster = []egress.Destination{{Address: netip.MustParseAddr(addrService), Ports: []uint16{80, 443}}}
+	}
+	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
+
+	m.publish(modelOf(t, "ALLOW_ANY", inCluster), "http", "example.org", addrOther, "200")
+	m.want("https", "www.google.com", addrOther, "/", "200 at="+addrOther)
+	m.want("http", "example.org:8080", addrOther, "/", "200 at="+addrOther)
+	m.want("http", "example.org", "2001:db8::7", "/", "200 at=2001:db8::7")
+	m.logged(`"GET / HTTP/1.1" 200`, `"example.org"`, "PassthroughCluster", addrOther+":80", "allow_any")
+	m.logged(`"- - -" 0`, "PassthroughCluster", addrOther+":443")
+
+	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster), "http", "example.org", addrOther, "502")
+	m.want("https", "www.google.com", addrOther, "/", "closed")
+	m.want("http", "example.org:8080", addrOther, "/", "502")
+	m.want("http", "example.org", "2001:db8::7", "/", "502")
+	m.want("http", "any", addrService, "/", "200 at="+addrService)
+	m.want("https", "any", addrService, "/", "200 at="+addrService)
+	m.want("http", "any:8080", addrService, "/", "502") // not a port of the Service
+	m.logged(`"GET / HTTP/1.1" 502`, "direct_response", "block_all")
+	m.logged("UH", "BlackHoleCluster", addrOther+":443")
+
+	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
+	// Whatever address was dialled, the name decides.
+	m.want("http", "HTTPBIN.org", addrOther, "/", "200 at="+addrHTTPBin+" operation=httpbin.org:80/*")
+	m.want("https", "www.google.com", addrOther, "/", "200 at="+addrGoogle)
+	m.want("https", "edition.cnn.com", addrGoogle, "/", "closed")
+	m.want("http", "www.google.com", addrGoogle, "/", "502")
+	m.logged(`"httpbin.org"`, "outbound|80||httpbin.org", addrHTTPBin+":80", "default")
+	m.logged("outbound|443||www.google.com", addrGoogle+":443", "www.google.com -")
+	if asked := m.asked.String(); strings.Contains(asked, "cluster.local") || strings.Contains(asked, "cnn") {
+		t.Errorf("names were asked for:\n%s", asked)
+	}
+
+	m.want("http", "httpbin.org", addrHTTPBin, "/delay", "200")
+	m.server.Publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog, routeOf(t, "shop", "httpbin", timeout), entryOf(t, "shop", "wild", wild)))
+	eventually(t, "the timeout holds", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/delay"), "504") })
+	m.logged(" 504 UT ", "outbound|80||httpbin.org")
+	m.want("http", "a.example.com", addrOther, "/", "200 at="+addrWild)
+	m.want("https", "a.example.com", addrOther, "/", "200 at="+addrWild)
+	m.want("http", "example.com", addrWild, "/", "502")
+	m.logged("outbound|80||*.example.com")
+	m.logged("outbound|443||*.example.com")
+
+	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, goog), "http", "httpbin.org", addrHTTPBin, "502")
+	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, goog, bin), "http", "httpbin.org", addrHTTPBin, "200")
+	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin), "https", "www.google.com", addrGoogle, "closed")
+	m.publish(modelOf(t, "ALLOW_ANY", inCluster), "https", "www.google.com", addrOther, "200 at="+addrOther)
+	m.want("http", "httpbin.org", addrOther, "/", "200 at="+addrOther)
+	if n := len(m.server.Status()); n != 1 {
+		t.Errorf("%d streams, want 1", n)
+	}
+	for _, complaint := range []string{"deprecated", "[error]", "[critical]"} {
+		if strings.Contains(m.log.String(), complaint) {
+			t.Errorf("the sidecar's log has %q", complaint)
+		}
+	}
+}

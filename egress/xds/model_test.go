@@ -1,0 +1,50 @@
+package xds
+
+import (
+	"testing"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// modelOf builds a model out of the mesh's mode and objects; the text of an
+// entry or a route is its spec as JSON.
+func modelOf(t testing.TB, mode string, change ...func(*egress.Input)) *egress.Model {
+	t.Helper()
+	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n"}, config.Labels{})
+	must(t, found.Err())
+	in := egress.Input{Mesh: c.Mesh}
+	for _, f := range change {
+		f(&in)
+	}
+	m, problems := egress.Build(in)
+	must(t, problems.Err())
+	return m
+}
+
+func entryOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
+	t.Helper()
+	s := &networkingv1alpha3.ServiceEntry{}
+	must(t, s.UnmarshalJSON([]byte(spec)))
+	return func(in *egress.Input) {
+		in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: namespace, Name: name}, Spec: s})
+	}
+}
+
+func routeOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
+	t.Helper()
+	s := &networkingv1alpha3.VirtualService{}
+	must(t, s.UnmarshalJSON([]byte(spec)))
+	return func(in *egress.Input) {
+		in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: egress.Meta{Namespace: namespace, Name: name}, Spec: s})
+	}
+}
+
+const (
+	httpbin = `{"hosts": ["httpbin.org"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`
+	google  = `{"hosts": ["www.google.com"], "ports": [{"number": 443, "name": "https", "protocol": "HTTPS"}], "resolution": "DNS"}`
+	wild    = `{"hosts": ["*.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}]}`
+	timeout = `{"hosts": ["httpbin.org"], "http": [{"timeout": "0.3s", "route": [{"destination": {"host": "httpbin.org"}}]}]}`
+)

@@ -1,0 +1,243 @@
+package xds
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/envoy"
+)
+
+// The world is every address but the pod's own. The control plane and the name
+// server are at world4.
+const (
+	pod4, pod6     = "10.99.0.2", "fd99::2"
+	world4, world6 = "10.99.0.1", "fd99::1"
+	sidecarUser    = 1337
+)
+
+// rules redirect as the init container does, for both families.
+const rules = `table inet sidecar_egress {
+	chain output {
+		type nat hook output priority -100
+		meta skuid 1337 return
+		oifname "lo" return
+		meta l4proto tcp redirect to :15001
+	}
+}`
+
+// pod is a pod's network with a sidecar in it, and the world.
+type pod struct {
+	*netnstest.NS
+	world *netnstest.NS
+	log   locked
+}
+
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newPod(t *testing.T) *pod {
+	t.Helper()
+	netnstest.Need(t, "ip", "nft")
+	p := &pod{NS: netnstest.New(t), world: netnstest.New(t)}
+	tid := 0
+	p.Do(func() { tid = unix.Gettid() })
+	p.world.Must(t, "", "ip", "link", "add", "pod0", "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(tid))
+	for _, end := range []struct {
+		ns           *netnstest.NS
+		link, v4, v6 string
+	}{{p.world, "pod0", world4, world6}, {p.NS, "eth0", pod4, pod6}} {
+		end.ns.Must(t, fmt.Sprintf("link set lo up\nlink set %s up\naddr add %s/24 dev %[1]s\n", end.link, end.v4), "ip", "-batch", "-")
+		end.ns.Must(t, fmt.Sprintf("addr add %s/64 dev %s nodad\n", end.v6, end.link), "ip", "-6", "-batch", "-")
+	}
+	p.Must(t, "route add default via "+world4+"\n", "ip", "-batch", "-")
+	p.Must(t, "route add default via "+world6+"\n", "ip", "-6", "-batch", "-")
+	p.world.Must(t, "route add local 0.0.0.0/0 dev lo table main\n", "ip", "-batch", "-")
+	p.world.Must(t, "route add local ::/0 dev lo table main\n", "ip", "-6", "-batch", "-")
+	p.Must(t, rules, "nft", "-f", "-")
+	return p
+}
+
+// bootstrap is the sidecar's argument of --config-yaml, as the injector renders
+// it, with another place for the control plane and the projected files.
+func bootstrap(t *testing.T, dir string) string {
+	t.Helper()
+	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
+	must(t, problems.Err())
+	injector, problems := inject.Compile(cfg, inject.Environment{})
+	must(t, problems.Err())
+	app := corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
+	app.Name, app.Namespace = "sleep-7d4b-x2x", "shop"
+	app.Annotations = map[string]string{"proxy.istio.io/config": "discoveryAddress: " + world4 + ":15012\n"}
+	data, err := json.Marshal(app)
+	must(t, err)
+	result, err := injector.Inject(inject.Request{Pod: data, Namespace: app.Namespace})
+	must(t, err)
+	must(t, json.Unmarshal(result.PodJSON(), &app))
+	for _, c := range append(app.Spec.InitContainers, app.Spec.Containers...) {
+		if i := slices.Index(c.Args, "--config-yaml"); i >= 0 {
+			return strings.NewReplacer(
+				"/var/run/secrets/outrider", dir, "$(POD_IP)", pod4, "$(POD_NAME)", app.Name, "$(POD_NAMESPACE)", app.Namespace, "$(APP)", "sleep",
+			).Replace(c.Args[i+1])
+		}
+	}
+	t.Fatal("no --config-yaml in the rendered pod")
+	return ""
+}
+
+// run starts the sidecar as its own user, with a resolver in the world.
+func (p *pod) run(t *testing.T, ca string) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	program := filepath.Join(dir, "envoy")
+	copyProgram(t, envoy.Require(t), program)
+	for name, content := range map[string]string{
+		"token": "shop-token", "ca.pem": ca, "resolv.conf": "nameserver " + world4 + "\nsearch svc.cluster.local\noptions ndots:5\n",
+		"sds-token.yaml": `resources:
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: xds-token
+  generic_secret: {secret: {filename: ` + dir + `/token}}
+`,
+		"sds-ca.yaml": `resources:
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: xds-ca
+  validation_context: {trusted_ca: {filename: ` + dir + `/ca.pem}}
+`,
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
+	}
+	container := p.Join(t)
+	var err error
+	container.Do(func() {
+		err = unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount(filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", "", unix.MS_BIND, "")
+		}
+	})
+	must(t, err)
+	cmd := exec.Command(program, "--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
+		"--log-level", "warning", "--file-flush-interval-msec", "50")
+	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}, Pdeathsig: syscall.SIGKILL}
+	must(t, container.Start(cmd))
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			text := p.log.String()
+			t.Logf("the sidecar said at the end:\n%s", text[max(0, len(text)-6000):])
+		}
+	})
+}
+
+func copyProgram(t *testing.T, from, to string) {
+	t.Helper()
+	if os.Link(from, to) == nil {
+		return
+	}
+	in, err := os.Open(from)
+	must(t, err)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	must(t, err)
+	_, err = io.Copy(out, in)
+	must(t, err)
+	must(t, out.Close())
+}
+
+// serveNames answers DNS in the world; a name it does not know does not exist.
+func (p *pod) serveNames(t *testing.T, names map[string]string) *locked {
+	t.Helper()
+	var conn net.PacketConn
+	var err error
+	p.world.Do(func() { conn, err = net.ListenPacket("udp", world4+":53") })
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	asked := &locked{}
+	go func() {
+		b := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(b[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			q := m.Questions[0]
+			name := strings.TrimSuffix(strings.ToLower(q.Name.String()), ".")
+			fmt.Fprintln(asked, name)
+			m.Response, m.Additionals = true, nil
+			a, known := names[name]
+			if !known {
+				m.RCode = dnsmessage.RCodeNameError
+			} else if q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 30},
+					Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(a).To4())},
+				}}
+			}
+			if reply, err := m.Pack(); err == nil {
+				_, _ = conn.WriteTo(reply, from)
+			}
+		}
+	}()
+	return asked
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until a question has the answer that is wanted.
+func eventually(t *testing.T, what string, ok func() bool) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for !ok() {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(start)
+}
