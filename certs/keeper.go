@@ -35,6 +35,7 @@ type Keeper struct {
 	registrations *registrations
 	secret        cache.SharedIndexInformer // nil with an external certificate
 	serving       atomic.Pointer[tls.Certificate]
+	last          atomic.Pointer[State] // what the Secret last held, filled in as State.or does
 	reports       loop
 	led           atomic.Pointer[loop] // the leader's, while this replica leads
 }
@@ -175,6 +176,8 @@ func (k *Keeper) take() {
 		return
 	}
 	state, _ := ParseState(secret.Data) // the leader logs what is wrong with it
+	filled, _ := state.or(k.last.Load())
+	k.last.Store(&filled)
 	old := k.serving.Load()
 	if state.Serving == nil || old != nil && old.Leaf.Equal(state.Serving.Leaf) {
 		return

@@ -83,7 +83,7 @@ func (l *leader) followReplicas(ctx context.Context, start func(cache.SharedInde
 		}
 	}
 	_, err := leases.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { see(object); l.loop.poke() },
+		AddFunc: func(object any) { see(object); l.loop.poke() },
 		UpdateFunc: func(old, object any) {
 			see(object)
 			if was, ok := old.(*coordinationv1.Lease); ok && was.Annotations[annotationServing] != object.(*coordinationv1.Lease).Annotations[annotationServing] {
@@ -174,12 +174,17 @@ func (l *leader) settle(ctx context.Context) (*State, error) {
 	}
 	state, err := ParseState(data)
 	l.noteProblem(err)
-	facts := l.facts(state, secret)
-	next, done, err := Settled(state, facts, l.options.Lifetimes)
+	// An empty Secret may be made in advance, for us to fill.
+	foreign := secret != nil && !l.options.isOurs(secret.Labels) && len(secret.Data[CertificateFile]) > 0
+	restored := false
+	if !foreign {
+		state, restored = state.or(l.last.Load())
+	}
+	next, done, err := Settled(state, l.facts(state, foreign), l.options.Lifetimes)
 	if err != nil {
 		return nil, fmt.Errorf("keep Secret %s/%s: %w", l.options.Namespace, l.options.named(SecretName), err)
 	}
-	if len(done) == 0 {
+	if len(done) == 0 && !restored {
 		return &next, nil
 	}
 	err = l.store(ctx, secret, next)
@@ -189,6 +194,9 @@ func (l *leader) settle(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write Secret %s/%s: %w", l.options.Namespace, l.options.named(SecretName), err)
 	}
+	if restored {
+		l.log.Info("what the Secret lost was written back from what this replica still had", "namespace", l.options.Namespace, "name", l.options.named(SecretName))
+	}
 	for _, d := range done {
 		l.metrics.issued.WithLabelValues(string(d.Action), d.Reason).Inc()
 		l.log.Info("certificates changed", "action", string(d.Action), "reason", d.Reason, "because", d.Why, "authorities", len(next.Authorities))
@@ -196,14 +204,12 @@ func (l *leader) settle(ctx context.Context) (*State, error) {
 	return &next, nil
 }
 
-func (l *leader) facts(state State, secret *corev1.Secret) Facts {
+func (l *leader) facts(state State, foreign bool) Facts {
 	serving, _ := l.replicas.alive(time.Now(), reportsMissed*l.options.Timing.Report)
 	bundle := state.Bundle()
 	return Facts{
-		Now: l.options.Now(), Hosts: l.options.Hosts, Serving: serving,
+		Now: l.options.Now(), Hosts: l.options.Hosts, Serving: serving, Foreign: foreign,
 		Published: l.registrations.hold(bundle) && l.publisher.holds(bundle),
-		// An empty Secret may be made in advance, for us to fill.
-		Foreign: secret != nil && !l.options.isOurs(secret.Labels) && len(secret.Data[CertificateFile]) > 0,
 	}
 }
 

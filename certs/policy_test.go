@@ -223,6 +223,23 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestWhatIsLostIsFilledIn(t *testing.T) {
+	s := fresh(t)
+	if got, changed := (State{}).or(&s); !changed || got.Key != nil || got.Serving != s.Serving || got.signer() == nil {
+		t.Errorf("all lost: %+v", got)
+	}
+	if got, changed := s.or(&State{}); changed || got.Key != s.Key {
+		t.Errorf("nothing known: %+v", got)
+	}
+	if _, changed := s.or(nil); changed {
+		t.Error("nothing before")
+	}
+	other := fresh(t)
+	if got, changed := other.or(&s); changed || got.Serving != other.Serving {
+		t.Error("nothing is lost, and yet it was changed")
+	}
+}
+
 func FuzzParseState(f *testing.F) {
 	data, err := fresh(f).Data()
 	if err != nil {

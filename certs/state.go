@@ -94,6 +94,22 @@ func (s State) Bundle() []byte {
 	return out
 }
 
+// or fills in what is lost from what was there before: authorities that clients
+// trust and a certificate that replicas serve are no less good because somebody
+// deleted the Secret. The key is not: whoever takes it away asks for a new one.
+func (s State) or(last *State) (filled State, changed bool) {
+	if last == nil {
+		return s, false
+	}
+	if len(s.Authorities) == 0 && len(last.Authorities) > 0 {
+		s.Authorities, s.Key, changed = last.Authorities, nil, true
+	}
+	if s.Serving == nil && last.Serving != nil {
+		s.Serving, changed = last.Serving, true
+	}
+	return s, changed
+}
+
 // signer is the authority that signed the serving certificate; nil when none of
 // the state's did, or there is nothing to serve.
 func (s State) signer() *x509.Certificate {

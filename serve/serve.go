@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -37,8 +36,18 @@ type Options struct {
 	Namespace string
 	// Revision is added to the ConfigMaps' names unless it is empty or "default".
 	Revision string
-	// CertDir holds tls.crt and tls.key.
+	// Service is the name of the Service in Namespace that clients call; empty
+	// means "outrider", with the revision behind it as the ConfigMaps have it.
+	Service string
+	// CertDir holds tls.crt and tls.key, which somebody else keeps. Empty: they
+	// are issued here, and kept in a Secret.
 	CertDir string
+	// CAFile is the bundle that vouches for what CertDir holds. With it, the
+	// bundle is published as that of our own certificates is; empty publishes
+	// nothing for CertDir.
+	CAFile string
+	// CertHosts are names and addresses the certificate is for beside the Service's.
+	CertHosts []string
 	// Address is where the webhook listens, "HOST:PORT" or ":PORT".
 	Address string
 	// MetricsAddress and HealthAddress are the same for plain HTTP; "0" turns
@@ -68,11 +77,11 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	certificate, err := certs.Watch(o.CertDir)
+	keeper, files, err := certificates(o)
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(o, certificate)
+	mgr, err := newManager(o, keeper.GetCertificate)
 	if err != nil {
 		return err
 	}
@@ -94,9 +103,9 @@ func Run(ctx context.Context, o Options) error {
 
 	var leaving atomic.Bool
 	if err := errors.Join(
-		mgr.Add(certificate), mgr.Add(follower),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("certificate", certificateReady(certificate)),
+		mgr.AddReadyzCheck("certificate", keeper.Ready),
 		mgr.AddReadyzCheck("configuration", configurationReady(settings)),
 		mgr.AddReadyzCheck("listening", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("staying", func(*http.Request) error {
@@ -137,7 +146,7 @@ func delayed(ctx context.Context, o Options, leaving *atomic.Bool) context.Conte
 	return later
 }
 
-func newManager(o Options, certificate *certwatcher.CertWatcher) (manager.Manager, error) {
+func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, error) {
 	host, portText, err := net.SplitHostPort(o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("webhook address %q: %w; give HOST:PORT or :PORT", o.Address, err)
@@ -154,29 +163,13 @@ func newManager(o Options, certificate *certwatcher.CertWatcher) (manager.Manage
 		GracefulShutdownTimeout: &timeout,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host: host, Port: int(port), CertDir: o.CertDir,
-			TLSOpts: []func(*tls.Config){certs.ServerTLS(certificate.GetCertificate)},
+			Host: host, Port: int(port), TLSOpts: []func(*tls.Config){certs.ServerTLS(certificate)},
 		}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the server: %w", err)
 	}
 	return mgr, nil
-}
-
-func certificateReady(w *certwatcher.CertWatcher) healthz.Checker {
-	return func(*http.Request) error {
-		c, err := w.GetCertificate(nil)
-		switch {
-		case err != nil:
-			return err
-		case c == nil:
-			return errors.New("no serving certificate is loaded")
-		case c.Leaf != nil && time.Now().After(c.Leaf.NotAfter):
-			return fmt.Errorf("the serving certificate expired at %s", c.Leaf.NotAfter.Format(time.RFC3339))
-		}
-		return nil
-	}
 }
 
 func configurationReady(s *webhook.Settings) healthz.Checker {

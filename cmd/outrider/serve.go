@@ -27,7 +27,12 @@ func serveCommand(stdio stdio) *cobra.Command {
 		Long: `Run the webhook: it answers the API server's admission reviews by the
 configuration in the ConfigMaps istio-sidecar-injector and istio, and takes up
 their changes while it runs. Where a ConfigMap is missing the built-in defaults
-hold in its place; while one is wrong, the last configuration that was right.`,
+hold in its place; while one is wrong, the last configuration that was right.
+
+Without --cert-dir it issues its own serving certificate, renews it in time,
+and writes the authority behind it where clients look: into the webhook
+configurations, of which it changes nothing else, and into ConfigMap
+outrider-ca of every namespace whose pods are injected.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := serveLog(stdio.err, logLevel)
@@ -47,7 +52,10 @@ hold in its place; while one is wrong, the last configuration that was right.`,
 	f.StringVar(&kubeconfig, "kubeconfig", "", "file that says how to reach the API server; empty: as the pod's service account")
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
 	f.StringVar(&o.Revision, "revision", "", "revision; other than empty or default, it is added to the ConfigMaps' names: istio-sidecar-injector-REVISION, istio-REVISION")
-	f.StringVar(&o.CertDir, "cert-dir", "/etc/outrider/certs", "directory that holds the serving certificate, tls.crt and tls.key")
+	f.StringVar(&o.CertDir, "cert-dir", "", "directory with a serving certificate that somebody else keeps, tls.crt and tls.key; empty: Outrider issues its own and keeps it in Secret outrider-certs")
+	f.StringVar(&o.CAFile, "ca-file", "", "with --cert-dir: authorities, PEM, to write into caBundle of the webhook configurations and into ConfigMaps outrider-ca; empty: neither is touched")
+	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "name or address the issued certificate is for, beside the Service's names; may be repeated")
+	f.StringVar(&o.Service, "service", "", "name of the Service in front of the webhook; empty: outrider, or outrider-REVISION")
 	f.StringVar(&o.Address, "port", ":9443", "where the webhook listens: PORT, :PORT or HOST:PORT")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "where metrics are served, path /metrics, plain HTTP; 0 turns them off")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "where /healthz and /readyz are served, plain HTTP; 0 turns them off")
@@ -60,6 +68,12 @@ hold in its place; while one is wrong, the last configuration that was right.`,
 		}
 		if o.ShutdownDelay < 0 {
 			return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
+		}
+		if o.CAFile != "" && o.CertDir == "" {
+			return usagef("--ca-file %s: goes with --cert-dir; certificates issued by Outrider bring their own authority", o.CAFile)
+		}
+		if o.CertDir != "" && len(o.CertHosts) > 0 {
+			return usagef("--cert-host %s: goes without --cert-dir; a certificate from a directory names its own hosts", o.CertHosts[0])
 		}
 		o.Address = address(o.Address)
 		return nil

@@ -24,6 +24,8 @@ func TestServeRefusesWhatItCannotServeBy(t *testing.T) {
 		{"", exitError, "outside a cluster give --kubeconfig FILE"},
 		{"--kubeconfig /nowhere/config", exitError, "--kubeconfig /nowhere/config: "},
 		{"--kubeconfig " + kubeconfig + " --cert-dir /nowhere", exitError, "must hold tls.crt and tls.key"},
+		{"--ca-file ca.crt", exitUsage, "--ca-file ca.crt: goes with --cert-dir"},
+		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: goes without --cert-dir"},
 		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
 		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
 		{"--log-level loud", exitUsage, `--log-level "loud": not a level`},

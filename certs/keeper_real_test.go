@@ -1,0 +1,410 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestFirstStartFromNothing(t *testing.T) {
+	i := install(t)
+	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
+	other := i.Namespace(t, nil)
+	before := i.mutating()
+	r := i.ready()
+
+	bundle := i.registered(1)
+	i.holding(shop, bundle)
+	if _, err := i.configMap(other); err == nil {
+		t.Error("a namespace that nobody selected has a ConfigMap")
+	}
+	served, err := r.GetCertificate(nil)
+	i.must(err)
+	if _, err := handshake(t, r.GetCertificate, []byte(bundle), "outrider."+i.namespace+".svc", nil); err != nil {
+		t.Errorf("a client that trusts the registered bundle: %v", err)
+	}
+	if s := i.secret(); s.Type != corev1.SecretTypeTLS || !r.options.isOurs(s.Labels) {
+		t.Errorf("Secret of type %s, labels %v", s.Type, s.Labels)
+	}
+	// Nothing but caBundle was written.
+	after := i.mutating()
+	for n := range after.Webhooks {
+		after.Webhooks[n].ClientConfig.CABundle = nil
+	}
+	if !reflect.DeepEqual(before.Webhooks, after.Webhooks) || !reflect.DeepEqual(before.Labels, after.Labels) {
+		t.Errorf("the registration was changed beyond caBundle:\n%+v\n%+v", before.Webhooks, after.Webhooks)
+	}
+	i.eventually("the metrics say so", func() error {
+		if got := r.value(t, "outrider_cert_expiry_timestamp_seconds", "serving"); got != float64(served.Leaf.NotAfter.Unix()) {
+			return fmt.Errorf("serving certificate expires %v", got)
+		}
+		if r.value(t, "outrider_cert_expiry_timestamp_seconds", "authority") == 0 || r.value(t, "outrider_leader") != 1 {
+			return fmt.Errorf("authority or leader missing")
+		}
+		if n := r.value(t, "outrider_ca_bundle_patches_total", "patched"); n != 2 {
+			return fmt.Errorf("%v patches, want one of each kind", n)
+		}
+		if r.value(t, "outrider_ca_bundle_trusted") != 2 {
+			return fmt.Errorf("not trusted")
+		}
+		return nil
+	})
+	// All is as it should be: nothing is written any more.
+	version, secret := i.mutating().ResourceVersion, i.secret().ResourceVersion
+	time.Sleep(4 * quick.Resync)
+	if i.mutating().ResourceVersion != version || i.secret().ResourceVersion != secret {
+		t.Error("something was written although nothing had changed")
+	}
+}
+
+func TestDriftIsHealed(t *testing.T) {
+	i := install(t)
+	r := i.ready()
+	bundle := i.registered(1)
+
+	// An administrator narrows the selection; that is theirs.
+	_, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), i.registration(), types.JSONPatchType,
+		[]byte(`[{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{"matchLabels":{"team":"a"}}}]`), metav1.PatchOptions{})
+	i.must(err)
+	i.wipe()
+	if got := i.registered(1); got != bundle {
+		t.Error("healed with another bundle")
+	}
+	if s := i.mutating().Webhooks[0].NamespaceSelector; s.MatchLabels["team"] != "a" || len(s.MatchExpressions) > 0 {
+		t.Errorf("the selector was rewritten: %+v", s)
+	}
+
+	// While nobody leads, a replica that is not trusted is not ready.
+	i.eventually("ready again", func() error { return r.Ready(nil) })
+	r.stop()
+	lame := i.start(func(o *Options) { // it serves, and can never lead
+		o.External, o.CAFile = r.GetCertificate, ""
+	})
+	strange, _, _, err := Issue([]string{"a"}, time.Now().Add(-time.Hour), 2*time.Hour)
+	i.must(err)
+	_, err = i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), i.registration(), types.StrategicMergePatchType,
+		fmt.Appendf(nil, `{"webhooks":[{"name":"rev.object.sidecar-injector.istio.io","clientConfig":{"caBundle":%q}}]}`, base64Of(strange)), metav1.PatchOptions{})
+	i.must(err)
+	i.eventually("not ready while another authority is registered", func() error {
+		if err := lame.Ready(nil); err == nil || !strings.Contains(err.Error(), "does not chain to the caBundle of webhook rev.object.sidecar-injector.istio.io") {
+			return fmt.Errorf("ready: %v", err)
+		}
+		return nil
+	})
+	i.ready() // a leader comes, and heals
+	i.eventually("ready when healed", func() error { return lame.Ready(nil) })
+}
+
+// clientsKeepTrusting connects to every replica, again and again, as a client
+// that has just read the registered bundle, and as a sidecar of the namespace.
+func (i *installation) clientsKeepTrusting(namespace string, replicas ...*replica) (stop func()) {
+	var connections atomic.Int32
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			c, err := i.Client.CoreV1().ConfigMaps(namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
+			if err != nil {
+				continue
+			}
+			bundles := []string{c.Data[keyBundle]}
+			m, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, i.registration(), metav1.GetOptions{})
+			if err == nil {
+				bundles = append(bundles, string(m.Webhooks[0].ClientConfig.CABundle))
+			}
+			for _, r := range replicas {
+				served, err := r.GetCertificate(nil)
+				if err != nil {
+					continue
+				}
+				for n, bundle := range bundles {
+					if err := ChainsTo(served, []byte(bundle), time.Now()); err != nil {
+						i.t.Errorf("during the rotation client %d refused a replica: %v", n, err)
+					}
+					connections.Add(1)
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		if connections.Load() < 10 {
+			i.t.Errorf("only %d checks were made", connections.Load())
+		}
+	}
+}
+
+func TestRotationOverlaps(t *testing.T) {
+	i := install(t)
+	i.lifetimes = Lifetimes{Authority: 24 * time.Hour, Leaf: 24 * time.Hour, Backdate: time.Hour, Settle: time.Second, Overlap: time.Second}
+	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
+	i.behind.Store(int64(17 * time.Hour)) // what is issued now is due when the clocks are right again
+	a, b := i.ready(), i.ready()
+	old := i.registered(1)
+	i.holding(shop, old)
+	first, err := a.GetCertificate(nil)
+	i.must(err)
+
+	// A third replica is alive, and does not get to take up the new certificate.
+	slow := Options{Namespace: i.namespace, Revision: i.revision, Identity: "slow", Timing: quick, Now: time.Now}
+	reporting, quit := context.WithCancel(t.Context())
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		for reporting.Err() == nil {
+			if err := report(reporting, i.Client, &slow, signerID(first.Leaf)); err != nil && reporting.Err() == nil {
+				t.Error(err)
+			}
+			time.Sleep(quick.Report)
+		}
+	}()
+	defer func() { quit(); <-reported }()
+	i.eventually("the slow replica is known", func() error {
+		_, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{})
+		return err
+	})
+	stop := i.clientsKeepTrusting(shop, a, b)
+
+	i.behind.Store(0)
+	both := i.registered(2)
+	if !strings.HasSuffix(both, old) {
+		t.Error("the old authority is not among the two")
+	}
+	i.holding(shop, both)
+	i.eventually("both replicas serve under the new authority", func() error {
+		for _, r := range []*replica{a, b} {
+			c, err := r.GetCertificate(nil)
+			i.must(err)
+			if signerID(c.Leaf) == signerID(first.Leaf) {
+				return fmt.Errorf("%s still serves the old one", r.options.Identity)
+			}
+			if err := ChainsTo(c, []byte(both), time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	// The slow one keeps the old authority trusted for as long as it lives.
+	time.Sleep(i.lifetimes.Overlap + 5*quick.Resync)
+	if i.registered(2) != both {
+		t.Error("the bundle changed")
+	}
+	quit()
+	<-reported
+	last := i.registered(1)
+	i.holding(shop, last)
+	if last == old || !strings.HasPrefix(both, last) {
+		t.Error("not the new authority is left")
+	}
+	stop()
+	if _, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{}); err == nil {
+		i.eventually("the slow one's lease is swept up", func() error {
+			if _, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{}); err == nil {
+				return fmt.Errorf("still there")
+			}
+			return nil
+		})
+	}
+}
+
+func TestLeaderChanges(t *testing.T) {
+	i := install(t)
+	// A leader that died without a word.
+	_, err := i.Client.CoordinationV1().Leases(i.namespace).Create(t.Context(), &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: leaderLease + "-" + i.revision},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: new("dead"), LeaseDurationSeconds: new(int32(1)),
+			AcquireTime: new(metav1.NowMicro()), RenewTime: new(metav1.NowMicro())},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	a, b := i.ready(), i.ready()
+	bundle := i.registered(1)
+	leads := func(r *replica) bool { return r.value(t, "outrider_leader") == 1 }
+	if leads(a) == leads(b) {
+		t.Fatalf("leaders: %v, %v", leads(a), leads(b))
+	}
+	if leads(b) {
+		a, b = b, a
+	}
+	served, err := b.GetCertificate(nil)
+	i.must(err)
+	a.stop()
+	began := time.Now()
+	i.wipe()
+	if i.registered(1) != bundle {
+		t.Error("the new leader has another authority")
+	}
+	t.Logf("healed by the new leader %s after the old one left", time.Since(began).Round(time.Millisecond))
+	if !leads(b) {
+		t.Error("somebody else healed")
+	}
+	if now, err := b.GetCertificate(nil); err != nil || now != served {
+		t.Errorf("a change of leader changed the certificate: %v", err)
+	}
+	// A third one, which starts now, serves the same.
+	c := i.ready()
+	if now, err := c.GetCertificate(nil); err != nil || !now.Leaf.Equal(served.Leaf) {
+		t.Errorf("the third replica serves something else: %v", err)
+	}
+	// The key is taken away: that is how one asks for a new authority.
+	_, err = i.Client.CoreV1().Secrets(i.namespace).Patch(t.Context(), SecretName+"-"+i.revision, types.JSONPatchType,
+		[]byte(`[{"op":"remove","path":"/data/ca.key"}]`), metav1.PatchOptions{})
+	i.must(err)
+	if both := i.registered(2); !strings.HasSuffix(both, bundle) {
+		t.Error("the old authority is not trusted any more")
+	}
+	// The Secret is deleted. What is served is still good, and stays trusted: the
+	// leader writes it back beside a new authority.
+	i.must(i.Client.CoreV1().Secrets(i.namespace).Delete(t.Context(), SecretName+"-"+i.revision, metav1.DeleteOptions{}))
+	if all := i.registered(3); !strings.HasSuffix(all, bundle) {
+		t.Error("the authority of what is served is not trusted any more")
+	}
+	for _, r := range []*replica{b, c} {
+		if now, err := r.GetCertificate(nil); err != nil || !now.Leaf.Equal(served.Leaf) || r.Ready(nil) != nil {
+			t.Errorf("after the Secret was deleted: %v, ready: %v", err, r.Ready(nil))
+		}
+	}
+}
+
+func TestConfigMapsFollowTheNamespaces(t *testing.T) {
+	i := install(t)
+	own := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
+	users := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName}, Data: map[string]string{"mine": "1"}}
+	_, err := i.Client.CoreV1().ConfigMaps(own).Create(t.Context(), users, metav1.CreateOptions{})
+	i.must(err)
+	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
+	late, asking := i.Namespace(t, nil), i.Namespace(t, nil)
+	r := i.ready()
+	bundle := i.registered(1)
+	i.holding(shop, bundle)
+
+	label := func(namespace, value string) {
+		t.Helper()
+		_, err := i.Client.CoreV1().Namespaces().Patch(t.Context(), namespace, types.MergePatchType,
+			[]byte(`{"metadata":{"labels":{"istio.io/rev":`+value+`}}}`), metav1.PatchOptions{})
+		i.must(err)
+	}
+	gone := func(namespace string) {
+		t.Helper()
+		i.eventually("the ConfigMap of "+namespace+" is removed", func() error {
+			if c, err := i.configMap(namespace); err == nil {
+				return fmt.Errorf("still there: %v", c.Labels)
+			}
+			return nil
+		})
+	}
+	// Nobody answers for the webhook here, so the pods are there before the labels.
+	pods := i.Client.CoreV1().Pods(late)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "sleep"}, Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "sleep", Image: "sleep"}},
+		Volumes: []corev1.Volume{{Name: "outrider-xds", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: ConfigMapName}}}},
+		}}}},
+	}}
+	_, err = pods.Create(t.Context(), pod, metav1.CreateOptions{})
+	i.must(err)
+	label(late, `"`+i.revision+`"`)
+	i.holding(late, bundle)
+
+	maps := i.Client.CoreV1().ConfigMaps(late)
+	_, err = maps.Patch(t.Context(), ConfigMapName, types.MergePatchType, []byte(`{"data":{"ca.pem":"junk","more":"x"}}`), metav1.PatchOptions{})
+	i.must(err)
+	i.holding(late, bundle)
+	i.must(maps.Delete(t.Context(), ConfigMapName, metav1.DeleteOptions{}))
+	i.holding(late, bundle)
+
+	// A pod that still mounts it keeps it.
+	label(late, "null")
+	time.Sleep(4 * quick.Resync)
+	i.holding(late, bundle)
+	i.must(pods.Delete(t.Context(), "sleep", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	gone(late)
+
+	// A pod that asks by label, in a namespace that says nothing.
+	ask := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "ask"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a"}}}}
+	_, err = i.Client.CoreV1().Pods(asking).Create(t.Context(), ask, metav1.CreateOptions{})
+	i.must(err)
+	_, err = i.Client.CoreV1().Pods(asking).Patch(t.Context(), "ask", types.MergePatchType,
+		[]byte(`{"metadata":{"labels":{"istio.io/rev":"`+i.revision+`"}}}`), metav1.PatchOptions{})
+	i.must(err)
+	i.holding(asking, bundle)
+	i.must(i.Client.CoreV1().Pods(asking).Delete(t.Context(), "ask", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	gone(asking)
+
+	// The user's own was not touched all the time, selected or not.
+	label(own, "null")
+	time.Sleep(2 * quick.Resync)
+	if c, err := i.configMap(own); err != nil || !reflect.DeepEqual(c.Data, users.Data) || len(c.Labels) > 0 {
+		t.Errorf("the user's ConfigMap: %v, %+v", err, c)
+	}
+	if n := r.value(t, "outrider_ca_configmap_writes_total", "failed"); n != 0 {
+		t.Errorf("%v writes failed", n)
+	}
+}
+
+func TestSomebodyElsesCertificates(t *testing.T) {
+	i := install(t)
+	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
+	ca, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
+	i.must(err)
+	pair, err := tls.X509KeyPair(cert, key)
+	i.must(err)
+	external := func(file string) func(*Options) {
+		return func(o *Options) {
+			o.External = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+			o.CAFile = file
+		}
+	}
+	dir := t.TempDir()
+	right, wrong := filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
+	strange, _, _, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
+	i.must(err)
+	i.must(os.WriteFile(right, ca, 0o600))
+	i.must(os.WriteFile(wrong, strange, 0o600))
+
+	for _, file := range []string{"", wrong} { // not asked; asked for what would cut everybody off
+		r := i.ready(external(file))
+		time.Sleep(4 * quick.Resync)
+		if got := i.bundles(); len(got) != 1 || got[0] != "" {
+			t.Errorf("CA file %q: caBundle was patched to %q", file, got)
+		}
+		r.stop()
+	}
+	i.ready(external(right))
+	i.holding(shop, i.registered(1))
+	if i.registered(1) != string(ca) {
+		t.Error("another bundle than the file's was published")
+	}
+	if _, err := i.Client.CoreV1().Secrets(i.namespace).Get(t.Context(), SecretName+"-"+i.revision, metav1.GetOptions{}); err == nil {
+		t.Error("a Secret was made")
+	}
+
+	// The same in a Secret that somebody else keeps: served, published, left alone.
+	j := install(t)
+	theirs := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: SecretName + "-" + j.revision, Namespace: j.namespace}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{CertificateFile: cert, KeyFile: key, BundleFile: ca},
+	}
+	_, err = j.Client.CoreV1().Secrets(j.namespace).Create(t.Context(), theirs, metav1.CreateOptions{})
+	j.must(err)
+	j.ready()
+	if j.registered(1) != string(ca) {
+		t.Error("another bundle than the Secret's was published")
+	}
+	if !reflect.DeepEqual(j.secret().Data, theirs.Data) {
+		t.Error("somebody else's Secret was rewritten")
+	}
+}

@@ -1,0 +1,116 @@
+package certs
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/webhook"
+)
+
+func TestWantedNamespaces(t *testing.T) {
+	ns := func(labels map[string]string, asking ...map[string]string) namespace {
+		return namespace{labels: labels, asking: asking}
+	}
+	const enabled, rev, name = "istio-injection", "istio.io/rev", "kubernetes.io/metadata.name"
+	for _, tt := range []struct {
+		name      string
+		revision  string
+		auto      bool
+		namespace namespace
+		want      bool
+	}{
+		{name: "says nothing", namespace: ns(nil)},
+		{name: "enabled", namespace: ns(map[string]string{enabled: "enabled"}), want: true},
+		{name: "disabled", namespace: ns(map[string]string{enabled: "disabled"})},
+		{name: "our revision", namespace: ns(map[string]string{rev: "default"}), want: true},
+		{name: "another revision", namespace: ns(map[string]string{rev: "canary"})},
+		{name: "another installation's enabled", revision: "canary", namespace: ns(map[string]string{enabled: "enabled"})},
+		{name: "a revision of its own", revision: "canary", namespace: ns(map[string]string{rev: "canary"}), want: true},
+		{name: "a pod asks", namespace: ns(nil, map[string]string{labelInject: "true"}), want: true},
+		{name: "a pod asks for our revision", namespace: ns(nil, map[string]string{rev: "default"}), want: true},
+		{name: "a pod asks for another revision", namespace: ns(nil, map[string]string{rev: "canary"})},
+		{name: "a pod asks in a disabled namespace", namespace: ns(map[string]string{enabled: "disabled"}, map[string]string{labelInject: "true"})},
+		{name: "automatic", auto: true, namespace: ns(nil), want: true},
+		{name: "automatic, disabled", auto: true, namespace: ns(map[string]string{enabled: "disabled"})},
+		{name: "a system namespace", auto: true, namespace: ns(map[string]string{name: "kube-system"})},
+		{name: "ending", namespace: namespace{labels: map[string]string{enabled: "enabled"}, ending: true}},
+	} {
+		r := webhook.Registration{Revision: tt.revision, Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating()
+		got, err := wanted(r, map[string]namespace{"shop": tt.namespace})
+		if err != nil || got["shop"] != tt.want || len(got) > 1 {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+	broken := webhook.Registration{}.Mutating()
+	broken.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
+	if _, err := wanted(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
+		t.Errorf("a broken selector: %v", err)
+	}
+}
+
+func TestPlanOfConfigMaps(t *testing.T) {
+	o := &Options{Revision: "default"}
+	bundle := []byte("bundle")
+	ours := func(edit ...func(*corev1.ConfigMap)) *corev1.ConfigMap {
+		c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: "shop", Labels: o.ours()}, Data: configMapData(bundle)}
+		for _, e := range edit {
+			e(c)
+		}
+		return c
+	}
+	labelled := func(l map[string]string) func(*corev1.ConfigMap) { return func(c *corev1.ConfigMap) { c.Labels = l } }
+	for _, tt := range []struct {
+		name   string
+		wanted bool
+		have   *corev1.ConfigMap
+		want   string
+	}{
+		{"wanted, missing", true, nil, "create []"},
+		{"wanted, there", true, ours(), " []"},
+		{"wanted, old bundle", true, ours(func(c *corev1.ConfigMap) { c.Data = configMapData([]byte("old")) }), "update []"},
+		{"wanted, one key too many", true, ours(func(c *corev1.ConfigMap) { c.Data["x"] = "" }), "update []"},
+		{"wanted, binary key too many", true, ours(func(c *corev1.ConfigMap) { c.BinaryData = map[string][]byte{"x": nil} }), "update []"},
+		{"wanted, a label more", true, ours(func(c *corev1.ConfigMap) { c.Labels["team"] = "a" }), " []"},
+		{"wanted, the user's", true, ours(labelled(nil)), " [shop]"},
+		{"wanted, another revision's", true, ours(labelled((&Options{Revision: "canary"}).ours())), " [shop]"},
+		{"not wanted, missing", false, nil, " []"},
+		{"not wanted, there", false, ours(), "delete []"},
+		{"not wanted, the user's", false, ours(labelled(nil)), " []"},
+		{"not wanted, another revision's", false, ours(labelled((&Options{Revision: "canary"}).ours())), " []"},
+	} {
+		have, want := map[string]*corev1.ConfigMap{}, map[string]bool{}
+		if tt.have != nil {
+			have["shop"] = tt.have
+		}
+		if tt.wanted {
+			want["shop"] = true
+		}
+		changes, refused := plan(o, want, have, bundle)
+		var operations []string
+		for _, c := range changes {
+			operations = append(operations, string(c.operation))
+			if c.operation != remove && string(c.object.Data[keyBundle]) != "bundle" || c.object.Namespace != "shop" {
+				t.Errorf("%s: writes %+v", tt.name, c.object)
+			}
+		}
+		if got := fmt.Sprint(strings.Join(operations, " "), " ", refused); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestBundlePatchWritesNothingElse(t *testing.T) {
+	a, b := []byte("a"), []byte("b")
+	if ops := bundlePatch([]hook{{"x", a}, {"y", a}}, a); ops != nil {
+		t.Errorf("nothing differs: %v", ops)
+	}
+	ops := bundlePatch([]hook{{"x", a}, {"y", nil}, {"z", b}}, a)
+	want := "[{test /webhooks/1/name y} {add /webhooks/1/clientConfig/caBundle [97]} {test /webhooks/2/name z} {add /webhooks/2/clientConfig/caBundle [97]}]"
+	if got := fmt.Sprint(ops); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
