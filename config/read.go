@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,8 +159,8 @@ func (t tree) interfaces(path string) []string {
 // elements reports each bad element of a list, at its own place where the
 // list is one of YAML.
 func (t tree) elements(n *strict.Node, path string, err error) {
-	list, ok := err.(*cidr.Error)
-	if !ok {
+	var list *cidr.Error
+	if !errors.As(err, &list) {
 		t.r.error(n, path, err.Error(), "")
 		return
 	}

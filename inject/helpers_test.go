@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,7 +73,11 @@ func refusal(t testing.TB, i *Injector, r Request) *Error {
 	if err == nil {
 		t.Fatalf("accepted: %+v", result.Decision)
 	}
-	return err.(*Error)
+	var refused *Error
+	if !errors.As(err, &refused) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	return refused
 }
 
 func podWith(annotations ...string) []byte {

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -187,7 +188,8 @@ func keysOf(maps ...map[string]string) func(yield func(string) bool) {
 }
 
 func problemsOf(err error) []string {
-	if e, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Problems
 	}
 	return []string{err.Error()}

@@ -196,7 +196,7 @@ func TestSlowBodyOverTheNetwork(t *testing.T) {
 	server := httptest.NewServer(h)
 	defer server.Close()
 	pr, pw := io.Pipe()
-	defer pw.Close()
+	defer func() { _ = pw.Close() }()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, pr)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestSlowBodyOverTheNetwork(t *testing.T) {
 	go func() { _, _ = pw.Write([]byte(`{`)) }()
 	resp, err := http.DefaultClient.Do(req)
 	if err == nil {
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("status %d", resp.StatusCode)
 		}

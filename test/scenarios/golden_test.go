@@ -135,7 +135,7 @@ func withoutBootstrap(stream string) string {
 		if strings.TrimSpace(lines[i]) != "- --config-yaml" || i+1 >= len(lines) || !strings.HasPrefix(strings.TrimSpace(lines[i+1]), "- |") {
 			continue
 		}
-		indent := lines[i][:strings.Index(lines[i], "-")]
+		indent, _, _ := strings.Cut(lines[i], "-")
 		out = append(out, indent+"- <bootstrap>")
 		for i++; i+1 < len(lines) && (lines[i+1] == "" || strings.HasPrefix(lines[i+1], indent+" ")); i++ {
 		}
