@@ -114,9 +114,8 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // kubectl runs kubectl and puts what it said into the error.
-func (c *Cluster) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+func (c *Cluster) kubectl(ctx context.Context, args ...string) (string, error) {
 	cmd := c.Kubectl(ctx, args...)
-	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
@@ -161,7 +160,7 @@ func (c *Cluster) Status(ctx context.Context, w io.Writer) error {
 	}
 	_, _ = fmt.Fprintln(w)
 	for _, args := range [][]string{{"get", "nodes"}, {"get", "pods", "--all-namespaces"}} {
-		out, err := c.kubectl(ctx, "", append(args, "--request-timeout=10s")...)
+		out, err := c.kubectl(ctx, append(args, "--request-timeout=10s")...)
 		if err != nil {
 			return fmt.Errorf("status of cluster %s: %w", c.Name, err)
 		}

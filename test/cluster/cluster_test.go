@@ -154,8 +154,8 @@ func deploy(t *testing.T, c *Cluster) {
 		{"apply", "-f", "../../samples/sleep/sleep.yaml", "-f", "testdata/web.yaml"},
 		{"rollout", "status", "deployment/sleep", "deployment/httpbin", "--timeout=120s"},
 	} {
-		if out, err := c.kubectl(t.Context(), "", args...); err != nil {
-			out2, _ := c.kubectl(t.Context(), "", "describe", "pods")
+		if out, err := c.kubectl(t.Context(), args...); err != nil {
+			out2, _ := c.kubectl(t.Context(), "describe", "pods")
 			t.Fatalf("%v\n%s\n%s", err, out, out2)
 		}
 	}
@@ -164,15 +164,15 @@ func deploy(t *testing.T, c *Cluster) {
 // curl sends a request from the pod.
 func curl(t *testing.T, c *Cluster, args ...string) (string, error) {
 	t.Helper()
-	return c.kubectl(t.Context(), "", append([]string{"exec", "deployment/sleep", "--", "curl", "-sS", "--max-time", "20"}, args...)...)
+	return c.kubectl(t.Context(), append([]string{"exec", "deployment/sleep", "--", "curl", "-sS", "--max-time", "20"}, args...)...)
 }
 
 func testRequests(t *testing.T, c *Cluster) {
-	service, err := c.kubectl(t.Context(), "", "get", "service", "httpbin", "-o", "jsonpath={.spec.clusterIP}")
+	service, err := c.kubectl(t.Context(), "get", "service", "httpbin", "-o", "jsonpath={.spec.clusterIP}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	service6, err := c.kubectl(t.Context(), "", "get", "service", "httpbin", "-o", "jsonpath={.spec.clusterIPs[1]}")
+	service6, err := c.kubectl(t.Context(), "get", "service", "httpbin", "-o", "jsonpath={.spec.clusterIPs[1]}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func testRequests(t *testing.T, c *Cluster) {
 	if out, err := curl(t, c, "http://www.example.org"); err == nil || !strings.Contains(out, "Could not resolve host") {
 		t.Errorf("a name outside the world: %q, error %v; want it unknown", out, err)
 	}
-	pod, err := c.kubectl(t.Context(), "", "get", "pod", "-l", "app=sleep", "-o", "jsonpath={.items[0].status.podIP}")
+	pod, err := c.kubectl(t.Context(), "get", "pod", "-l", "app=sleep", "-o", "jsonpath={.items[0].status.podIP}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func testConfiguration(t *testing.T, c *Cluster) {
 		if q.want == families && !ipv6() {
 			continue
 		}
-		if out, err := c.kubectl(t.Context(), "", q.args...); err != nil || !strings.Contains(out, q.want) {
+		if out, err := c.kubectl(t.Context(), q.args...); err != nil || !strings.Contains(out, q.want) {
 			t.Errorf("kubectl %s: %q, error %v; want %q in it", strings.Join(q.args, " "), out, err, q.want)
 		}
 	}
@@ -258,28 +258,29 @@ func testProduct(t *testing.T, c *Cluster) {
 	if err := c.LoadProduct(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []struct {
-		ref, want string
-		args      []string
+	programs := []struct {
+		name, ref, want string
+		args            []string
 	}{
-		{EnvoyRef, "/" + strings.TrimPrefix(EnvoyRef[strings.LastIndex(EnvoyRef, "-v"):], "-v") + "/", []string{"--version"}},
-		{OutriderRef, "kube-inject", []string{"--help"}},
-		{OutriderInitRef, "Usage", []string{"--help"}},
-	} {
-		name := "p" + fmt.Sprint(len(p.ref))
-		args := append([]string{"run", name, "--image=" + p.ref, "--image-pull-policy=Never", "--restart=Never", "--"}, p.args...)
-		if out, err := c.kubectl(t.Context(), "", args...); err != nil {
-			t.Errorf("%s: %v: %s", p.ref, err, out)
-			continue
+		{"envoy", EnvoyRef, "/" + strings.TrimPrefix(EnvoyRef[strings.LastIndex(EnvoyRef, "-v"):], "-v") + "/", []string{"--version"}},
+		{"outrider", OutriderRef, "kube-inject", []string{"--help"}},
+		{"outrider-init", OutriderInitRef, "Usage", []string{"--help"}},
+	}
+	for _, p := range programs {
+		args := append([]string{"run", p.name, "--image=" + p.ref, "--image-pull-policy=Never", "--restart=Never", "--"}, p.args...)
+		if _, err := c.kubectl(t.Context(), args...); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for _, p := range programs {
 		err := until(t.Context(), func(ctx context.Context) error {
-			phase, err := c.kubectl(ctx, "", "get", "pod", name, "-o", "jsonpath={.status.phase}")
+			phase, err := c.kubectl(ctx, "get", "pod", p.name, "-o", "jsonpath={.status.phase}")
 			if err == nil && phase != "Succeeded" && phase != "Failed" {
 				err = fmt.Errorf("phase %s", phase)
 			}
 			return err
 		})
-		out, logErr := c.kubectl(t.Context(), "", "logs", name)
+		out, logErr := c.kubectl(t.Context(), "logs", p.name)
 		if err != nil || logErr != nil || !strings.Contains(out, p.want) {
 			t.Errorf("%s %q: %q, errors %v, %v; want %q in it", p.ref, p.args, out, err, logErr, p.want)
 		}
@@ -318,7 +319,7 @@ func testSecond(t *testing.T, c *Cluster) {
 			t.Errorf("both clusters have %s", link)
 		}
 	}
-	if pods, err := second.kubectl(t.Context(), "", "get", "pods", "-o", "name"); err != nil || strings.Contains(pods, "sleep") {
+	if pods, err := second.kubectl(t.Context(), "get", "pods", "-o", "name"); err != nil || strings.Contains(pods, "sleep") {
 		t.Errorf("pods of the second cluster: %q, error %v; want none of the first's", pods, err)
 	}
 	deploy(t, second)

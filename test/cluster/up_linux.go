@@ -261,7 +261,7 @@ func (u *up) waitForAPI(ctx context.Context) error {
 }
 
 func (u *up) createObjects(ctx context.Context) error {
-	_, err := u.kubectl(ctx, "", "apply", "-f", filepath.Join(u.Dir, "config/cluster.yaml"))
+	_, err := u.kubectl(ctx, "apply", "-f", filepath.Join(u.Dir, "config/cluster.yaml"))
 	return err
 }
 
@@ -269,17 +269,17 @@ func (u *up) createObjects(ctx context.Context) error {
 // service account.
 func (u *up) waitForNode(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
-		_, err := u.kubectl(ctx, "", "get", "node/"+nodeName, "serviceaccount/default")
+		_, err := u.kubectl(ctx, "get", "node/"+nodeName, "serviceaccount/default")
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	timeout := "--timeout=" + readyTimeout.String()
-	if _, err := u.kubectl(ctx, "", "wait", "--for=condition=Ready", "node/"+nodeName, timeout); err != nil {
+	if _, err := u.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+nodeName, timeout); err != nil {
 		return err
 	}
-	_, err = u.kubectl(ctx, "", "rollout", "status", "--namespace=kube-system", "deployment/coredns", timeout)
+	_, err = u.kubectl(ctx, "rollout", "status", "--namespace=kube-system", "deployment/coredns", timeout)
 	return err
 }
 

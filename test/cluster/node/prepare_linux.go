@@ -71,7 +71,7 @@ func prepare(dir, name string) error {
 	}
 	for _, f := range forwarding {
 		err := os.WriteFile("/proc/sys/"+f.path, []byte("1"), 0)
-		if err != nil && !(f.optional && errors.Is(err, os.ErrNotExist)) {
+		if err != nil && (!f.optional || !errors.Is(err, os.ErrNotExist)) {
 			return fmt.Errorf("turn forwarding on: %w", err)
 		}
 	}

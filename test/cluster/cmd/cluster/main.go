@@ -16,13 +16,11 @@ import (
 	"github.com/outrider-mesh/outrider/test/cluster"
 )
 
-func main() {
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -54,7 +52,10 @@ func up(ctx context.Context, name string, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return c.LoadProduct(ctx)
+	if err := c.LoadProduct(ctx); err != nil {
+		return fmt.Errorf("cluster %s is up, without the product's images: %w", c.Name, err)
+	}
+	return nil
 }
 
 func with(name string, do func(*cluster.Cluster) error) error {

@@ -1,0 +1,105 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// entries reads an archive whole.
+func entries(t *testing.T, archive []byte) (order []string, content map[string][]byte, headers map[string]*tar.Header) {
+	t.Helper()
+	content, headers = map[string][]byte{}, map[string]*tar.Header{}
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return order, content, headers
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order, content[h.Name], headers[h.Name] = append(order, h.Name), data, h
+	}
+}
+
+func TestWrite(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("text of a program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	im := Image{
+		Refs: []string{"localhost/a:1"}, User: "7", Entrypoint: []string{"/usr/local/bin/program"},
+		Files: []File{
+			{Path: "/usr/local/bin/program", From: program},
+			{Path: "/tmp", Dir: true, Mode: 0o1777},
+			{Path: "/bin", Link: "usr/local/bin"},
+			{Path: "/etc/passwd", Data: []byte("root")},
+		},
+	}
+	var first, second bytes.Buffer
+	if err := im.Write(&first); err != nil {
+		t.Fatal(err)
+	}
+	if err := im.Write(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Errorf("the same image twice: other bytes, error %v", err)
+	}
+	_, outer, _ := entries(t, first.Bytes())
+	var manifest []struct {
+		Config           string
+		RepoTags, Layers []string
+	}
+	if err := json.Unmarshal(outer["manifest.json"], &manifest); err != nil || len(manifest) != 1 || len(manifest[0].Layers) != 1 {
+		t.Fatalf("manifest %s, error %v", outer["manifest.json"], err)
+	}
+	layer := outer[manifest[0].Layers[0]]
+	var config struct {
+		Config struct {
+			User       string
+			Entrypoint []string
+		}
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		}
+	}
+	if err := json.Unmarshal(outer[manifest[0].Config], &config); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(layer)
+	if want := "sha256:" + hex.EncodeToString(sum[:]); len(config.RootFS.DiffIDs) != 1 || config.RootFS.DiffIDs[0] != want {
+		t.Errorf("diff IDs %v, want %s, the layer's own", config.RootFS.DiffIDs, want)
+	}
+	if config.Config.User != "7" || manifest[0].RepoTags[0] != "localhost/a:1" {
+		t.Errorf("configuration %+v, tags %v", config, manifest[0].RepoTags)
+	}
+
+	order, inner, headers := entries(t, layer)
+	if got, want := strings.Join(order, " "), "bin etc/ etc/passwd tmp/ usr/ usr/local/ usr/local/bin/ usr/local/bin/program"; got != want {
+		t.Errorf("layer %q, want %q", got, want)
+	}
+	if h := headers["usr/local/bin/program"]; h.Mode != 0o755 || string(inner[h.Name]) != "text of a program" {
+		t.Errorf("program: mode %o, content %q", h.Mode, inner[h.Name])
+	}
+	if headers["tmp/"].Mode != 0o1777 || headers["bin"].Linkname != "usr/local/bin" {
+		t.Errorf("/tmp has mode %o, /bin leads to %q", headers["tmp/"].Mode, headers["bin"].Linkname)
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	for _, f := range []File{{Path: "relative"}, {Path: "/a/../b"}, {Path: "/a", From: "/does/not/exist"}} {
+		if err := (Image{Refs: []string{"localhost/a:1"}, Files: []File{f}}).Write(io.Discard); err == nil || !strings.Contains(err.Error(), "localhost/a:1") {
+			t.Errorf("file %+v: error %v, want one that names the image", f, err)
+		}
+	}
+}
