@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options) error {
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("certificate", keeper.Ready),
 		mgr.AddReadyzCheck("configuration", configurationReady(settings)),
-		mgr.AddReadyzCheck("listening", mgr.GetWebhookServer().StartedChecker()),
+		mgr.AddReadyzCheck("listening", listening(keeper, mgr.GetWebhookServer().StartedChecker())),
 		mgr.AddReadyzCheck("staying", func(*http.Request) error {
 			if leaving.Load() {
 				return errors.New("shutting down")
@@ -170,6 +170,16 @@ func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, e
 		return nil, fmt.Errorf("set up the server: %w", err)
 	}
 	return mgr, nil
+}
+
+// listening asks the port by a handshake, once there is something to shake with.
+func listening(keeper *certs.Keeper, started healthz.Checker) healthz.Checker {
+	return func(r *http.Request) error {
+		if _, err := keeper.GetCertificate(nil); err != nil {
+			return err
+		}
+		return started(r)
+	}
 }
 
 func configurationReady(s *webhook.Settings) healthz.Checker {
