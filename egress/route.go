@@ -22,13 +22,6 @@ const (
 // http502 is what a blocked request is answered: Bad Gateway, as in Istio.
 const http502 = 502
 
-// The retries of a route that says nothing: of requests that did not reach the
-// application behind the host.
-const (
-	retryOn      = "connect-failure,refused-stream,unavailable,cancelled"
-	retryDefault = 2
-)
-
 func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
 	for _, p := range b.view.ports() {
@@ -60,7 +53,6 @@ func virtualHostOf(h seen) *routev3.VirtualHost {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: h.cluster()},
 			Timeout:          durationpb.New(h.timeout),
-			RetryPolicy:      &routev3.RetryPolicy{RetryOn: retryOn, NumRetries: wrapperspb.UInt32(retryDefault)},
 		}},
 		Decorator: &routev3.Decorator{Operation: fmt.Sprintf("%s:%d/*", h.name, h.port)},
 	}

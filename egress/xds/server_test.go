@@ -29,6 +29,7 @@ type served struct {
 	*Server
 	address string
 	roots   *x509.CertPool
+	root    []byte // the one in roots
 
 	mu       sync.Mutex
 	rejected []Rejection
@@ -38,7 +39,7 @@ type served struct {
 func serve(t testing.TB) *served {
 	t.Helper()
 	cert, ca := selfSigned(t, []string{"127.0.0.1"})
-	s := &served{roots: x509.NewCertPool()}
+	s := &served{roots: x509.NewCertPool(), root: cert.Certificate[0]}
 	s.roots.AppendCertsFromPEM([]byte(ca))
 	s.Server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
 		switch token {

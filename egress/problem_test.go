@@ -1,0 +1,162 @@
+package egress
+
+import (
+	"strings"
+	"testing"
+)
+
+// entryText is a ServiceEntry with the spec given, after the mesh's text.
+func entryText(spec string) string {
+	return "accessLogFile: /dev/stdout\n\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: e}\nspec: " + spec + "\n"
+}
+
+func routeText(spec string) string {
+	return "accessLogFile: /dev/stdout\n\n---\nkind: VirtualService\nmetadata: {namespace: shop, name: v}\nspec: " + spec + "\n"
+}
+
+// TestProblems has what cannot work, with the whole of what is said about it and
+// what is left of the entry.
+func TestProblems(t *testing.T) {
+	const port80 = `ports: [{number: 80, name: http, protocol: HTTP}], `
+	for name, c := range map[string]struct {
+		text, want string   // of the problems, a part of each, one a line
+		left       []string // clusters
+	}{
+		"no hosts":       {entryText(`{` + port80 + `resolution: DNS}`), "spec.hosts: an entry declares at least one host", nil},
+		"no ports":       {entryText(`{hosts: [a.example]}`), "spec.ports: an entry declares at least one port", nil},
+		"one bad host":   {entryText(`{hosts: [a.example, "a b"], ` + port80 + `resolution: DNS}`), `spec.hosts[1]: "a b": a name has letters, digits, - and _, and not ' '`, []string{"outbound|80||a.example"}},
+		"all names":      {entryText(`{hosts: ["*"], ` + port80 + `}`), `spec.hosts[0]: "*": a host of * alone`, nil},
+		"top level":      {entryText(`{hosts: ["*.com"], ` + port80 + `}`), `spec.hosts[0]: "*.com": a wildcard over a top-level domain`, nil},
+		"inner star":     {entryText(`{hosts: ["a.*.com"], ` + port80 + `}`), `spec.hosts[0]: "a.*.com": a * stands only for the whole first label`, nil},
+		"address":        {entryText(`{hosts: ["192.0.2.1"], ` + port80 + `}`), `spec.hosts[0]: "192.0.2.1": a host is a name`, nil},
+		"number last":    {entryText(`{hosts: ["a.1"], ` + port80 + `}`), `spec.hosts[0]: "a.1": the last label`, nil},
+		"host twice":     {entryText(`{hosts: [a.example, A.example.], ` + port80 + `}`), `spec.hosts[1]: "A.example.": the host is there twice`, []string{"outbound|80||a.example"}},
+		"port 0":         {entryText(`{hosts: [a.example], ports: [{number: 0, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "0": a port is 1 to 65535`, nil},
+		"own port":       {entryText(`{hosts: [a.example], ports: [{number: 15001, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "15001": the sidecar itself listens`, nil},
+		"port twice":     {entryText(`{hosts: [a.example], ports: [{number: 80, protocol: HTTP}, {number: 80, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": spec.ports[0] has the same number`, []string{"outbound|80||a.example"}},
+		"protocol":       {entryText(`{hosts: [a.example], ports: [{number: 80, protocol: UDP}], resolution: DNS}`), `spec.ports[0].protocol: "UDP": the protocol is not supported`, nil},
+		"range":          {entryText(`{hosts: [a.example], addresses: [0.0.0.0/0], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses[0]: \"0.0.0.0/0\": it would stand for every address", nil},
+		"no address":     {entryText(`{hosts: [a.example], addresses: [x], ports: [{number: 1, protocol: TCP}], resolution: DNS}`), "spec.addresses[0]: \"x\": it is neither an address nor a range", nil},
+		"tcp none":       {entryText(`{hosts: [a.example], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses: TCP port 1 with resolution NONE would open every address", nil},
+		"wildcard dns":   {entryText(`{hosts: ["*.example.com"], ` + port80 + `resolution: DNS}`), `spec.hosts[0]: "*.example.com": resolution DNS cannot resolve a wildcard`, nil},
+		"static empty":   {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC}`), "spec.endpoints: resolution STATIC leads to endpoints", nil},
+		"static name":    {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: b.example}]}`), `spec.endpoints[0].address: "b.example": resolution STATIC needs an address`, nil},
+		"own loopback":   {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 127.0.0.1}]}`), `spec.endpoints[0].address: "127.0.0.1": a loopback`, nil},
+		"metadata":       {entryText(`{hosts: [a.example], ` + port80 + `resolution: DNS, endpoints: [{address: 169.254.169.254}, {address: b.example}]}`), `spec.endpoints[0].address: "169.254.169.254": a loopback or link-local`, []string{"outbound|80||a.example"}},
+		"none endpoints": {entryText(`{hosts: [a.example], ` + port80 + `endpoints: [{address: 192.0.2.1}]}`), "spec.endpoints: resolution NONE has no endpoints", nil},
+		"selector":       {entryText(`{hosts: [a.example], ` + port80 + `workloadSelector: {labels: {a: b}}}`), "spec.workloadSelector: no effect", []string{"outbound|80||a.example"}},
+		"two at once":    {entryText(`{hosts: ["*"], ports: [{number: 0, protocol: TCP}]}`), "spec.ports[0].number\nspec.hosts[0]", nil},
+
+		"route fields":  {routeText(`{hosts: [a.example], http: [{mirror: {host: b}, rewrite: {uri: /}, route: [{destination: {host: a.example}}]}]}`), "spec.http[0].rewrite: the field is not supported yet\nspec.http[0].mirror: the field is not supported yet", nil},
+		"routes":        {routeText(`{hosts: [a.example], http: [{timeout: 1s}, {timeout: 2s}]}`), "spec.http: more than one route is not supported yet", nil},
+		"elsewhere":     {routeText(`{hosts: [a.example], http: [{timeout: 1s, route: [{destination: {host: b.example}}]}]}`), "spec.http[0].route: a route to another host", nil},
+		"short timeout": {routeText(`{hosts: [a.example], http: [{timeout: 0.0001s, route: [{destination: {host: a.example}}]}]}`), `spec.http[0].timeout: "100µs": a timeout is at least 1ms`, nil},
+		"gateway":       {routeText(`{hosts: [a.example], gateways: [g], http: [{timeout: 1s}]}`), "spec.gateways: \"[g]\": no effect", nil},
+
+		"log sign":     {"accessLogFormat: \"100% x\"\n", `MeshConfig: accessLogFormat: "100% x": a % begins a command in capital letters`, nil},
+		"log end":      {"accessLogFormat: \"%PROTOCOL\"\n", "a command has no % at its end", nil},
+		"log bracket":  {"accessLogFormat: \"%REQ(:METHOD%\"\n", "a command's ( has no )", nil},
+		"log length":   {"accessLogFormat: \"%REQ(A):x%\"\n", "a command's : is followed by a length", nil},
+		"log no JSON":  {"accessLogEncoding: JSON\naccessLogFormat: \"%PROTOCOL%\"\n", "accessLogEncoding JSON needs a JSON object", nil},
+		"log in JSON":  {"accessLogEncoding: JSON\naccessLogFormat: '{\"a\": {\"b\": [\"%\"]}}'\n", "a % begins a command", nil},
+		"log all good": {"accessLogFormat: \"%START_TIME(%Y %s)% %REQ(A?B):10% %%\"\n", "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, problems := Build(parse(t, c.text))
+			var want []string
+			if c.want != "" {
+				want = strings.Split(c.want, "\n")
+			}
+			if len(problems) != len(want) {
+				t.Fatalf("problems %v, want %q", problems, want)
+			}
+			for i, p := range problems {
+				if text := p.String(); !strings.Contains(text, want[i]) || p.Fix == "" || !strings.HasSuffix(text, "; "+p.Fix) {
+					t.Errorf("problem %q, want %q and a fix", text, want[i])
+				}
+			}
+			if got := m.View("shop").OnDemandNames(); strings.Join(got, " ") != strings.Join(c.left, " ") {
+				t.Errorf("clusters %q, want %q", got, c.left)
+			}
+			messagesOf(t, m.View("shop"))
+		})
+	}
+}
+
+// TestConflicts has one host in several namespaces; which one a namespace gets
+// is told by the port that it leads to.
+func TestConflicts(t *testing.T) {
+	one := func(namespace, name, created, target, exportTo string) string {
+		return "\n---\nkind: ServiceEntry\nmetadata: {namespace: " + namespace + ", name: " + name + ", created: \"" + created + "\"}\n" +
+			"spec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP, targetPort: " + target + "}], resolution: DNS, exportTo: [" + exportTo + "]}\n"
+	}
+	const older, newer = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+	root, own := one("istio-system", "r", newer, "1", `"*"`), one("shop", "o", newer, "2", `"."`)
+	a, b := one("bank", "a", newer, "3", `"*"`), one("bank", "b", older, "4", `"*"`)
+	for name, c := range map[string]struct {
+		text, namespace string
+		want            uint32
+	}{
+		"own":               {root + own + a + b, "shop", 2},
+		"root":              {root + own + a + b, "gym", 1},
+		"own again":         {root + own + a + b, "bank", 4},
+		"oldest":            {own + a + b, "gym", 4},
+		"first name":        {one("z", "b", older, "5", "") + one("z", "a", older, "6", ""), "gym", 6},
+		"not exported":      {own, "gym", 0},
+		"exported to it":    {one("shop", "o", older, "7", "gym, bank"), "gym", 7},
+		"exported to none":  {one("shop", "o", older, "8", `"~"`), "shop", 0},
+		"not to its own":    {one("shop", "o", older, "9", "gym"), "shop", 0},
+		"nothing exported?": {one("shop", "o", older, "10", ""), "gym", 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, problems := Build(parse(t, "accessLogFile: /dev/stdout\n"+c.text))
+			must(t, problems.Err())
+			v, got := m.View(c.namespace), uint32(0)
+			if len(v.hosts) > 0 {
+				got = v.hosts[0].endpoints[0].port
+			}
+			if got != c.want {
+				t.Errorf("%s is led to port %d, want %d", c.namespace, got, c.want)
+			}
+			if class := m.View(m.Class(c.namespace)); class.Version() != v.Version() {
+				t.Errorf("the view of class %q is not that of %s", m.Class(c.namespace), c.namespace)
+			}
+		})
+	}
+}
+
+// TestVersion has what changes a view's version, and what does not.
+func TestVersion(t *testing.T) {
+	const mesh = "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"
+	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: e}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
+	const cluster = "\n---\ninCluster: [{address: 10.96.0.1, ports: [443]}, {address: 10.96.0.2}]\n"
+	version := func(text string) string {
+		m, problems := Build(parse(t, text))
+		must(t, problems.Err())
+		return m.View("shop").Version()
+	}
+	base := version(mesh + entry + cluster)
+	for _, same := range []string{
+		mesh + cluster + entry, mesh + strings.Replace(entry, "name: e", "name: f", 1) + cluster,
+		mesh + entry + "\n---\ninCluster: [{address: 10.96.0.2}, {address: \"::ffff:10.96.0.1\", ports: [443]}, {address: 10.96.0.2, ports: [1]}, {address: 127.0.0.1}]\n",
+		"trustDomain: x\n" + mesh + entry + cluster,
+	} {
+		if version(same) != base {
+			t.Errorf("another version for\n%s", same)
+		}
+	}
+	seen := map[string]bool{base: true}
+	for _, other := range []string{
+		mesh + entry, mesh + cluster, strings.Replace(mesh, "REGISTRY_ONLY", "ALLOW_ANY", 1) + entry + cluster,
+		"protocolDetectionTimeout: 1s\n" + mesh + entry + cluster, "accessLogEncoding: JSON\n" + mesh + entry + cluster,
+		"accessLogEncoding: JSON\naccessLogFormat: '{\"a\": \"b\"}'\n" + mesh + entry + cluster,
+		mesh + strings.Replace(entry, "protocol: HTTP", "protocol: TLS", 1) + cluster,
+		mesh + entry + strings.Replace(cluster, "443", "444", 1), "connectTimeout: 1s\n" + mesh + entry + cluster,
+	} {
+		v := version(other)
+		if seen[v] {
+			t.Errorf("no version of its own for\n%s", other)
+		}
+		seen[v] = true
+	}
+}

@@ -1,0 +1,236 @@
+package xds
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// clientsEnv makes the test binary the sidecars of BenchmarkPush: address,
+// number and file of the CA.
+const clientsEnv = "OUTRIDER_XDS_CLIENTS"
+
+// BenchmarkPush flips the mesh's mode and waits until every sidecar, simulated
+// in a process of its own on the same machine, has its listeners and routes. It
+// prints beside it the time to make the resources, which is the floor, and the
+// most memory that the server's process had.
+//
+//	go test ./egress/xds -run ^$ -bench Push -benchtime 5x
+func BenchmarkPush(b *testing.B) {
+	for _, c := range []struct{ entries, clients int }{{10, 100}, {1000, 100}, {1000, 1000}} {
+		b.Run(fmt.Sprintf("entries=%d/clients=%d", c.entries, c.clients), func(b *testing.B) { benchPush(b, c.entries, c.clients) })
+	}
+}
+
+func benchPush(b *testing.B, entries, clients int) {
+	s := serve(b)
+	change := many(b, entries)
+	modes := []*egress.Model{modelOf(b, "ALLOW_ANY", change), modelOf(b, "REGISTRY_ONLY", change)}
+	start := time.Now()
+	if _, err := newView(modes[0].View("shop")); err != nil {
+		b.Fatal(err)
+	}
+	floor := time.Since(start)
+	s.Publish(modes[0])
+	done := s.startClients(b, clients)
+	<-done // all have the start
+	s.mu.Lock()
+	before := s.sent
+	s.mu.Unlock()
+	worst := time.Duration(0)
+	for i := 0; b.Loop(); i++ {
+		start := time.Now()
+		s.Publish(modes[(i+1)%2])
+		<-done
+		worst = max(worst, time.Since(start))
+	}
+	b.StopTimer()
+	s.mu.Lock()
+	bytes := s.sent - before
+	s.mu.Unlock()
+	b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
+	b.ReportMetric(float64(floor.Microseconds())/1000, "floor-ms")
+	b.ReportMetric(float64(bytes)/float64(b.N*clients)/1024, "KB/client")
+	b.ReportMetric(peakMB(b), "peak-MB")
+}
+
+// many are entries of one HTTP and one TLS host each.
+func many(t testing.TB, n int) func(*egress.Input) {
+	t.Helper()
+	return func(in *egress.Input) {
+		for i := range n {
+			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{
+				Meta: egress.Meta{Namespace: "shop", Name: fmt.Sprint(i)},
+				Spec: &networkingv1alpha3.ServiceEntry{
+					Hosts:      []string{fmt.Sprintf("host-%d.gen.test", i)},
+					Resolution: networkingv1alpha3.ServiceEntry_DNS,
+					Ports: []*networkingv1alpha3.ServicePort{
+						{Number: 80, Name: "http", Protocol: "HTTP"}, {Number: 443, Name: "tls", Protocol: "TLS"},
+					},
+				},
+			})
+		}
+	}
+}
+
+// startClients starts the process of the sidecars; it sends whenever all of
+// them have what was published.
+func (s *served) startClients(b *testing.B, n int) <-chan struct{} {
+	b.Helper()
+	file := b.TempDir() + "/ca.der"
+	must(b, os.WriteFile(file, s.root, 0o600))
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestClients$", "-test.timeout", "5m")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", clientsEnv, s.address, n, file))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	must(b, err)
+	must(b, cmd.Start())
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if lines.Text() == "all" {
+				done <- struct{}{}
+			}
+		}
+	}()
+	return done
+}
+
+// TestClients is the process of BenchmarkPush.
+func TestClients(t *testing.T) {
+	setting := strings.Fields(os.Getenv(clientsEnv))
+	if len(setting) != 3 {
+		return // the benchmark is not running: nothing to do, and nothing left out
+	}
+	n, err := strconv.Atoi(setting[1])
+	must(t, err)
+	der, err := os.ReadFile(setting[2])
+	must(t, err)
+	ca, err := x509.ParseCertificate(der)
+	must(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	got := make(chan error, n)
+	for range n {
+		go func() { got <- simulate(t.Context(), setting[0], roots, got) }()
+	}
+	for {
+		for range n {
+			if err := <-got; err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Println("all")
+	}
+}
+
+// simulate is one sidecar: it says so on got when it has listeners and routes
+// of one publication.
+func simulate(ctx context.Context, address string, roots *x509.CertPool, got chan<- error) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.ForceCodecV2(headerCodec{})))
+	if err != nil {
+		return err
+	}
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer shop")
+	c, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
+		"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources")
+	if err != nil {
+		return err
+	}
+	for typeURL, names := range map[string][]string{
+		egress.TypeCluster: nil, egress.TypeListener: nil, egress.TypeRoute: {"80", "443", "catchall"},
+	} {
+		if err := c.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names}); err != nil {
+			return err
+		}
+	}
+	for wait := 3; ; { // the start has three types, a flip two
+		var h header
+		if err := c.RecvMsg(&h); err != nil {
+			return err
+		}
+		if wait--; wait == 0 {
+			wait = 2
+			got <- nil
+		}
+		if err := c.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: h.typeURL, ResponseNonce: h.nonce}); err != nil {
+			return err
+		}
+	}
+}
+
+// header is what a simulated sidecar reads of a response: the machine's time is
+// the server's.
+type header struct{ typeURL, nonce string }
+
+type headerCodec struct{}
+
+func (headerCodec) Name() string { return "proto" }
+
+func (headerCodec) Marshal(v any) (mem.BufferSlice, error) {
+	b, err := proto.Marshal(v.(proto.Message))
+	return mem.BufferSlice{mem.SliceBuffer(b)}, err
+}
+
+func (headerCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buffer.Free()
+	h, b := v.(*header), buffer.ReadOnlyData()
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		size := protowire.ConsumeFieldValue(number, kind, b[n:])
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		if kind == protowire.BytesType && (number == responseType || number == responseNonce) {
+			text, _ := protowire.ConsumeBytes(b[n:])
+			if number == responseType {
+				h.typeURL = string(text)
+			} else {
+				h.nonce = string(text)
+			}
+		}
+		b = b[n+size:]
+	}
+	return nil
+}
+
+// peakMB is the most memory that this process had, where the system says so.
+func peakMB(b *testing.B) float64 {
+	b.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	text, err := os.ReadFile("/proc/self/status")
+	must(b, err)
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	must(b, err)
+	return float64(kb) / 1024
+}
