@@ -188,8 +188,7 @@ func (v *resolver) union(group []int) cidr.List {
 func (v *resolver) grade(group []int) Grade {
 	best := LowerBound
 	for _, i := range group {
-		switch g := v.res.Evidence[i].Grade; {
-		case best == LowerBound || g == Complete || g == Claimed && best == Assumed:
+		if g := v.res.Evidence[i].Grade; best == LowerBound || g == Complete || g == Claimed && best == Assumed {
 			best = g
 		}
 	}

@@ -149,11 +149,11 @@ func (a *arguments) listProblems(v value, err error) {
 		return
 	}
 	for _, p := range e.Problems {
-		switch {
-		case p.Rule == cidr.RuleName:
+		switch p.Rule {
+		case cidr.RuleName:
 			p.Rule = "a name where only ranges may be"
 			p.Fix = "names are resolved at admission; create the pod again through the webhook, or write the ranges"
-		case p.Rule == cidr.RuleWildcard:
+		case cidr.RuleWildcard:
 			p.Fix = `to capture everything write -i "*", to capture nothing -m NONE`
 		}
 		a.problem(v.source, p.Element, p.Rule, p.Fix)

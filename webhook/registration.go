@@ -74,7 +74,7 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 			Name:         s.name + "." + entrySuffix,
 			ClientConfig: r.client(InjectPath),
 			Rules: []admissionregistrationv1.RuleWithOperations{
-				rule("", "v1", []string{"pods"}, admissionregistrationv1.Create),
+				rule("", []string{"pods"}, admissionregistrationv1.Create),
 			},
 			FailurePolicy:     new(admissionregistrationv1.Fail),
 			MatchPolicy:       new(admissionregistrationv1.Equivalent),
@@ -111,9 +111,9 @@ func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookCon
 			Name:         s.name + ".workload." + entrySuffix,
 			ClientConfig: r.client(WarnPath),
 			Rules: []admissionregistrationv1.RuleWithOperations{
-				rule("apps", "v1", []string{"deployments", "statefulsets", "daemonsets"}, write...),
-				rule("batch", "v1", []string{"jobs", "cronjobs"}, write...),
-				rule("", "v1", []string{"replicationcontrollers"}, write...),
+				rule("apps", []string{"deployments", "statefulsets", "daemonsets"}, write...),
+				rule("batch", []string{"jobs", "cronjobs"}, write...),
+				rule("", []string{"replicationcontrollers"}, write...),
 			},
 			FailurePolicy:           new(admissionregistrationv1.Ignore),
 			MatchPolicy:             new(admissionregistrationv1.Equivalent),
@@ -196,11 +196,11 @@ func (r Registration) client(path string) admissionregistrationv1.WebhookClientC
 	}
 }
 
-func rule(group, version string, resources []string, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+func rule(group string, resources []string, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
 	return admissionregistrationv1.RuleWithOperations{
 		Operations: operations,
 		Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{group}, APIVersions: []string{version}, Resources: resources,
+			APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources,
 			Scope: new(admissionregistrationv1.NamespacedScope),
 		},
 	}

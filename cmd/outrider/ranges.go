@@ -142,7 +142,7 @@ func readDocuments(files []string, in io.Reader) ([]platform.Document, error) {
 			continue
 		}
 		data, err := io.ReadAll(io.LimitReader(r, maxDocument))
-		r.Close()
+		_ = r.Close() // it was only read
 		if err != nil {
 			failed = append(failed, fmt.Errorf("read %s: %w", name, cause(err)))
 			continue

@@ -35,7 +35,7 @@ func readElements(table *nftables.Table, set string) ([]boundary, error) {
 	for {
 		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, 0)
 		switch {
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
 			return nil, err

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -134,7 +135,7 @@ func dial(to netip.AddrPort) (int, error) {
 	if err == nil {
 		err = unix.Connect(fd, sockaddr(to))
 	}
-	if err != nil && err != unix.EINPROGRESS {
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		_ = unix.Close(fd)
 		return 0, err
 	}

@@ -8,6 +8,7 @@
 package netnstest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -207,7 +208,7 @@ func Connect(protocol string, to netip.AddrPort, uid, gid uint32) (string, error
 		err = retry(func() (err error) { n, err = unix.Read(fd, b); return err })
 	}
 	switch {
-	case err == unix.ECONNREFUSED:
+	case errors.Is(err, unix.ECONNREFUSED):
 		return "refused", nil
 	case err != nil:
 		return "", fmt.Errorf("connect to %s: %w", to, err)
@@ -227,7 +228,7 @@ func asOwner(uid, gid uint32) (restore func()) {
 
 func retry(f func() error) error {
 	for {
-		if err := f(); err != unix.EINTR {
+		if err := f(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
