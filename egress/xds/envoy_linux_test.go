@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,36 +31,45 @@ type mesh struct {
 	t      *testing.T
 	server *Server
 	asked  *locked
-	nacks  atomic.Int64
+	cert   tls.Certificate
+	sent   atomic.Int64 // resources
+	stop   func()       // of the control plane
 }
 
-func newMesh(t *testing.T) *mesh {
+func newMesh(t *testing.T, args ...string) *mesh {
 	envoy.Require(t)
 	m := &mesh{pod: newPod(t), t: t}
 	m.asked = m.serveNames(t, map[string]string{
 		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,
 	})
-	cert, ca := selfSigned(t, []string{world4})
+	var ca string
+	m.cert, ca = selfSigned(t, []string{world4})
+	m.serveControlPlane()
+	m.serveWorld()
+	m.run(t, ca, args...)
+	return m
+}
+
+// serveControlPlane starts a control plane that has nothing published.
+func (m *mesh) serveControlPlane() {
 	m.server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
 		if token != "shop-token" {
 			return Identity{}, ErrUnauthenticated
 		}
 		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
-	}), Observer{Rejected: func(r Rejection) {
-		m.nacks.Add(1)
-		t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason)
-	}})
+	}), Observer{
+		Rejected: func(r Rejection) { m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason) },
+		Sent:     func(_ string, n, _ int) { m.sent.Add(int64(n)) },
+	})
 	var l net.Listener
 	var err error
 	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })
-	must(t, err)
-	g := m.server.GRPC(&tls.Config{Certificates: []tls.Certificate{cert}})
+	must(m.t, err)
+	g := m.server.GRPC(&tls.Config{Certificates: []tls.Certificate{m.cert}})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = g.Serve(l) }()
-	t.Cleanup(func() { g.Stop(); <-done })
-	m.serveWorld()
-	m.run(t, ca)
-	return m
+	m.stop = sync.OnceFunc(func() { g.Stop(); <-done })
+	m.t.Cleanup(m.stop)
 }
 
 // serveWorld answers HTTP on every port below and every address: with the
@@ -206,5 +217,101 @@ func TestWalk(t *testing.T) {
 		if strings.Contains(m.log.String(), complaint) {
 			t.Errorf("the sidecar's log has %q", complaint)
 		}
+	}
+}
+
+// kept is one connection of the application that it keeps.
+type kept struct {
+	what, scheme, host, address string
+	client                      *http.Client
+	dialled                     atomic.Int64
+}
+
+func (m *mesh) keep(what, scheme, host, address, port string) *kept {
+	k := &kept{what: what, scheme: scheme, host: host, address: address}
+	k.client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		MaxConnsPerHost: 1, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+			k.dialled.Add(1)
+			m.Do(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, port)) })
+			return conn, err
+		},
+	}}
+	m.t.Cleanup(k.client.CloseIdleConnections)
+	return k
+}
+
+func (k *kept) status() int {
+	resp, err := k.client.Get(k.scheme + "://" + k.host + "/")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// TestOpenConnections holds what the applications have open against changes:
+// what does not concern them leaves them alone, also after the time of a drain,
+// and what concerns them holds for them too.
+func TestOpenConnections(t *testing.T) {
+	m := newMesh(t, "--drain-time-s", "1", "--drain-strategy", "immediate")
+	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
+	service := func(addresses ...string) func(*egress.Input) {
+		return func(in *egress.Input) {
+			for _, a := range addresses {
+				in.InCluster = append(in.InCluster, egress.Destination{Address: netip.MustParseAddr(a), Ports: []uint16{80}})
+			}
+		}
+	}
+	m.publish(modelOf(t, "ALLOW_ANY"), "http", "example.org", addrOther, "200")
+	blocked := m.keep("TLS", "https", "example.org", addrOther, "443")
+	if got := blocked.status(); got != 200 {
+		t.Errorf("with ALLOW_ANY: status %d", got)
+	}
+	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog), "http", "example.org", addrOther, "502")
+	took := eventually(t, "a connection that is not allowed any more ends", func() bool { return blocked.status() == 0 })
+	t.Logf("a connection that is not allowed any more ends after %s, with a drain time of 1 s", took.Round(time.Millisecond))
+	open := []*kept{
+		m.keep("HTTP", "http", "httpbin.org", addrHTTPBin, "80"),
+		m.keep("TLS", "https", "www.google.com", addrGoogle, "443"),
+		m.keep("in-cluster", "http", "service", addrService, "80"),
+	}
+	hold := func(after string) {
+		t.Helper()
+		for _, k := range open {
+			if got := k.status(); got != 200 || k.dialled.Load() != 1 {
+				t.Errorf("%s after %s: status %d, connection %d", k.what, after, got, k.dialled.Load())
+			}
+		}
+	}
+	hold("the start")
+	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService, "10.96.0.78"), bin, goog, many(t, 20), entryOf(t, "shop", "wild", wild)),
+		"http", "a.example.com", addrOther, "200")
+	m.want("http", "any", "10.96.0.78", "/", "200")
+	time.Sleep(2500 * time.Millisecond) // longer than the drain
+	hold("entries and a Service were added")
+	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog), "http", "a.example.com", addrOther, "502")
+	time.Sleep(2500 * time.Millisecond)
+	hold("entries and a Service were removed")
+
+	m.stop() // a control plane that is away, and comes back with the same world
+	hold("the control plane went away")
+	m.want("http", "httpbin.org", addrOther, "/", "200")
+	m.serveControlPlane()
+	m.sent.Store(0)
+	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog))
+	took = eventually(t, "the sidecar connects again", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
+	t.Logf("connected again %s after the control plane was back", took.Round(time.Millisecond))
+	hold("the control plane came back")
+	if n := m.sent.Load(); n != 0 {
+		t.Errorf("%d resources were sent again", n)
+	}
+
+	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), goog))
+	took = eventually(t, "a deleted host is refused on an open connection", func() bool { return open[0].status() == 502 })
+	t.Logf("a deleted host is refused on an open connection after %s", took.Round(time.Millisecond))
+	if open[0].dialled.Load() != 1 {
+		t.Errorf("the connection was %d", open[0].dialled.Load())
 	}
 }

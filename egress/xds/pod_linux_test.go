@@ -118,7 +118,7 @@ func bootstrap(t *testing.T, dir string) string {
 }
 
 // run starts the sidecar as its own user, with a resolver in the world.
-func (p *pod) run(t *testing.T, ca string) {
+func (p *pod) run(t *testing.T, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
@@ -151,8 +151,8 @@ func (p *pod) run(t *testing.T, ca string) {
 		}
 	})
 	must(t, err)
-	cmd := exec.Command(program, "--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
-		"--log-level", "warning", "--file-flush-interval-msec", "50")
+	cmd := exec.Command(program, append([]string{"--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
+		"--log-level", "warning", "--file-flush-interval-msec", "50"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}, Pdeathsig: syscall.SIGKILL}
 	must(t, container.Start(cmd))
