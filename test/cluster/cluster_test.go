@@ -5,6 +5,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,7 +79,7 @@ func programs(t *testing.T) error {
 		return err
 	}
 	_, err = build(ctx, root, &printer{w: os.Stderr})
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("the programs are not built yet, and the test's time is short; run it with -timeout 40m: %w", err)
 	}
 	return err
@@ -104,6 +105,7 @@ func TestCluster(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { testRequests(t, c) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, c) })
 	t.Run("product", func(t *testing.T) { testProduct(t, c) })
+	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
 	t.Run("second", func(t *testing.T) { testSecond(t, c) })
 	t.Run("twice", func(t *testing.T) {
 		if _, err := Up(t.Context(), Options{Name: "test-a"}); err == nil || !strings.Contains(err.Error(), "already") {
@@ -340,6 +342,58 @@ func testSecond(t *testing.T, c *Cluster) {
 	}
 	if out, err := curl(t, c, "http://httpbin.org/get"); err != nil {
 		t.Errorf("the first cluster, after the second went: %v: %s", err, out)
+	}
+}
+
+// A daemon that ends is started again.
+func testRestart(t *testing.T, c *Cluster) {
+	scheduler := func() node.Daemon {
+		daemons, err := c.Node.Daemons()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(daemons, func(d node.Daemon) bool { return d.Name == "kube-scheduler" })
+		return daemons[i]
+	}
+	if _, err := c.Node.Run("", "kill", "-9", fmt.Sprint(scheduler().PID)); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		d := scheduler()
+		if d.Restarts == 1 && d.PID != 0 && d.Exit == "signal killed" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("killed, and then: %+v", d)
+		}
+	}
+	if out, err := c.Node.Run("", "false"); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+		t.Errorf("a program that fails: %q, error %v", out, err)
+	}
+	if out, err := c.Node.Run("words\n", "cat"); err != nil || out != "words\n" {
+		t.Errorf("a program that reads: %q, error %v", out, err)
+	}
+}
+
+// An Up that is given up on the way leaves nothing behind.
+func TestUpInterrupted(t *testing.T) {
+	need(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c, err := Find("test-c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = until(ctx, func(context.Context) error { _, err := os.Stat(c.WorldCA()); return err })
+		cancel()
+	}()
+	_, err = Up(ctx, Options{Name: "test-c"})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cluster test-c") {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if left := c.leftovers(identity{}); len(left) > 0 || c.Running() {
+		t.Errorf("left behind: %q", left)
 	}
 }
 

@@ -32,13 +32,17 @@ const sbin = "/usr/sbin:/sbin"
 // provide says what this machine lacks to run a cluster, and installs packages
 // where apt-get can.
 func provide(ctx context.Context, say func(string, ...any)) error {
-	if os.Geteuid() != 0 {
-		return errors.New("a real cluster needs root, for its namespaces and cgroups; run it with sudo")
-	}
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":"+sbin); err != nil {
 		return err
 	}
 	missing := missingPackages()
+	if os.Geteuid() != 0 {
+		err := errors.New("a real cluster needs root, for its namespaces and cgroups; run it with sudo")
+		if len(missing) > 0 {
+			err = fmt.Errorf("%w; it will install what is missing: %s", err, strings.Join(missing, ", "))
+		}
+		return err
+	}
 	if len(missing) == 0 {
 		return nil
 	}
