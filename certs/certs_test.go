@@ -21,7 +21,7 @@ func handshake(t *testing.T, get GetCertificate, ca []byte, name string, client 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	go func() {
 		if conn, err := listener.Accept(); err == nil {
 			_ = conn.(*tls.Conn).Handshake()
@@ -38,7 +38,7 @@ func handshake(t *testing.T, get GetCertificate, ca []byte, name string, client 
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	return conn.ConnectionState(), nil
 }
 

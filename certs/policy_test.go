@@ -132,7 +132,7 @@ func TestRotationNeverBreaksTrust(t *testing.T) {
 		bundle []byte
 		state  State
 	}
-	const step, lag = time.Hour, 2 // a client or replica may be two hours behind
+	const step, lag = 6 * time.Hour, 2 // a client or replica may be two steps behind
 	s, history := State{}, []moment{}
 	seen := map[string]int{}
 	for now := epoch; now.Before(epoch.Add(800 * day)); now = now.Add(step) {

@@ -193,7 +193,7 @@ func free(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 
@@ -233,7 +233,7 @@ func (d *deployed) ready(health string) {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s", resp.Status)
 		}
@@ -321,7 +321,7 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		d.eventually(fmt.Sprintf("ConfigMap of an empty namespace: %v", want), func() error {
 			_, err := d.Client.CoreV1().ConfigMaps(empty).Get(t.Context(), "outrider-ca", metav1.GetOptions{})
 			if (err == nil) != want {
-				return fmt.Errorf("%v", err)
+				return fmt.Errorf("there: %v", err == nil)
 			}
 			return nil
 		})

@@ -134,7 +134,7 @@ func (i *instance) readyz() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusOK {
 		return ""
 	}
@@ -230,7 +230,7 @@ func (i *instance) review(ns string, pod []byte) *admissionv1.AdmissionResponse 
 	defer client.CloseIdleConnections()
 	resp, err := client.Post(i.url+webhook.InjectPath, "application/json", bytes.NewReader(body))
 	i.must(err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	rv = admissionv1.AdmissionReview{}
 	i.must(json.NewDecoder(resp.Body).Decode(&rv))
 	return rv.Response
@@ -242,7 +242,7 @@ func freeAddress(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 
