@@ -17,7 +17,7 @@ GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
 .PHONY: help demo test test-race test-deps assets build image lint fmt gen fuzz bench check clean go
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PKG=./inject/... FUZZTIME=10m BENCH=Admission VERSION=v1.2.3 HUB=registry.example/team TAG=v1.2.3"
 	@echo "REQUIRE_REAL=1 makes a test fail that would be skipped for want of a real server."
@@ -26,7 +26,7 @@ demo: go ## Show the main job on a real API server
 	@$(GO) run ./test/demo
 
 test: test-deps assets ## Run all tests; does its own set-up
-	$(GO) test -timeout 30m $(PKG)
+	$(GO) test -timeout 45m $(PKG)
 
 test-race: test-deps assets ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(PKG)
@@ -36,6 +36,7 @@ test-deps: ## Install the Debian packages that tests on the real kernel need
 
 assets: go ## Build the Kubernetes servers for the tests, once
 	@$(GO) run ./test/kube/cmd/kube-assets >/dev/null
+	@$(GO) run ./test/cluster/cmd/cluster build || echo "make: the tests on a real cluster will say so, too" >&2
 
 build: go ## Build the static binaries into bin/linux-ARCH/
 	@for arch in $(ARCHES); do \

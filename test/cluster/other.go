@@ -24,6 +24,9 @@ type Cluster struct{ Name, Dir, Kubeconfig string }
 // Up fails: the system is not Linux.
 func Up(context.Context, Options) (*Cluster, error) { return nil, errOS }
 
+// Build fails: the system is not Linux.
+func Build(context.Context, io.Writer) error { return errOS }
+
 // Find fails: the system is not Linux.
 func Find(string) (*Cluster, error) { return nil, errOS }
 

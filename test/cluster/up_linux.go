@@ -57,6 +57,21 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Build installs and builds what a cluster needs and this machine lacks,
+// without bringing one up. It fails where a cluster cannot be had at all.
+func Build(ctx context.Context, progress io.Writer) error {
+	p := &printer{w: progress}
+	if err := provide(ctx, p.say); err != nil {
+		return err
+	}
+	root, err := checkout()
+	if err != nil {
+		return err
+	}
+	_, err = build(ctx, root, p)
+	return err
+}
+
 // close closes what the node has got, too.
 func (u *up) close() {
 	if u.lock != nil {

@@ -1,7 +1,7 @@
 // Command cluster brings a real Kubernetes cluster of one node up or down, or
 // says how it is.
 //
-//	cluster [-name NAME] up|down|status
+//	cluster [-name NAME] build|up|down|status
 package main
 
 import (
@@ -24,7 +24,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "Usage: cluster [-name NAME] up|down|status")
+		_, _ = fmt.Fprintln(stderr, "Usage: cluster [-name NAME] build|up|down|status")
 		flags.PrintDefaults()
 	}
 	name := flags.String("name", "", "the cluster's `name`, if not the default one")
@@ -32,6 +32,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	do := map[string]func() error{
+		"build":  func() error { return cluster.Build(ctx, stderr) },
 		"up":     func() error { return up(ctx, *name, stderr) },
 		"down":   func() error { return with(*name, func(c *cluster.Cluster) error { return c.Down(ctx) }) },
 		"status": func() error { return with(*name, func(c *cluster.Cluster) error { return c.Status(ctx, stdout) }) },
