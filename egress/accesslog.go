@@ -43,6 +43,11 @@ type accessLog struct {
 
 func readAccessLog(mc *meshv1alpha1.MeshConfig, r reporter) accessLog {
 	l, format := accessLog{file: mc.GetAccessLogFile()}, mc.GetAccessLogFormat()
+	switch l.file {
+	case "", "/dev/stdout", "/dev/stderr":
+	default:
+		r.warn("accessLogFile", l.file, "a sidecar that cannot write to the file refuses every listener", "use /dev/stdout, or mount a volume there in every pod")
+	}
 	fault := ""
 	if mc.GetAccessLogEncoding() == meshv1alpha1.MeshConfig_JSON {
 		if l.fields, fault = jsonFields(format); fault != "" {

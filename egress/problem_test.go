@@ -53,13 +53,16 @@ func TestProblems(t *testing.T) {
 		"short timeout": {routeText(`{hosts: [a.example], http: [{timeout: 0.0001s, route: [{destination: {host: a.example}}]}]}`), `spec.http[0].timeout: "100µs": a timeout is at least 1ms`, nil},
 		"gateway":       {routeText(`{hosts: [a.example], gateways: [g], http: [{timeout: 1s}]}`), "spec.gateways: \"[g]\": no effect", nil},
 
-		"log sign":     {"accessLogFormat: \"100% x\"\n", `MeshConfig: accessLogFormat: "100% x": a % begins a command in capital letters`, nil},
-		"log end":      {"accessLogFormat: \"%PROTOCOL\"\n", "a command has no % at its end", nil},
-		"log bracket":  {"accessLogFormat: \"%REQ(:METHOD%\"\n", "a command's ( has no )", nil},
-		"log length":   {"accessLogFormat: \"%REQ(A):x%\"\n", "a command's : is followed by a length", nil},
-		"log no JSON":  {"accessLogEncoding: JSON\naccessLogFormat: \"%PROTOCOL%\"\n", "accessLogEncoding JSON needs a JSON object", nil},
-		"log in JSON":  {"accessLogEncoding: JSON\naccessLogFormat: '{\"a\": {\"b\": [\"%\"]}}'\n", "a % begins a command", nil},
-		"log all good": {"accessLogFormat: \"%START_TIME(%Y %s)% %REQ(A?B):10% %%\"\n", "", nil},
+		"zone":          {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: "fd00::1%eth0"}]}`), `spec.endpoints[0].address: "fd00::1%eth0": a zone`, nil},
+		"endpoint port": {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports: "70000": a port is 1 to 65535`, nil},
+		"log file":      {"accessLogFile: /var/log/x\n", `accessLogFile: "/var/log/x": a sidecar that cannot write`, nil},
+		"log sign":      {"accessLogFormat: \"100% x\"\n", `MeshConfig: accessLogFormat: "100% x": a % begins a command in capital letters`, nil},
+		"log end":       {"accessLogFormat: \"%PROTOCOL\"\n", "a command has no % at its end", nil},
+		"log bracket":   {"accessLogFormat: \"%REQ(:METHOD%\"\n", "a command's ( has no )", nil},
+		"log length":    {"accessLogFormat: \"%REQ(A):x%\"\n", "a command's : is followed by a length", nil},
+		"log no JSON":   {"accessLogEncoding: JSON\naccessLogFormat: \"%PROTOCOL%\"\n", "accessLogEncoding JSON needs a JSON object", nil},
+		"log in JSON":   {"accessLogEncoding: JSON\naccessLogFormat: '{\"a\": {\"b\": [\"%\"]}}'\n", "a % begins a command", nil},
+		"log all good":  {"accessLogFormat: \"%START_TIME(%Y %s)% %REQ(A?B):10% %%\"\n", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, problems := Build(parse(t, c.text))

@@ -246,6 +246,10 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, p declared, static bool, 
 		a, err := netip.ParseAddr(to.address)
 		name, fault := normalHost(to.address)
 		switch {
+		case to.port > 65535:
+			r.error(path+".ports", fmt.Sprint(to.port), "a port is 1 to 65535", "write the port that the endpoint serves")
+		case err == nil && a.Zone() != "":
+			r.error(path+".address", to.address, "a zone means something on one machine only", "write the address without it")
 		case err == nil && (a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()):
 			r.error(path+".address", to.address, "a loopback or link-local address is the pod's own or the node's, not a service's", "write the service's address")
 		case err == nil:
@@ -255,8 +259,6 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, p declared, static bool, 
 			r.error(path+".address", to.address, "resolution STATIC needs an address", "write an IP address, or use resolution DNS")
 		case fault != "" || strings.HasPrefix(name, "*"):
 			r.error(path+".address", to.address, "it is neither an address nor a name", "write an IP address or a name")
-		case to.port > 65535:
-			r.error(path+".ports", fmt.Sprint(to.port), "a port is 1 to 65535", "write the port that the endpoint serves")
 		default:
 			to.address = name
 			out = append(out, to)

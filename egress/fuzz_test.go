@@ -1,0 +1,43 @@
+package egress
+
+import (
+	"testing"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// FuzzServiceEntry builds whatever an API server may hold: it never panics, the
+// resources are always made, and each error is told with its place and a fix.
+func FuzzServiceEntry(f *testing.F) {
+	f.Add(`{"hosts": ["httpbin.org", "*.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`)
+	f.Add(`{"hosts": ["a.example"], "addresses": ["192.0.2.0/24"], "ports": [{"number": 9000, "name": "t", "protocol": "TCP", "targetPort": 1}]}`)
+	f.Add(`{"hosts": ["a.example"], "ports": [{"number": 443, "protocol": "TLS"}], "resolution": "STATIC", "endpoints": [{"address": "192.0.2.1", "weight": 2, "ports": {"": 70000}}]}`)
+	f.Add(`{"hosts": [""], "ports": [null], "endpoints": [null], "addresses": ["fe80::1%eth0"], "exportTo": [""]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		s := &networkingv1alpha3.ServiceEntry{}
+		if s.UnmarshalJSON([]byte(text)) != nil {
+			t.Skip("not an object of the API")
+		}
+		in := Input{Mesh: meshOf(t, ""), ServiceEntries: []ServiceEntry{{Meta{Namespace: "shop", Name: "e"}, s}}}
+		m, problems := Build(in)
+		for _, p := range problems {
+			if p.Path == "" || p.Rule == "" || p.Fix == "" {
+				t.Errorf("half a problem: %+v", p)
+			}
+		}
+		v := m.View("shop")
+		made := messagesOf(t, v)
+		if len(v.hosts) == 0 && problems.Err() == nil && len(s.Hosts) > 0 {
+			t.Errorf("nothing was made and nothing was said of %s", text)
+		}
+		for _, c := range made.clusters {
+			for _, e := range c.GetLoadAssignment().GetEndpoints() {
+				for _, to := range e.LbEndpoints {
+					if p := to.GetEndpoint().GetAddress().GetSocketAddress().GetPortValue(); p == 0 || p > 65535 {
+						t.Errorf("cluster %s leads to port %d", c.Name, p)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package xds
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	told := 0
+	o := Metrics(registry, Observer{Rejected: func(Rejection) { told++ }})
+	o.connected(Identity{})
+	o.connected(Identity{})
+	o.disconnected(Identity{})
+	_ = o.refused(errors.New("no token"))
+	o.sent(egress.TypeRoute, 2, 100)
+	o.rejected(Rejection{TypeURL: egress.TypeListener})
+	o.failed("shop", errors.New("marshal"))
+	if told != 1 {
+		t.Errorf("the next observer was told of %d rejections", told)
+	}
+	families, err := registry.Gather()
+	must(t, err)
+	var got []string
+	for _, f := range families {
+		for _, m := range f.Metric {
+			line := f.GetName()
+			for _, l := range m.Label {
+				line += " " + l.GetValue()
+			}
+			got = append(got, fmt.Sprint(line, " ", m.GetCounter().GetValue()+m.GetGauge().GetValue()))
+		}
+	}
+	want := []string{
+		"outrider_xds_connected 1", "outrider_xds_connections_total 2", "outrider_xds_refusals_total 1",
+		"outrider_xds_rejections_total Listener 1", "outrider_xds_resource_bytes_total RouteConfiguration 100",
+		"outrider_xds_resources_total RouteConfiguration 2", "outrider_xds_responses_total RouteConfiguration 1",
+		"outrider_xds_view_failures_total 1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("metrics\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
