@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,5 +314,58 @@ func TestOpenConnections(t *testing.T) {
 	t.Logf("a deleted host is refused on an open connection after %s", took.Round(time.Millisecond))
 	if open[0].dialled.Load() != 1 {
 		t.Errorf("the connection was %d", open[0].dialled.Load())
+	}
+}
+
+// TestFlipsUnderLoad flips the mesh's mode 30 times while applications use a
+// declared host: none of their requests fails.
+func TestFlipsUnderLoad(t *testing.T) {
+	m := newMesh(t)
+	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
+	open, closed := modelOf(t, "ALLOW_ANY", bin, goog), modelOf(t, "REGISTRY_ONLY", bin, goog)
+	m.publish(closed, "http", "httpbin.org", addrHTTPBin, "200")
+	var total, failed atomic.Int64
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	for _, k := range []*kept{
+		m.keep("HTTP", "http", "httpbin.org", addrHTTPBin, "80"), m.keep("HTTP", "http", "httpbin.org", addrHTTPBin, "80"),
+		m.keep("TLS", "https", "www.google.com", addrGoogle, "443"),
+	} {
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				total.Add(1)
+				if k.status() != 200 {
+					failed.Add(1)
+				}
+				if total.Load()%10 == 0 {
+					k.client.CloseIdleConnections() // new connections too
+				}
+			}
+		})
+	}
+	const flips = 30
+	var took []time.Duration
+	for i := range flips {
+		model, want := open, "200"
+		if i%2 == 1 {
+			model, want = closed, "502"
+		}
+		m.server.Publish(model)
+		took = append(took, eventually(t, "the flip holds", func() bool {
+			return strings.HasPrefix(m.get("http", "example.org", addrOther, "/"), want)
+		}))
+	}
+	close(stop)
+	load.Wait()
+	slices.Sort(took)
+	t.Logf("%d flips: effective after %s (median), %s (most); %d requests meanwhile, %d failed", flips,
+		took[flips/2].Round(time.Millisecond), took[flips-1].Round(time.Millisecond), total.Load(), failed.Load())
+	if failed.Load() > 0 || total.Load() < 100 {
+		t.Errorf("%d of %d requests failed", failed.Load(), total.Load())
 	}
 }
