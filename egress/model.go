@@ -49,19 +49,32 @@ func Build(in Input) (*Model, Problems) {
 }
 
 // findPrivate notes the namespaces whose view may differ from that of a
-// namespace that nothing mentions.
+// namespace that nothing mentions: those that something is exported to by name,
+// and those whose own objects take part in a conflict, which they win.
 func (m *Model) findPrivate() {
-	note := func(own string, e exports) {
-		m.private[own] = true // its own objects win conflicts
+	declared := map[string]int{}
+	for _, h := range m.hosts {
+		declared[h.cluster()]++
+	}
+	for _, r := range m.routes {
+		declared[r.host]++
+	}
+	note := func(what string, own string, e exports) {
+		if declared[what] > 1 {
+			m.private[own] = true
+		}
+		if e.all {
+			return
+		}
 		for _, ns := range e.namespaces {
 			m.private[ns] = true
 		}
 	}
 	for _, h := range m.hosts {
-		note(h.meta.Namespace, h.exports)
+		note(h.cluster(), h.meta.Namespace, h.exports)
 	}
 	for _, r := range m.routes {
-		note(r.meta.Namespace, r.exports)
+		note(r.host, r.meta.Namespace, r.exports)
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,7 @@ type mesh struct {
 	asked  *locked
 	cert   tls.Certificate
 	sent   atomic.Int64 // resources
+	bytes  atomic.Int64 // of resources
 	stop   func()       // of the control plane
 }
 
@@ -60,7 +63,7 @@ func (m *mesh) serveControlPlane() {
 		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
 	}), Observer{
 		Rejected: func(r Rejection) { m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason) },
-		Sent:     func(_ string, n, _ int) { m.sent.Add(int64(n)) },
+		Sent:     func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
 	})
 	var l net.Listener
 	var err error
@@ -368,4 +371,42 @@ func TestFlipsUnderLoad(t *testing.T) {
 	if failed.Load() > 0 || total.Load() < 100 {
 		t.Errorf("%d of %d requests failed", failed.Load(), total.Load())
 	}
+}
+
+// TestManyHosts declares 1,000 entries of which two hosts are used: names and
+// clusters are those in use, and more entries cost little. The memory is printed
+// beside that of the same sidecar with none.
+func TestManyHosts(t *testing.T) {
+	m := newMesh(t)
+	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
+	m.publish(modelOf(t, "REGISTRY_ONLY"), "http", "httpbin.org", addrHTTPBin, "502")
+	floor := m.rss()
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, 1000), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
+	m.want("https", "www.google.com", addrGoogle, "/", "200")
+	m.bytes.Store(0)
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, 1001), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
+	const most = 160 << 10 // the wildcard's own two clusters and chain are in it
+	if n := m.bytes.Load(); n > most {
+		t.Errorf("more entries cost %d bytes, want at most %d", n, most)
+	}
+	t.Logf("1,000 entries: %d MiB, with none %d MiB; an entry more: %d KB", m.rss()>>10, floor>>10, m.bytes.Load()>>10)
+	if strings.Contains(m.asked.String(), "gen.test") {
+		t.Error("names were asked for that nobody used")
+	}
+	for name := range m.server.Status()[0].Sent[egress.TypeCluster] {
+		if strings.Contains(name, "gen.test") {
+			t.Errorf("cluster %s was sent and nobody used it", name)
+		}
+	}
+}
+
+// rss is the sidecar's memory in KiB.
+func (m *mesh) rss() int {
+	m.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
+	must(m.t, err)
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	must(m.t, err)
+	return kb
 }

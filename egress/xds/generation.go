@@ -19,7 +19,7 @@ type generation struct {
 
 	mu    sync.Mutex
 	views map[string]*view // by class
-	old   map[string]*view // of the generation before, for what did not change
+	made  map[string]*view // by version: these and those of the generation before
 }
 
 // view is a view's resources, each made once.
@@ -49,15 +49,15 @@ func (g *generation) view(namespace string) (*view, error) {
 		return v, nil
 	}
 	of := g.model.View(namespace)
-	v := g.old[class]
-	if v == nil || v.of.Version() != of.Version() {
+	v := g.made[of.Version()]
+	if v == nil {
 		var err error
 		if v, err = newView(of); err != nil {
 			return nil, err
 		}
+		g.made[of.Version()] = v
 	}
 	g.views[class] = v
-	delete(g.old, class)
 	return v, nil
 }
 

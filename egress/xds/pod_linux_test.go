@@ -49,6 +49,7 @@ type pod struct {
 	*netnstest.NS
 	world *netnstest.NS
 	log   locked
+	pid   int // of the sidecar
 }
 
 type locked struct {
@@ -156,6 +157,7 @@ func (p *pod) run(t *testing.T, ca string, args ...string) {
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}, Pdeathsig: syscall.SIGKILL}
 	must(t, container.Start(cmd))
+	p.pid = cmd.Process.Pid
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()

@@ -38,13 +38,13 @@ func New(auth Authenticator, observer Observer) *Server {
 func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	g := &generation{number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, old: map[string]*view{}}
+	g := &generation{number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, made: map[string]*view{}}
 	before := s.current.Load()
 	if before != nil {
 		g.number = before.number + 1
 		before.mu.Lock()
-		for class, v := range before.views {
-			g.old[class] = v
+		for _, v := range before.views {
+			g.made[v.of.Version()] = v
 		}
 		before.mu.Unlock()
 	}

@@ -277,6 +277,10 @@ func TestViewsAreShared(t *testing.T) {
 	if of("gym") != first {
 		t.Error("the view is made anew though nothing changed")
 	}
+	// A namespace with an entry of its own shares too, unless it sees another world.
+	if of("shop") != first {
+		t.Error("a namespace whose entry all see has a view of its own")
+	}
 	a, err := first.get(egress.TypeCluster, binName)
 	must(t, err)
 	if b, _ := of("bank").get(egress.TypeCluster, binName); a == nil || a != b {
