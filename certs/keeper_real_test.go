@@ -284,6 +284,38 @@ func TestLeaderChanges(t *testing.T) {
 	}
 }
 
+// Who loses the lead goes on serving, and stands for election again.
+func TestTheLeadIsLostAndWonAgain(t *testing.T) {
+	t.Parallel()
+	i := install(t)
+	r := i.ready()
+	bundle := i.registered(1)
+	leading := func() bool { return r.value(t, "outrider_leader") == 1 }
+	i.eventually("it leads", func() error {
+		if !leading() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	leases := i.Client.CoordinationV1().Leases(i.namespace)
+	patch := fmt.Sprintf(`{"spec":{"holderIdentity":"thief","leaseDurationSeconds":3,"renewTime":%q}}`, time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"))
+	_, err := leases.Patch(t.Context(), leaderLease+"-"+i.revision, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	i.must(err)
+	i.eventually("it leads no more", func() error {
+		if leading() {
+			return errors.New("still leading")
+		}
+		return nil
+	})
+	if err := r.Ready(nil); err != nil {
+		t.Errorf("without the lead it does not serve: %v", err)
+	}
+	i.wipe()
+	if i.registered(1) != bundle { // once it leads again
+		t.Error("healed with another bundle")
+	}
+}
+
 func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	t.Parallel()
 	i := install(t)
