@@ -2,6 +2,7 @@ package xds
 
 import (
 	"testing"
+	"time"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
@@ -48,3 +49,23 @@ const (
 	wild    = `{"hosts": ["*.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}]}`
 	timeout = `{"hosts": ["httpbin.org"], "http": [{"timeout": "0.3s", "route": [{"destination": {"host": "httpbin.org"}}]}]}`
 )
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until a question has the answer that is wanted.
+func eventually(t *testing.T, what string, ok func() bool) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for !ok() {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(start)
+}
