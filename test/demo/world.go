@@ -55,9 +55,12 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 	if d.root, err = checkout(); err != nil {
 		return err
 	}
-	began := time.Now()
 	progress := d.output(faint)
 	defer progress.flush()
+	if _, err := kube.Assets(ctx, progress); err != nil { // may take minutes, which are no part of the start
+		return err
+	}
+	began := time.Now()
 	if d.server, err = kube.Start(ctx, kube.Options{Progress: progress}); err != nil {
 		return err
 	}
@@ -101,7 +104,11 @@ func checkout() (string, error) {
 func (d *demo) build(ctx context.Context) error {
 	hint := time.AfterFunc(10*time.Second, func() { d.aside("the first build may take some minutes") })
 	defer hint.Stop()
-	_, err := d.must(ctx, `go build -o "$WORK/bin/outrider" ./cmd/outrider`)
+	const line = `go build -o "$WORK/bin/outrider" ./cmd/outrider`
+	r, err := d.run(ctx, line)
+	if err == nil && r.code != 0 { // what it downloads, it reports on standard error
+		err = fmt.Errorf("%q: exit code %d: %s", line, r.code, r.err)
+	}
 	return err
 }
 

@@ -13,11 +13,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // Options say how to start a server. The zero value is a good default.
@@ -73,6 +75,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
+// quiet sets the logger once: a caller may set its own afterwards.
+var quiet sync.Once
+
 func (s *Server) start(ctx context.Context, o Options) error {
 	var err error
 	if s.guard, err = startGuard(s.Dir); err != nil {
@@ -81,6 +86,8 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	if s.env, err = s.environment(o); err != nil {
 		return err
 	}
+	// Without a logger, controller-runtime prints a stack trace after 30 s.
+	quiet.Do(func() { log.SetLogger(logr.Discard()) })
 	if s.Config, err = s.env.Start(); err != nil {
 		return err
 	}
