@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/cidr"
 )
 
 var update = stdflag.Bool("update", false, "write the golden files")
@@ -348,6 +350,39 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		if p.Decide(conn).Captured {
 			b.Fatal("captured")
+		}
+	}
+}
+
+// TestLargeListsAreSplit: many ranges stand in several sets, which together
+// decide as one would.
+func TestLargeListsAreSplit(t *testing.T) {
+	var all []netip.Prefix
+	for n := range 2*maxSet + 5 { // every other address, so that none merge
+		all = append(all, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 15), byte(n >> 7), byte(n << 1)}), 32))
+	}
+	p := NewPlan(Config{Mode: ModeRedirect, ProxyPort: 15001, Include: cidr.Wildcard(), Exclude: cidr.FromPrefixes(all...)}, Inet)
+	var names []string
+	total := 0
+	for _, s := range p.Sets {
+		names = append(names, s.Name)
+		if n := len(s.Ranges.Prefixes()); n > maxSet {
+			t.Errorf("%s has %d ranges", s.Name, n)
+		} else {
+			total += n
+		}
+	}
+	if got := strings.Join(names, " "); got != "exclude4_1 exclude4_2 exclude4_3" || total != len(all) {
+		t.Errorf("sets %s with %d ranges", got, total)
+	}
+	for n, in := range all {
+		if n%997 != 0 && n != len(all)-1 {
+			continue
+		}
+		for addr, want := range map[netip.Addr]Reason{in.Addr(): ReasonExcludedRange, in.Addr().Next(): ReasonEverything} {
+			if got := p.Decide(Connection{Destination: netip.AddrPortFrom(addr, 80), UID: 5, GID: 5}); got.Reason != want {
+				t.Errorf("%s: %s, want %s", addr, got.Reason, want)
+			}
 		}
 	}
 }
