@@ -10,7 +10,7 @@ import (
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
-	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 // defaultLogFormat is Istio's: users have tools that read it.
@@ -41,7 +41,7 @@ type accessLog struct {
 	fields *structpb.Struct
 }
 
-func readAccessLog(mc *meshv1alpha1.MeshConfig, r reporter) accessLog {
+func readAccessLog(mc *meshconfig.MeshConfig, r reporter) accessLog {
 	l, format := accessLog{file: mc.GetAccessLogFile()}, mc.GetAccessLogFormat()
 	switch l.file {
 	case "", "/dev/stdout", "/dev/stderr":
@@ -49,7 +49,7 @@ func readAccessLog(mc *meshv1alpha1.MeshConfig, r reporter) accessLog {
 		r.warn("accessLogFile", l.file, "a sidecar that cannot write to the file refuses every listener", "use /dev/stdout, or mount a volume there in every pod")
 	}
 	fault := ""
-	if mc.GetAccessLogEncoding() == meshv1alpha1.MeshConfig_JSON {
+	if mc.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
 		if l.fields, fault = jsonFields(format); fault != "" {
 			l.fields, _ = jsonFields("")
 		}

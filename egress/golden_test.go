@@ -18,7 +18,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -27,7 +27,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func meshOf(t testing.TB, text string) *meshv1alpha1.MeshConfig {
+func meshOf(t testing.TB, text string) *meshconfig.MeshConfig {
 	t.Helper()
 	c, problems := config.Parse(config.Texts{Mesh: text}, config.Labels{})
 	if err := problems.Err(); err != nil {

@@ -4,14 +4,14 @@ import (
 	"net/netip"
 	"time"
 
-	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
 // Input is everything that the sidecars' configuration is made of.
 type Input struct {
 	// Mesh has its defaults applied, as config.Parse returns it.
-	Mesh *meshv1alpha1.MeshConfig
+	Mesh *meshconfig.MeshConfig
 	// InCluster are the destinations that always work.
 	InCluster       []Destination
 	ServiceEntries  []ServiceEntry

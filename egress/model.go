@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 // Model is what the objects say, validated and sorted.
@@ -89,9 +89,9 @@ func (m *Model) Class(namespace string) string {
 // listenPort is where the redirection leads when MeshConfig does not say.
 const listenPort = 15001
 
-func readMesh(mc *meshv1alpha1.MeshConfig, r reporter) mesh {
+func readMesh(mc *meshconfig.MeshConfig, r reporter) mesh {
 	m := mesh{
-		registryOnly:   mc.GetOutboundTrafficPolicy().GetMode() == meshv1alpha1.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
+		registryOnly:   mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
 		detection:      mc.GetProtocolDetectionTimeout().AsDuration(),
 		connectTimeout: mc.GetConnectTimeout().AsDuration(),
 		rootNamespace:  mc.GetRootNamespace(),

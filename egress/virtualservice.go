@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -26,7 +27,7 @@ func readVirtualService(v VirtualService, r reporter) []virtualHost {
 		r.error("spec", "", "it is missing", "add hosts and http")
 		return nil
 	}
-	if len(s.Gateways) > 0 && !(len(s.Gateways) == 1 && s.Gateways[0] == "mesh") {
+	if len(s.Gateways) > 0 && !slices.Equal(s.Gateways, []string{"mesh"}) {
 		r.warn("spec.gateways", fmt.Sprint(s.Gateways), "no effect: there is no gateway but mesh, the sidecars", "remove it, or write [mesh]")
 		return nil
 	}
