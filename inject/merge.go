@@ -105,9 +105,6 @@ func mergeValue(original, patch *jsontree.Node, f *field) (*jsontree.Node, *merg
 		if original.Kind() != jsontree.Null && original.Kind() != jsontree.Object {
 			return nil, contradiction("the template has an object where the pod has a list or a plain value")
 		}
-		if f.retainKeys && original != nil {
-			original = retain(original, patch)
-		}
 		return mergeObject(original, patch, f.child)
 	case patch.Kind() == jsontree.Array:
 		if original.Kind() != jsontree.Null && original.Kind() != jsontree.Array {
@@ -198,19 +195,6 @@ func union(original, patch *jsontree.Node) *jsontree.Node {
 		return original
 	}
 	return jsontree.NewArray(items...)
-}
-
-// retain keeps the keys of the original that the patch names: the meaning of
-// the retainKeys strategy, under which a volume or a deployment strategy cannot
-// be of two types at once.
-func retain(original, patch *jsontree.Node) *jsontree.Node {
-	out := original
-	for _, m := range original.Members() {
-		if patch.Get(m.Key) == nil {
-			out = out.Without(m.Key)
-		}
-	}
-	return out
 }
 
 // withoutDeletes is a patch without the items that only delete.

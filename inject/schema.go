@@ -19,8 +19,6 @@ type field struct {
 	mergeKey string
 	// mergePrimitives is set for a list of scalars that merges as a set.
 	mergePrimitives bool
-	// retainKeys is set where the patch must name every key that stays.
-	retainKeys bool
 	// text is set where the API has a string, a list of strings or a map of
 	// strings, so that an unquoted 15001 in a template is taken as "15001".
 	text bool
@@ -75,12 +73,9 @@ func fieldOf(f reflect.StructField, seen map[reflect.Type]*schema) *field {
 		out.child = nil
 	}
 	for _, strategy := range strings.Split(f.Tag.Get("patchStrategy"), ",") {
-		switch strategy {
-		case "merge":
+		if strategy == "merge" { // retainKeys needs a directive that is refused
 			out.mergeKey = f.Tag.Get("patchMergeKey")
 			out.mergePrimitives = out.mergeKey == "" && f.Type.Kind() == reflect.Slice
-		case "retainKeys":
-			out.retainKeys = true
 		}
 	}
 	return out
