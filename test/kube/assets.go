@@ -13,15 +13,13 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/outrider-mesh/outrider/test/cache"
 )
 
 // assetsEnv is envtest's variable: a directory that holds the three binaries.
 const assetsEnv = "KUBEBUILDER_ASSETS"
-
-// progressEvery is the time between two lines of progress of one build.
-const progressEvery = 10 * time.Second
 
 // binary is one program of the set and the package it is built from.
 type binary struct{ name, pkg string }
@@ -74,7 +72,7 @@ func buildMissing(ctx context.Context, tools, dir string, progress io.Writer) er
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("build the Kubernetes test servers: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() {
+	unlock, err := cache.Lock(ctx, dir+".lock", func() {
 		_, _ = fmt.Fprintln(progress, "kube: another process is building the test servers; waiting for it")
 	})
 	if err != nil {
@@ -116,7 +114,8 @@ func build(ctx context.Context, goTool, tools, dir string, b binary, step string
 	cmd.WaitDelay = 10 * time.Second
 
 	start := time.Now()
-	stop := tick(progress, "kube: building "+step)
+	_, _ = fmt.Fprintln(progress, "kube: building "+step)
+	stop := cache.Tick(progress, "kube: building "+step)
 	out, err := cmd.CombinedOutput()
 	stop()
 	if ctx.Err() != nil {
@@ -130,28 +129,6 @@ func build(ctx context.Context, goTool, tools, dir string, b binary, step string
 	}
 	_, _ = fmt.Fprintf(progress, "kube: built %s in %s\n", step, time.Since(start).Round(time.Second))
 	return nil
-}
-
-// tick writes label with the time gone by, now and every progressEvery, until
-// the returned function is called; after that it writes no more.
-func tick(w io.Writer, label string) (stop func()) {
-	start := time.Now()
-	_, _ = fmt.Fprintln(w, label)
-	done := make(chan struct{})
-	var ended sync.WaitGroup
-	ended.Go(func() {
-		t := time.NewTicker(progressEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				_, _ = fmt.Fprintf(w, "%s: %s\n", label, time.Since(start).Round(time.Second))
-			}
-		}
-	})
-	return func() { close(done); ended.Wait() }
 }
 
 // findTools walks up from the working directory to the module that pins the

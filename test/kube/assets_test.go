@@ -2,14 +2,10 @@ package kube
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 func TestAssetsFromEnvironment(t *testing.T) {
@@ -104,41 +100,6 @@ func TestBuildFailure(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-}
-
-func TestProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		stop := tick(&out, "building x")
-		time.Sleep(2*progressEvery + time.Second)
-		stop()
-		time.Sleep(progressEvery)
-		if got, want := out.String(), "building x\nbuilding x: 10s\nbuilding x: 20s\n"; got != want {
-			t.Errorf("progress %q, want %q", got, want)
-		}
-	})
-}
-
-func TestLockExcludes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	never := func() { t.Error("waited for a lock nobody holds") }
-	unlock, err := lockFile(t.Context(), path, never)
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("no file locks on this system")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := lockFile(ctx, path, cancel); !errors.Is(err, context.Canceled) {
-		t.Errorf("second lock: %v, want to wait until cancelled", err)
-	}
-	unlock()
-	unlock, err = lockFile(t.Context(), path, never)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
 }
 
 func TestNamespaceName(t *testing.T) {

@@ -2,12 +2,6 @@
 
 package kube
 
-import (
-	"context"
-	"errors"
-	"syscall"
-)
-
-func lockFile(context.Context, string, func()) (func(), error) { return nil, errors.ErrUnsupported }
+import "syscall"
 
 func ownSession() *syscall.SysProcAttr { return nil }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package envoy
+package cache
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// lockFile takes an exclusive lock on path, which it creates. It calls waiting
+// Lock takes an exclusive lock on path, which it creates. It calls waiting
 // once if another process holds the lock. The kernel drops the lock with the
-// process, so a killed download blocks nobody; the file stays.
-func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+// process, so a killed process blocks nobody; the file stays.
+func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

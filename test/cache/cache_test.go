@@ -1,0 +1,46 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		stop := Tick(&out, "building x")
+		time.Sleep(2*Every + time.Second)
+		stop()
+		time.Sleep(Every)
+		if got, want := out.String(), "building x: 10s\nbuilding x: 20s\n"; got != want {
+			t.Errorf("progress %q, want %q", got, want)
+		}
+	})
+}
+
+func TestLockExcludes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	never := func() { t.Error("waited for a lock nobody holds") }
+	unlock, err := Lock(t.Context(), path, never)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no file locks on this system")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := Lock(ctx, path, cancel); !errors.Is(err, context.Canceled) {
+		t.Errorf("second lock: %v, want to wait until cancelled", err)
+	}
+	unlock()
+	unlock, err = Lock(t.Context(), path, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
