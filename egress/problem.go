@@ -6,24 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/config"
 )
 
 // Severity tells an error, which leaves a part out, from a warning.
-type Severity uint8
+type Severity = config.Severity
 
 // The severities.
 const (
-	SeverityError Severity = iota
-	SeverityWarning
+	SeverityError   = config.SeverityError
+	SeverityWarning = config.SeverityWarning
 )
-
-// String is "error" or "warning".
-func (s Severity) String() string {
-	if s == SeverityWarning {
-		return "warning"
-	}
-	return "error"
-}
 
 // The kinds of objects that problems are found in.
 const (

@@ -56,7 +56,7 @@ var rooms = []room{
 		why: "it applies plans and reads them back; what they decide is in redirect"},
 	{path: "egress", kind: pure, may: []string{"config"},
 		why: "objects become Envoy resources without knowing how pods were injected or redirected"},
-	{path: "egress/xds", kind: shell, may: pureRooms, unbuilt: true,
+	{path: "egress/xds", kind: shell, may: pureRooms,
 		why: "it serves what egress made"},
 	{path: "egress/kube", kind: shell, may: []string{"egress"}, unbuilt: true,
 		why: "it watches the objects that egress translates"},
