@@ -7,6 +7,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/outrider-mesh/outrider/burst"
 	"github.com/outrider-mesh/outrider/config"
 )
 
@@ -64,7 +66,7 @@ func (o Options) Labels() config.Labels {
 // changes nothing, as it is one half of a replacement more often than a wish
 // for the defaults, and Options.Gone reports it.
 func Run(ctx context.Context, client kubernetes.Interface, o Options, changed func(config.Texts)) error {
-	f := &follower{options: o, signal: make(chan struct{}, 1)}
+	f := &follower{options: o, signal: burst.New()}
 	var synced []cache.InformerSynced
 	var factories []informers.SharedInformerFactory
 	for _, name := range []string{o.Injector(), o.Mesh()} {
@@ -93,7 +95,7 @@ func Run(ctx context.Context, client kubernetes.Interface, o Options, changed fu
 // follower holds what the informers have seen.
 type follower struct {
 	options Options
-	signal  chan struct{} // of one change at least
+	signal  burst.Signal
 
 	mu    sync.Mutex
 	texts config.Texts
@@ -133,10 +135,7 @@ func (f *follower) take(name string, obj any) {
 		f.texts.Mesh = cm.Data["mesh"]
 	}
 	f.mu.Unlock()
-	select {
-	case f.signal <- struct{}{}:
-	default: // one is waiting already
-	}
+	f.signal.Raise()
 }
 
 func (f *follower) now() config.Texts {
@@ -149,45 +148,14 @@ func (f *follower) now() config.Texts {
 func (f *follower) run(ctx context.Context, changed func(config.Texts)) error {
 	last := f.now()
 	changed(last)
+	quiet, longest := cmp.Or(f.options.Quiet, 50*time.Millisecond), cmp.Or(f.options.Longest, 500*time.Millisecond)
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-f.signal:
-		}
-		if err := f.settle(ctx); err != nil {
+		if err := f.signal.Wait(ctx, quiet, longest); err != nil {
 			return err
 		}
 		if next := f.now(); next != last {
 			last = next
 			changed(last)
-		}
-	}
-}
-
-// settle waits until a burst of changes is over, but not for ever.
-func (f *follower) settle(ctx context.Context) error {
-	quiet, longest := f.options.Quiet, f.options.Longest
-	if quiet == 0 {
-		quiet = 50 * time.Millisecond
-	}
-	if longest == 0 {
-		longest = 500 * time.Millisecond
-	}
-	end := time.NewTimer(longest)
-	defer end.Stop()
-	pause := time.NewTimer(quiet)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-pause.C:
-			return nil
-		case <-end.C:
-			return nil
-		case <-f.signal:
-			pause.Reset(quiet)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type room struct {
 var (
 	pureRooms = []string{"annotation", "cidr", "config", "egress", "explain", "inject", "platform", "redirect", "templates"}
 	allRooms  = append([]string{
-		"certs", "cluster", "config/watch", "console", "deploy", "docs", "egress/kube", "egress/xds",
+		"burst", "certs", "cluster", "config/watch", "console", "deploy", "docs", "egress/kube", "egress/xds",
 		"platform/live", "redirect/kernel", "samples", "serve", "webhook",
 	}, pureRooms...)
 )
@@ -40,7 +40,9 @@ var rooms = []room{
 		why: "the table is read by every room: it needs the parsers of its values and nothing else"},
 	{path: "config", kind: pure, may: []string{"annotation", "cidr"},
 		why: "a configuration is checked without knowing who will use it"},
-	{path: "config/watch", kind: shell, may: []string{"config"},
+	{path: "burst", kind: shell,
+		why: "it waits, which is all that those who watch something have in common"},
+	{path: "config/watch", kind: shell, may: []string{"burst", "config"},
 		why: "it brings a configuration from the cluster; what is done with it is wired in serve"},
 	{path: "platform", kind: pure, may: []string{"cidr"},
 		why: "evidence is judged from documents and objects alone"},
@@ -58,7 +60,7 @@ var rooms = []room{
 		why: "objects become Envoy resources without knowing how pods were injected or redirected"},
 	{path: "egress/xds", kind: shell, may: pureRooms,
 		why: "it serves what egress made"},
-	{path: "egress/kube", kind: shell, may: []string{"egress"}, unbuilt: true,
+	{path: "egress/kube", kind: shell, may: []string{"burst", "egress"},
 		why: "it watches the objects that egress translates"},
 	{path: "explain", kind: pure, may: []string{"egress", "inject", "platform", "redirect"},
 		why: "answers come from the functions that do the work, not from a second copy of them"},
