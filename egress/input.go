@@ -16,6 +16,8 @@ type Input struct {
 	InCluster       []Destination
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
+	// Problems are those of objects that could not be read, and so are not here.
+	Problems Problems
 }
 
 // Destination is an address of the cluster: a ClusterIP, an endpoint of a

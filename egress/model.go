@@ -31,7 +31,7 @@ type mesh struct {
 // Build makes the model. The problems are complete and sorted; what has an error
 // is not in the model, everything else is.
 func Build(in Input) (*Model, Problems) {
-	var problems Problems
+	problems := slices.Clone(in.Problems)
 	m := &Model{
 		mesh:      readMesh(in.Mesh, reporter{kind: KindMesh, all: &problems}),
 		inCluster: mergeDestinations(in.InCluster),

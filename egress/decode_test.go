@@ -1,0 +1,60 @@
+package egress
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDecode(t *testing.T) {
+	m := Meta{Namespace: "shop", Name: "web"}
+	for _, tt := range []struct {
+		name, kind, spec string
+		want             []string // problems; none: it is read
+	}{
+		{"entry", KindServiceEntry, `{"hosts":["httpbin.org"],"ports":[{"number":80,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}`, nil},
+		{"a duration as Go writes it", KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"1m30s"}]}`, nil},
+		{"empty", KindServiceEntry, `{}`, nil},
+		{"absent", KindServiceEntry, `null`, nil},
+		{"two faults", KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"soon","retires":{}}]}`, []string{
+			`VirtualService shop/web: spec.http[0].timeout: "soon": must be a duration; write a number and a unit, such as 5s`,
+			`VirtualService shop/web: spec.http[0].retires: unknown key`,
+		}},
+		{"a newer value", KindServiceEntry, `{"hosts":["a.example"],"resolution":"LATER"}`, []string{`spec.resolution: "LATER": must be one of NONE`}},
+		{"no mapping", KindServiceEntry, `[]`, []string{"must be a mapping"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spec, problems := Decode(tt.kind, m, []byte(tt.spec))
+			if (spec == nil) != (tt.want != nil) || len(problems) != len(tt.want) {
+				t.Fatalf("spec %v, problems %v; want %q", spec, problems, tt.want)
+			}
+			for i, want := range tt.want {
+				if got := problems[i].String(); !strings.Contains(got, want) || problems[i].Severity != SeverityError {
+					t.Errorf("problem %q, want %q in it", got, want)
+				}
+			}
+		})
+	}
+}
+
+// The problems of what could not be read are among those of the rest, in order.
+func TestProblemsOfDecodingAreKept(t *testing.T) {
+	in := Input{Mesh: meshOf(t, "")}
+	for _, name := range []string{"b", "a"} {
+		m := Meta{Namespace: "shop", Name: name, Created: time.Unix(1, 0)}
+		spec, problems := Decode(KindServiceEntry, m, []byte(`{"hosts":["`+name+`.example"],"nosuch":1}`))
+		in.Add(m, spec)
+		in.Problems = append(in.Problems, problems...)
+	}
+	m := Meta{Namespace: "shop", Name: "aa"}
+	spec, _ := Decode(KindServiceEntry, m, []byte(`{"hosts":["aa.example"]}`))
+	in.Add(m, spec)
+	_, problems := Build(in)
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.Name)
+	}
+	if got := strings.Join(names, " "); got != "a aa b" {
+		t.Errorf("problems of %q, want a aa b: %v", got, problems)
+	}
+}
