@@ -42,25 +42,44 @@ func (f AuthenticatorFunc) Authenticate(ctx context.Context, token string) (Iden
 	return f(ctx, token)
 }
 
-// authenticate gives the identity behind a stream, or the status that it ends
-// with. The client is not told why a token is refused.
+// refusal is why a stream is not let in: the client is told the status, whoever
+// runs the server the cause.
+type refusal struct {
+	status *status.Status
+	cause  error
+}
+
+func (r refusal) Error() string              { return r.cause.Error() }
+func (r refusal) Unwrap() error              { return r.cause }
+func (r refusal) GRPCStatus() *status.Status { return r.status }
+
+func refuse(code codes.Code, told string, cause error) error {
+	if cause == nil {
+		cause = errors.New(told)
+	}
+	return refusal{status.New(code, told), cause}
+}
+
+// authenticate gives the identity behind a stream, or the refusal that it ends
+// with.
 func authenticate(ctx context.Context, by Authenticator) (Identity, error) {
+	const header = "one authorization header with a bearer token is needed"
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {
-		return Identity{}, status.Error(codes.Unauthenticated, "one authorization header with a bearer token is needed")
+		return Identity{}, refuse(codes.Unauthenticated, header, nil)
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "bearer") || token == "" {
-		return Identity{}, status.Error(codes.Unauthenticated, "one authorization header with a bearer token is needed")
+		return Identity{}, refuse(codes.Unauthenticated, header, nil)
 	}
 	id, err := by.Authenticate(ctx, token)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		return Identity{}, status.Error(codes.Unauthenticated, ErrUnauthenticated.Error())
+		return Identity{}, refuse(codes.Unauthenticated, ErrUnauthenticated.Error(), err)
 	case err != nil:
-		return Identity{}, status.Error(codes.Unavailable, "the token cannot be checked now")
+		return Identity{}, refuse(codes.Unavailable, "the token cannot be checked now", err)
 	case id.Namespace == "":
-		return Identity{}, status.Error(codes.PermissionDenied, "the token belongs to no namespace")
+		return Identity{}, refuse(codes.PermissionDenied, "the token belongs to no namespace", nil)
 	}
 	return id, nil
 }

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 
 	"github.com/outrider-mesh/outrider/egress"
 )
@@ -119,7 +118,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 func (s *Server) serve(conn grpc.ServerStream) error {
 	ctx := conn.Context()
 	if !s.Ready() {
-		return s.observer.refused(status.Error(codes.Unavailable, "the configuration is not known yet"))
+		return s.observer.refused(refuse(codes.Unavailable, "the configuration is not known yet", nil))
 	}
 	id, err := authenticate(ctx, s.auth)
 	if err != nil {
