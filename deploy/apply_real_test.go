@@ -206,7 +206,7 @@ func (d *deployed) start(address string) (health string, stop func()) {
 	go func() {
 		done <- serve.Run(ctx, serve.Options{
 			Cluster: d.client(), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
-			Address: address, MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
+			Address: address, XDSAddress: free(d.t), MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
 			Registry: prometheus.NewRegistry(),
 			Log: funcr.New(func(prefix, args string) {
 				if testing.Verbose() {

@@ -38,7 +38,7 @@ type instance struct {
 	t                   testing.TB
 	revision, namespace string
 	registry            *prometheus.Registry
-	url, health         string
+	url, health, xds    string
 	ca                  []byte
 	stop                context.CancelFunc
 	done                chan error
@@ -64,13 +64,13 @@ func startInstance(t testing.TB, values string) *instance {
 	i.must(os.WriteFile(filepath.Join(dir, certs.CertificateFile), cert, 0o600))
 	i.must(os.WriteFile(filepath.Join(dir, certs.KeyFile), key, 0o600))
 	address := freeAddress(t)
-	i.ca, i.url, i.health = ca, "https://"+address, freeAddress(t)
+	i.ca, i.url, i.health, i.xds = ca, "https://"+address, freeAddress(t), freeAddress(t)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	i.stop = cancel
 	options := Options{
 		Cluster: server.Config, Namespace: i.namespace, Revision: i.revision, CertDir: dir,
-		Address: address, MetricsAddress: "0", HealthAddress: i.health,
+		Address: address, XDSAddress: i.xds, MetricsAddress: "0", HealthAddress: i.health,
 		ShutdownDelay: 300 * time.Millisecond, Registry: i.registry,
 		Log: funcr.New(func(prefix, args string) {
 			if testing.Verbose() {

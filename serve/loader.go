@@ -34,6 +34,8 @@ type loader struct {
 	client      kubernetes.Interface
 	events      recorder
 	log         logr.Logger
+	// accepted takes each configuration that comes into force.
+	accepted func(*config.Config)
 }
 
 // load judges the texts and puts them in force if they are right.
@@ -43,7 +45,8 @@ func (l *loader) load(texts config.Texts) {
 			"namespace", l.options.Namespace, "names", []string{l.options.Injector(), l.options.Mesh()})
 	}
 	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
-		return inject.Compile(c, l.environment)
+		i, problems := inject.Compile(c, l.environment)
+		return i, append(problems, meshProblems(c, l.options.Labels().Mesh)...)
 	})
 	if !ok {
 		l.reject(problems.Errors())
@@ -60,6 +63,7 @@ func (l *loader) gone(name string) {
 func (l *loader) accept(i *inject.Injector, warnings config.Problems) {
 	before := l.settings.Load()
 	l.settings.Store(i)
+	l.accepted(i.Config())
 	l.metrics.ConfigLoaded(i.Hash(), time.Now())
 	for _, w := range warnings {
 		l.log.Info("configuration: warning", "problem", w.String())

@@ -50,6 +50,9 @@ type Options struct {
 	CertHosts []string
 	// Address is where the webhook listens, "HOST:PORT" or ":PORT".
 	Address string
+	// XDSAddress is where sidecars get their configuration; empty and "0" turn
+	// that off.
+	XDSAddress string
 	// MetricsAddress and HealthAddress are the same for plain HTTP; "0" turns
 	// the port off.
 	MetricsAddress, HealthAddress string
@@ -90,10 +93,15 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	sidecars, err := newSidecars(mgr, keeper.GetCertificate, o)
+	if err != nil {
+		return err
+	}
 	follower, err := newFollower(mgr, cluster, settings, metrics, o)
 	if err != nil {
 		return err
 	}
+	follower.loader.accepted = sidecars.configure
 	doors := webhook.Options{
 		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
@@ -103,7 +111,7 @@ func Run(ctx context.Context, o Options) error {
 
 	var leaving atomic.Bool
 	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), sidecars.register(mgr),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("certificate", keeper.Ready),
 		mgr.AddReadyzCheck("configuration", configurationReady(settings)),

@@ -17,17 +17,22 @@ import (
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
-// serveCommand is the Deployment's command: the webhook.
+// serveCommand is the Deployment's command: the webhook, and what configures the
+// sidecars.
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
 	o := serve.Options{}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the webhook that injects pods",
+		Short: "Run the webhook that injects pods, and configure their sidecars",
 		Long: `Run the webhook: it answers the API server's admission reviews by the
 configuration in the ConfigMaps istio-sidecar-injector and istio, and takes up
 their changes while it runs. Where a ConfigMap is missing the built-in defaults
 hold in its place; while one is wrong, the last configuration that was right.
+
+The sidecars get their configuration from the same program: what the key "mesh"
+says, the cluster's own addresses, ServiceEntries and VirtualServices. A sidecar
+shows its pod's token, and gets what its namespace may see.
 
 Without --cert-dir it issues its own serving certificate, renews it in time,
 and writes the authority behind it where clients look: into the webhook
@@ -57,6 +62,7 @@ outrider-ca of every namespace whose pods are injected.`,
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "name or address the issued certificate is for, beside the Service's names; may be repeated")
 	f.StringVar(&o.Service, "service", "", "name of the Service in front of the webhook; empty: outrider, or outrider-REVISION")
 	f.StringVar(&o.Address, "port", ":9443", "where the webhook listens: PORT, :PORT or HOST:PORT")
+	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "where sidecars get their configuration, gRPC over TLS; 0 turns that off")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "where metrics are served, path /metrics, plain HTTP; 0 turns them off")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "where /healthz and /readyz are served, plain HTTP; 0 turns them off")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "how long requests are still taken after SIGTERM, until every node knows that this replica is leaving")
