@@ -296,6 +296,10 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		return err
 	})
 
+	for _, kind := range []string{"serviceentries", "virtualservices"} {
+		kubectl(t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
+	}
+
 	bundle := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", registration, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
 	if bundle == "" {
 		t.Error("no caBundle")
@@ -371,6 +375,8 @@ func TestRightsEndThere(t *testing.T) {
 		"create mutatingwebhookconfigurations", "patch mutatingwebhookconfigurations/other",
 		"update mutatingwebhookconfigurations/" + registration, "delete validatingwebhookconfigurations/" + registration,
 		"update leases -n kube-system", "patch namespaces/default", "list nodes",
+		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",
+		"patch customresourcedefinitions/serviceentries.networking.istio.io", "delete customresourcedefinitions/serviceentries.networking.istio.io",
 	} {
 		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + namespace + ":outrider"}, strings.Fields(may)...)
 		out, err := d.Kubectl(t.Context(), args...).Output()

@@ -102,6 +102,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	follower.loader.accepted = sidecars.configure
+	definitions, err := newDefinitions(mgr, o.Log.WithName("definitions"))
+	if err != nil {
+		return err
+	}
 	doors := webhook.Options{
 		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
@@ -111,7 +115,7 @@ func Run(ctx context.Context, o Options) error {
 
 	var leaving atomic.Bool
 	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), sidecars.register(mgr),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(definitions), sidecars.register(mgr),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("certificate", keeper.Ready),
 		mgr.AddReadyzCheck("configuration", configurationReady(settings)),
