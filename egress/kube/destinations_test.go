@@ -75,7 +75,9 @@ func list[T any](t *testing.T, text string) (out []T) {
 }
 
 func texts(all []egress.Destination) string {
-	slices.SortFunc(all, func(a, b egress.Destination) int { return cmp.Or(a.Address.Compare(b.Address), len(a.Ports)-len(b.Ports)) })
+	slices.SortFunc(all, func(a, b egress.Destination) int {
+		return cmp.Or(a.Address.Compare(b.Address), len(a.Ports)-len(b.Ports))
+	})
 	var out []string
 	for _, d := range all {
 		text := d.Address.String()

@@ -134,7 +134,7 @@ func (k *kind) start(ctx context.Context, version string, running *sync.WaitGrou
 	}
 	resource := schema.GroupVersionResource{Group: Group, Version: version, Resource: k.resource}
 	informer := dynamicinformer.NewFilteredDynamicInformer(k.client, resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-	t := &table[object]{read: k.read, changed: func(_, _ *object) { k.changed.Raise() }}
+	t := &table[object]{read: k.read, changed: k.specChanged}
 	seen, err := prepare(informer, k.log, k.resource, t)
 	if err != nil {
 		return nil, err
@@ -148,6 +148,13 @@ func (k *kind) start(ctx context.Context, version string, running *sync.WaitGrou
 		}
 	})
 	return cancel, nil
+}
+
+// specChanged passes over what changes in an object's status and metadata.
+func (k *kind) specChanged(before, after *object) {
+	if before == nil || after == nil || before.UID != after.UID || before.Generation != after.Generation {
+		k.changed.Raise()
+	}
 }
 
 func (k *kind) read(o any) (key, object, bool) {

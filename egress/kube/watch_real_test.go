@@ -1,0 +1,261 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/test/kube"
+)
+
+func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard())
+	os.Exit(kube.Main(m))
+}
+
+// watched is a watcher in front of the real API server.
+type watched struct {
+	*kube.Server
+	*Watcher
+	t         *testing.T
+	forbidden atomic.Pointer[string] // a resource whose list is refused
+
+	mu     sync.Mutex
+	latest Result
+	built  int
+}
+
+type through struct {
+	w    *watched
+	next http.RoundTripper
+}
+
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f := t.w.forbidden.Load(); f != nil && strings.HasSuffix(r.URL.Path, "/"+*f) {
+		return nil, errors.New("it cannot be listed now")
+	}
+	return t.next.RoundTrip(r)
+}
+
+func watch(t *testing.T, forbidden string) *watched {
+	t.Helper()
+	w := &watched{Server: kube.Require(t), t: t}
+	if forbidden != "" {
+		w.forbidden.Store(&forbidden)
+	}
+	c := rest.CopyConfig(w.Config)
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return through{w, next} })
+	client, err := kubernetes.NewForConfig(c)
+	w.must(err)
+	objects, err := dynamic.NewForConfig(c)
+	w.must(err)
+	w.Watcher = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond,
+		Built: func(r Result) { w.mu.Lock(); defer w.mu.Unlock(); w.latest, w.built = r, w.built+1 },
+		Log: funcr.New(func(prefix, args string) {
+			if testing.Verbose() {
+				fmt.Fprintln(os.Stderr, prefix, args)
+			}
+		}, funcr.Options{Verbosity: 1})})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("the watcher ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the watcher does not end")
+		}
+	})
+	return w
+}
+
+func (w *watched) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *watched) configure() {
+	w.t.Helper()
+	c, problems := config.Parse(config.Texts{}, config.Labels{})
+	w.must(problems.Err())
+	w.SetMesh(c.Mesh)
+}
+
+func (w *watched) kubectl(stdin string, args ...string) {
+	w.t.Helper()
+	cmd := w.Kubectl(w.t.Context(), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+	}
+}
+
+// state is what was built last, as text: objects, problems, names and listeners.
+func (w *watched) state() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.built == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, o := range w.latest.Objects {
+		fmt.Fprintf(&b, "object %s %s/%s generation %d\n", o.Kind, o.Meta.Namespace, o.Meta.Name, o.Generation)
+	}
+	for _, p := range w.latest.Problems {
+		fmt.Fprintln(&b, "problem", p)
+	}
+	v := w.latest.Model.View("any")
+	fmt.Fprintln(&b, "hosts", v.OnDemandNames())
+	listeners, err := v.Listeners()
+	w.must(err)
+	for _, l := range listeners {
+		b.Write(l.Body.Value)
+	}
+	return b.String()
+}
+
+// eventually waits until the state has every want, and nothing that begins
+// with "!".
+func (w *watched) eventually(wants ...string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		state, missing := w.state(), ""
+		for _, want := range wants {
+			if text, not := strings.CutPrefix(want, "!"); strings.Contains(state, text) == not {
+				missing = want
+			}
+		}
+		if state != "" && missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not within 30 s: %q; ready: %v; state:\n%.2000q", missing, w.Ready(nil), state)
+		}
+	}
+}
+
+func (w *watched) builds() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.built
+}
+
+// entry is a ServiceEntry; the API server fills in no resolution.
+func entry(version, ns, name, host string) string {
+	return fmt.Sprintf(`{"apiVersion":"networking.istio.io/%s","kind":"ServiceEntry","metadata":{"namespace":%q,"name":%q},
+		"spec":{"hosts":[%q],"ports":[{"number":80,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}}`, version, ns, name, host)
+}
+
+// Nothing is built before everything is known, whatever is missing.
+func TestNothingIsBuiltTooEarly(t *testing.T) {
+	for _, missing := range []string{"services", "endpointslices", "customresourcedefinitions", "mesh"} {
+		t.Run(missing, func(t *testing.T) {
+			w := watch(t, missing)
+			if missing != "mesh" {
+				w.configure()
+			}
+			time.Sleep(700 * time.Millisecond)
+			if err := w.Ready(nil); w.builds() > 0 || err == nil {
+				t.Fatalf("built %d times, ready: %v", w.builds(), err)
+			} else {
+				t.Log(err)
+			}
+			w.forbidden.Store(nil)
+			w.configure()
+			w.eventually("hosts")
+			if err := w.Ready(nil); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+		})
+	}
+}
+
+func TestObjectsAreFollowed(t *testing.T) {
+	w := watch(t, "")
+	w.configure()
+	ns := w.Namespace(t, nil)
+	// The kinds are not installed: no objects. The API server itself is there.
+	w.eventually("10.0.0.1", "!object")
+
+	w.kubectl("", "create", "-f", "../../deploy/crds")
+	w.kubectl("", "wait", "--for=condition=Established", "--timeout=30s", "-f", "../../deploy/crds")
+	w.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
+	w.eventually("object ServiceEntry "+ns+"/bin generation 1", "outbound|80||httpbin.org")
+	w.kubectl(entry("v1alpha3", ns, "bin", "httpbin.example"), "apply", "-f", "-")
+	w.eventually("/bin generation 2", "outbound|80||httpbin.example", "!httpbin.org")
+	w.kubectl(strings.Replace(entry("v1beta1", ns, "bad", "10.0.0.1"), `"spec"`, `"annotations":{"a":"b"},"spec"`, 1), "apply", "--validate=false", "-f", "-")
+	w.eventually("object ServiceEntry "+ns+"/bad", "problem ServiceEntry "+ns+"/bad: spec.hosts[0]", "outbound|80||httpbin.example")
+	w.kubectl(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"namespace":"`+ns+`","name":"bin"},
+		"spec":{"hosts":["httpbin.example"],"http":[{"timeout":"3s","route":[{"destination":{"host":"httpbin.example"}}]}]}}`, "apply", "-f", "-")
+	w.eventually("object VirtualService " + ns + "/bin generation 1")
+	w.kubectl("", "delete", "serviceentry", "-n", ns, "bad")
+	w.eventually("!problem", "!"+ns+"/bad")
+
+	before := w.builds()
+	w.kubectl("", "label", "serviceentry", "-n", ns, "bin", "touched=yes")
+	time.Sleep(200 * time.Millisecond)
+	if now := w.builds(); now != before {
+		t.Errorf("%d builds for a label", now-before)
+	}
+	w.kubectl("", "delete", "crd", "serviceentries.networking.istio.io")
+	w.eventually("!object ServiceEntry", "object VirtualService", "hosts []")
+	if now := w.builds(); now == before {
+		t.Error("the state changed without a build")
+	}
+	w.kubectl("", "create", "-f", "../../deploy/crds/serviceentry.yaml")
+	w.kubectl("", "wait", "--for=condition=Established", "--timeout=30s", "-f", "../../deploy/crds/serviceentry.yaml")
+	w.kubectl(entry("v1", ns, "again", "again.example"), "apply", "-f", "-")
+	w.eventually("outbound|80||again.example")
+}
+
+func TestAddressesAreFollowed(t *testing.T) {
+	w := watch(t, "")
+	w.configure()
+	ns := w.Namespace(t, nil)
+	w.eventually("10.0.0.1")
+	w.kubectl(`{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"`+ns+`","name":"web"},"spec":{"clusterIP":"10.0.0.77","ports":[{"port":80}]}}`, "apply", "-f", "-")
+	w.eventually("10.0.0.77")
+
+	slice := func(service, address string) string {
+		return `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"namespace":"` + ns + `","name":"` + service + `-1",
+			"labels":{"kubernetes.io/service-name":"` + service + `"}},"addressType":"IPv4",
+			"endpoints":[{"addresses":["` + address + `"],"targetRef":{"kind":"Pod","name":"p"}}],"ports":[{"port":80}]}`
+	}
+	// What comes all the time: the endpoints behind a Service's own address.
+	before := w.builds()
+	for n := range 5 {
+		w.kubectl(slice("web", fmt.Sprintf("10.244.0.%d", n+1)), "apply", "-f", "-")
+	}
+	time.Sleep(200 * time.Millisecond)
+	if now := w.builds(); now != before {
+		t.Errorf("%d builds for endpoints that nobody dials", now-before)
+	}
+	w.kubectl(slice("db", "10.244.0.88"), "apply", "-f", "-") // before its Service
+	w.kubectl(`{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"`+ns+`","name":"db"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}`, "apply", "-f", "-")
+	w.eventually("10.244.0.88", "!10.244.0.5")
+	w.kubectl(slice("db", "10.244.0.89"), "apply", "-f", "-")
+	w.eventually("10.244.0.89", "!10.244.0.88")
+	w.kubectl("", "delete", "service", "-n", ns, "db", "web")
+	w.eventually("!10.244.0.89", "!10.0.0.77", "10.0.0.1")
+}

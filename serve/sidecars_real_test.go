@@ -1,0 +1,146 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/xds"
+)
+
+// token is one that the API server issues for the pod.
+func (i *instance) token(ns string, pod *corev1.Pod, audience string) string {
+	i.t.Helper()
+	r, err := i.Client.CoreV1().ServiceAccounts(ns).CreateToken(i.t.Context(), "default", &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}, BoundObjectRef: &authenticationv1.BoundObjectReference{
+			APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID,
+		}},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	return r.Status.Token
+}
+
+// stream opens a sidecar's stream and asks for a type.
+func (i *instance) stream(token, typeURL string) (discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, error) {
+	i.t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(i.ca)
+	conn, err := grpc.NewClient(i.xds, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})))
+	i.must(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	i.t.Cleanup(func() { cancel(); _ = conn.Close() })
+	c, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token))
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL})
+}
+
+// receive is the resources of the next response, as name and body.
+func receive(c discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient) (*discoveryv3.DeltaDiscoveryResponse, string, error) {
+	r, err := c.Recv()
+	if err != nil {
+		return nil, "", err
+	}
+	var b strings.Builder
+	for _, resource := range r.Resources {
+		fmt.Fprintf(&b, "%s: %s\n", resource.Name, resource.Resource.Value)
+	}
+	return r, b.String(), nil
+}
+
+func TestSidecarsAreServed(t *testing.T) {
+	i := startInstance(t, "").ready()
+	ns := i.workspace()
+	pod, err := i.create(ns, sleepPod("sleep"))
+	i.must(err)
+
+	for name, token := range map[string]string{
+		"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod, "https://kubernetes.default.svc"),
+	} {
+		c, err := i.stream(token, egress.TypeListener)
+		if err == nil {
+			_, _, err = receive(c)
+		}
+		if status.Code(err) != codes.Unauthenticated {
+			t.Errorf("token %s: %v, want it refused", name, err)
+		}
+	}
+
+	c, err := i.stream(i.token(ns, pod, xds.Audience), egress.TypeListener)
+	i.must(err)
+	first, body, err := receive(c)
+	i.must(err)
+	names := []string{"virtualOutbound:", "0.0.0.0_80:", "0.0.0.0_443:", "10.0.0.1"} // the last is the API server's Service
+	if slices.ContainsFunc(names, func(n string) bool { return !strings.Contains(body, n) }) || strings.Contains(body, "%START_TIME%") {
+		t.Errorf("the first response lacks one of %q, or logs although nobody asked: %q", names, body)
+	}
+	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: egress.TypeListener, ResponseNonce: first.Nonce}))
+
+	// An edit of the mesh reaches the open stream.
+	start := time.Now()
+	_, err = i.Client.CoreV1().ConfigMaps(i.namespace).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision},
+		Data:       map[string]string{"mesh": "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	second, body, err := receive(c)
+	i.must(err)
+	if !strings.Contains(body, "%START_TIME%") || !strings.Contains(body, "BlackHoleCluster") {
+		t.Errorf("after the edit: %q", body)
+	}
+	t.Logf("from the edit to the sidecar: %s", time.Since(start).Round(time.Millisecond))
+
+	// What a sidecar does not take is seen: in the metric, and in an event about
+	// its pod.
+	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: egress.TypeListener, ResponseNonce: second.Nonce,
+		ErrorDetail: status.New(codes.InvalidArgument, "no such filter").Proto()}))
+	i.eventually("an event about the pod", func() string {
+		events, err := i.Client.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
+		i.must(err)
+		for _, e := range events.Items {
+			if e.Reason == "SidecarRejectedConfiguration" && e.Regarding.Name == "sleep" && strings.Contains(e.Note, "no such filter") {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%d events", len(events.Items))
+	})
+	if n := i.metric("outrider_xds_rejections_total", "Listener"); n != 1 {
+		t.Errorf("%v rejections counted", n)
+	}
+
+	// A mesh that no listener can be made of is refused, whole.
+	_, err = i.Client.CoreV1().ConfigMaps(i.namespace).Update(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision},
+		Data:       map[string]string{"mesh": "accessLogFile: /dev/stdout\naccessLogFormat: \"100% wrong\"\n"},
+	}, metav1.UpdateOptions{})
+	i.must(err)
+	i.eventually("the mesh is refused", func() string {
+		if i.metric("sidecar_injection_config_rejections_total") == 0 {
+			return "not yet"
+		}
+		return ""
+	})
+
+	// The replica leaves: the sidecar is told so, and goes elsewhere.
+	i.stop()
+	if _, _, err := receive(c); status.Code(err) != codes.Unavailable {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
