@@ -103,9 +103,10 @@ func TestSettingsAreTheDefaults(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatalf("%v", problems)
 	}
-	want, _ := config.Parse(config.Texts{}, config.Labels{})
+	// A log is what people look for first, and Istio's default is to have none.
+	want, _ := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout"}, config.Labels{})
 	if got.Hash != want.Hash {
-		t.Errorf("hash %s, without ConfigMaps %s", got.Hash, want.Hash)
+		t.Errorf("hash %s, of the defaults with a log %s", got.Hash, want.Hash)
 	}
 }
 
