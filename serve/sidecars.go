@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -36,6 +37,7 @@ type sidecars struct {
 	events  recorder
 	log     logr.Logger
 	said    []string // the problems that were logged last
+	latest  atomic.Pointer[kube.Result]
 }
 
 // newSidecars is nil where the address turns them off.
@@ -72,6 +74,7 @@ func (s *sidecars) register(mgr manager.Manager) error {
 	if s == nil {
 		return nil
 	}
+	mgr.GetWebhookServer().Register(debugPath, s.debug())
 	return errors.Join(mgr.Add(s.watcher), mgr.Add(s), mgr.AddReadyzCheck("sidecars", s.watcher.Ready))
 }
 
@@ -85,6 +88,7 @@ func (s *sidecars) configure(c *config.Config) {
 // built leads the sidecars to a model.
 func (s *sidecars) built(r kube.Result) {
 	s.server.Publish(r.Model)
+	s.latest.Store(&r)
 	var now []string
 	for _, p := range r.Problems {
 		text := p.String()

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -18,17 +20,19 @@ import (
 	"google.golang.org/grpc/status"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
 )
 
-// token is one that the API server issues for the pod.
-func (i *instance) token(ns string, pod *corev1.Pod, audience string) string {
+// token is one that the API server issues for the pod; without an audience it is
+// for the API server.
+func (i *instance) token(ns string, pod *corev1.Pod, audience ...string) string {
 	i.t.Helper()
 	r, err := i.Client.CoreV1().ServiceAccounts(ns).CreateToken(i.t.Context(), "default", &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}, BoundObjectRef: &authenticationv1.BoundObjectReference{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: audience, BoundObjectRef: &authenticationv1.BoundObjectReference{
 			APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID,
 		}},
 	}, metav1.CreateOptions{})
@@ -72,7 +76,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	i.must(err)
 
 	for name, token := range map[string]string{
-		"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod, "https://kubernetes.default.svc"),
+		"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod),
 	} {
 		c, err := i.stream(token, egress.TypeListener)
 		if err == nil {
@@ -125,6 +129,8 @@ func TestSidecarsAreServed(t *testing.T) {
 		t.Errorf("%v rejections counted", n)
 	}
 
+	testDebug(i, ns, pod)
+
 	// A mesh that no listener can be made of is refused, whole.
 	_, err = i.Client.CoreV1().ConfigMaps(i.namespace).Update(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision},
@@ -142,5 +148,73 @@ func TestSidecarsAreServed(t *testing.T) {
 	i.stop()
 	if _, _, err := receive(c); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// testDebug looks at the views: as nobody, as somebody who may not, as one who
+// may.
+func testDebug(i *instance, ns string, pod *corev1.Pod) {
+	i.t.Helper()
+	own := i.token(ns, pod)
+	get := func(path, token string) (int, string) {
+		i.t.Helper()
+		r, err := http.NewRequestWithContext(i.t.Context(), http.MethodGet, i.url+path, nil)
+		i.must(err)
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(i.ca)
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+		defer client.CloseIdleConnections()
+		resp, err := client.Do(r)
+		i.must(err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		i.must(err)
+		return resp.StatusCode, string(body)
+	}
+	for _, path := range []string{"/debug/", "/debug/sidecars", "/debug/sidecars/" + ns + "/sleep", "/debug/objects"} {
+		if code, body := get(path, ""); code != http.StatusUnauthorized || !strings.Contains(body, "send a token") {
+			i.t.Errorf("%s without a token: %d %s", path, code, body)
+		}
+		if code, body := get(path, "a.b.c"); code != http.StatusUnauthorized {
+			i.t.Errorf("%s with a made-up token: %d %s", path, code, body)
+		}
+		if code, body := get(path, own); code != http.StatusForbidden || !strings.Contains(body, "may not get "+path+"; a ClusterRole") {
+			i.t.Errorf("%s as a service account without rights: %d %s", path, code, body)
+		}
+	}
+	name := "debug-" + ns
+	_, err := i.Client.RbacV1().ClusterRoles().Create(i.t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{"/debug/*"}, Verbs: []string{"get"}}},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	_, err = i.Client.RbacV1().ClusterRoleBindings().Create(i.t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "default"}},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	i.eventually("the role is in force", func() string {
+		if code, body := get("/debug/", own); code != http.StatusOK {
+			return body
+		}
+		return ""
+	})
+	for path, want := range map[string][]string{
+		"/debug/":                          {"/debug/sidecars/NAMESPACE/POD"},
+		"/debug/objects":                   {"["},
+		"/debug/sidecars":                  {`"pod": "sleep"`, `"Listener": 3`, `"reason": "no such filter"`},
+		"/debug/sidecars/" + ns + "/sleep": {`"name": "virtualOutbound"`, `"filterChainMatcher"`, "10.0.0.1"},
+	} {
+		code, body := get(path, own)
+		if code != http.StatusOK || slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(body, w) }) {
+			i.t.Errorf("%s: %d, want %q in %.3000s", path, code, want, body)
+		}
+	}
+	if code, body := get("/debug/sidecars/"+ns+"/other", own); code != http.StatusNotFound || !strings.Contains(body, "no sidecar of pod "+ns+"/other") {
+		i.t.Errorf("a pod without a sidecar: %d %s", code, body)
 	}
 }

@@ -45,16 +45,16 @@ func (m metrics) observer(next Observer) Observer {
 		Disconnected: func(i Identity) { m.connected.Dec(); next.disconnected(i) },
 		Refused:      func(err error) { m.refusals.Inc(); _ = next.refused(err) },
 		Sent: func(typeURL string, resources, bytes int) {
-			kind := shortType(typeURL)
+			kind := ShortType(typeURL)
 			m.responses.WithLabelValues(kind).Inc()
 			m.resources.WithLabelValues(kind).Add(float64(resources))
 			m.bytes.WithLabelValues(kind).Add(float64(bytes))
 			next.sent(typeURL, resources, bytes)
 		},
-		Rejected: func(r Rejection) { m.nack.WithLabelValues(shortType(r.TypeURL)).Inc(); next.rejected(r) },
+		Rejected: func(r Rejection) { m.nack.WithLabelValues(ShortType(r.TypeURL)).Inc(); next.rejected(r) },
 		Failed:   func(namespace string, err error) { m.failures.Inc(); next.failed(namespace, err) },
 	}
 }
 
-// shortType is Cluster, Listener or RouteConfiguration.
-func shortType(typeURL string) string { return typeURL[strings.LastIndexByte(typeURL, '.')+1:] }
+// ShortType is Cluster, Listener or RouteConfiguration.
+func ShortType(typeURL string) string { return typeURL[strings.LastIndexByte(typeURL, '.')+1:] }
