@@ -48,7 +48,7 @@ var instances atomic.Int32
 
 // startInstance serves by the given key "values", and registers the webhook;
 // an empty text means that there are no ConfigMaps.
-func startInstance(t testing.TB, values string) *instance {
+func startInstance(t testing.TB, values string, edits ...func(*Options)) *instance {
 	t.Helper()
 	server := kube.Require(t)
 	i := &instance{
@@ -77,6 +77,9 @@ func startInstance(t testing.TB, values string) *instance {
 				fmt.Fprintln(os.Stderr, prefix, args)
 			}
 		}, funcr.Options{}),
+	}
+	for _, edit := range edits {
+		edit(&options)
 	}
 	go func() { i.done <- Run(ctx, options); close(i.done) }()
 	t.Cleanup(func() {

@@ -50,6 +50,8 @@ type Options struct {
 	CertHosts []string
 	// Address is where the webhook listens, "HOST:PORT" or ":PORT".
 	Address string
+	// NoWebhook leaves the webhook to another Deployment.
+	NoWebhook bool
 	// XDSAddress is where sidecars get their configuration; empty and "0" turn
 	// that off.
 	XDSAddress string
@@ -73,63 +75,91 @@ const drainTimeout = 10 * time.Second
 
 // Run serves until ctx ends.
 func Run(ctx context.Context, o Options) error {
+	s, err := assemble(o)
+	if err != nil {
+		return err
+	}
+	return s.mgr.Start(delayed(ctx, o, &s.leaving))
+}
+
+// server is what Run runs.
+type server struct {
+	mgr     manager.Manager
+	leaving atomic.Bool // and says so to those who ask whether it is ready
+}
+
+// assemble makes the parts and hands them to the manager. It talks to nobody.
+func assemble(o Options) (*server, error) {
 	if o.Registry == nil {
 		o.Registry = ctrlmetrics.Registry
 	}
 	metrics, err := webhook.NewMetrics(o.Registry)
 	if err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	keeper, files, err := certificates(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mgr, err := newManager(o, keeper.GetCertificate)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	settings := &webhook.Settings{}
 	cluster, err := newCluster(mgr)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	settings := &webhook.Settings{}
 	sidecars, err := newSidecars(mgr, keeper.GetCertificate, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	follower, err := newFollower(mgr, cluster, settings, metrics, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	follower.loader.accepted = sidecars.configure
 	definitions, err := newDefinitions(mgr, o.Log.WithName("definitions"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	doors := webhook.Options{
+	admission(mgr, webhook.Options{
 		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
+	}, o)
+	s := &server{mgr: mgr}
+	if err := errors.Join(
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(definitions), sidecars.register(mgr),
+		s.health(keeper, settings),
+	); err != nil {
+		return nil, fmt.Errorf("assemble the server: %w", err)
+	}
+	return s, nil
+}
+
+// admission opens the webhook's doors.
+func admission(mgr manager.Manager, doors webhook.Options, o Options) {
+	if o.NoWebhook {
+		return
 	}
 	mgr.GetWebhookServer().Register(webhook.InjectPath, webhook.NewHandler(doors))
 	mgr.GetWebhookServer().Register(webhook.WarnPath, webhook.NewWorkloadHandler(doors))
+}
 
-	var leaving atomic.Bool
-	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(definitions), sidecars.register(mgr),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("certificate", keeper.Ready),
-		mgr.AddReadyzCheck("configuration", configurationReady(settings)),
-		mgr.AddReadyzCheck("listening", listening(keeper, mgr.GetWebhookServer().StartedChecker())),
-		mgr.AddReadyzCheck("staying", func(*http.Request) error {
-			if leaving.Load() {
+// health says when requests should come here.
+func (s *server) health(keeper *certs.Keeper, settings *webhook.Settings) error {
+	return errors.Join(
+		s.mgr.AddHealthzCheck("ping", healthz.Ping),
+		s.mgr.AddReadyzCheck("certificate", keeper.Ready),
+		s.mgr.AddReadyzCheck("configuration", configurationReady(settings)),
+		s.mgr.AddReadyzCheck("listening", listening(keeper, s.mgr.GetWebhookServer().StartedChecker())),
+		s.mgr.AddReadyzCheck("staying", func(*http.Request) error {
+			if s.leaving.Load() {
 				return errors.New("shutting down")
 			}
 			return nil
 		}),
-	); err != nil {
-		return fmt.Errorf("assemble the server: %w", err)
-	}
-	return mgr.Start(delayed(ctx, o, &leaving))
+	)
 }
 
 func newFollower(mgr manager.Manager, c *cluster, s *webhook.Settings, m *webhook.Metrics, o Options) (*follower, error) {

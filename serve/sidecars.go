@@ -65,8 +65,8 @@ func newSidecars(mgr manager.Manager, certificate certs.GetCertificate, o Option
 			s.log.Error(err, "cannot make the configuration of a namespace; its sidecars keep what they have", "namespace", namespace)
 		},
 	}))
-	s.watcher = kube.New(kube.Options{Client: client, Dynamic: objects, Log: s.log, Built: s.built})
-	return s, nil
+	s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Log: s.log, Registry: o.Registry, Built: s.built})
+	return s, err
 }
 
 // register adds what runs and what has to be so before the replica is ready.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/webhook"
 )
 
 // token is one that the API server issues for the pod; without an audience it is
@@ -151,29 +152,63 @@ func TestSidecarsAreServed(t *testing.T) {
 	}
 }
 
+// Webhook and sidecars can be served apart.
+func TestServedApart(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		edit          func(*Options)
+		inject, serve bool
+	}{
+		{"the webhook alone", func(o *Options) { o.XDSAddress = "0" }, true, false},
+		{"sidecars alone", func(o *Options) { o.NoWebhook = true }, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			i := startInstance(t, "", tt.edit)
+			i.eventually("ready", i.readyz)
+			plain := i.Namespace(t, nil) // no webhook is asked about its pods
+			pod, err := i.create(plain, sleepPod("sleep"))
+			i.must(err)
+			code, _ := i.get(webhook.InjectPath, "")
+			if served := code != http.StatusNotFound; served != tt.inject {
+				t.Errorf("the webhook answers %d", code)
+			}
+			c, err := i.stream(i.token(plain, pod, xds.Audience), egress.TypeListener)
+			if err == nil {
+				_, _, err = receive(c)
+			}
+			if served := err == nil; served != tt.serve {
+				t.Errorf("a sidecar's stream: %v", err)
+			}
+		})
+	}
+}
+
+// get asks over HTTPS.
+func (i *instance) get(path, token string) (int, string) {
+	i.t.Helper()
+	r, err := http.NewRequestWithContext(i.t.Context(), http.MethodGet, i.url+path, nil)
+	i.must(err)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(i.ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(r)
+	i.must(err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	i.must(err)
+	return resp.StatusCode, string(body)
+}
+
 // testDebug looks at the views: as nobody, as somebody who may not, as one who
 // may.
 func testDebug(i *instance, ns string, pod *corev1.Pod) {
 	i.t.Helper()
 	own := i.token(ns, pod)
-	get := func(path, token string) (int, string) {
-		i.t.Helper()
-		r, err := http.NewRequestWithContext(i.t.Context(), http.MethodGet, i.url+path, nil)
-		i.must(err)
-		if token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(i.ca)
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-		defer client.CloseIdleConnections()
-		resp, err := client.Do(r)
-		i.must(err)
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		i.must(err)
-		return resp.StatusCode, string(body)
-	}
+	get := i.get
 	for _, path := range []string{"/debug/", "/debug/sidecars", "/debug/sidecars/" + ns + "/sleep", "/debug/objects"} {
 		if code, body := get(path, ""); code != http.StatusUnauthorized || !strings.Contains(body, "send a token") {
 			i.t.Errorf("%s without a token: %d %s", path, code, body)

@@ -21,6 +21,7 @@ import (
 // sidecars.
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
+	var admits bool
 	o := serve.Options{}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -62,6 +63,7 @@ outrider-ca of every namespace whose pods are injected.`,
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "name or address the issued certificate is for, beside the Service's names; may be repeated")
 	f.StringVar(&o.Service, "service", "", "name of the Service in front of the webhook; empty: outrider, or outrider-REVISION")
 	f.StringVar(&o.Address, "port", ":9443", "where the webhook listens: PORT, :PORT or HOST:PORT")
+	f.BoolVar(&admits, "webhook", true, "serve the webhook; =false leaves it to another Deployment, and this one configures sidecars alone")
 	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "where sidecars get their configuration, gRPC over TLS; 0 turns that off")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "where metrics are served, path /metrics, plain HTTP; 0 turns them off")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "where /healthz and /readyz are served, plain HTTP; 0 turns them off")
@@ -81,7 +83,10 @@ outrider-ca of every namespace whose pods are injected.`,
 		if o.CertDir != "" && len(o.CertHosts) > 0 {
 			return usagef("--cert-host %s: goes without --cert-dir; a certificate from a directory names its own hosts", o.CertHosts[0])
 		}
-		o.Address = address(o.Address)
+		if !admits && (o.XDSAddress == "" || o.XDSAddress == "0") {
+			return usagef("--webhook=false and --xds-address %s: nothing is left to serve; leave one of them out", o.XDSAddress)
+		}
+		o.Address, o.NoWebhook = address(o.Address), !admits
 		return nil
 	}
 	return cmd

@@ -28,6 +28,7 @@ func TestServeRefusesWhatItCannotServeBy(t *testing.T) {
 		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: goes without --cert-dir"},
 		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
 		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
+		{"--webhook=false --xds-address 0", exitUsage, "nothing is left to serve"},
 		{"--log-level loud", exitUsage, `--log-level "loud": not a level`},
 	} {
 		var stderr bytes.Buffer

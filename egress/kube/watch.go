@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,8 @@ type Options struct {
 	// Built takes each model.
 	Built func(Result)
 	Log   logr.Logger
+	// Registry takes the metrics; nil takes none.
+	Registry prometheus.Registerer
 	// Quiet is the time without a change before a model is built, 0 means 50 ms;
 	// Longest the most from the first change to it, 0 means 500 ms.
 	Quiet, Longest time.Duration
@@ -50,6 +53,7 @@ type Result struct {
 // Watcher builds models.
 type Watcher struct {
 	options  Options
+	metrics  *metrics
 	changed  burst.Signal
 	mesh     atomic.Pointer[meshconfig.MeshConfig]
 	services table[service]
@@ -60,9 +64,13 @@ type Watcher struct {
 }
 
 // New makes a watcher.
-func New(o Options) *Watcher {
+func New(o Options) (*Watcher, error) {
+	m, err := newMetrics(o.Registry)
+	if err != nil {
+		return nil, err
+	}
 	o.Quiet, o.Longest = cmp.Or(o.Quiet, 50*time.Millisecond), cmp.Or(o.Longest, 500*time.Millisecond)
-	w := &Watcher{options: o, changed: burst.New()}
+	w := &Watcher{options: o, metrics: m, changed: burst.New()}
 	w.services = table[service]{read: func(o any) (key, service, bool) {
 		s, ok := o.(*corev1.Service)
 		if !ok {
@@ -85,7 +93,7 @@ func New(o Options) *Watcher {
 		w.kinds = append(w.kinds, newKind(k.name, k.resource, o.Dynamic, w.changed, o.Log))
 	}
 	w.wait([]string{"nothing has been read yet"})
-	return w
+	return w, nil
 }
 
 // sliceChanged passes over what comes most often: the endpoints of a Service
@@ -186,6 +194,7 @@ func (w *Watcher) build(addresses bool) {
 		return
 	}
 	var r Result
+	start := time.Now()
 	slices.SortFunc(all, func(a, b object) int { return compareObjects(a.Object, b.Object) })
 	for _, o := range all {
 		in.Add(o.Meta, o.spec)
@@ -195,6 +204,7 @@ func (w *Watcher) build(addresses bool) {
 	in.InCluster = destinations(w.services.all(), w.slices.all())
 	r.Model, r.Problems = egress.Build(in)
 	w.options.Built(r)
+	w.metrics.built(r, time.Since(start))
 	w.wait(nil)
 }
 

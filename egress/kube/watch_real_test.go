@@ -64,13 +64,14 @@ func watch(t *testing.T, forbidden string) *watched {
 	w.must(err)
 	objects, err := dynamic.NewForConfig(c)
 	w.must(err)
-	w.Watcher = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond,
+	w.Watcher, err = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond,
 		Built: func(r Result) { w.mu.Lock(); defer w.mu.Unlock(); w.latest, w.built = r, w.built+1 },
 		Log: funcr.New(func(prefix, args string) {
 			if testing.Verbose() {
 				fmt.Fprintln(os.Stderr, prefix, args)
 			}
 		}, funcr.Options{Verbosity: 1})})
+	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Start(ctx) }()

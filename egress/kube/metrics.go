@@ -1,0 +1,69 @@
+package kube
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// metrics tell of the models. Labels are kinds and severities, a finite set.
+type metrics struct {
+	builds   prometheus.Counter
+	seconds  prometheus.Histogram
+	objects  *prometheus.GaugeVec
+	problems *prometheus.GaugeVec
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	options := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "outrider", Subsystem: "egress", Name: name, Help: help}
+	}
+	m := &metrics{
+		builds: prometheus.NewCounter(prometheus.CounterOpts(options("builds_total", "Models built from the objects of the cluster."))),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "outrider", Subsystem: "egress", Name: "build_seconds", Help: "Time to build a model and to hand it to the sidecars' streams.",
+			// 1,000 entries take some 10 ms.
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries and VirtualServices in the cluster, by kind.")), []string{"kind"}),
+		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("problems",
+			"What objects say and what has no effect, by kind and severity (error: a part is left out; warning).")), []string{"kind", "severity"}),
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) built(r Result, took time.Duration) {
+	m.builds.Inc()
+	m.seconds.Observe(took.Seconds())
+	objects := map[string]int{}
+	for _, o := range r.Objects {
+		objects[o.Kind]++
+	}
+	type label struct {
+		kind     string
+		severity egress.Severity
+	}
+	problems := map[label]int{}
+	for _, p := range r.Problems {
+		problems[label{p.Kind, p.Severity}]++
+	}
+	for _, kind := range []string{egress.KindMesh, egress.KindServiceEntry, egress.KindVirtualService} {
+		if kind != egress.KindMesh {
+			m.objects.WithLabelValues(kind).Set(float64(objects[kind]))
+		}
+		for _, severity := range []egress.Severity{egress.SeverityError, egress.SeverityWarning} {
+			m.problems.WithLabelValues(kind, severity.String()).Set(float64(problems[label{kind, severity}]))
+		}
+	}
+}
