@@ -1,20 +1,27 @@
 package egress
 
 import (
+	"fmt"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	dfpclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
 	dnscachev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
+	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	codecv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
+	upstreamipv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/rbac/matchers/upstream_ip_port/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -28,10 +35,11 @@ const (
 const (
 	dnsRetry    = time.Second      // after a first failure
 	dnsRetryMax = 10 * time.Second // after many
-	// wildcardTTL is how long a name under a wildcard is kept without use.
-	wildcardTTL = 5 * time.Minute
-	// wildcardHosts bounds the names that one sidecar keeps for its wildcards.
-	wildcardHosts = 10000
+	// nameTTL is how long a name is kept without use.
+	nameTTL = 5 * time.Minute
+	// namesLimit bounds the names that one sidecar keeps: twice the 5,000 hosts
+	// that a mesh is tried with.
+	namesLimit = 10000
 )
 
 // httpOptions is the key of a cluster's HTTP options.
@@ -59,11 +67,11 @@ func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 }
 
 func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
-	switch {
+	switch _, named := h.named(); {
 	case h.passthrough:
 		return b.originalDestination(h.cluster())
-	case len(h.endpoints) == 0:
-		return b.wildcardCluster(h)
+	case named || len(h.endpoints) == 0:
+		return b.forwardCluster(h)
 	}
 	c := &clusterv3.Cluster{
 		Name: h.cluster(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
@@ -71,10 +79,14 @@ func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
 		LoadAssignment:                assignment(h),
 		TypedExtensionProtocolOptions: b.upstream(h.protocol),
 	}
-	if h.static {
+	if h.static() {
 		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
 		return c
 	}
+	// Several names. This type of cluster balances over them, and knows no filter
+	// of answers: requests that would go to a refused address are stopped at the
+	// connection.
+	c.TypedExtensionProtocolOptions = b.guardedUpstream(h.protocol)
 	c.ClusterDiscoveryType = b.extension("envoy.clusters.strict_dns", &dnsv3.DnsCluster{
 		RespectDnsTtl: true,
 		// A first answer that fails is asked for again soon: the default is to
@@ -86,9 +98,20 @@ func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
 	return c
 }
 
-// wildcardCluster leads to the name that each request or connection asks for.
-func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
-	return &clusterv3.Cluster{
+// The namespace and the keys of a cluster's metadata that name its one
+// destination. The HTTP filters take it from there: what a request says of
+// itself has no part in it.
+const (
+	metadataNamespace = "outrider"
+	metadataHost      = "host"
+	metadataPort      = "port"
+)
+
+// forwardCluster leads to one name, which its metadata says; that of a wildcard
+// leads to the name that each request or connection asks for. Its type is the
+// one whose answers are filtered.
+func (b *builder) forwardCluster(h host) *clusterv3.Cluster {
+	c := &clusterv3.Cluster{
 		Name: h.cluster(), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
 		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout),
 		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
@@ -99,16 +122,24 @@ func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
 		}),
 		TypedExtensionProtocolOptions: b.upstream(h.protocol),
 	}
+	fields := map[string]*structpb.Value{metadataPort: structpb.NewStringValue(fmt.Sprint(h.target))}
+	if to, ok := h.named(); ok {
+		fields[metadataHost] = structpb.NewStringValue(to.address)
+		fields[metadataPort] = structpb.NewStringValue(fmt.Sprint(to.port))
+	}
+	c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {Fields: fields}}}
+	return c
 }
 
-// dnsCache is the one cache of all wildcards: Envoy wants the same text at each
-// place that names it.
+// dnsCache is the one cache of all names: Envoy wants the same text at each
+// place that mentions it.
 func (b *builder) dnsCache() *dnscachev3.DnsCacheConfig {
 	return &dnscachev3.DnsCacheConfig{
-		Name: "wildcards", DnsLookupFamily: ipv4First, HostTtl: durationpb.New(wildcardTTL),
-		MaxHosts:               wrapperspb.UInt32(wildcardHosts),
+		Name: "names", DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
+		MaxHosts:               wrapperspb.UInt32(namesLimit),
 		DnsFailureRefreshRate:  &clusterv3.Cluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
 		TypedDnsResolverConfig: b.resolver(),
+		ResolvedAddressFilter:  resolvedFilter(),
 	}
 }
 
@@ -125,8 +156,8 @@ func (b *builder) resolver() *corev3.TypedExtensionConfig {
 
 // upstream are the HTTP options of a cluster: what came in is what goes out,
 // but a port declared as HTTP/2 speaks it always.
-func (b *builder) upstream(p protocol) map[string]*anypb.Any {
-	o := &httpv3.HttpProtocolOptions{}
+func (b *builder) upstream(p protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
+	o := &httpv3.HttpProtocolOptions{HttpFilters: filters}
 	switch p {
 	case protocolHTTP:
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
@@ -144,6 +175,21 @@ func (b *builder) upstream(p protocol) map[string]*anypb.Any {
 		return nil
 	}
 	return map[string]*anypb.Any{httpOptions: b.pack(o)}
+}
+
+// guardedUpstream refuses requests whose connection led to a refused address.
+func (b *builder) guardedUpstream(p protocol) map[string]*anypb.Any {
+	policy := &rbacv3.Policy{Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}}}
+	for _, r := range refusedRanges() {
+		policy.Permissions = append(policy.Permissions, &rbacv3.Permission{Rule: &rbacv3.Permission_Matcher{Matcher: &corev3.TypedExtensionConfig{
+			Name: "envoy.rbac.matchers.upstream_ip_port", TypedConfig: b.pack(&upstreamipv3.UpstreamIpPortMatcher{UpstreamIp: coreRange(r)}),
+		}}})
+	}
+	return b.upstream(p,
+		b.httpFilter("envoy.filters.http.upstream_rbac", &rbacfilterv3.RBAC{Rules: &rbacv3.RBAC{
+			Action: rbacv3.RBAC_DENY, Policies: map[string]*rbacv3.Policy{"refused-address": policy},
+		}}),
+		b.httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{}))
 }
 
 func assignment(h host) *endpointv3.ClusterLoadAssignment {

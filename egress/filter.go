@@ -2,15 +2,20 @@ package egress
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	httpdfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	ondemandv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/on_demand/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	httpstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	snidfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3"
@@ -52,41 +57,72 @@ func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*l
 // chain is the same whatever is declared, so no entry disturbs the connections
 // to another's host; only declared names come here.
 func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	name := &setstatev3.Config{OnNewConnection: []*filterstatev3.FilterStateValue{{
-		Key: &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: "envoy.tcp_proxy.cluster"},
-		Value: &filterstatev3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
-			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(clusterName(port, "%REQUESTED_SERVER_NAME%"))},
-		}},
-	}}}
 	proxy := &tcpproxyv3.TcpProxy{
 		StatPrefix: fmt.Sprintf("outbound_%d_tls", port), AccessLog: log,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: BlackHoleCluster},
 		OnDemand:         &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
 	}
-	return []*listenerv3.Filter{b.filter("envoy.filters.network.set_filter_state", name), b.tcpProxy(proxy)}
+	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: clusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
 }
 
-// bySNIForward resolves the SNI itself, for names under a wildcard.
-func (b *builder) bySNIForward(port uint32) []*listenerv3.Filter {
+// The objects of a connection's or a request's state that Envoy's filters look
+// for: the cluster to pass bytes on to, and the name and the port to resolve.
+const (
+	stateCluster = "envoy.tcp_proxy.cluster"
+	stateHost    = "envoy.upstream.dynamic_host"
+	statePort    = "envoy.upstream.dynamic_port"
+)
+
+// state sets objects of a connection's state to format strings.
+func (b *builder) state(objects map[string]string) *listenerv3.Filter {
+	return b.filter("envoy.filters.network.set_filter_state", &setstatev3.Config{OnNewConnection: stateValues(objects)})
+}
+
+func stateValues(objects map[string]string) []*filterstatev3.FilterStateValue {
+	var out []*filterstatev3.FilterStateValue
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		out = append(out, &filterstatev3.FilterStateValue{
+			Key: &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: key},
+			Value: &filterstatev3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
+				Format:          &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(objects[key])},
+				OmitEmptyValues: true,
+			}},
+			SkipIfEmpty: true,
+		})
+	}
+	return out
+}
+
+// resolveSNI resolves the name that a TLS client asks for.
+func (b *builder) resolveSNI(port uint32) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.filter("envoy.filters.network.sni_dynamic_forward_proxy", &snidfpv3.FilterConfig{
 		DnsCacheConfig: b.dnsCache(), PortSpecifier: &snidfpv3.FilterConfig_PortValue{PortValue: port},
 	})}
 }
 
+// resolve resolves one name for all connections.
+func (b *builder) resolve(to endpoint) []*listenerv3.Filter {
+	return append([]*listenerv3.Filter{b.state(map[string]string{stateHost: to.address})}, b.resolveSNI(to.port)...)
+}
+
+// toHost passes bytes on to a declared host.
+func (b *builder) toHost(h host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	filters := b.onDemandTCP(h.cluster(), log)
+	if to, ok := h.named(); ok {
+		return append(b.resolve(to), filters...)
+	}
+	if len(h.endpoints) == 0 && !h.passthrough {
+		return append(b.resolveSNI(h.target), filters...)
+	}
+	return filters
+}
+
 // http decides by Host. The filters are all there from the start: one that came
 // with the first entry to need it would end every connection of the port.
 func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	filters := []*hcmv3.HttpFilter{
-		b.httpFilter("envoy.filters.http.on_demand", &ondemandv3.OnDemand{
-			Odcds: &ondemandv3.OnDemandCds{Source: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
-		}),
-		b.httpFilter("envoy.filters.http.dynamic_forward_proxy", &httpdfpv3.FilterConfig{
-			ImplementationSpecifier: &httpdfpv3.FilterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache()},
-		}),
-		b.httpFilter("envoy.filters.http.router", &routerv3.Router{}),
-	}
-	if route == catchAllRoute {
-		filters = filters[2:] // it leads to no declared host
+	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
+	if route != catchAllRoute { // it leads to no declared host
+		filters = append(b.hostFilters(), filters...)
 	}
 	return []*listenerv3.Filter{b.filter("envoy.filters.network.http_connection_manager", &hcmv3.HttpConnectionManager{
 		StatPrefix: "outbound_" + route,
@@ -102,6 +138,35 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	})}
 }
+
+// stateFilter sets the name and the port that the next filter resolves.
+const stateFilter = "envoy.filters.http.set_filter_state"
+
+// hostFilters are what requests to declared hosts go through. The cluster comes
+// first, for what follows is done twice for a request that had to wait for it.
+func (b *builder) hostFilters() []*hcmv3.HttpFilter {
+	return []*hcmv3.HttpFilter{
+		b.httpFilter("envoy.filters.http.on_demand", &ondemandv3.OnDemand{
+			Odcds: &ondemandv3.OnDemandCds{Source: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
+		}),
+		b.httpFilter(corsFilter, &corsv3.Cors{}),
+		b.httpFilter(faultFilter, &faultv3.HTTPFault{}),
+		b.httpFilter(stateFilter, &httpstatev3.Config{OnRequestHeaders: stateValues(map[string]string{
+			stateHost: fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataHost),
+			statePort: fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataPort),
+		})}),
+		b.httpFilter("envoy.filters.http.dynamic_forward_proxy", &httpdfpv3.FilterConfig{
+			ImplementationSpecifier:         &httpdfpv3.FilterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache()},
+			AllowDynamicHostFromFilterState: true,
+		}),
+	}
+}
+
+// The filters that routes have settings for.
+const (
+	corsFilter  = "envoy.filters.http.cors"
+	faultFilter = "envoy.filters.http.fault"
+)
 
 func (b *builder) tcpProxy(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
 	return b.filter("envoy.filters.network.tcp_proxy", p)

@@ -22,11 +22,12 @@ import (
 
 // The filter chains of a listener.
 const (
-	chainInCluster = "in-cluster" // passed on to the address that was dialled
-	chainHTTP      = "http"       // decided by Host in the route configuration
-	chainTLS       = "known-sni"  // a declared name: the cluster is named after it
-	chainRest      = "rest"       // what mesh.outboundTrafficPolicy says
-	chainLoop      = "loop"       // the sidecar's own port: refused
+	chainInCluster = "in-cluster"          // passed on to the address that was dialled
+	chainHTTP      = "http"                // decided by Host in the route configuration
+	chainTLS       = "known-sni"           // a declared name: it is resolved, and the cluster is named after it
+	chainTLSListed = "known-sni-endpoints" // a declared name with endpoints of its own
+	chainRest      = "rest"                // what mesh.outboundTrafficPolicy says
+	chainLoop      = "loop"                // the sidecar's own port: refused
 )
 
 // virtualOutbound takes what the redirection sends and hands it to the listener
@@ -115,7 +116,8 @@ func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3
 	if !p.onlyTCP() {
 		l.FilterChains = append(l.FilterChains,
 			&listenerv3.FilterChain{Name: chainHTTP, Filters: b.http(fmt.Sprint(p.number), log)},
-			&listenerv3.FilterChain{Name: chainTLS, Filters: b.bySNICluster(p.number, log)})
+			&listenerv3.FilterChain{Name: chainTLS, Filters: append(b.resolveSNI(p.number), b.bySNICluster(p.number, log)...)},
+			&listenerv3.FilterChain{Name: chainTLSListed, Filters: b.bySNICluster(p.number, log)})
 		decide = b.byProtocol(b.tlsHosts(p, l, log), b.chain(chainHTTP), rest)
 		l.ListenerFilters = b.inspectors(nil)
 	}
@@ -138,7 +140,7 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 			continue
 		}
 		name := "tcp " + h.name
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.onDemandTCP(h.cluster(), log)})
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h.host, log)})
 		if len(h.addresses) == 0 {
 			open, rest = true, b.chain(name)
 			continue
@@ -153,26 +155,27 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 	return tcp, rest
 }
 
-// tlsHosts leads declared names to their chains: exact ones all to the same,
-// each wildcard to its own.
+// tlsHosts leads declared names to their chains: almost all to one that is the
+// same whatever is declared, those that are resolved by another name or port,
+// and wildcards, each to its own.
 func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
-	exact := domains{then: b.chain(chainTLS)}
+	plain, listed := domains{then: b.chain(chainTLS)}, domains{then: b.chain(chainTLSListed)}
 	var choices []domains
 	for _, h := range p.hosts {
+		to, named := h.named()
 		switch {
 		case h.protocol != protocolTLS:
-		case !h.wildcard():
-			exact.names = append(exact.names, h.name)
+		case named && to.address == h.name && to.port == h.port:
+			plain.names = append(plain.names, h.name)
+		case !named && !h.wildcard():
+			listed.names = append(listed.names, h.name)
 		default:
-			filters := b.onDemandTCP(h.cluster(), log)
-			if len(h.endpoints) == 0 {
-				filters = append(b.bySNIForward(h.target), filters...)
-			}
-			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: "tls " + h.name, Filters: filters})
-			choices = append(choices, domains{[]string{h.name}, b.chain("tls " + h.name)})
+			name := "tls " + h.name
+			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h.host, log)})
+			choices = append(choices, domains{[]string{h.name}, b.chain(name)})
 		}
 	}
-	return b.bySNI(append([]domains{exact}, choices...), b.chain(chainRest))
+	return b.bySNI(append([]domains{plain, listed}, choices...), b.chain(chainRest))
 }
 
 // rest is the chain for what is not declared.

@@ -41,7 +41,7 @@ func (b *builder) byAddress(choices []ranges, otherwise *matcherv3.Matcher_OnMat
 	for _, c := range choices {
 		r := &matcherv3.IPMatcher_IPRangeMatcher{OnMatch: c.then}
 		for _, p := range c.prefixes {
-			r.Ranges = append(r.Ranges, &xdscorev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))})
+			r.Ranges = append(r.Ranges, xdsRange(p))
 		}
 		m.RangeMatchers = append(m.RangeMatchers, r)
 	}
@@ -79,6 +79,11 @@ func (b *builder) bySNI(choices []domains, otherwise *matcherv3.Matcher_OnMatch)
 			CustomMatch: b.typed("envoy.matching.custom_matchers.domain_matcher", m),
 		},
 	}, otherwise)
+}
+
+// xdsRange is a range as the matchers have it.
+func xdsRange(p netip.Prefix) *xdscorev3.CidrRange {
+	return &xdscorev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
 }
 
 func tree(t *matcherv3.Matcher_MatcherTree, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {

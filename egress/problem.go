@@ -86,8 +86,19 @@ type reporter struct {
 	all  *Problems
 }
 
+// add notes a problem once: an endpoint, for one, is read for each host and port.
 func (r reporter) add(severity Severity, path, value, rule, fix string) {
-	*r.all = append(*r.all, Problem{severity, r.kind, r.meta.Namespace, r.meta.Name, path, value, rule, fix})
+	p := Problem{severity, r.kind, r.meta.Namespace, r.meta.Name, path, value, rule, fix}
+	for i := len(*r.all) - 1; i >= 0; i-- {
+		q := (*r.all)[i]
+		if q == p {
+			return
+		}
+		if q.Name != p.Name || q.Namespace != p.Namespace || q.Kind != p.Kind {
+			break // another object's
+		}
+	}
+	*r.all = append(*r.all, p)
 }
 
 func (r reporter) error(path, value, rule, fix string) { r.add(SeverityError, path, value, rule, fix) }

@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -31,9 +32,7 @@ type host struct {
 	// endpoints are where the cluster leads; none for a wildcard, which leads to
 	// the name that was asked for, and for passthrough.
 	endpoints []endpoint
-	// static says that the endpoints are addresses and need no resolution.
-	static bool
-	// target is the port that a wildcard's connections go to.
+	// target is the port that connections go to where no endpoint has another.
 	target uint32
 	// addresses are the destinations of a TCP port; none stands for any.
 	addresses []netip.Prefix
@@ -44,11 +43,30 @@ type host struct {
 func (h host) wildcard() bool  { return strings.HasPrefix(h.name, "*") }
 func (h host) cluster() string { return clusterName(h.port, h.name) }
 
+// static says that all endpoints are addresses and need no resolution.
+func (h host) static() bool {
+	return len(h.endpoints) > 0 && !slices.ContainsFunc(h.endpoints, func(e endpoint) bool { return e.name() })
+}
+
+// named gives the one name that the host leads to: its own, or that of its only
+// endpoint.
+func (h host) named() (endpoint, bool) {
+	if len(h.endpoints) == 1 && h.endpoints[0].name() {
+		return h.endpoints[0], true
+	}
+	return endpoint{}, false
+}
+
 // endpoint is an address or a name to resolve, and a port.
 type endpoint struct {
 	address string
 	port    uint32
 	weight  uint32 // 0: not given
+}
+
+func (e endpoint) name() bool {
+	_, err := netip.ParseAddr(e.address)
+	return err != nil
 }
 
 // readServiceEntry gives the hosts of an entry, those with errors left out.
@@ -61,6 +79,7 @@ func readServiceEntry(e ServiceEntry, m mesh, r reporter) []host {
 	noteUnsupported(s, r)
 	ports := readPorts(s, m, r)
 	addresses := readAddresses(s, r)
+	noteUnchecked(s, ports, r)
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "an entry declares at least one host", "add the host's name")
 	}
@@ -96,6 +115,27 @@ func noteUnsupported(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	}
 	if len(s.SubjectAltNames) > 0 {
 		r.warn("spec.subjectAltNames", "", "no effect: TLS is passed on as the application speaks it", fix)
+	}
+}
+
+// noteUnchecked warns about the one way in which the answers to a name escape
+// the filter: a sidecar that passes bytes on chooses among several names after
+// anything that could look at the address.
+func noteUnchecked(s *networkingv1alpha3.ServiceEntry, ports []declared, r reporter) {
+	names := 0
+	for _, e := range s.Endpoints {
+		if (endpoint{address: e.GetAddress()}).name() {
+			names++
+		}
+	}
+	if names == 0 || len(s.Endpoints) == 1 {
+		return
+	}
+	for _, p := range ports {
+		if !p.protocol.http() {
+			r.warn("spec.endpoints", "", fmt.Sprintf("what these names resolve to is not checked on port %d, which is passed on as bytes: a loopback or link-local answer would be followed", p.number),
+				"use one name, or addresses")
+		}
 	}
 }
 
@@ -197,7 +237,6 @@ func (h *host) resolve(s *networkingv1alpha3.ServiceEntry, p declared, addresses
 	}
 	switch s.Resolution {
 	case networkingv1alpha3.ServiceEntry_STATIC:
-		h.static = true
 		h.endpoints = readEndpoints(s, p, true, r)
 		if len(s.Endpoints) == 0 {
 			r.error("spec.endpoints", "", "resolution STATIC leads to endpoints, and there is none", "add endpoints, or use resolution DNS")
@@ -250,7 +289,7 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, p declared, static bool, 
 			r.error(path+".ports", fmt.Sprint(to.port), "a port is 1 to 65535", "write the port that the endpoint serves")
 		case err == nil && a.Zone() != "":
 			r.error(path+".address", to.address, "a zone means something on one machine only", "write the address without it")
-		case err == nil && (a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()):
+		case err == nil && refused(a):
 			r.error(path+".address", to.address, "a loopback or link-local address is the pod's own or the node's, not a service's", "write the service's address")
 		case err == nil:
 			to.address = a.Unmap().String()
