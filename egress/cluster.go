@@ -37,6 +37,9 @@ const (
 	dnsRetryMax = 10 * time.Second // after many
 	// nameTTL is how long a name is kept without use.
 	nameTTL = 5 * time.Minute
+	// mirrorTTL keeps the one name of a mirror's cluster: nothing would bring it
+	// back after a time without requests.
+	mirrorTTL = 10 * 365 * 24 * time.Hour
 	// namesLimit bounds the names that one sidecar keeps: twice the 5,000 hosts
 	// that a mesh is tried with.
 	namesLimit = 10000
@@ -51,9 +54,45 @@ const ipv4First = clusterv3.Cluster_V4_PREFERRED
 
 func (b *builder) standingClusters() []*clusterv3.Cluster {
 	timeout := durationpb.New(b.view.mesh.connectTimeout)
-	return []*clusterv3.Cluster{
+	out := []*clusterv3.Cluster{
 		{Name: BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
 		b.originalDestination(PassthroughCluster),
+	}
+	for _, l := range b.view.mirrored {
+		out = append(out, b.mirrorCluster(l))
+	}
+	return out
+}
+
+// mirrorCluster takes copies of requests. They go past the filters that resolve
+// a name, so it has a cache of its own that does so from the start.
+func (b *builder) mirrorCluster(l lead) *clusterv3.Cluster {
+	h := l.host
+	to, named := l.resolved()
+	if !named {
+		c := b.onDemandCluster(h)
+		c.Name, c.LoadAssignment.ClusterName = l.mirrorCluster(), l.mirrorCluster()
+		return c
+	}
+	cache := b.dnsCache()
+	cache.Name = l.mirrorCluster()
+	cache.HostTtl = durationpb.New(mirrorTTL)
+	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.address, to.port).GetSocketAddress()}
+	return b.ofCache(l.mirrorCluster(), cache, h.protocol)
+}
+
+// ofCache is a cluster that leads to the names in a cache.
+func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p protocol) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name: name, LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout),
+		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
+			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: cache},
+			// What it insists on otherwise is TLS options of a cluster that
+			// speaks TLS itself; this one passes on what comes.
+			AllowInsecureClusterOptions: true,
+		}),
+		TypedExtensionProtocolOptions: b.upstream(p),
 	}
 }
 
@@ -111,17 +150,7 @@ const (
 // leads to the name that each request or connection asks for. Its type is the
 // one whose answers are filtered.
 func (b *builder) forwardCluster(h host) *clusterv3.Cluster {
-	c := &clusterv3.Cluster{
-		Name: h.cluster(), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout),
-		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
-			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache()},
-			// What it insists on otherwise is TLS options of a cluster that
-			// speaks TLS itself; this one passes on what comes.
-			AllowInsecureClusterOptions: true,
-		}),
-		TypedExtensionProtocolOptions: b.upstream(h.protocol),
-	}
+	c := b.ofCache(h.cluster(), b.dnsCache(), h.protocol)
 	fields := map[string]*structpb.Value{metadataPort: structpb.NewStringValue(fmt.Sprint(h.target))}
 	if to, ok := h.named(); ok {
 		fields[metadataHost] = structpb.NewStringValue(to.address)

@@ -49,12 +49,12 @@ func serverFirstPorts() []uint32 {
 // port is what is declared on one port.
 type port struct {
 	number uint32
-	hosts  []seen
+	hosts  []host
 }
 
 // ports are the ports that have a listener of their own, sorted.
 func (v *View) ports() []port {
-	byNumber := map[uint32][]seen{}
+	byNumber := map[uint32][]host{}
 	for _, n := range standingPorts() {
 		byNumber[n] = nil
 	}
@@ -74,7 +74,7 @@ func (p port) onlyTCP() bool {
 	if slices.Contains(standingPorts(), p.number) {
 		return false
 	}
-	return !slices.ContainsFunc(p.hosts, func(h seen) bool { return h.protocol != protocolTCP })
+	return !slices.ContainsFunc(p.hosts, func(h host) bool { return h.protocol != protocolTCP })
 }
 
 func (b *builder) listeners() []*listenerv3.Listener {
@@ -140,7 +140,7 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 			continue
 		}
 		name := "tcp " + h.name
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h.host, log)})
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h, log)})
 		if len(h.addresses) == 0 {
 			open, rest = true, b.chain(name)
 			continue
@@ -157,25 +157,42 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 
 // tlsHosts leads declared names to their chains: almost all to one that is the
 // same whatever is declared, those that are resolved by another name or port,
-// and wildcards, each to its own.
+// wildcards and routes each to its own.
 func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
 	plain, listed := domains{then: b.chain(chainTLS)}, domains{then: b.chain(chainTLSListed)}
-	var choices []domains
+	choices, routed := b.tlsRoutes(p, l, log)
 	for _, h := range p.hosts {
 		to, named := h.named()
 		switch {
-		case h.protocol != protocolTLS:
+		case h.protocol != protocolTLS || routed[h.name]:
 		case named && to.address == h.name && to.port == h.port:
 			plain.names = append(plain.names, h.name)
 		case !named && !h.wildcard():
 			listed.names = append(listed.names, h.name)
 		default:
 			name := "tls " + h.name
-			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h.host, log)})
+			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h, log)})
 			choices = append(choices, domains{[]string{h.name}, b.chain(name)})
 		}
 	}
 	return b.bySNI(append([]domains{plain, listed}, choices...), b.chain(chainRest))
+}
+
+// tlsRoutes adds a chain for each route by SNI, and gives the names it takes.
+func (b *builder) tlsRoutes(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []domains, routed map[string]bool) {
+	routed = map[string]bool{}
+	for _, s := range b.view.sni {
+		if s.port != p.number {
+			continue
+		}
+		name := fmt.Sprintf("route %s/%s %s", s.by.Namespace, s.by.Name, s.route.path)
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toTargets(s, log)})
+		choices = append(choices, domains{s.names, b.chain(name)})
+		for _, n := range s.names {
+			routed[n] = true
+		}
+	}
+	return choices, routed
 }
 
 // rest is the chain for what is not declared.
@@ -226,15 +243,4 @@ func (b *builder) listenerFilter(name string, config proto.Message, disabled *li
 		Name: name, FilterDisabled: disabled,
 		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: b.pack(config)},
 	}
-}
-
-// http are the hosts that the route configuration of a name decides about.
-func (v *View) http(route string) []seen {
-	var out []seen
-	for _, h := range v.hosts {
-		if h.protocol.http() && fmt.Sprint(h.port) == route {
-			out = append(out, h)
-		}
-	}
-	return out
 }

@@ -44,6 +44,7 @@ func Build(in Input) (*Model, Problems) {
 		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)
 	}
 	m.findPrivate()
+	m.checkReferences(&problems)
 	problems.sort()
 	return m, problems
 }

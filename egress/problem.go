@@ -101,6 +101,17 @@ func (r reporter) add(severity Severity, path, value, rule, fix string) {
 	*r.all = append(*r.all, p)
 }
 
+// errors counts those of all objects so far.
+func (r reporter) errors() int {
+	n := 0
+	for _, p := range *r.all {
+		if p.Severity == SeverityError {
+			n++
+		}
+	}
+	return n
+}
+
 func (r reporter) error(path, value, rule, fix string) { r.add(SeverityError, path, value, rule, fix) }
 
 func (r reporter) warn(path, value, rule, fix string) { r.add(SeverityWarning, path, value, rule, fix) }

@@ -47,12 +47,6 @@ func TestProblems(t *testing.T) {
 		"selector":       {entryText(`{hosts: [a.example], ` + port80 + `workloadSelector: {labels: {a: b}}}`), "spec.workloadSelector: no effect", []string{"outbound|80||a.example"}},
 		"two at once":    {entryText(`{hosts: ["*"], ports: [{number: 0, protocol: TCP}]}`), "spec.ports[0].number\nspec.hosts[0]", nil},
 
-		"route fields":  {routeText(`{hosts: [a.example], http: [{mirror: {host: b}, rewrite: {uri: /}, route: [{destination: {host: a.example}}]}]}`), "spec.http[0].rewrite: the field is not supported yet\nspec.http[0].mirror: the field is not supported yet", nil},
-		"routes":        {routeText(`{hosts: [a.example], http: [{timeout: 1s}, {timeout: 2s}]}`), "spec.http: more than one route is not supported yet", nil},
-		"elsewhere":     {routeText(`{hosts: [a.example], http: [{timeout: 1s, route: [{destination: {host: b.example}}]}]}`), "spec.http[0].route: a route to another host", nil},
-		"short timeout": {routeText(`{hosts: [a.example], http: [{timeout: 0.0001s, route: [{destination: {host: a.example}}]}]}`), `spec.http[0].timeout: "100µs": a timeout is at least 1ms`, nil},
-		"gateway":       {routeText(`{hosts: [a.example], gateways: [g], http: [{timeout: 1s}]}`), "spec.gateways: \"[g]\": no effect", nil},
-
 		"zone":          {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: "fd00::1%eth0"}]}`), `spec.endpoints[0].address: "fd00::1%eth0": a zone`, nil},
 		"endpoint port": {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports: "70000": a port is 1 to 65535`, nil},
 		"log file":      {"accessLogFile: /var/log/x\n", `accessLogFile: "/var/log/x": a sidecar that cannot write`, nil},

@@ -92,7 +92,7 @@ func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
 		return Resource{}, false, nil
 	}
 	b := &builder{view: v}
-	r, err = resource(b.onDemandCluster(v.hosts[i].host))
+	r, err = resource(b.onDemandCluster(v.hosts[i]))
 	if err == nil {
 		err = b.err
 	}
@@ -128,7 +128,7 @@ func (v *View) Route(name string) (r Resource, ok bool, err error) {
 		return Resource{}, false, nil
 	}
 	b := &builder{view: v}
-	r, err = resource(b.routeConfiguration(name, v.http(name)))
+	r, err = resource(b.routeConfiguration(name))
 	return r, err == nil, err
 }
 

@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -14,9 +15,10 @@ const catchAllRoute = "catchall"
 
 // What the route's name in the access log says, as in Istio.
 const (
-	routeAllow   = "allow_any"
-	routeBlock   = "block_all"
-	routeDefault = "default"
+	routeAllow     = "allow_any"
+	routeBlock     = "block_all"
+	routeBlockPort = "block_port"
+	routeDefault   = "default"
 )
 
 // http502 is what a blocked request is answered: Bad Gateway, as in Istio.
@@ -26,62 +28,100 @@ func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
 	for _, p := range b.view.ports() {
 		if !p.onlyTCP() {
-			name := fmt.Sprint(p.number)
-			out = append(out, b.routeConfiguration(name, b.view.http(name)))
+			out = append(out, b.routeConfiguration(fmt.Sprint(p.number)))
 		}
 	}
-	return append(out, b.routeConfiguration(catchAllRoute, nil))
+	return append(out, b.routeConfiguration(catchAllRoute))
 }
 
-func (b *builder) routeConfiguration(name string, hosts []seen) *routev3.RouteConfiguration {
+func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
 	c := &routev3.RouteConfiguration{
 		Name: name,
 		// The clusters come on demand.
 		ValidateClusters:         wrapperspb.Bool(false),
 		IgnorePortInHostMatching: true,
 	}
-	for _, h := range hosts {
-		c.VirtualHosts = append(c.VirtualHosts, virtualHostOf(h))
+	if name != catchAllRoute {
+		// Once here instead of at each host: a route that says nothing else is
+		// tried again, as in Istio.
+		c.RequestHeadersToAdd = retryHeaders(defaultRetryOn, defaultAttempts)
+		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(bodyLimit)
+	}
+	for _, d := range b.view.domainsOf(name) {
+		c.VirtualHosts = append(c.VirtualHosts, b.virtualHostOf(d))
 	}
 	c.VirtualHosts = append(c.VirtualHosts, b.restOfHTTP())
 	return c
 }
 
-func virtualHostOf(h seen) *routev3.VirtualHost {
-	to := &routev3.Route{
+// domainsOf are the domains that a route configuration decides about.
+func (v *View) domainsOf(route string) []domain {
+	var out []domain
+	for _, d := range v.domains {
+		if fmt.Sprint(d.host.port) == route {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (b *builder) virtualHostOf(d domain) *routev3.VirtualHost {
+	v := &routev3.VirtualHost{
+		Name: fmt.Sprintf("%s:%d", d.name, d.host.port), Domains: []string{d.name}, IncludeRequestAttemptCount: true,
+	}
+	if b.view.byHost(d) {
+		v.Routes = append(v.Routes, blockPort(d.host))
+	}
+	if len(d.rules) > 0 {
+		v.Routes = append(v.Routes, b.routesOf(d)...)
+		return v
+	}
+	v.Routes = append(v.Routes, &routev3.Route{
 		Name: routeDefault, Match: everything(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: h.cluster()},
-			Timeout:          durationpb.New(h.timeout),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: d.host.cluster()}, Timeout: durationpb.New(0),
 		}},
-		Decorator: &routev3.Decorator{Operation: fmt.Sprintf("%s:%d/*", h.name, h.port)},
-	}
-	v := &routev3.VirtualHost{
-		Name: fmt.Sprintf("%s:%d", h.name, h.port), Domains: []string{h.name}, Routes: []*routev3.Route{to},
-		IncludeRequestAttemptCount: true,
-	}
-	if h.wildcard() && len(h.endpoints) == 0 {
-		// The name is resolved with the port of the Host header: only the port
-		// that is declared may be there.
-		to.Match.Headers = []*routev3.HeaderMatcher{{
-			Name: ":authority",
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: portPattern(h.port)}},
-			}},
-		}}
-		v.Routes = append(v.Routes, block("block_port"))
-	}
+		Decorator: &routev3.Decorator{Operation: fmt.Sprintf("%s:%d/*", d.name, d.host.port)},
+	})
 	return v
 }
 
-// portPattern matches an authority without a port, where that means the port
-// itself, or with it.
-func portPattern(port uint32) string {
-	pattern := fmt.Sprintf(`[^:]+:%d`, port)
-	if port == 80 {
-		return `[^:]+(:80)?`
+// byHost reports whether any request of a domain is resolved by its Host, which
+// says the port too.
+func (v *View) byHost(d domain) bool {
+	if len(d.rules) == 0 {
+		return (lead{host: d.host}).byRequest()
 	}
-	return pattern
+	for _, r := range d.rules {
+		for _, t := range r.to {
+			if v.routeLead(r, t, d).byRequest() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// blockPort answers requests whose Host has another port than the one that is
+// declared: the name would be dialled there.
+func blockPort(h host) *routev3.Route {
+	r := block(routeBlockPort)
+	r.Match.Headers = []*routev3.HeaderMatcher{{
+		Name: ":authority", InvertMatch: true,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: portPattern(h)}},
+		}},
+	}}
+	return r
+}
+
+// portPattern is what a Host may look like that is resolved as it is: without a
+// port, or with the one that is dialled then.
+func portPattern(h host) string {
+	if h.target != h.port {
+		return `[^:]+`
+	}
+	return fmt.Sprintf(`[^:]+(:%d)?`, h.port)
 }
 
 // restOfHTTP is for requests to hosts that are not declared.
@@ -89,12 +129,32 @@ func (b *builder) restOfHTTP() *routev3.VirtualHost {
 	if b.view.mesh.registryOnly {
 		return &routev3.VirtualHost{Name: routeBlock, Domains: []string{"*"}, Routes: []*routev3.Route{block(routeBlock)}}
 	}
-	return &routev3.VirtualHost{Name: routeAllow, Domains: []string{"*"}, IncludeRequestAttemptCount: true, Routes: []*routev3.Route{{
-		Name: routeAllow, Match: everything(),
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: PassthroughCluster}, Timeout: durationpb.New(0),
+	return &routev3.VirtualHost{
+		Name: routeAllow, Domains: []string{"*"}, IncludeRequestAttemptCount: true,
+		RequestHeadersToAdd: retryHeaders("", 0), // passed on once, as it comes
+		Routes: []*routev3.Route{{
+			Name: routeAllow, Match: everything(),
+			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: PassthroughCluster}, Timeout: durationpb.New(0),
+			}},
 		}},
-	}}}
+	}
+}
+
+// retryHeaders have Envoy's router try again. It takes them out before it sends
+// the request; those that the application sets itself stand.
+func retryHeaders(on string, attempts int) []*corev3.HeaderValueOption {
+	out := []*corev3.HeaderValueOption{headerOption("x-envoy-max-retries", fmt.Sprint(attempts), corev3.HeaderValueOption_ADD_IF_ABSENT)}
+	if on != "" {
+		out = append(out, headerOption("x-envoy-retry-on", on, corev3.HeaderValueOption_ADD_IF_ABSENT))
+	}
+	return out
+}
+
+func headerOption(name, value string, action corev3.HeaderValueOption_HeaderAppendAction) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header: &corev3.HeaderValue{Key: name, Value: value}, AppendAction: action, KeepEmptyValue: value == "",
+	}
 }
 
 func block(name string) *routev3.Route {

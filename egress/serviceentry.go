@@ -266,7 +266,12 @@ func (h *host) resolve(s *networkingv1alpha3.ServiceEntry, p declared, addresses
 	case h.protocol == protocolTCP && h.wildcard():
 		r.error(path, h.name, fmt.Sprintf("TCP port %d carries no name to resolve for a wildcard", p.number), "use resolution NONE with addresses")
 		return false
-	case !h.wildcard():
+	case h.wildcard():
+		if h.protocol.http() && p.target != p.number {
+			r.warn("spec.ports", fmt.Sprint(p.target), fmt.Sprintf("requests to %s that name port %d in their Host are refused: a wildcard's host is dialled with the port that its Host has", h.name, p.number),
+				"remove targetPort, or declare the hosts by name")
+		}
+	default:
 		// By name also with resolution NONE: an allowed Host or SNI must not
 		// reach the address that the application happened to dial.
 		h.endpoints = []endpoint{{address: h.name, port: p.target}}

@@ -5,8 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
-	"time"
+	"strings"
 )
 
 // View is the model as the sidecars of one namespace may see it: without what
@@ -14,20 +15,36 @@ import (
 type View struct {
 	mesh      mesh
 	inCluster []Destination
-	hosts     []seen // sorted by port and name, each pair once
+	hosts     []host // sorted by port and name, each pair once
 	byCluster map[string]int
+	byName    map[string][]uint32 // the ports of each host, sorted
+	domains   []domain            // sorted by port and name
+	sni       []sniRoute
+	mirrored  []lead // sorted by name, where requests are mirrored to
 	version   string
 }
 
-// seen is a host with its routes.
-type seen struct {
-	host
-	timeout time.Duration
+// domain is one virtual host of a port: the names that a request's Host is
+// compared with, and what happens to the request.
+type domain struct {
+	name string // httpbin.org or *.example.com
+	host host   // the declared host that it is, or that covers it
+	// rules are the routes; none: all goes to the host.
+	rules []httpRoute
+	by    Meta // the VirtualService that they are from
+}
+
+// sniRoute is one route by SNI on one port.
+type sniRoute struct {
+	port  uint32
+	names []string // sorted
+	route tlsRoute
+	by    Meta
 }
 
 // View makes the view of a namespace.
 func (m *Model) View(namespace string) *View {
-	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}}
+	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}, byName: map[string][]uint32{}}
 	rank := func(meta Meta) int {
 		switch meta.Namespace {
 		case namespace:
@@ -41,23 +58,171 @@ func (m *Model) View(namespace string) *View {
 	for _, h := range ranked(m.hosts, namespace, rank, func(h host) (Meta, exports) { return h.meta, h.exports }) {
 		if name := h.cluster(); !taken[name] {
 			taken[name] = true
-			v.hosts = append(v.hosts, seen{host: h})
+			v.hosts = append(v.hosts, h)
 		}
 	}
-	slices.SortFunc(v.hosts, func(a, b seen) int { return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(v.hosts, compareHosts)
+	for i, h := range v.hosts {
+		v.byCluster[h.cluster()] = i
+		v.byName[h.name] = append(v.byName[h.name], h.port)
+	}
 	routes := map[string]virtualHost{}
 	for _, r := range ranked(m.routes, namespace, rank, func(r virtualHost) (Meta, exports) { return r.meta, r.exports }) {
 		if _, twice := routes[r.host]; !twice {
 			routes[r.host] = r
 		}
 	}
-	for i := range v.hosts {
-		h := &v.hosts[i]
-		v.byCluster[h.cluster()] = i
-		h.timeout = routes[h.name].timeout
-	}
+	v.domains = v.findDomains(routes)
+	v.sni = v.findSNI(routes)
+	v.mirrored = v.findMirrored()
 	v.version = v.hash()
 	return v
+}
+
+func compareHosts(a, b host) int {
+	return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.name, b.name))
+}
+
+// findDomains gives every declared HTTP host, with the routes of the
+// VirtualService that names it most closely, and every name under a declared
+// wildcard that a VirtualService names.
+func (v *View) findDomains(routes map[string]virtualHost) []domain {
+	var out []domain
+	ports := map[uint32]bool{}
+	for _, h := range v.hosts {
+		if !h.protocol.http() {
+			continue
+		}
+		ports[h.port] = true
+		d := domain{name: h.name, host: h}
+		if r, ok := closest(routes, h.name, func(r virtualHost) bool { return len(r.http) > 0 }); ok {
+			d.rules, d.by = r.http, r.meta
+		}
+		out = append(out, d)
+	}
+	for _, name := range slices.Sorted(maps.Keys(routes)) {
+		for port := range ports {
+			h, ok := v.find(name, port)
+			if ok && h.name != name && h.protocol.http() && len(routes[name].http) > 0 {
+				out = append(out, domain{name: name, host: h, rules: routes[name].http, by: routes[name].meta})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b domain) int {
+		return cmp.Or(cmp.Compare(a.host.port, b.host.port), cmp.Compare(a.name, b.name))
+	})
+	return out
+}
+
+// closest gives what is said about a name itself, or about the longest wildcard
+// that covers it.
+func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool) {
+	for n := name; ; {
+		if t, ok := of[n]; ok && counts(t) {
+			return t, true
+		}
+		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
+		if !found {
+			var none T
+			return none, false
+		}
+		n = "*." + rest
+	}
+}
+
+// find gives the declared host that a name is, or that covers it.
+func (v *View) find(name string, port uint32) (host, bool) {
+	for n := name; ; {
+		if i, ok := v.byCluster[clusterName(port, n)]; ok {
+			return v.hosts[i], true
+		}
+		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
+		if !found {
+			return host{}, false
+		}
+		n = "*." + rest
+	}
+}
+
+// findSNI gives the routes by SNI for declared TLS hosts. The first route that
+// has a name takes it.
+func (v *View) findSNI(routes map[string]virtualHost) []sniRoute {
+	type key struct {
+		port uint32
+		name string
+	}
+	taken := map[key]bool{}
+	var out []sniRoute
+	for _, name := range slices.Sorted(maps.Keys(routes)) {
+		r := routes[name]
+		for _, route := range r.tls {
+			names := map[uint32][]string{}
+			for _, m := range route.matches {
+				for _, sni := range m.names {
+					for _, port := range v.tlsPorts(sni) {
+						k := key{port, sni}
+						if owner, ok := closest(routes, sni, func(o virtualHost) bool { return len(o.tls) > 0 }); !ok || owner.host != name || owner.meta != r.meta {
+							continue // another host's routes are closer
+						}
+						if !taken[k] && (m.port == 0 || m.port == port) {
+							taken[k] = true
+							names[port] = append(names[port], sni)
+						}
+					}
+				}
+			}
+			for _, port := range slices.Sorted(maps.Keys(names)) {
+				// The same route, for another of the object's hosts.
+				i := slices.IndexFunc(out, func(s sniRoute) bool { return s.port == port && s.by == r.meta && s.route.path == route.path })
+				if i < 0 {
+					i = len(out)
+					out = append(out, sniRoute{port: port, route: route, by: r.meta})
+				}
+				out[i].names = append(out[i].names, names[port]...)
+				slices.Sort(out[i].names)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b sniRoute) int { return cmp.Compare(a.port, b.port) })
+	return out
+}
+
+// tlsPorts are the ports on which a name is declared as TLS, by itself or by a
+// wildcard that covers it.
+func (v *View) tlsPorts(name string) []uint32 {
+	var out []uint32
+	for n := name; ; {
+		for _, port := range v.byName[n] {
+			if h, _ := v.find(name, port); h.protocol == protocolTLS && !slices.Contains(out, port) {
+				out = append(out, port)
+			}
+		}
+		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
+		if !found {
+			return out
+		}
+		n = "*." + rest
+	}
+}
+
+// findMirrored gives the hosts that routes mirror requests to. Nothing fetches
+// their clusters on demand, so sidecars have them from the start.
+func (v *View) findMirrored() []lead {
+	all := map[string]lead{}
+	for _, d := range v.domains {
+		for _, r := range d.rules {
+			for _, t := range r.mirrors {
+				if l := v.lead(t, d, true); l.fault == "" {
+					all[l.mirrorCluster()] = l
+				}
+			}
+		}
+	}
+	out := make([]lead, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, all[name])
+	}
+	return out
 }
 
 // ranked are the objects that a namespace sees, those that win first.
@@ -90,9 +255,21 @@ func (v *View) hash() string {
 	}
 	m.log.fields = nil // a pointer's text would be its address
 	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
-	for _, s := range v.hosts {
-		s.meta, s.exports = Meta{}, exports{} // who declared it makes no difference to the sidecar
-		fmt.Fprintf(h, "%+v\n", s)
+	for _, x := range v.hosts {
+		x.meta, x.exports = Meta{}, exports{} // who declared it makes no difference to the sidecar
+		fmt.Fprintf(h, "%+v\n", x)
+	}
+	for _, d := range v.domains {
+		if len(d.rules) > 0 {
+			fmt.Fprintf(h, "%d %s %s/%s\n", d.host.port, d.name, d.by.Namespace, d.by.Name)
+		}
+		for _, r := range d.rules {
+			b, _ := marshal(r.spec)
+			fmt.Fprintf(h, "%q\n", b)
+		}
+	}
+	for _, s := range v.sni {
+		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.port, s.names, s.by.Namespace, s.by.Name, s.route.path, s.route.to)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -3,97 +3,197 @@ package egress
 import (
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// virtualHost is what one VirtualService says about one host.
+// virtualHost is what one VirtualService says about one host. What it points
+// into is shared with the object and must not be changed.
 type virtualHost struct {
 	meta    Meta
 	exports exports
-	host    string
-	// timeout of the whole request; 0 waits without end.
-	timeout time.Duration
+	host    string // httpbin.org or *.example.com
+	path    string // spec.hosts[0]
+	http    []httpRoute
+	tls     []tlsRoute
 }
 
-// readVirtualService reads the routes. Of what a route can say, the timeout of
-// a route that leads to the host itself is supported; anything else is an error
-// with its path, for a route that is half obeyed is worse than none.
+// httpRoute is one route for requests: the object's own words, which were found
+// to make sense, and where it leads.
+type httpRoute struct {
+	spec    *networkingv1alpha3.HTTPRoute
+	path    string   // spec.http[0]
+	to      []target // none for a redirection or a direct response
+	mirrors []target // the weight of each is in millionths of the requests
+}
+
+// tlsRoute is one route for TLS connections.
+type tlsRoute struct {
+	path    string // spec.tls[0]
+	matches []sniMatch
+	to      []target
+}
+
+// sniMatch is the names of one match, and the port, which 0 leaves open.
+type sniMatch struct {
+	path  string // spec.tls[0].match[0]
+	names []string
+	port  uint32
+}
+
+// target is one destination of a route.
+type target struct {
+	host    string
+	port    uint32 // 0: not given
+	weight  uint32
+	path    string // of the Destination: spec.http[0].route[0].destination
+	headers *networkingv1alpha3.Headers
+}
+
+// readVirtualService reads an object. With one error in it none of its routes is
+// used: a set of routes that is half obeyed sends requests where nobody meant
+// them to go.
 func readVirtualService(v VirtualService, r reporter) []virtualHost {
 	s := v.Spec
 	if s == nil {
 		r.error("spec", "", "it is missing", "add hosts and http")
 		return nil
 	}
-	if len(s.Gateways) > 0 && !slices.Equal(s.Gateways, []string{"mesh"}) {
-		r.warn("spec.gateways", fmt.Sprint(s.Gateways), "no effect: there is no gateway but mesh, the sidecars", "remove it, or write [mesh]")
-		return nil
+	errors := r.errors()
+	names := readRouteHosts(s, r)
+	forSidecars := readGateways(s.Gateways, "spec.gateways", r)
+	http := make([]httpRoute, 0, len(s.Http))
+	for i, route := range s.Http {
+		http = append(http, readHTTPRoute(route, fmt.Sprintf("spec.http[%d]", i), r))
 	}
-	if len(s.Tls) > 0 {
-		r.error("spec.tls", "", "routes by SNI are not supported yet", "remove them")
-	}
+	noteUnreachable(s.Http, r)
+	tls := readTLSRoutes(s, r)
 	if len(s.Tcp) > 0 {
 		r.error("spec.tcp", "", "TCP routes are not supported", "remove them")
 	}
-	switch {
-	case len(s.Http) == 0:
-		return nil
-	case len(s.Http) > 1:
-		r.error("spec.http", "", "more than one route is not supported yet", "leave one route without match")
+	if len(s.Http)+len(s.Tls)+len(s.Tcp) == 0 {
+		r.error("spec.http", "", "there is no route", "add http or tls routes")
+	}
+	if r.errors() > errors || !forSidecars {
 		return nil
 	}
-	timeout, ok := readRoute(s.Http[0], "spec.http[0]", r)
 	var out []virtualHost
-	for i, text := range s.Hosts {
-		name, fault := normalHost(text)
-		path := fmt.Sprintf("spec.hosts[%d]", i)
-		switch {
-		case fault != "":
-			r.error(path, text, fault, "write the host of a ServiceEntry")
-		case !leadsTo(s.Http[0], name):
-			r.error("spec.http[0].route", "", "a route to another host than "+name+" is not supported yet", "write destination.host: "+name)
-		case ok:
-			out = append(out, virtualHost{meta: v.Meta, exports: readExports(s.ExportTo, v.Meta), host: name, timeout: timeout})
+	for i, name := range names {
+		if name != "" {
+			out = append(out, virtualHost{
+				meta: v.Meta, exports: readExports(s.ExportTo, v.Meta), host: name, path: fmt.Sprintf("spec.hosts[%d]", i), http: http, tls: tls,
+			})
 		}
 	}
 	return out
 }
 
-// supportedRoute are the fields of a route that have an effect, or need none.
-func supportedRoute(field protoreflect.Name) bool {
-	switch field {
-	case "route", "timeout", "name":
-		return true
+// readRouteHosts gives the hosts in normal form, each once, with empty ones in
+// the places of those that are wrong or there twice.
+func readRouteHosts(s *networkingv1alpha3.VirtualService, r reporter) []string {
+	if len(s.Hosts) == 0 {
+		r.error("spec.hosts", "", "it has no host", "write the host of a ServiceEntry")
 	}
-	return false
-}
-
-func readRoute(route *networkingv1alpha3.HTTPRoute, path string, r reporter) (time.Duration, bool) {
-	ok := true
-	message := route.ProtoReflect()
-	fields := message.Descriptor().Fields()
-	for i := range fields.Len() {
-		if f := fields.Get(i); message.Has(f) && !supportedRoute(f.Name()) {
-			r.error(path+"."+f.JSONName(), "", "the field is not supported yet", "remove it; the route is not used with it")
-			ok = false
+	names := make([]string, len(s.Hosts))
+	for i, text := range s.Hosts {
+		path := fmt.Sprintf("spec.hosts[%d]", i)
+		name, fault := normalHost(text)
+		switch {
+		case fault != "":
+			r.error(path, text, fault, "write the host of a ServiceEntry")
+		case slices.Contains(names[:i], name):
+			r.warn(path, text, "the host is there twice", "remove one")
+		default:
+			names[i] = name
 		}
 	}
-	timeout := route.GetTimeout().AsDuration()
-	if timeout < 0 || timeout > 0 && timeout < time.Millisecond {
-		r.error(path+".timeout", timeout.String(), "a timeout is at least 1ms", "write a time such as 3s, or 0s for none")
-		ok = false
-	}
-	return timeout, ok
+	return names
 }
 
-// leadsTo reports whether a route's one destination is the host itself.
-func leadsTo(route *networkingv1alpha3.HTTPRoute, host string) bool {
-	if len(route.Route) != 1 || route.Route[0].GetHeaders() != nil {
-		return false
+// readGateways reports whether routes are for the sidecars at all.
+func readGateways(gateways []string, path string, r reporter) bool {
+	if len(gateways) == 0 {
+		return true
 	}
-	d := route.Route[0].GetDestination()
-	name, _ := normalHost(d.GetHost())
-	return name == host && d.GetSubset() == "" && d.GetPort() == nil
+	for i, g := range gateways {
+		if g != "mesh" {
+			r.warn(fmt.Sprintf("%s[%d]", path, i), g, "no effect: there is no gateway but mesh, the sidecars", "remove it, or write mesh")
+		}
+	}
+	return slices.Contains(gateways, "mesh")
+}
+
+// readTarget reads a Destination.
+func readTarget(d *networkingv1alpha3.Destination, path string, r reporter) target {
+	t := target{path: path, port: d.GetPort().GetNumber()}
+	if d == nil {
+		r.error(path, "", "it is missing", "write destination.host, a host that a ServiceEntry declares")
+		return t
+	}
+	name, fault := normalHost(d.Host)
+	if fault != "" {
+		r.error(path+".host", d.Host, fault, "write a host that a ServiceEntry declares")
+	}
+	t.host = name
+	if d.Subset != "" {
+		r.error(path+".subset", d.Subset, "subsets are not supported: there is no DestinationRule", "remove it")
+	}
+	if d.Port != nil && (t.port == 0 || t.port > 65535) {
+		r.error(path+".port.number", fmt.Sprint(t.port), "a port is 1 to 65535", "write a port that the ServiceEntry declares, or remove it")
+	}
+	return t
+}
+
+// weighted is a destination with its share.
+type weighted interface {
+	GetDestination() *networkingv1alpha3.Destination
+	GetWeight() int32
+}
+
+// readTargets reads the destinations of a route and their weights. One alone
+// takes everything; several need weights.
+func readTargets[T weighted](routes []T, path string, r reporter) []target {
+	var out []target
+	sum := uint64(0)
+	for i, w := range routes {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		t := readTarget(w.GetDestination(), at+".destination", r)
+		if w.GetWeight() < 0 {
+			r.error(at+".weight", fmt.Sprint(w.GetWeight()), "a weight is 0 or more", "write the share, such as 90")
+		} else {
+			t.weight = uint32(w.GetWeight())
+		}
+		sum += uint64(t.weight)
+		out = append(out, t)
+	}
+	switch {
+	case len(out) == 1:
+		out[0].weight = 1
+	case len(out) > 1 && sum == 0:
+		r.error(path, "", "the weights are 0 together", "give each destination its weight")
+	case sum > 1<<32-1:
+		r.error(path, fmt.Sprint(sum), "the weights are more than 4294967295 together", "write smaller ones, such as 90 and 10")
+	}
+	return out
+}
+
+// unsupported reports every field that is set and not among those named.
+func (r reporter) unsupported(m proto.Message, path, fix string, supported ...string) {
+	message := m.ProtoReflect()
+	fields := message.Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); message.Has(f) && !slices.Contains(supported, f.JSONName()) {
+			r.error(path+"."+f.JSONName(), fieldText(message, f), "the field is not supported", fix)
+		}
+	}
+}
+
+func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
+	if f.IsList() || f.IsMap() || f.Message() != nil {
+		return ""
+	}
+	return strings.Trim(m.Get(f).String(), `"`)
 }

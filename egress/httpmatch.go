@@ -1,0 +1,193 @@
+package egress
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
+	if m == nil {
+		r.error(path, "", "it is missing", "write a match, or remove the item")
+		return
+	}
+	r.unsupported(m, path, "remove it; the routes are not used with it", "name", "uri", "scheme", "method", "authority", "headers",
+		"port", "queryParams", "ignoreUriCase", "withoutHeaders", "gateways", "statPrefix")
+	readText(m.Name, path+".name", r)
+	if m.StatPrefix != "" {
+		r.warn(path+".statPrefix", m.StatPrefix, "no effect: the sidecars keep no statistics by route", "remove it")
+	}
+	readGateways(m.Gateways, path+".gateways", r)
+	readURI(m, path, r)
+	for _, f := range []struct {
+		name  string
+		match *networkingv1alpha3.StringMatch
+	}{{"scheme", m.Scheme}, {"method", m.Method}, {"authority", m.Authority}} {
+		if f.match != nil {
+			readString(f.match, path+"."+f.name, r)
+		}
+	}
+	readHeaderMatches(m.Headers, path+".headers", r)
+	readHeaderMatches(m.WithoutHeaders, path+".withoutHeaders", r)
+	for _, name := range slices.Sorted(maps.Keys(m.QueryParams)) {
+		at := path + ".queryParams." + name
+		if name == "" {
+			r.error(at, "", "a parameter has a name", "write one")
+		}
+		if m.QueryParams[name].GetMatchType() != nil {
+			readString(m.QueryParams[name], at, r)
+		}
+	}
+	if m.Port > 65535 {
+		r.error(path+".port", fmt.Sprint(m.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares")
+	}
+}
+
+func readURI(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
+	if m.Uri == nil {
+		if m.IgnoreUriCase {
+			r.warn(path+".ignoreUriCase", "", "no effect without uri", "add uri, or remove it")
+		}
+		return
+	}
+	path += ".uri"
+	readString(m.Uri, path, r)
+	text := m.Uri.GetExact() + m.Uri.GetPrefix()
+	switch {
+	case m.Uri.GetMatchType() == nil:
+	case m.Uri.GetRegex() != "":
+		if m.IgnoreUriCase {
+			r.warn(path, m.Uri.GetRegex(), "ignoreUriCase has no effect on a regular expression", "write (?i) before it")
+		}
+	case !strings.HasPrefix(text, "/"):
+		r.error(path, text, "every path begins with /", "write /"+text)
+	case strings.ContainsAny(text, "?#"):
+		r.error(path, text, "the query is not part of what is compared", "match it by queryParams")
+	}
+}
+
+// pseudoHeaders stand for fields of their own, and are ignored, as in Istio.
+func pseudoHeaders() []string { return []string{"uri", "scheme", "method", "authority"} }
+
+func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path string, r reporter) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		at := path + "." + name
+		switch {
+		case slices.Contains(pseudoHeaders(), name):
+			r.warn(at, "", "no effect: it is a field of its own", "write "+name+" beside headers")
+			continue
+		case !validToken(name):
+			r.error(at, name, "it is not the name of a header", "write one such as x-api")
+		}
+		if headers[name].GetMatchType() != nil { // without one the header has to be there
+			readString(headers[name], at, r)
+		}
+	}
+}
+
+// readString reads a condition on a text.
+func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
+	const fix = "write exact, prefix or regex"
+	switch m := s.GetMatchType().(type) {
+	case nil:
+		r.error(path, "", "it has no condition", fix)
+	case *networkingv1alpha3.StringMatch_Exact:
+		readText(m.Exact, path+".exact", r)
+	case *networkingv1alpha3.StringMatch_Prefix:
+		readText(m.Prefix, path+".prefix", r)
+		if m.Prefix == "" {
+			r.error(path+".prefix", "", "it is empty", fix)
+		}
+	case *networkingv1alpha3.StringMatch_Regex:
+		readRegex(m.Regex, path+".regex", r)
+	}
+}
+
+// Limits of a regular expression. Envoy refuses one whose program is too large,
+// and with it the routes of the whole port; a class of characters becomes many
+// instructions there.
+const (
+	regexLength       = 1024
+	regexInstructions = 20_000
+)
+
+// readRegex gives the expression as it is compared: with the whole text. It is
+// nil when there is an error.
+func readRegex(text, path string, r reporter) *regexp.Regexp {
+	const fix = "see the syntax of RE2"
+	if text == "" {
+		r.error(path, "", "it is empty", "write an expression such as /api/.*")
+		return nil
+	}
+	if len(text) > regexLength {
+		r.error(path, text[:40]+"...", fmt.Sprintf("it has %d characters; %d are the most", len(text), regexLength), "write a shorter one")
+		return nil
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		r.error(path, text, err.Error(), fix)
+		return nil
+	}
+	size := 0
+	if program, err := syntax.Compile(parsed.Simplify()); err == nil {
+		for _, i := range program.Inst {
+			size += 1 + 4*len(i.Rune)
+		}
+	}
+	if size > regexInstructions {
+		r.error(path, text, "it is too large", "write a simpler one, with smaller repetitions")
+		return nil
+	}
+	return fullMatch(text)
+}
+
+// fullMatch compares a whole text with an expression that is known to be valid.
+func fullMatch(text string) *regexp.Regexp {
+	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	if err != nil {
+		return nil
+	}
+	return re
+}
+
+// substitutionFault finds a reference to a group that the pattern does not have.
+func substitutionFault(text string, pattern *regexp.Regexp) string {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++
+		switch {
+		case i == len(text):
+			return "it ends in a single backslash"
+		case text[i] == '\\':
+		case text[i] < '0' || text[i] > '9':
+			return "a backslash is followed by the number of a group"
+		case pattern != nil && int(text[i]-'0') > pattern.NumSubexp():
+			return fmt.Sprintf("match has no group %c", text[i])
+		}
+	}
+	return ""
+}
+
+// matchesAll reports whether a match has no condition but the port.
+func matchesAll(m *networkingv1alpha3.HTTPMatchRequest) bool {
+	conditions := len(m.GetQueryParams())
+	for _, headers := range []map[string]*networkingv1alpha3.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
+		for name := range headers {
+			if !slices.Contains(pseudoHeaders(), name) {
+				conditions++
+			}
+		}
+	}
+	all := m.GetUri() == nil || m.GetUri().GetPrefix() == "/"
+	return all && conditions == 0 && m.GetScheme() == nil && m.GetMethod() == nil && m.GetAuthority() == nil && forMesh(m.GetGateways())
+}
+
+// forMesh reports whether something for some gateways is for the sidecars.
+func forMesh(gateways []string) bool { return len(gateways) == 0 || slices.Contains(gateways, "mesh") }

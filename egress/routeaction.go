@@ -1,0 +1,257 @@
+package egress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	httpstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// routesOf are a domain's routes in order, one for each match.
+func (b *builder) routesOf(d domain) []*routev3.Route {
+	var out []*routev3.Route
+	for _, rule := range d.rules {
+		matches, ok := matchesOn(rule.spec, d.host.port)
+		if !ok {
+			continue
+		}
+		for _, m := range matches {
+			out = append(out, b.route(rule, m, d))
+			if matchesAll(m) {
+				return out // nothing behind it is ever reached
+			}
+		}
+	}
+	return out
+}
+
+func (b *builder) route(rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d domain) *routev3.Route {
+	s := rule.spec
+	r := &routev3.Route{Name: routeName(s, m), Match: routeMatch(m)}
+	switch {
+	case s.Redirect != nil:
+		r.Action = &routev3.Route_Redirect{Redirect: redirect(s.Redirect, d.host.port)}
+	case s.DirectResponse != nil:
+		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(s.DirectResponse)}
+	default:
+		r.Action = &routev3.Route_Route{Route: b.action(rule, d)}
+		r.Decorator = &routev3.Decorator{Operation: operation(r, rule, d)}
+		r.RequestHeadersToAdd = routeRetryHeaders(s.Retries)
+	}
+	changes := headerChanges(s.Headers)
+	r.RequestHeadersToAdd = append(changes.toRequest, r.RequestHeadersToAdd...)
+	r.RequestHeadersToRemove, r.ResponseHeadersToAdd, r.ResponseHeadersToRemove = changes.notRequest, changes.toResponse, changes.notResponse
+	r.TypedPerFilterConfig = b.perRoute(s)
+	return r
+}
+
+// routeName is what the access log has: the route's name, then the match's.
+func routeName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest) string {
+	if m.GetName() == "" {
+		return s.Name
+	}
+	return s.Name + "." + m.Name
+}
+
+// operation says where a request goes, as Istio has it in
+// X-Envoy-Decorator-Operation: the one host, or the object of several, and what
+// the path was compared with.
+func operation(r *routev3.Route, rule httpRoute, d domain) string {
+	path := "/*"
+	switch p := r.Match.PathSpecifier.(type) {
+	case *routev3.RouteMatch_Path:
+		path = p.Path
+	case *routev3.RouteMatch_Prefix:
+		path = p.Prefix + "*"
+	case *routev3.RouteMatch_SafeRegex:
+		path = p.SafeRegex.Regex
+	}
+	if _, rest, found := strings.Cut(r.GetRoute().GetCluster(), "|"); found && len(rule.to) == 1 {
+		port, host, _ := strings.Cut(rest, "||")
+		return host + ":" + port + path
+	}
+	return fmt.Sprintf("%s:%d%s", d.by.Name, d.host.port, path)
+}
+
+func (b *builder) action(rule httpRoute, d domain) *routev3.RouteAction {
+	s := rule.spec
+	a := &routev3.RouteAction{Timeout: durationpb.New(s.Timeout.AsDuration()), RetryPolicy: b.retryPolicy(s.Retries)}
+	b.destinations(a, rule, d)
+	if w := s.Rewrite; w != nil {
+		a.PrefixRewrite = w.Uri
+		if x := w.UriRegexRewrite; x != nil {
+			a.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: x.Match}, Substitution: x.Rewrite}
+		}
+	}
+	if host := routeAuthority(s); host != "" {
+		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
+	}
+	for _, t := range rule.mirrors {
+		l := b.view.lead(t, d, true)
+		if l.fault != "" {
+			continue // there is nobody who would notice
+		}
+		p := &routev3.RouteAction_RequestMirrorPolicy{
+			Cluster: l.mirrorCluster(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.weight)},
+			TraceSampled: wrapperspb.Bool(false),
+		}
+		if to, ok := l.resolved(); ok {
+			p.HostRewriteLiteral = authority(to)
+		}
+		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, p)
+	}
+	return a
+}
+
+// routeAuthority is the Host that a route sets; empty: none.
+func routeAuthority(s *networkingv1alpha3.HTTPRoute) string {
+	if host := s.GetRewrite().GetAuthority(); host != "" {
+		return host
+	}
+	return authorityOf(s.Headers)
+}
+
+// resolved is the name that a sidecar resolves for a destination, if it is one.
+func (l lead) resolved() (endpoint, bool) {
+	if l.name != "" {
+		return endpoint{address: l.name, port: l.host.target}, true
+	}
+	return l.host.named()
+}
+
+// authority is a Host for an endpoint, by which its cluster finds it.
+func authority(e endpoint) string {
+	if e.port == 80 {
+		return e.address
+	}
+	return fmt.Sprintf("%s:%d", e.address, e.port)
+}
+
+// destinations leads a route to its cluster, or to its clusters by weight.
+func (b *builder) destinations(a *routev3.RouteAction, rule httpRoute, d domain) {
+	all := &routev3.WeightedCluster{}
+	for _, t := range rule.to {
+		if t.weight == 0 {
+			continue
+		}
+		l := b.view.routeLead(rule, t, d)
+		changes := headerChanges(t.headers)
+		w := &routev3.WeightedCluster_ClusterWeight{
+			Name: l.cluster(), Weight: wrapperspb.UInt32(t.weight),
+			RequestHeadersToAdd: changes.toRequest, RequestHeadersToRemove: changes.notRequest,
+			ResponseHeadersToAdd: changes.toResponse, ResponseHeadersToRemove: changes.notResponse,
+		}
+		if host := authorityOf(t.headers); host != "" {
+			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
+		}
+		if l.name != "" { // a name under a wildcard: the cluster does not say it
+			w.TypedPerFilterConfig = map[string]*anypb.Any{stateFilter: b.pack(&httpstatev3.Config{OnRequestHeaders: stateValues(map[string]string{
+				stateHost: l.name, statePort: fmt.Sprint(l.host.target),
+			})})}
+		}
+		all.Clusters = append(all.Clusters, w)
+	}
+	if len(all.Clusters) == 1 && rule.to[0].headers == nil && all.Clusters[0].TypedPerFilterConfig == nil && len(rule.to) == 1 {
+		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: all.Clusters[0].Name}
+		return
+	}
+	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: all}
+}
+
+// retryPolicy is what a route says of retries beyond the headers of the port.
+func (b *builder) retryPolicy(t *networkingv1alpha3.HTTPRetry) *routev3.RetryPolicy {
+	if t == nil || t.Attempts == 0 {
+		return nil
+	}
+	on, statuses, _ := splitRetryOn(t.RetryOn)
+	p := &routev3.RetryPolicy{
+		RetryOn: strings.Join(on, ","), NumRetries: wrapperspb.UInt32(uint32(t.Attempts)), RetriableStatusCodes: statuses, PerTryTimeout: t.PerTryTimeout,
+	}
+	if t.Backoff != nil {
+		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: t.Backoff}
+	}
+	if t.RetryIgnorePreviousHosts == nil || t.RetryIgnorePreviousHosts.Value {
+		p.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
+			Name:       "envoy.retry_host_predicates.previous_hosts",
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: b.pack(&previoushostsv3.PreviousHostsPredicate{})},
+		}}
+		p.HostSelectionRetryMaxAttempts = 5 // Istio's
+	}
+	return p
+}
+
+// routeRetryHeaders stand before those of the port.
+func routeRetryHeaders(t *networkingv1alpha3.HTTPRetry) []*corev3.HeaderValueOption {
+	if t == nil {
+		return nil
+	}
+	on, _, _ := splitRetryOn(t.RetryOn)
+	return retryHeaders(strings.Join(on, ","), int(t.Attempts))
+}
+
+func redirect(s *networkingv1alpha3.HTTPRedirect, port uint32) *routev3.RedirectAction {
+	a := &routev3.RedirectAction{HostRedirect: s.Authority}
+	if s.Uri != "" {
+		a.PathRewriteSpecifier = &routev3.RedirectAction_PathRedirect{PathRedirect: s.Uri}
+	}
+	if s.Scheme != "" {
+		a.SchemeRewriteSpecifier = &routev3.RedirectAction_SchemeRedirect{SchemeRedirect: s.Scheme}
+	}
+	switch p := s.RedirectPort.(type) {
+	case *networkingv1alpha3.HTTPRedirect_Port:
+		a.PortRedirect = p.Port
+	case *networkingv1alpha3.HTTPRedirect_DerivePort:
+		if p.DerivePort == networkingv1alpha3.HTTPRedirect_FROM_REQUEST_PORT {
+			a.PortRedirect = port
+		}
+	}
+	a.ResponseCode = map[uint32]routev3.RedirectAction_RedirectResponseCode{
+		302: routev3.RedirectAction_FOUND, 303: routev3.RedirectAction_SEE_OTHER,
+		307: routev3.RedirectAction_TEMPORARY_REDIRECT, 308: routev3.RedirectAction_PERMANENT_REDIRECT,
+	}[s.RedirectCode] // 301 is the zero value
+	return a
+}
+
+func directResponse(s *networkingv1alpha3.HTTPDirectResponse) *routev3.DirectResponseAction {
+	a := &routev3.DirectResponseAction{Status: s.Status}
+	if body := bodyOf(s); len(body) > 0 {
+		a.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: body}}
+	}
+	return a
+}
+
+// changes are header operations as Envoy has them.
+type changes struct {
+	toRequest, toResponse   []*corev3.HeaderValueOption
+	notRequest, notResponse []string
+}
+
+func headerChanges(h *networkingv1alpha3.Headers) changes {
+	return changes{
+		toRequest: headerOptions(h.GetRequest()), notRequest: h.GetRequest().GetRemove(),
+		toResponse: headerOptions(h.GetResponse()), notResponse: h.GetResponse().GetRemove(),
+	}
+}
+
+func headerOptions(o *networkingv1alpha3.Headers_HeaderOperations) []*corev3.HeaderValueOption {
+	var out []*corev3.HeaderValueOption
+	for _, name := range slices.Sorted(maps.Keys(o.GetSet())) {
+		if !isAuthority(name) {
+			out = append(out, headerOption(name, o.Set[name], corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.GetAdd())) {
+		out = append(out, headerOption(name, o.Add[name], corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD))
+	}
+	return out
+}

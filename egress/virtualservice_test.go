@@ -1,0 +1,187 @@
+package egress
+
+import (
+	"strings"
+	"testing"
+)
+
+// world is what the routes below are about.
+const world = `
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: a}
+spec: {hosts: [a.example, b.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: tls}
+spec: {hosts: [tls.example, b.tls.example], ports: [{number: 443, name: tls, protocol: HTTPS}], resolution: DNS}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: wild}
+spec: {hosts: ["*.wild.example"], ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}], resolution: NONE}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: open}
+spec: {hosts: [open.example], addresses: [198.51.100.0/24], ports: [{number: 9000, name: tcp, protocol: TCP}], resolution: NONE}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: several}
+spec: {hosts: [several.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, endpoints: [{address: one.example}, {address: two.example}]}
+`
+
+// TestRouteProblems has what a VirtualService cannot say, with a part of all
+// that is said about it.
+func TestRouteProblems(t *testing.T) {
+	route := func(fields string) string {
+		return `{hosts: [a.example], http: [{` + fields + `, route: [{destination: {host: a.example}}]}]}`
+	}
+	match := func(fields string) string { return route(`match: [{` + fields + `}]`) }
+	sni := func(fields string) string {
+		return `{hosts: [tls.example, "*.wild.example"], tls: [{` + fields + `}]}`
+	}
+	const toTLS = `route: [{destination: {host: tls.example}}]`
+	for name, c := range map[string]struct{ spec, want string }{
+		"good":       {route(`timeout: 3s`), ""},
+		"no hosts":   {`{http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts: it has no host"},
+		"bad host":   {`{hosts: ["a b"], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "a b": a name has letters`},
+		"host twice": {`{hosts: [a.example, A.example], http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts[1]: \"A.example\": the host is there twice"},
+		"no routes":  {`{hosts: [a.example]}`, "spec.http: there is no route"},
+		"tcp":        {`{hosts: [a.example], tcp: [{}]}`, "spec.tcp: TCP routes are not supported"},
+		"gateway":    {`{hosts: [a.example], gateways: [g], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.gateways[0]: "g": no effect`},
+		"undeclared": {`{hosts: [c.example], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "c.example": no effect: no ServiceEntry`},
+		"delegate":   {`{hosts: [a.example], http: [{delegate: {name: d}}]}`, "spec.http[0].delegate: the field is not supported\nspec.http[0]: a route has one of route, redirect and directResponse"},
+		"two kinds":  {route(`directResponse: {status: 200}`), "spec.http[0]: a route has one of"},
+		"unreached":  {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}, {route: [{destination: {host: b.example}}]}]}`, "spec.http[1]: never reached: spec.http[0] takes every request"},
+		"short":      {route(`timeout: 0.0001s`), `spec.http[0].timeout: "100µs": a time is at least 1ms`},
+		"long":       {route(`timeout: 40000000s`), `spec.http[0].timeout: "40000000s": a time is at most a year`},
+		"negative":   {route(`timeout: -1s`), `spec.http[0].timeout: "-1s": a time is at least 1ms`},
+		"line":       {route(`name: "a\nb"`), "spec.http[0].name: \"a\\nb\": a line break"},
+
+		"labels":         {match(`sourceLabels: {a: b}`), "spec.http[0].match[0].sourceLabels: the field is not supported"},
+		"namespace":      {match(`sourceNamespace: x`), `spec.http[0].match[0].sourceNamespace: "x": the field is not supported`},
+		"stat prefix":    {match(`statPrefix: x`), `spec.http[0].match[0].statPrefix: "x": no effect`},
+		"no condition":   {match(`uri: {}`), "spec.http[0].match[0].uri: it has no condition"},
+		"relative":       {match(`uri: {prefix: api}`), `spec.http[0].match[0].uri: "api": every path begins with /; write /api`},
+		"query":          {match(`uri: {exact: "/a?b"}`), `spec.http[0].match[0].uri: "/a?b": the query is not part`},
+		"regex":          {match(`uri: {regex: "/("}`), `spec.http[0].match[0].uri.regex: "/(": error parsing regexp`},
+		"regex size":     {match(`uri: {regex: "/((a{100}){100}){100}"}`), "spec.http[0].match[0].uri.regex: \"/((a{100}){100}){100}\": "},
+		"regex classes":  {match(`uri: {regex: "/\\pL{900}"}`), "spec.http[0].match[0].uri.regex: \"/\\\\pL{900}\": it is too large"},
+		"regex case":     {match(`uri: {regex: /a}, ignoreUriCase: true`), `spec.http[0].match[0].uri: "/a": ignoreUriCase has no effect`},
+		"case alone":     {match(`ignoreUriCase: true`), "spec.http[0].match[0].ignoreUriCase: no effect without uri"},
+		"header name":    {match(`headers: {"a b": {exact: x}}`), `spec.http[0].match[0].headers.a b: "a b": it is not the name of a header`},
+		"header uri":     {match(`headers: {uri: {exact: /}}`), "spec.http[0].match[0].headers.uri: no effect: it is a field of its own"},
+		"empty prefix":   {match(`queryParams: {q: {prefix: ""}}`), "spec.http[0].match[0].queryParams.q.prefix: it is empty"},
+		"port":           {match(`port: 70000`), `spec.http[0].match[0].port: "70000": a port is 1 to 65535` /* nothing about its being declared: the object is not used */},
+		"other port":     {match(`port: 81`), `spec.http[0].match[0].port: "81": never matches`},
+		"match gateways": {match(`gateways: [g]`), `spec.http[0].match[0].gateways[0]: "g": no effect`},
+
+		"subset":      {`{hosts: [a.example], http: [{route: [{destination: {host: a.example, subset: v1}}]}]}`, `spec.http[0].route[0].destination.subset: "v1": subsets are not supported`},
+		"no dest":     {`{hosts: [a.example], http: [{route: [{}]}]}`, "spec.http[0].route[0].destination: it is missing"},
+		"dest port":   {`{hosts: [a.example], http: [{route: [{destination: {host: a.example, port: {number: 0}}}]}]}`, `spec.http[0].route[0].destination.port.number: "0": a port is`},
+		"weights":     {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}}, {destination: {host: b.example}}]}]}`, "spec.http[0].route: the weights are 0 together"},
+		"weight":      {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, weight: -1}, {destination: {host: b.example}, weight: 1}]}]}`, `spec.http[0].route[0].weight: "-1": a weight is`},
+		"nowhere":     {`{hosts: [a.example], http: [{route: [{destination: {host: c.example}}]}]}`, `spec.http[0].route[0].destination: "c.example": no ServiceEntry that this namespace sees declares c.example on port 80`},
+		"short name":  {`{hosts: [a.example], http: [{route: [{destination: {host: reviews}}]}]}`, `spec.http[0].route[0].destination: "reviews": no ServiceEntry`},
+		"to TLS":      {`{hosts: [a.example], http: [{route: [{destination: {host: tls.example}}]}]}`, "port 443 of tls.example speaks TLS"},
+		"to open":     {`{hosts: [a.example], http: [{route: [{destination: {host: open.example}}]}]}`, "port 9000 of open.example leads to the address that was dialled"},
+		"to many":     {`{hosts: [a.example], http: [{route: [{destination: {host: "*.wild.example", port: {number: 80}}}]}]}`, "*.wild.example stands for many names, and requests for a.example name none of them"},
+		"to wildcard": {`{hosts: [a.example], http: [{route: [{destination: {host: x.wild.example, port: {number: 80}}}]}]}`, ""},
+		"wild host":   {`{hosts: ["*.wild.example"], http: [{rewrite: {authority: x}, route: [{destination: {host: "*.wild.example", port: {number: 80}}}]}]}`, "the Host that is set would be resolved"},
+
+		"no retries":   {route(`retries: {attempts: 0}`), ""},
+		"attempts":     {route(`retries: {attempts: -1}`), `spec.http[0].retries.attempts: "-1": a number of retries`},
+		"try timeout":  {route(`retries: {attempts: 1, perTryTimeout: 0s}`), `spec.http[0].retries.perTryTimeout: "0s": a time is at least 1ms`},
+		"retry on":     {route(`retries: {attempts: 1, retryOn: "5xx,sometimes, 99"}`), "spec.http[0].retries.retryOn: \"sometimes\": it is neither\nspec.http[0].retries.retryOn: \"99\": it is neither"},
+		"retry blank":  {route(`retries: {attempts: 1, retryOn: " , "}`), `spec.http[0].retries.retryOn: " , ": it has no condition`},
+		"localities":   {route(`retries: {attempts: 1, retryRemoteLocalities: true}`), "spec.http[0].retries.retryRemoteLocalities: no effect"},
+		"rewrite":      {route(`rewrite: {}`), "spec.http[0].rewrite: it rewrites nothing"},
+		"two rewrites": {route(`rewrite: {uri: /a, uriRegexRewrite: {match: a, rewrite: b}}`), "spec.http[0].rewrite.uriRegexRewrite: \"a\": uri rewrites the path too"},
+		"group":        {route(`rewrite: {uriRegexRewrite: {match: "/(a)", rewrite: "/\\2"}}`), "spec.http[0].rewrite.uriRegexRewrite.rewrite: \"/\\\\2\": match has no group 2"},
+		"backslash":    {route(`rewrite: {uriRegexRewrite: {match: "/a", rewrite: "\\"}}`), "it ends in a single backslash"},
+		"two hosts":    {route(`rewrite: {authority: x}, headers: {request: {set: {Host: "y"}}}`), "spec.http[0].headers.request.set: \"y\": rewrite.authority sets the Host too"},
+
+		"redirect code":   {`{hosts: [a.example], http: [{redirect: {uri: /, redirectCode: 200}}]}`, `spec.http[0].redirect.redirectCode: "200": a redirection is`},
+		"redirect empty":  {`{hosts: [a.example], http: [{redirect: {}}]}`, "spec.http[0].redirect: it leads to where the request came from"},
+		"redirect scheme": {`{hosts: [a.example], http: [{redirect: {scheme: ftp}}]}`, `spec.http[0].redirect.scheme: "ftp": a scheme is`},
+		"redirect time":   {`{hosts: [a.example], http: [{redirect: {uri: /}, timeout: 1s}]}`, "spec.http[0].timeout: it has no effect"},
+		"direct status":   {`{hosts: [a.example], http: [{directResponse: {status: 100}}]}`, `spec.http[0].directResponse.status: "100": a status is 200 to 599`},
+
+		"header host":     {route(`headers: {request: {add: {host: x}}}`), `spec.http[0].headers.request.add.host: "host": the Host of a request can be set`},
+		"header response": {route(`headers: {response: {set: {":status": "1"}}}`), `spec.http[0].headers.response.set.:status: ":status": it is not the name`},
+		"header command":  {route(`headers: {request: {set: {x: "%NOPE%"}}}`), `spec.http[0].headers.request.set.x: "%NOPE%": there is no command NOPE`},
+		"header sign":     {route(`headers: {request: {set: {x: "100% y"}}}`), "a % begins a command"},
+		"header REQ":      {route(`headers: {request: {set: {x: "%REQ%"}}}`), "REQ needs the name of a header"},
+		"header value":    {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "a line break cannot be part of it"},
+		"dest header":     {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": the Host of a request can be set"},
+
+		"fault":         {route(`fault: {}`), "spec.http[0].fault: it has no delay and no abort"},
+		"delay":         {route(`fault: {delay: {percentage: {value: 101}}}`), "spec.http[0].fault.delay.fixedDelay: it is missing\nspec.http[0].fault.delay.percentage.value: \"101\": a percentage is 0 to 100"},
+		"exponential":   {route(`fault: {delay: {percentage: {value: 1}, exponentialDelay: 1s}}`), "spec.http[0].fault.delay.exponentialDelay: the field is not supported"},
+		"no percentage": {route(`fault: {delay: {fixedDelay: 1s}, abort: {httpStatus: 500}}`), "spec.http[0].fault.delay.percentage: no request is delayed\nspec.http[0].fault.abort.percentage: no request is aborted"},
+		"abort status":  {route(`fault: {abort: {percentage: {value: 1}, httpStatus: 99}}`), `spec.http[0].fault.abort.httpStatus: "99": a status`},
+		"abort grpc":    {route(`fault: {abort: {percentage: {value: 1}, grpcStatus: "NO"}}`), `spec.http[0].fault.abort.grpcStatus: "NO": it is not`},
+		"abort http2":   {route(`fault: {abort: {percentage: {value: 1}, http2Error: "NO"}}`), `spec.http[0].fault.abort.http2Error: "NO": the field is not supported`},
+
+		"mirror share": {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
+		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect without mirror"},
+		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: mirror is there too"},
+		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry that this namespace sees declares c.example on port 80; declare it; until then no copy is sent"},
+		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": copies of requests cannot go to a host with several named endpoints"},
+		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: it has no condition\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
+
+		"timeout on TLS": {`{hosts: [tls.example], http: [{timeout: 3s, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0].timeout: port 443 is passed on without being read: there are no requests for timeouts to hold for"},
+		"http on TLS":    {`{hosts: [tls.example], http: [{retries: {attempts: 1}, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0]: port 443 is passed on without being read"},
+		"sni":            {sni(`match: [{sniHosts: [tls.example]}], ` + toTLS), ""},
+		"sni nothing":    {sni(``), "spec.tls[0].route: a route leads somewhere\nspec.tls[0].match: a TLS route is chosen by"},
+		"sni hosts":      {sni(`match: [{port: 443}], ` + toTLS), "spec.tls[0].match[0].sniHosts: it is missing"},
+		"sni elsewhere":  {sni(`match: [{sniHosts: [b.tls.example]}], ` + toTLS), `spec.tls[0].match[0].sniHosts[0]: "b.tls.example": it is not among spec.hosts`},
+		"sni subnets":    {sni(`match: [{sniHosts: [tls.example], destinationSubnets: [10.0.0.0/8]}], ` + toTLS), "spec.tls[0].match[0].destinationSubnets: the field is not supported"},
+		"sni port":       {sni(`match: [{sniHosts: [tls.example], port: 444}], ` + toTLS), `spec.tls[0].match[0]: "tls.example": no effect: no ServiceEntry that this namespace sees declares it as TLS`},
+		"sni two names": {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: tls.example}, weight: 1}, {destination: {host: b.tls.example}, weight: 1}]`),
+			"spec.tls[0].route[1].destination: \"b.tls.example\": b.tls.example is resolved by name, and so is tls.example"},
+		"sni nowhere": {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: c.example}}]`), "declares c.example on port 443; declare it; until then connections are closed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := parse(t, routeText(c.spec)+world)
+			m, problems := Build(in)
+			var want []string
+			if c.want != "" {
+				want = strings.Split(c.want, "\n")
+			}
+			if len(problems) != len(want) {
+				t.Fatalf("problems %v, want %q", problems, want)
+			}
+			for i, p := range problems {
+				if !strings.Contains(p.String(), want[i]) || p.Fix == "" {
+					t.Errorf("problem %q, want %q and a fix", p, want[i])
+				}
+			}
+			messagesOf(t, m.View("shop"))
+		})
+	}
+}
+
+// TestConflictsAreTold has two objects of one namespace that say the same: the
+// one that has no effect says so.
+func TestConflictsAreTold(t *testing.T) {
+	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: z, created: \"2026-01-01T00:00:00Z\"}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
+	const spec = `{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}]}`
+	other := strings.Replace(strings.SplitN(routeText(spec), "\n---\n", 2)[1], "name: v", "name: w", 1)
+	_, problems := Build(parse(t, routeText(spec)+"\n---\n"+other+entry+world))
+	want := []string{
+		"ServiceEntry shop/z: spec.hosts: \"a.example\": no effect on port 80: ServiceEntry shop/a is older",
+		"VirtualService shop/w: spec.hosts[0]: \"a.example\": no effect: VirtualService shop/v is older",
+	}
+	if len(problems) != len(want) {
+		t.Fatalf("problems %v", problems)
+	}
+	for i, p := range problems {
+		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != SeverityWarning {
+			t.Errorf("problem %q, want %q", p, want[i])
+		}
+	}
+}
