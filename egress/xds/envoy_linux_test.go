@@ -1,10 +1,13 @@
 package xds
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,17 +35,22 @@ type mesh struct {
 	server *Server
 	asked  *locked
 	cert   tls.Certificate
-	sent   atomic.Int64 // resources
-	bytes  atomic.Int64 // of resources
-	stop   func()       // of the control plane
+	sent   atomic.Int64        // resources
+	bytes  atomic.Int64        // of resources
+	stop   func()              // of the control plane
+	seen   func(*http.Request) // what reached the world; it may be nil
+	names  map[string]string   // what the name server knows
 }
 
-func newMesh(t *testing.T, args ...string) *mesh {
+// newMesh starts all of it with the names of the walk, and more where they are
+// given.
+func newMesh(t *testing.T, more map[string]string, args ...string) *mesh {
 	envoy.Require(t)
-	m := &mesh{pod: newPod(t), t: t}
-	m.asked = m.serveNames(t, map[string]string{
+	m := &mesh{pod: newPod(t), t: t, names: map[string]string{
 		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,
-	})
+	}}
+	maps.Copy(m.names, more)
+	m.asked = m.serveNames(t, m.names)
 	var ca string
 	m.cert, ca = selfSigned(t, []string{world4})
 	m.serveControlPlane()
@@ -73,8 +81,11 @@ func (m *mesh) serveControlPlane() {
 	m.t.Cleanup(m.stop)
 }
 
-// serveWorld answers HTTP on every port below and every address: with the
-// address that was reached, and the headers that came.
+// worldPorts are those that the world answers on, at every address.
+var worldPorts = []string{"80", "443", "8080", "8081", "9000"}
+
+// serveWorld answers HTTP, with TLS and without: with the address and the port
+// that were reached, and what came.
 func (m *mesh) serveWorld() {
 	cert, _ := selfSigned(m.t, nil, "world")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,22 +95,76 @@ func (m *mesh) serveWorld() {
 			case <-r.Context().Done():
 			}
 		}
-		local, _, _ := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
-		fmt.Fprintf(w, "at=%s operation=%s", local, r.Header.Get("X-Envoy-Decorator-Operation"))
+		_, _ = io.Copy(io.Discard, r.Body)
+		local, port, _ := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
+		fmt.Fprintf(w, "at=%s operation=%s port=%s host=%s path=%s", local, r.Header.Get("X-Envoy-Decorator-Operation"), port, r.Host, r.RequestURI)
+		if m.seen != nil {
+			m.seen(r)
+		}
 	})
-	for _, port := range []string{"80", "443", "8080"} {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	for _, port := range worldPorts {
 		var l net.Listener
 		var err error
 		m.world.Do(func() { l, err = net.Listen("tcp", ":"+port) })
 		must(m.t, err)
-		if port == "443" {
-			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
-		}
-		s := &http.Server{Handler: handler}
-		go func() { _ = s.Serve(l) }()
+		s := &http.Server{Handler: handler, Protocols: protocols, ErrorLog: log.New(io.Discard, "", 0)}
+		go func() { _ = s.Serve(&either{l, &tls.Config{Certificates: []tls.Certificate{cert}}}) }()
 		m.t.Cleanup(func() { _ = s.Close() })
 	}
 }
+
+// either accepts connections with TLS and without.
+type either struct {
+	net.Listener
+	config *tls.Config
+}
+
+func (l *either) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &eitherConn{Conn: conn, config: l.config}, nil
+}
+
+// eitherConn finds out at the first read what the client speaks.
+type eitherConn struct {
+	net.Conn
+	config *tls.Config
+	known  net.Conn
+}
+
+func (c *eitherConn) Read(b []byte) (int, error) {
+	if c.known == nil {
+		buffered := bufio.NewReader(c.Conn)
+		first, err := buffered.Peek(1)
+		if err != nil {
+			return 0, err
+		}
+		c.known = &readConn{c.Conn, buffered}
+		if first[0] == 0x16 { // a handshake
+			c.known = tls.Server(c.known, c.config)
+		}
+	}
+	return c.known.Read(b)
+}
+
+func (c *eitherConn) Write(b []byte) (int, error) {
+	if c.known == nil {
+		return c.Conn.Write(b)
+	}
+	return c.known.Write(b)
+}
+
+type readConn struct {
+	net.Conn
+	from io.Reader
+}
+
+func (c *readConn) Read(b []byte) (int, error) { return c.from.Read(b) }
 
 // get asks a host at an address, as the application does. The answer is the
 // status and the body, or "closed".
@@ -161,7 +226,7 @@ func (m *mesh) logged(parts ...string) {
 
 // TestWalk is the walk that users take, with a real sidecar.
 func TestWalk(t *testing.T) {
-	m := newMesh(t)
+	m := newMesh(t, nil)
 	inCluster := func(in *egress.Input) {
 		in.InCluster = []egress.Destination{{Address: netip.MustParseAddr(addrService), Ports: []uint16{80, 443}}}
 	}
@@ -256,7 +321,7 @@ func (k *kept) status() int {
 // what does not concern them leaves them alone, also after the time of a drain,
 // and what concerns them holds for them too.
 func TestOpenConnections(t *testing.T) {
-	m := newMesh(t, "--drain-time-s", "1", "--drain-strategy", "immediate")
+	m := newMesh(t, nil, "--drain-time-s", "1", "--drain-strategy", "immediate")
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	service := func(addresses ...string) func(*egress.Input) {
 		return func(in *egress.Input) {

@@ -17,7 +17,7 @@ import (
 // TestFlipsUnderLoad flips the mesh's mode 30 times while applications use a
 // declared host: none of their requests fails.
 func TestFlipsUnderLoad(t *testing.T) {
-	m := newMesh(t)
+	m := newMesh(t, nil)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	open, closed := modelOf(t, "ALLOW_ANY", bin, goog), modelOf(t, "REGISTRY_ONLY", bin, goog)
 	m.publish(closed, "http", "httpbin.org", addrHTTPBin, "200")
@@ -71,7 +71,7 @@ func TestFlipsUnderLoad(t *testing.T) {
 // clusters are those in use, and more entries cost little. The memory is printed
 // beside that of the same sidecar with none.
 func TestManyHosts(t *testing.T) {
-	m := newMesh(t)
+	m := newMesh(t, nil)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	m.publish(modelOf(t, "REGISTRY_ONLY"), "http", "httpbin.org", addrHTTPBin, "502")
 	floor := m.rss()

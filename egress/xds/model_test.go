@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -14,15 +15,20 @@ import (
 // entry or a route is its spec as JSON.
 func modelOf(t testing.TB, mode string, change ...func(*egress.Input)) *egress.Model {
 	t.Helper()
-	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n"}, config.Labels{})
-	must(t, found.Err())
-	in := egress.Input{Mesh: c.Mesh}
+	in := egress.Input{Mesh: meshOf(t, mode)}
 	for _, f := range change {
 		f(&in)
 	}
 	m, problems := egress.Build(in)
 	must(t, problems.Err())
 	return m
+}
+
+func meshOf(t testing.TB, mode string) *meshconfig.MeshConfig {
+	t.Helper()
+	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n"}, config.Labels{})
+	must(t, found.Err())
+	return c.Mesh
 }
 
 func entryOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {

@@ -75,6 +75,8 @@ type StreamStatus struct {
 	// Sent has the version of every resource it was sent, by type and name; an
 	// empty version is one that it was told is missing.
 	Sent map[string]map[string]string
+	// Pending are the responses that it has neither taken nor rejected yet.
+	Pending int
 	// Rejected has the last rejection by type that was not followed by an
 	// acceptance.
 	Rejected map[string]Rejection

@@ -291,6 +291,7 @@ func (st *stream) status() StreamStatus {
 	}
 	for typeURL, s := range st.types {
 		out.Sent[typeURL] = maps.Clone(s.sent)
+		out.Pending += len(s.pending)
 		if s.rejected != nil {
 			out.Rejected[typeURL] = *s.rejected
 		}
