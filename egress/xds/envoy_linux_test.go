@@ -35,11 +35,13 @@ type mesh struct {
 	server *Server
 	asked  *locked
 	cert   tls.Certificate
-	sent   atomic.Int64        // resources
-	bytes  atomic.Int64        // of resources
-	stop   func()              // of the control plane
-	seen   func(*http.Request) // what reached the world; it may be nil
-	names  map[string]string   // what the name server knows
+	poison atomic.Bool  // rejections are what is tried
+	sent   atomic.Int64 // resources
+	bytes  atomic.Int64 // of resources
+	stop   func()       // of the control plane
+	// answer is the world's own answer where it gives one; it may be nil.
+	answer func(http.ResponseWriter, *http.Request) bool
+	names  map[string]string // what the name server knows
 }
 
 // newMesh starts all of it with the names of the walk, and more where they are
@@ -67,8 +69,12 @@ func (m *mesh) serveControlPlane() {
 		}
 		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
 	}), Observer{
-		Rejected: func(r Rejection) { m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason) },
-		Sent:     func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
+		Rejected: func(r Rejection) {
+			if !m.poison.Load() {
+				m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason)
+			}
+		},
+		Sent: func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
 	})
 	var l net.Listener
 	var err error
@@ -79,6 +85,21 @@ func (m *mesh) serveControlPlane() {
 	go func() { defer close(done); _ = g.Serve(l) }()
 	m.stop = sync.OnceFunc(func() { g.Stop(); <-done })
 	m.t.Cleanup(m.stop)
+}
+
+// setName changes what the name server says.
+func (m *mesh) setName(name, address string) {
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	m.names[name] = address
+}
+
+// setTTL changes for how many seconds an answer may be kept; a sidecar keeps it
+// for 5 at least.
+func (m *mesh) setTTL(seconds uint32) {
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	m.ttl = seconds
 }
 
 // worldPorts are those that the world answers on, at every address.
@@ -95,12 +116,12 @@ func (m *mesh) serveWorld() {
 			case <-r.Context().Done():
 			}
 		}
+		if m.answer != nil && m.answer(w, r) {
+			return
+		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		local, port, _ := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
 		fmt.Fprintf(w, "at=%s operation=%s port=%s host=%s path=%s", local, r.Header.Get("X-Envoy-Decorator-Operation"), port, r.Host, r.RequestURI)
-		if m.seen != nil {
-			m.seen(r)
-		}
 	})
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)

@@ -67,30 +67,86 @@ func TestFlipsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestManyHosts declares 1,000 entries of which two hosts are used: names and
-// clusters are those in use, and more entries cost little. The memory is printed
-// beside that of the same sidecar with none.
+// TestManyHosts declares 1,000 entries, and then 5,000, of which five are used:
+// names and clusters are those in use, and more entries cost little. It prints
+// the figures beside those of the same sidecar with no entry.
 func TestManyHosts(t *testing.T) {
-	m := newMesh(t, nil)
+	const first, more, used = 1000, 5000, 5
+	names := map[string]string{}
+	for i := range first {
+		names[fmt.Sprintf("host-%d.gen.test", i)] = fmt.Sprintf("203.0.113.%d", i%250+1)
+	}
+	m := newMesh(t, names)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	m.publish(modelOf(t, "REGISTRY_ONLY"), "http", "httpbin.org", addrHTTPBin, "502")
 	floor := m.rss()
-	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, 1000), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
-	m.want("https", "www.google.com", addrGoogle, "/", "200")
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, first), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
+	if strings.Contains(m.asked.String(), "gen.test") {
+		t.Error("names were asked for that nobody used")
+	}
+	for i := range used {
+		m.use(i)
+	}
+	for name := range m.server.Status()[0].Sent[egress.TypeCluster] {
+		if _, rest, _ := strings.Cut(name, "host-"); rest != "" && len(rest) != len("0.gen.test") {
+			t.Errorf("cluster %s was sent and nobody used it", name)
+		}
+	}
+	thousand := m.rss()
+	m.countQueries(used)
+
 	m.bytes.Store(0)
-	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, 1001), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, first+1), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
 	const most = 160 << 10 // the wildcard's own two clusters and chain are in it
 	if n := m.bytes.Load(); n > most {
 		t.Errorf("more entries cost %d bytes, want at most %d", n, most)
 	}
-	t.Logf("1,000 entries: %d MiB, with none %d MiB; an entry more: %d KB", m.rss()>>10, floor>>10, m.bytes.Load()>>10)
-	if strings.Contains(m.asked.String(), "gen.test") {
-		t.Error("names were asked for that nobody used")
-	}
-	for name := range m.server.Status()[0].Sent[egress.TypeCluster] {
-		if strings.Contains(name, "gen.test") {
-			t.Errorf("cluster %s was sent and nobody used it", name)
+	one := m.bytes.Load()
+	m.firstRequests(used, used+100)
+	m.server.Publish(modelOf(t, "REGISTRY_ONLY", many(t, more), bin, goog))
+	m.settled()
+	m.use(0)
+	t.Logf("MiB with no entry: %d; with %d, %d in use: %d; with %d, %d in use: %d; an entry more: %d KB",
+		floor>>10, first, used, thousand>>10, more, used+100, m.rss()>>10, one>>10)
+}
+
+// use asks a generated host for something, with TLS and without.
+func (m *mesh) use(i int) {
+	m.t.Helper()
+	host := fmt.Sprintf("host-%d.gen.test", i)
+	m.want("http", host, addrOther, "/", "200")
+	m.want("https", host, addrOther, "/", "200")
+}
+
+// countQueries prints how many names are asked for in a second, over the life of
+// an answer.
+func (m *mesh) countQueries(used int) {
+	m.t.Helper()
+	const while = 31 * time.Second
+	before := strings.Count(m.asked.String(), "\n")
+	time.Sleep(while)
+	n := strings.Count(m.asked.String(), "\n") - before
+	m.t.Logf("%d hosts in use: %.2f names asked for in a second", used+2, float64(n)/while.Seconds())
+}
+
+// firstRequests prints how long the first request to each of some hosts takes,
+// and the second.
+func (m *mesh) firstRequests(from, to int) {
+	m.t.Helper()
+	var took [2][]time.Duration
+	for i := from; i < to; i++ {
+		for j := range took {
+			start := time.Now()
+			if got := m.fetch("GET", fmt.Sprintf("host-%d.gen.test", i), "/", nil); !strings.HasPrefix(got, "at=") {
+				m.t.Errorf("host-%d: %q", i, got)
+			}
+			took[j] = append(took[j], time.Since(start))
 		}
+	}
+	for j, which := range []string{"first", "second"} {
+		slices.Sort(took[j])
+		n := len(took[j])
+		m.t.Logf("%s request: %s (median), %s (99 of 100), %s (most)", which, took[j][n/2].Round(10*time.Microsecond), took[j][n*99/100-1].Round(10*time.Microsecond), took[j][n-1].Round(10*time.Microsecond))
 	}
 }
 

@@ -29,6 +29,15 @@ type Rejection struct {
 	Reason    string   // Envoy's words
 }
 
+// RejectionSummary is one thing that sidecars do not take.
+type RejectionSummary struct {
+	TypeURL   string
+	Resources []string
+	Reason    string // Envoy's words
+	Sidecars  int    // how many
+	Example   Identity
+}
+
 func (o Observer) connected(i Identity) {
 	if o.Connected != nil {
 		o.Connected(i)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,9 @@ type pod struct {
 	world *netnstest.NS
 	log   locked
 	pid   int // of the sidecar
+
+	naming sync.Mutex // of the names that the world knows, and of ttl
+	ttl    uint32     // seconds that an answer may be kept
 }
 
 type locked struct {
@@ -190,6 +194,7 @@ func (p *pod) serveNames(t *testing.T, names map[string]string) *locked {
 	p.world.Do(func() { conn, err = net.ListenPacket("udp", world4+":53") })
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+	p.ttl = 30
 	asked := &locked{}
 	go func() {
 		b := make([]byte, 1500)
@@ -206,14 +211,19 @@ func (p *pod) serveNames(t *testing.T, names map[string]string) *locked {
 			name := strings.TrimSuffix(strings.ToLower(q.Name.String()), ".")
 			fmt.Fprintln(asked, name)
 			m.Response, m.Additionals = true, nil
-			a, known := names[name]
-			if !known {
+			p.naming.Lock()
+			text, known := names[name]
+			ttl := p.ttl
+			p.naming.Unlock()
+			a, _ := netip.ParseAddr(text)
+			header := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: ttl}
+			switch {
+			case !known:
 				m.RCode = dnsmessage.RCodeNameError
-			} else if q.Type == dnsmessage.TypeA {
-				m.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 30},
-					Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(a).To4())},
-				}}
+			case q.Type == dnsmessage.TypeA && a.Is4():
+				m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: a.As4()}}}
+			case q.Type == dnsmessage.TypeAAAA && a.Is6():
+				m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}}}
 			}
 			if reply, err := m.Pack(); err == nil {
 				_, _ = conn.WriteTo(reply, from)

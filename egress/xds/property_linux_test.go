@@ -85,6 +85,13 @@ func randomWorld(t *testing.T, r *rand.Rand, n int) egress.Input {
 	return in
 }
 
+// fetch sends a request of its own to port 80 of an address that no host has.
+func (m *mesh) fetch(method, host, path string, header map[string][]string) string {
+	return m.send(egress.Request{
+		Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: method, Authority: host, Path: path, Header: header,
+	})
+}
+
 func randomRequest(r *rand.Rand) egress.Request {
 	host := objects.Pick(r, append(objects.Hosts(), "unknown.test")...)
 	q := egress.Request{
@@ -120,7 +127,9 @@ func randomRequest(r *rand.Rand) egress.Request {
 func (m *mesh) send(q egress.Request) string {
 	var conn net.Conn
 	var err error
-	m.Do(func() { conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(q.Address, q.Port).String(), 5*time.Second) })
+	m.Do(func() {
+		conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(q.Address, q.Port).String(), 5*time.Second)
+	})
 	if err != nil {
 		return "closed"
 	}

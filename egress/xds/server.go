@@ -3,6 +3,8 @@ package xds
 import (
 	"cmp"
 	"crypto/tls"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -71,6 +73,27 @@ func (s *Server) Status() []StreamStatus {
 	slices.SortFunc(out, func(a, b StreamStatus) int {
 		return cmp.Or(cmp.Compare(a.Identity.String(), b.Identity.String()), a.Since.Compare(b.Since))
 	})
+	return out
+}
+
+// Rejections are what connected sidecars do not take now, each once, those of
+// most sidecars first.
+func (s *Server) Rejections() []RejectionSummary {
+	byWhat := map[string]*RejectionSummary{}
+	for _, st := range s.Status() {
+		for _, r := range st.Rejected {
+			key := fmt.Sprintf("%s %q %q", r.TypeURL, r.Resources, r.Reason)
+			if byWhat[key] == nil {
+				byWhat[key] = &RejectionSummary{TypeURL: r.TypeURL, Resources: r.Resources, Reason: r.Reason, Example: r.Identity}
+			}
+			byWhat[key].Sidecars++
+		}
+	}
+	out := make([]RejectionSummary, 0, len(byWhat))
+	for _, key := range slices.Sorted(maps.Keys(byWhat)) {
+		out = append(out, *byWhat[key])
+	}
+	slices.SortStableFunc(out, func(a, b RejectionSummary) int { return cmp.Compare(b.Sidecars, a.Sidecars) })
 	return out
 }
 

@@ -1,0 +1,153 @@
+package xds
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// TestEscapes tries to reach what is not declared by way of what is.
+func TestEscapes(t *testing.T) {
+	names := map[string]string{"good.test": "192.0.2.51", "several-a.test": "192.0.2.52"}
+	evil := map[string]string{
+		"loop.test": "127.0.0.1", "loop2.test": "127.1.2.3", "zero.test": "0.0.0.0", "metadata.test": "169.254.169.254",
+		"loop6.test": "::1", "link6.test": "fe80::1", "mapped.test": "::ffff:127.0.0.1", "under.wild.test": "127.0.0.1", "meta.wild.test": "169.254.169.254",
+	}
+	for name, address := range evil {
+		names[name] = address
+	}
+	m := newMesh(t, names)
+	m.setTTL(1)
+	reached := m.listenInside()
+	entry := func(name, spec string) func(*egress.Input) { return entryOf(t, "shop", name, spec) }
+	const web = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 15000, "name": "admin", "protocol": "HTTP"}, {"number": 9000, "name": "tcp", "protocol": "TCP"}]`
+	var hosts []string
+	for name := range evil {
+		if !strings.Contains(name, "wild") {
+			hosts = append(hosts, fmt.Sprintf("%q", name))
+		}
+	}
+	world := []func(*egress.Input){
+		entry("evil", `{"hosts": [`+strings.Join(hosts, ", ")+`], `+strings.Replace(web, `, {"number": 9000, "name": "tcp", "protocol": "TCP"}`, "", 1)+`, "resolution": "DNS"}`),
+		entry("wild", `{"hosts": ["*.wild.test"], `+strings.Replace(web, `, {"number": 9000, "name": "tcp", "protocol": "TCP"}`, "", 1)+`, "resolution": "NONE"}`),
+		entry("good", `{"hosts": ["good.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}], "resolution": "NONE"}`),
+		entry("several", `{"hosts": ["several.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS", "endpoints": [{"address": "loop.test"}, {"address": "metadata.test"}]}`),
+		entry("tcp", `{"hosts": ["loop.test"], "ports": [{"number": 9000, "name": "tcp", "protocol": "TCP"}], "resolution": "DNS"}`),
+	}
+	m.publish(modelOf(t, "REGISTRY_ONLY", world...), "http", "good.test", addrOther, "200 at=192.0.2.51")
+
+	t.Run("answers", func(t *testing.T) {
+		for name := range evil {
+			m.want("http", name, addrOther, "/", "503")
+			m.want("http", name+":15000", addrOther, "/", "503")
+			m.want("https", name, addrOther, "/", "closed")
+		}
+		m.want("http", "several.test", addrOther, "/", "403")
+		if got := m.send(egress.Request{Address: netip.MustParseAddr(addrOther), Port: 9000, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "x", Path: "/"}); got != "closed" {
+			t.Errorf("TCP: %q", got)
+		}
+		if got := reached.String(); got != "" {
+			t.Errorf("the pod's own addresses were reached:\n%s", got)
+		}
+	})
+	t.Run("another address", func(t *testing.T) {
+		for _, address := range []string{"203.0.113.66", "2001:db8::66", "169.254.169.254"} {
+			m.want("http", "good.test", address, "/", "200 at=192.0.2.51")
+			m.want("https", "good.test", address, "/", "200 at=192.0.2.51")
+		}
+	})
+	t.Run("another port", func(t *testing.T) {
+		// The port in a Host never chooses the port that is dialled.
+		for _, authority := range []string{"good.test:8080", "good.test:80", "GOOD.test:22"} {
+			got := m.fetch("GET", authority, "/", nil)
+			if !strings.HasPrefix(got, "at=192.0.2.51 port=80 ") {
+				t.Errorf("Host %s: %q", authority, got)
+			}
+		}
+		if got := m.fetch("GET", "any.wild.test:8080", "/", nil); !strings.HasPrefix(got, "502") {
+			t.Errorf("a wildcard's host with another port: %q", got)
+		}
+	})
+	t.Run("SNI and Host differ", func(t *testing.T) {
+		// The Host is encrypted: the SNI decides, and leads to its own address.
+		q := egress.Request{
+			Address: netip.MustParseAddr("203.0.113.66"), Port: 443, Protocol: egress.ProtocolTLS, ServerName: "good.test",
+			Method: "GET", Authority: "evil.test", Path: "/",
+		}
+		if got := m.send(q); !strings.HasPrefix(got, "at=192.0.2.51 port=443 host=evil.test") {
+			t.Errorf("a declared SNI: %q", got)
+		}
+		q.ServerName, q.Authority = "evil.test", "good.test"
+		if got := m.send(q); got != "closed" {
+			t.Errorf("an SNI that is not declared: %q", got)
+		}
+		q.ServerName = ""
+		if got := m.send(q); got != "closed" {
+			t.Errorf("no SNI: %q", got)
+		}
+	})
+	t.Run("headers", func(t *testing.T) {
+		for _, name := range []string{"x-envoy-original-dst-host", "x-envoy-original-host", "x-forwarded-host", "x-outrider-host"} {
+			if got := m.fetch("GET", "good.test", "/", map[string][]string{name: {"203.0.113.66:80"}}); !strings.HasPrefix(got, "at=192.0.2.51 port=80 ") {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+	})
+	t.Run("two Hosts", func(t *testing.T) {
+		// Envoy reads them as one with a comma, which is nobody's name.
+		if got := m.fetch("GET", "good.test\r\nHost: 203.0.113.66", "/", nil); !strings.HasPrefix(got, "502") {
+			t.Errorf("%q", got)
+		}
+		if got := m.send(egress.Request{
+			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "good.test", Path: "http://evil.test/",
+		}); !strings.HasPrefix(got, "502") {
+			t.Errorf("an absolute URL: %q", got)
+		}
+	})
+	t.Run("a name that turns", func(t *testing.T) {
+		m.want("http", "good.test", addrOther, "/", "200 at=192.0.2.51")
+		m.setName("good.test", "127.0.0.1")
+		for range 12 { // answers live for 5 s at least, and are asked for again
+			m.want("http", "good.test", addrOther, "/", "200 at=192.0.2.51")
+			time.Sleep(500 * time.Millisecond)
+		}
+		if got := reached.String(); got != "" {
+			t.Errorf("the pod's own addresses were reached:\n%s", got)
+		}
+	})
+}
+
+// listenInside listens on the pod's own ports and tells who came: nobody may.
+func (m *mesh) listenInside() *locked {
+	reached := &locked{}
+	for _, address := range []string{":80", ":443", ":9000"} {
+		var l net.Listener
+		var err error
+		m.Do(func() { l, err = net.Listen("tcp", address) })
+		must(m.t, err)
+		m.t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				b := make([]byte, 100)
+				_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+				n, _ := conn.Read(b)
+				// A connection without a byte carries no request.
+				if n > 0 {
+					fmt.Fprintf(reached, "%s: %q\n", conn.LocalAddr(), bytes.TrimSpace(b[:n]))
+				}
+				_ = conn.Close()
+			}
+		}()
+	}
+	return reached
+}

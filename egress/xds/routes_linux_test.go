@@ -1,0 +1,136 @@
+package xds
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// received are the requests that reached the world, by path.
+type received struct {
+	mu  sync.Mutex
+	all map[string][]*http.Request
+}
+
+func (r *received) add(q *http.Request) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == nil {
+		r.all = map[string][]*http.Request{}
+	}
+	r.all[q.URL.Path] = append(r.all[q.URL.Path], q)
+	return len(r.all[q.URL.Path])
+}
+
+func (r *received) of(path string) []*http.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all[path]
+}
+
+const routed = `{"hosts": ["httpbin.org"], "http": [
+	{"match": [{"uri": {"exact": "/headers"}}], "route": [{"destination": {"host": "httpbin.org"}, "headers": {"request": {"add": {"x-to": "httpbin"}}}}],
+	 "headers": {"request": {"set": {"x-set": "%REQ(x-a)%"}, "add": {"x-more": "two"}, "remove": ["x-gone"]}, "response": {"set": {"x-out": "1"}}}},
+	{"match": [{"uri": {"exact": "/flaky"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 3, "retryOn": "503", "backoff": "2ms"}},
+	{"match": [{"uri": {"exact": "/firm"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 0}},
+	{"match": [{"uri": {"exact": "/slow"}}], "route": [{"destination": {"host": "httpbin.org"}}], "fault": {"delay": {"percentage": {"value": 100}, "fixedDelay": "0.4s"}}},
+	{"match": [{"uri": {"exact": "/tries"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 1, "perTryTimeout": "0.2s", "retryOn": "5xx"}},
+	{"match": [{"uri": {"prefix": "/copied"}}], "route": [{"destination": {"host": "httpbin.org"}}],
+	 "mirrors": [{"destination": {"host": "mirror.test"}}, {"destination": {"host": "fixed.test"}}, {"destination": {"host": "loop.test"}}]},
+	{"match": [{"uri": {"exact": "/half"}}], "route": [{"destination": {"host": "httpbin.org"}}], "mirror": {"host": "mirror.test"}, "mirrorPercentage": {"value": 0}},
+	{"match": [{"uri": {"exact": "/split"}}], "route": [{"destination": {"host": "one.test"}, "weight": 75}, {"destination": {"host": "fixed.test"}, "weight": 25}]},
+	{"route": [{"destination": {"host": "httpbin.org"}}]}]}`
+
+// TestRoutes has what routes do beyond leading somewhere, which the random
+// requests are about.
+func TestRoutes(t *testing.T) {
+	m := newMesh(t, map[string]string{"mirror.test": "192.0.2.41", "one.test": "192.0.2.42", "loop.test": "127.0.0.1"})
+	var world received
+	m.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if n := world.add(r); r.URL.Path == "/flaky" && n < 3 || r.URL.Path == "/firm" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		} else if r.URL.Path == "/tries" {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Second):
+			}
+			return true
+		}
+		return false
+	}
+	const ports = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]`
+	m.publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
+		entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
+		entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
+	), "http", "httpbin.org", addrOther, "200")
+
+	t.Run("headers", func(t *testing.T) {
+		m.fetch("GET", "httpbin.org", "/headers", map[string][]string{"x-a": {"there"}, "x-gone": {"1"}, "x-more": {"one"}})
+		q := world.of("/headers")[0]
+		if got := fmt.Sprint(q.Header.Values("x-set"), q.Header.Values("x-more"), q.Header.Values("x-gone"), q.Header.Values("x-to")); got != "[there] [one two] [] [httpbin]" {
+			t.Errorf("the world got %s", got)
+		}
+		for name := range q.Header {
+			if strings.Contains(strings.ToLower(name), "retr") {
+				t.Errorf("the world got %s: %s", name, q.Header.Get(name))
+			}
+		}
+	})
+	t.Run("retries", func(t *testing.T) {
+		if got := m.fetch("GET", "httpbin.org", "/flaky", nil); !strings.HasPrefix(got, "at=") || len(world.of("/flaky")) != 3 {
+			t.Errorf("%q after %d attempts, want 3", got, len(world.of("/flaky")))
+		}
+		if got := world.of("/flaky")[2].Header.Get("X-Envoy-Attempt-Count"); got != "3" {
+			t.Errorf("the third attempt says %q", got)
+		}
+		if got := m.fetch("GET", "httpbin.org", "/firm", nil); !strings.HasPrefix(got, "503") || len(world.of("/firm")) != 1 {
+			t.Errorf("%q after %d attempts, want 1", got, len(world.of("/firm")))
+		}
+		start := time.Now()
+		if got := m.fetch("GET", "httpbin.org", "/tries", nil); !strings.HasPrefix(got, "504") || len(world.of("/tries")) != 2 || time.Since(start) > 900*time.Millisecond {
+			t.Errorf("%q after %d attempts and %s", got, len(world.of("/tries")), time.Since(start))
+		}
+	})
+	t.Run("delay", func(t *testing.T) {
+		start := time.Now()
+		if got := m.fetch("GET", "httpbin.org", "/slow", nil); !strings.HasPrefix(got, "at=") || time.Since(start) < 400*time.Millisecond {
+			t.Errorf("%q after %s", got, time.Since(start))
+		}
+	})
+	t.Run("mirrors", func(t *testing.T) {
+		m.fetch("POST", "httpbin.org", "/copied", nil)
+		eventually(t, "three requests reached the world", func() bool { return len(world.of("/copied")) == 3 })
+		m.fetch("GET", "httpbin.org", "/half", nil)
+		time.Sleep(300 * time.Millisecond)
+		hosts := map[string]bool{}
+		for _, q := range world.of("/copied") {
+			hosts[q.Host] = true
+		}
+		// A copy to a name carries that name; one to an address is marked. None
+		// reached the loopback, where nothing listens but what a pod keeps to itself.
+		if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(world.of("/half")) != 1 {
+			t.Errorf("the world got %v, and %d of /half", hosts, len(world.of("/half")))
+		}
+	})
+	t.Run("weights", func(t *testing.T) {
+		at := map[string]int{}
+		for range 400 { // the first ones, with a body, before the clusters are there
+			at[strings.Fields(m.fetch("POST", "httpbin.org", "/split", nil))[0]]++
+		}
+		if one := at["at=192.0.2.42"]; one+at["at=192.0.2.43"] != 400 || one < 240 || one > 360 {
+			t.Errorf("%v, want three of four at 192.0.2.42", at)
+		}
+	})
+	t.Run("default retries", func(t *testing.T) {
+		// Nobody is at the port: the sidecar tries again, as in Istio.
+		m.server.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "gone",
+			`{"hosts": ["one.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 4}], "resolution": "DNS"}`)))
+		eventually(t, "the host leads to nobody", func() bool { return strings.HasPrefix(m.fetch("GET", "one.test", "/", nil), "503") })
+		m.fetch("GET", "one.test", "/", nil)
+		m.logged("503 URX,UF", "one.test")
+	})
+}
