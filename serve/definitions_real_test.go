@@ -155,7 +155,7 @@ func TestDefinitionsAreCreatedAndNeverChanged(t *testing.T) {
 	if after := d.stored(def, entries); after != before {
 		t.Errorf("somebody's own changed from\n%s\nto\n%s", before, after)
 	}
-	if log := d.log(); !strings.Contains(log, `"missing"=["version v1","status of v1","version v1alpha3","status of v1alpha3"]`) {
+	if log := d.log(); !strings.Contains(log, `"missing"=["version v1" "status of v1" "version v1alpha3" "status of v1alpha3"]`) {
 		t.Errorf("what is missing: %s", log)
 	}
 	// So says the command that the files name.

@@ -152,7 +152,7 @@ func TestShortNamesAndColumns(t *testing.T) {
 		{"get vs much", "NAME GATEWAYS HOSTS AGE\nmuch [\"mesh\"] [\"httpbin.org\"] "},
 		{"get istio-io -o name", "serviceentry.networking.istio.io/database\n"},
 		{"explain vs.spec.http.timeout", "Time for the whole request, such as 3s; 0s is without end."},
-		{"explain se.spec.hosts", "<[]string> -required-"},
+		{"explain se.spec", "hosts <[]string> -required-"},
 	} {
 		out, err := try(t, s, "", append(strings.Fields(tt.args), "-n", ns)...)
 		var lines []string
@@ -185,7 +185,7 @@ func TestWrongTypesAreRefused(t *testing.T) {
 		{"unknown field", entry("spec: {hosts: [a.example], hostz: [b]}"), `unknown field "spec.hostz"`},
 		{"timeout", routes(`{timeout: soon}`), `spec.http[0].timeout: Invalid value: "soon"`},
 		{"timeout a number", routes(`{timeout: 3}`), `spec.http[0].timeout: Invalid value: "integer"`},
-		{"two of one choice", routes(`{match: [{uri: {exact: /a, prefix: /a}}]}`), "spec.http[0].match[0].uri: Invalid value"},
+		{"two of one choice", routes(`{match: [{uri: {exact: /a, prefix: /a}}]}`), `"spec.http[0].match[0].uri" must validate one and only one schema (oneOf). Found 2 valid alternatives`},
 		{"destination without a host", routes(`{route: [{destination: {subset: a}}]}`), "spec.http[0].route[0].destination.host: Required value"},
 	} {
 		for _, version := range versions {
