@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,14 +166,16 @@ func deploy(t testing.TB) *deployed {
 	d := &deployed{Server: kube.Require(t), t: t, address: free(t)}
 	kubectl(t, d.Server, "apply", "-f", ".")
 	// There are no nodes here, so the Service leads nowhere: an address instead.
-	for kind, path := range map[string]string{"mutating": "/inject", "validating": "/warn"} {
+	for _, kind := range []string{"mutating", "validating"} {
 		name := kind + "webhookconfiguration/" + registration
-		var c struct{ Webhooks []struct{ Name string } }
+		var c struct {
+			Webhooks []admissionregistrationv1.ValidatingWebhook // whose client is written as the other kind's
+		}
 		d.must(json.Unmarshal([]byte(kubectl(t, d.Server, "get", name, "-o", "json")), &c))
 		var ops []map[string]any
-		for n := range c.Webhooks {
+		for n, w := range c.Webhooks {
 			ops = append(ops, map[string]any{"op": "replace", "path": fmt.Sprintf("/webhooks/%d/clientConfig", n),
-				"value": map[string]any{"url": "https://" + d.address + path}})
+				"value": map[string]any{"url": "https://" + d.address + *w.ClientConfig.Service.Path}})
 		}
 		patch, err := json.Marshal(ops)
 		d.must(err)
@@ -305,6 +308,25 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		t.Error("no caBundle")
 	}
 
+	// What cannot work is refused where it is applied.
+	wrong := []string{"-n", namespace, "patch", "configmap", "istio-sidecar-injector", "--type=merge", "-p", `{"data":{"values":"global: {proxy: {excludeIPRanges: junk}}"}}`}
+	d.eventually("a wrong configuration is refused", func() error {
+		out, err := d.Kubectl(t.Context(), append(wrong, "--dry-run=server")...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), `admission webhook "configuration.validation.istio.io" denied the request: `) {
+			return fmt.Errorf("not so: %s", out)
+		}
+		return nil
+	})
+	d.eventually("a wrong ServiceEntry is refused", func() error {
+		cmd := d.Kubectl(t.Context(), "apply", "-n", shop, "-f", "-")
+		cmd.Stdin = strings.NewReader("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: ['*']}\n")
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), `admission webhook "validation.istio.io" denied the request: `) {
+			return fmt.Errorf("not so: %s", out)
+		}
+		return nil
+	})
+
 	// A second replica takes over, with the same certificate and the same rights.
 	other, _ := d.start(free(t))
 	d.ready(other)
@@ -351,7 +373,8 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		}
 		return nil
 	})
-	kubectl(t, d.Server, "-n", namespace, "patch", "configmap", "istio-sidecar-injector", "--type=merge", "-p", `{"data":{"values":"global: {proxy: {excludeIPRanges: junk}}"}}`)
+	// The registered replica is gone, so nobody refuses it.
+	kubectl(t, d.Server, wrong...)
 	d.eventually("an event tells of the wrong configuration", func() error {
 		if out := kubectl(t, d.Server, "-n", namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(out, "ConfigurationRejected") {
 			return fmt.Errorf("events: %s", out)

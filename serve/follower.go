@@ -45,6 +45,7 @@ func (f *follower) learn(ctx context.Context) bool {
 			f.loader.environment, err = f.cluster.environment()
 		}
 		if err == nil {
+			f.loader.learnt.Store(true)
 			return true
 		}
 		f.loader.log.Error(err, "the cluster is not known yet, trying again", "after", retryAfter.String())

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -105,7 +107,13 @@ func (i *instance) register() {
 	api := i.Client.AdmissionregistrationV1()
 	mutating, err := api.MutatingWebhookConfigurations().Create(i.t.Context(), r.Mutating(), metav1.CreateOptions{})
 	i.must(err)
-	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), r.Validating(), metav1.CreateOptions{})
+	// Edits of the ConfigMaps pass unseen, as if nobody had answered: what becomes
+	// of a bad one is under test here. judgeEdits changes that.
+	unseen := r.Validating()
+	unseen.Webhooks = slices.DeleteFunc(unseen.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
+		return strings.HasSuffix(*w.ClientConfig.URL, webhook.ConfigurationPath)
+	})
+	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), unseen, metav1.CreateOptions{})
 	i.must(err)
 	i.t.Cleanup(func() {
 		_ = api.MutatingWebhookConfigurations().Delete(context.Background(), mutating.Name, metav1.DeleteOptions{})

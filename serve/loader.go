@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -30,6 +31,7 @@ type loader struct {
 	settings    *webhook.Settings
 	metrics     *webhook.Metrics
 	environment inject.Environment
+	learnt      atomic.Bool // the environment is known, and changes no more
 	options     watch.Options
 	client      kubernetes.Interface
 	events      recorder
@@ -45,14 +47,43 @@ func (l *loader) load(texts config.Texts) {
 			"namespace", l.options.Namespace, "names", []string{l.options.Injector(), l.options.Mesh()})
 	}
 	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
-		i, problems := inject.Compile(c, l.environment)
-		return i, append(problems, meshProblems(c, l.options.Labels().Mesh)...)
+		return l.compile(c, texts)
 	})
 	if !ok {
 		l.reject(problems.Errors())
 		return
 	}
 	l.accept(l.store.Current().Value, problems.Warnings())
+}
+
+func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector, config.Problems) {
+	i, problems := inject.Compile(c, l.environment)
+	return i, append(problems, meshProblems(c, texts.Mesh, l.options.Labels().Mesh)...)
+}
+
+// check judges an edit of the texts in force as load would, and puts nothing in
+// force. It is false while too little is known to judge by.
+func (l *loader) check(edit func(*config.Texts)) (config.Problems, bool) {
+	if !l.learnt.Load() {
+		return nil, false
+	}
+	var texts config.Texts
+	if current := l.store.Current(); current != nil {
+		texts = current.Texts
+	}
+	edit(&texts)
+	c, problems := config.Parse(texts, l.options.Labels())
+	if c == nil {
+		return problems, true
+	}
+	_, more := l.compile(c, texts)
+	return append(problems, more...), true
+}
+
+// configMaps is how edits are judged at admission.
+func (l *loader) configMaps() *webhook.ConfigMaps {
+	o := l.options
+	return &webhook.ConfigMaps{Namespace: o.Namespace, Injector: o.Injector(), Mesh: o.Mesh(), Labels: o.Labels(), Check: l.check}
 }
 
 // gone reports a ConfigMap's deletion, which changes nothing.

@@ -125,6 +125,7 @@ func assemble(o Options) (*server, error) {
 	}
 	admission(mgr, webhook.Options{
 		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
+		ConfigMaps: follower.loader.configMaps(), Objects: sidecars.known,
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
 	}, o)
 	s := &server{mgr: mgr}
@@ -142,8 +143,9 @@ func admission(mgr manager.Manager, doors webhook.Options, o Options) {
 	if o.NoWebhook {
 		return
 	}
-	mgr.GetWebhookServer().Register(webhook.InjectPath, webhook.NewHandler(doors))
-	mgr.GetWebhookServer().Register(webhook.WarnPath, webhook.NewWorkloadHandler(doors))
+	for path, handler := range webhook.Handlers(doors) {
+		mgr.GetWebhookServer().Register(path, handler)
+	}
 }
 
 // health says when requests should come here.

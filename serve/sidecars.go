@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
@@ -101,6 +101,18 @@ func (s *sidecars) built(r kube.Result) {
 	s.log.V(1).Info("published", "objects", len(r.Objects), "problems", len(r.Problems))
 }
 
+// known are the objects in force, for who judges another one; false where this
+// replica does not follow them, or not yet.
+func (s *sidecars) known() (egress.Input, bool) {
+	if s == nil {
+		return egress.Input{}, false
+	}
+	if r := s.latest.Load(); r != nil {
+		return r.Input, true
+	}
+	return egress.Input{}, false
+}
+
 // rejected says where people look that a sidecar does not do what it was told:
 // in the log, in a metric, and in an event about its pod.
 func (s *sidecars) rejected(r xds.Rejection) {
@@ -159,12 +171,20 @@ func stop(g *grpc.Server) {
 }
 
 // meshProblems are those of a mesh configuration that only those who make the
-// sidecars' resources of it find.
-func meshProblems(c *config.Config, where string) config.Problems {
-	var out config.Problems
+// sidecars' resources of it find. text is what it was read from.
+func meshProblems(c *config.Config, text, where string) config.Problems {
 	_, problems := egress.Build(egress.Input{Mesh: c.Mesh})
+	if len(problems) == 0 {
+		return nil
+	}
+	root, _ := strict.Load(text, len(text)) // it has been read before
+	var out config.Problems
 	for _, p := range problems {
-		out = append(out, config.Problem{Severity: p.Severity, Where: where, Path: p.Path, Value: strconv.Quote(p.Value), Rule: p.Rule, Fix: p.Fix})
+		at := config.Problem{Severity: p.Severity, Where: where, Path: p.Path, Rule: p.Rule, Fix: p.Fix}
+		if n := root.GetProto(p.Path); n != nil {
+			at.Line, at.Column, at.Value = n.Line, n.Column, n.Quoted()
+		}
+		out = append(out, at)
 	}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // Options are what a door works with.
@@ -17,6 +19,12 @@ type Options struct {
 	// NamespaceAnnotations returns a namespace's annotations, nil where they
 	// are not known. May be nil itself: only OpenShift needs them.
 	NamespaceAnnotations func(namespace string) map[string]string
+	// ConfigMaps says how the two ConfigMaps are judged. May be nil: then edits
+	// of them pass unseen.
+	ConfigMaps *ConfigMaps
+	// Objects are the mesh configuration and the objects in force, for what an
+	// object means beside others; false where they are not known yet. May be nil.
+	Objects func() (egress.Input, bool)
 	// Log gets one line an admission.
 	Log logr.Logger
 	// Metrics counts.
@@ -24,6 +32,14 @@ type Options struct {
 	// MaxConcurrent is how many requests may be worked on at once, 0 for
 	// DefaultMaxConcurrent. A body of more than 256 KiB counts as several.
 	MaxConcurrent int
+}
+
+// Handlers are all doors by their paths.
+func Handlers(o Options) map[string]http.Handler {
+	return map[string]http.Handler{
+		InjectPath: NewHandler(o), WarnPath: NewWorkloadHandler(o),
+		ValidatePath: NewObjectHandler(o), ConfigurationPath: NewConfigMapHandler(o),
+	}
 }
 
 // DefaultMaxConcurrent keeps the bodies being read below 16 MiB.
@@ -37,6 +53,8 @@ type outcome struct {
 	err    error      // why, for the log, where the answer does not say it
 	stack  []byte     // of a panic
 	all    []string   // the warnings, before they were limited
+
+	resource string // of the request, as it came
 }
 
 // door turns HTTP into requests and outcomes into HTTP.
@@ -97,8 +115,9 @@ func (d *door) answer(w http.ResponseWriter, r *http.Request, b *buffers) (req *
 	if e != nil {
 		return nil, broken(e)
 	}
+	req.body = b.body
 	o = d.judge(req)
-	o.uid = req.UID
+	o.uid, o.resource = req.UID, req.Resource.Resource
 	if len(o.all) > 0 {
 		o.warnings = limitWarnings(o.all)
 	}
@@ -116,7 +135,8 @@ func (d *door) recovered(req *request, p any) outcome {
 	o := broken(&httpError{http.StatusInternalServerError, "panic", "internal error; the webhook's log has the details"})
 	if req != nil {
 		o = d.failed(req.UID)
-		o.uid = req.UID
+		o.uid, o.resource = req.UID, req.Resource.Resource
+		o.warnings = limitWarnings(o.all)
 	}
 	o.result, o.reason = resultError, "panic"
 	o.err, o.stack = fmt.Errorf("panic: %v", p), debug.Stack()

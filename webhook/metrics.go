@@ -31,6 +31,9 @@ type Metrics struct {
 	workloads *prometheus.CounterVec
 	panics    prometheus.Counter
 
+	validations       *prometheus.CounterVec
+	validationSeconds prometheus.Histogram
+
 	configInfo     *prometheus.GaugeVec
 	configRejected prometheus.Counter
 	configLoaded   prometheus.Gauge
@@ -61,6 +64,15 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help: "Reviews of workloads, which only warn, by result (warned, clean, ignored, error).",
 		}, []string{"result"}),
 		panics: counter("sidecar_injection_panics_total", "Panics recovered while answering; each is a defect worth reporting."),
+		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "outrider_validation_requests_total",
+			Help: "Admission requests for ServiceEntries, VirtualServices and the ConfigMaps, by resource, result (clean, warned, refused, ignored, error) and reason.",
+		}, []string{"resource", "result", "reason"}),
+		validationSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "outrider_validation_time_seconds",
+			Help:    "Time from the first byte of such a request to its answer.",
+			Buckets: []float64{.00025, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
 		configInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sidecar_injection_config_info",
 			Help: "1 for the hash of the configuration in force, as the status annotation of pods carries it.",
@@ -73,6 +85,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,
+		m.validations, m.validationSeconds,
 		m.configInfo, m.configRejected, m.configLoaded,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -109,4 +122,15 @@ func (m *Metrics) pod(o *outcome, took time.Duration) {
 // workload counts one request to the warning door.
 func (m *Metrics) workload(o *outcome, _ time.Duration) {
 	m.workloads.WithLabelValues(o.result).Inc()
+}
+
+// validation counts one request to the doors that judge objects and ConfigMaps.
+func (m *Metrics) validation(o *outcome, took time.Duration) {
+	resource := "other"
+	switch o.resource {
+	case resourceEntries, resourceServices, "configmaps":
+		resource = o.resource
+	}
+	m.validations.WithLabelValues(resource, o.result, o.reason).Inc()
+	m.validationSeconds.Observe(took.Seconds())
 }

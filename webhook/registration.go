@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -9,8 +10,10 @@ import (
 
 // The paths the webhook serves.
 const (
-	InjectPath = "/inject"
-	WarnPath   = "/warn"
+	InjectPath        = "/inject"
+	WarnPath          = "/warn"
+	ValidatePath      = "/validate"
+	ConfigurationPath = "/validate-configuration"
 )
 
 // The labels by which namespaces and pods choose, as Istio has them.
@@ -27,6 +30,7 @@ const (
 	// behind it when the revision is not the default one.
 	registrationName = "outrider-sidecar-injector"
 	entrySuffix      = "sidecar-injector.istio.io"
+	validationSuffix = "validation.istio.io"
 )
 
 // timeoutSeconds is how long the API server waits for one admission. The
@@ -90,9 +94,14 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 	return out
 }
 
-// Validating is the registration of the warnings on workloads. It never
-// refuses anything, and a webhook that is away is not missed: failurePolicy
-// Ignore. ReplicaSets are left out, they would repeat what their Deployment said.
+// Validating is the registration of what is judged and not changed: workloads,
+// of which it only warns, objects of the egress control, and the ConfigMaps.
+// A webhook that is away is not missed: failurePolicy Ignore throughout. What
+// it would have said of a workload it says of the pods; and objects and
+// ConfigMaps are judged again, by the same functions, by what follows them,
+// which keeps what was good. Failing closed would guard nothing more, and while
+// no replica answers the administrator could not mend the ConfigMap that may be
+// the reason why.
 func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	out := &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"},
@@ -107,24 +116,66 @@ func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookCon
 		if strings.HasSuffix(s.name, "namespace") || s.name == "auto" {
 			object = nil
 		}
-		out.Webhooks = append(out.Webhooks, admissionregistrationv1.ValidatingWebhook{
-			Name:         s.name + ".workload." + entrySuffix,
-			ClientConfig: r.client(WarnPath),
-			Rules: []admissionregistrationv1.RuleWithOperations{
-				rule("apps", []string{"deployments", "statefulsets", "daemonsets"}, write...),
-				rule("batch", []string{"jobs", "cronjobs"}, write...),
-				rule("", []string{"replicationcontrollers"}, write...),
-			},
-			FailurePolicy:           new(admissionregistrationv1.Ignore),
-			MatchPolicy:             new(admissionregistrationv1.Equivalent),
-			NamespaceSelector:       &metav1.LabelSelector{MatchExpressions: s.namespace},
-			ObjectSelector:          &metav1.LabelSelector{MatchExpressions: object},
-			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
-			TimeoutSeconds:          new(timeoutSeconds),
-			AdmissionReviewVersions: []string{"v1"},
-		})
+		w := r.validating(s.name+".workload."+entrySuffix, WarnPath,
+			rule("apps", []string{"deployments", "statefulsets", "daemonsets"}, write...),
+			rule("batch", []string{"jobs", "cronjobs"}, write...),
+			rule("", []string{"replicationcontrollers"}, write...))
+		w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: s.namespace}
+		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: object}
+		out.Webhooks = append(out.Webhooks, w)
+	}
+	out.Webhooks = append(append(out.Webhooks, r.objects(write)...), r.configMaps(write))
+	return out
+}
+
+// objects are the entries for ServiceEntries and VirtualServices. An object with
+// a revision's label is that revision's to judge; one without is the default's.
+func (r Registration) objects(write []admissionregistrationv1.OperationType) (out []admissionregistrationv1.ValidatingWebhook) {
+	for _, s := range []selector{
+		{name: "rev." + validationSuffix, object: all(require(labelRevision, metav1.LabelSelectorOpIn, r.revision()))},
+		{name: validationSuffix, object: all(absent(labelRevision))},
+	} {
+		if s.name == validationSuffix && r.revision() != DefaultRevision {
+			continue
+		}
+		objects := rule(groupNetworking, []string{resourceEntries, resourceServices}, write...)
+		objects.APIVersions = objectVersions
+		w := r.validating(s.name, ValidatePath, objects)
+		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: s.object}
+		out = append(out, w)
 	}
 	return out
+}
+
+// configMaps is the entry for the two ConfigMaps. They have no labels to select
+// them by, but names: an API server that does not know matchConditions yet
+// (before Kubernetes 1.28) sends every ConfigMap of the namespace, and the
+// handler lets the others pass.
+func (r Registration) configMaps(write []admissionregistrationv1.OperationType) admissionregistrationv1.ValidatingWebhook {
+	suffix := ""
+	if r.revision() != DefaultRevision {
+		suffix = "-" + r.revision()
+	}
+	w := r.validating("configuration."+validationSuffix, ConfigurationPath, rule("", []string{"configmaps"}, write...))
+	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(require(labelName, metav1.LabelSelectorOpIn, r.Namespace))}
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "name", Expression: fmt.Sprintf("request.name in ['istio-sidecar-injector%[1]s', 'istio%[1]s']", suffix),
+	}}
+	return w
+}
+
+// validating is an entry without selectors.
+func (r Registration) validating(name, path string, rules ...admissionregistrationv1.RuleWithOperations) admissionregistrationv1.ValidatingWebhook {
+	return admissionregistrationv1.ValidatingWebhook{
+		Name: name, ClientConfig: r.client(path), Rules: rules,
+		FailurePolicy:           new(admissionregistrationv1.Ignore),
+		MatchPolicy:             new(admissionregistrationv1.Equivalent),
+		NamespaceSelector:       &metav1.LabelSelector{},
+		ObjectSelector:          &metav1.LabelSelector{},
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		TimeoutSeconds:          new(timeoutSeconds),
+		AdmissionReviewVersions: []string{"v1"},
+	}
 }
 
 // selectors lists the ways to be chosen. No two of them choose the same pod.

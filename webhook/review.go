@@ -33,6 +33,9 @@ type request struct {
 	DryRun      bool     `json:"dryRun"`
 	// Object is a copy, so the buffer it was decoded from may be used again.
 	Object json.RawMessage `json:"object"`
+
+	// body is the review, for what is rarely asked of it.
+	body []byte
 }
 
 type gvk struct {

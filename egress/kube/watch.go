@@ -44,6 +44,7 @@ type Options struct {
 // Result is a model and what it was built from.
 type Result struct {
 	Model    *egress.Model
+	Input    egress.Input
 	Problems egress.Problems
 	// Objects are all ServiceEntries and VirtualServices, sorted by kind,
 	// namespace and name.
@@ -202,6 +203,7 @@ func (w *Watcher) build(addresses bool) {
 		r.Objects = append(r.Objects, o.Object)
 	}
 	in.InCluster = destinations(w.services.all(), w.slices.all())
+	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))

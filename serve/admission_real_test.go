@@ -1,0 +1,208 @@
+package serve
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/webhook"
+)
+
+// judgeEdits registers the instance for edits of its ConfigMaps, too, and waits
+// until the API server asks.
+func (i *instance) judgeEdits() {
+	i.t.Helper()
+	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, URL: i.url, CABundle: i.ca}
+	api := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	now, err := api.Get(i.t.Context(), r.Validating().Name, metav1.GetOptions{})
+	i.must(err)
+	now.Webhooks = r.Validating().Webhooks
+	_, err = api.Update(i.t.Context(), now, metav1.UpdateOptions{})
+	i.must(err)
+	i.eventually("the API server asks about ConfigMaps", func() string {
+		out, err := i.kubectl(i.named("{values: x}"), "apply", "--dry-run=server", "-f", "-")
+		if err == nil {
+			return "not yet: " + out
+		}
+		return ""
+	})
+}
+
+// named is the instance's istio-sidecar-injector with data.
+func (i *instance) named(data string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector-%s, namespace: %s}\ndata: %s\n", i.revision, i.namespace, data)
+}
+
+// kubectl runs it with a text on standard input, and returns what it wrote.
+func (i *instance) kubectl(text string, args ...string) (string, error) {
+	i.t.Helper()
+	cmd := i.Kubectl(i.t.Context(), args...)
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// object is a text whose objects are this instance's to judge.
+func (i *instance) object(kind, version, name, spec string) string {
+	return fmt.Sprintf("---\napiVersion: networking.istio.io/%s\nkind: %s\nmetadata: {name: %s, labels: {istio.io/rev: %s}}\nspec: %s\n", version, kind, name, i.revision, spec)
+}
+
+const (
+	goodSpec = "{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}"
+	badSpec  = `{hosts: [a.example, "*"], ports: [{number: 0, name: http, protocol: HTTP}], resolution: DNS}`
+)
+
+// What users see who apply something wrong, in all versions.
+func TestObjectsAreJudgedAtAdmission(t *testing.T) {
+	i := startInstance(t, "").ready()
+	ns := i.Namespace(t, nil)
+	i.awaitObjects(ns)
+	entry := func(version, name, spec string) string { return i.object("ServiceEntry", version, name, spec) }
+	denied := `admission webhook "rev.validation.istio.io" denied the request: `
+	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
+		for _, tt := range []struct{ name, text, want string }{
+			{"a good object", entry(version, "good-"+version, goodSpec), "serviceentry.networking.istio.io/good-" + version + " created\n"},
+			{"a bad one", entry(version, "bad", badSpec), "Error from server (BadRequest): error when creating \"STDIN\": " + denied + "ServiceEntry " + ns + "/bad: 2 problems\n" +
+				`- spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials` + "\n" +
+				`- spec.hosts[1]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com` + "\n"},
+			{"of several, the good ones are stored", entry(version, "bad", badSpec) + entry(version, "second-"+version, goodSpec),
+				"serviceentry.networking.istio.io/second-" + version + " created\n"},
+			{"a warning", entry(version, "warned-"+version, `{hosts: ["www.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
+				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it\n" +
+					"serviceentry.networking.istio.io/warned-" + version + " created\n"},
+			{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
+				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": a timeout is at least 1ms; write a time such as 3s, or 0s for none`},
+		} {
+			out, err := i.kubectl(tt.text, "apply", "-n", ns, "-f", "-")
+			if !strings.Contains(out, tt.want) || (err == nil) == strings.Contains(out, denied) {
+				t.Errorf("%s, %s: %v\n%s\nwant\n%s", tt.name, version, err, out, tt.want)
+			}
+		}
+	}
+	if out, err := i.kubectl("", "get", "-n", ns, "serviceentry/bad"); err == nil {
+		t.Errorf("it was stored: %s", out)
+	}
+
+	// A dry run is judged alike, and stores nothing.
+	for spec, want := range map[string]string{badSpec: denied, goodSpec: "created (server dry run)"} {
+		if out, _ := i.kubectl(entry("v1", "dry", spec), "apply", "-n", ns, "--dry-run=server", "-f", "-"); !strings.Contains(out, want) {
+			t.Errorf("dry run: %s\nwant %s", out, want)
+		}
+	}
+	if out, err := i.kubectl("", "get", "-n", ns, "serviceentry/dry"); err == nil {
+		t.Errorf("the dry run stored: %s", out)
+	}
+	// Edits are judged: replace, patch and server-side apply.
+	for _, args := range [][]string{
+		{"patch", "se", "good-v1", "--type=merge", "-p", `{"spec": {"hosts": ["*"]}}`},
+		{"apply", "--server-side", "--force-conflicts", "-f", "-"}, {"replace", "-f", "-"},
+	} {
+		out, err := i.kubectl(entry("v1", "good-v1", badSpec), append(args, "-n", ns)...)
+		if err == nil || !strings.Contains(out, denied) {
+			t.Errorf("kubectl %v: %v\n%s", args, err, out)
+		}
+	}
+	// Another revision's object is not ours to judge.
+	other := strings.ReplaceAll(entry("v1", "other", badSpec), "istio.io/rev: "+i.revision, "istio.io/rev: another")
+	if out, err := i.kubectl(other, "apply", "-n", ns, "-f", "-"); err != nil {
+		t.Errorf("another revision's: %v\n%s", err, out)
+	}
+	// Whatever is wrong with an object, it can be labelled, and be deleted with a finalizer.
+	for _, args := range [][]string{
+		{"label", "se", "other", "istio.io/rev=" + i.revision, "--overwrite"}, {"annotate", "se", "other", "a=b"},
+		{"patch", "se", "other", "--type=merge", "-p", `{"metadata": {"finalizers": ["example.com/a"]}}`},
+		{"delete", "se", "other", "--wait=false"},
+		{"patch", "se", "other", "--type=merge", "-p", `{"metadata": {"finalizers": null}}`},
+	} {
+		if out, err := i.kubectl("", append(args, "-n", ns)...); err != nil {
+			t.Errorf("kubectl %v: %v\n%s", args, err, out)
+		}
+	}
+	if n := i.metric("outrider_validation_requests_total", "serviceentries", "refused"); n < 9 {
+		t.Errorf("%v refusals counted", n)
+	}
+
+	// Nobody answers: nothing is refused.
+	i.stop()
+	<-i.done
+	if out, err := i.kubectl(entry("v1", "late", badSpec), "apply", "-n", ns, "-f", "-"); err != nil {
+		t.Errorf("while nobody answers: %v\n%s", err, out)
+	}
+}
+
+// awaitObjects waits until the API server asks about the instance's objects.
+func (i *instance) awaitObjects(ns string) {
+	i.t.Helper()
+	i.eventually("the API server asks about objects", func() string {
+		out, err := i.kubectl(i.object("ServiceEntry", "v1", "probe", badSpec), "apply", "-n", ns, "--dry-run=server", "-f", "-")
+		if err == nil || !strings.Contains(out, "denied the request") {
+			return out
+		}
+		return ""
+	})
+}
+
+// A bad edit of a ConfigMap is refused where it is made, with all that is wrong.
+func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
+	i := startInstance(t, excludeOne).ready()
+	i.judgeEdits()
+	const bad = `
+  values: |
+    global:
+      proxy:
+        excludeIPRanges: 10.0.0.0/33, 10.0.0.0/8
+        includeIPRanges: "*, *"
+        imag: x
+  config: |
+    policy: sometimes
+`
+	label := "ConfigMap " + i.namespace + "/istio-sidecar-injector-" + i.revision
+	out, err := i.kubectl(i.named(bad), "apply", "-f", "-")
+	for _, want := range []string{
+		`admission webhook "configuration.validation.istio.io" denied the request: ` + label + ": 2 problems\n",
+		"\n- " + `key "values" line 3, column 22: global.proxy.excludeIPRanges: "10.0.0.0/33, 10.0.0.0/8": element "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n",
+		"\n- " + `key "config" line 1, column 9: policy: "sometimes": `,
+		"Warning: " + label + `: key "values" line 5, column 5: global.proxy.imag: unknown key; did you mean "image"?`,
+	} {
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("kubectl apply: %v\n%s\nwant %s", err, out, want)
+		}
+	}
+	stored, err := i.kubectl("", "get", "-n", i.namespace, "configmap", "istio-sidecar-injector-"+i.revision, "-o", "jsonpath={.data}")
+	if err != nil || strings.Contains(stored, "10.0.0.0/33") {
+		t.Errorf("stored: %s, %v", stored, err)
+	}
+	mesh := func(text string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-%s, namespace: %s}\ndata: {mesh: %q}\n", i.revision, i.namespace, text)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{mesh("outboundTrafficPolicy: {mode: SOMETIMES}\n"), `key "mesh" line 1, column 31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of `},
+		{mesh("a: b\naccessLogFormat: 100% x\n"), `key "mesh" line 2, column 18: accessLogFormat: "100% x": `},
+		{mesh("accessLogFile: /dev/stdout\n"), "created (server dry run)"},
+		{mesh("acessLogFile: /dev/stdout\n"), `key "mesh" line 1, column 1: acessLogFile: unknown key; did you mean "accessLogFile"?`},
+		{strings.Replace(mesh("["), "istio-", "other-", 1), "created (server dry run)"},
+	} {
+		if out, _ := i.kubectl(tt.text, "apply", "--dry-run=server", "-f", "-"); !strings.Contains(out, tt.want) {
+			t.Errorf("%s\n%s\nwant %s", tt.text, out, tt.want)
+		}
+	}
+	// kubectl edit refuses as well, and keeps what was typed.
+	editor := filepath.Join(t.TempDir(), "editor")
+	i.must(os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's|excludeIPRanges: .*|excludeIPRanges: 10.0.0.0/33|' \"$1\"\n"), 0o700))
+	cmd := i.Kubectl(t.Context(), "edit", "-n", i.namespace, "configmap", "istio-sidecar-injector-"+i.revision)
+	cmd.Env = append(cmd.Env, "KUBE_EDITOR="+editor)
+	if text, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied the request") || !strings.Contains(string(text), "key \"values\" line 3") {
+		t.Errorf("kubectl edit: %v\n%s", err, text)
+	}
+
+	// Nobody answers: the ConfigMap can be mended, or broken.
+	i.stop()
+	<-i.done
+	if out, err := i.kubectl(i.named(bad), "apply", "-f", "-"); err != nil {
+		t.Errorf("while nobody answers: %v\n%s", err, out)
+	}
+}
