@@ -21,7 +21,7 @@ var steps = []struct {
 	{"After: the namespace is labelled, and the pod made anew", (*demo).labelAndRestart},
 	{"Which ranges apply, and where each came from", (*demo).showRanges},
 	{"The administrator excludes a range: the next pod has it, the old one is left alone", (*demo).editConfiguration},
-	{"A bad edit is rejected, and the last good configuration stays in force", (*demo).breakConfiguration},
+	{"A bad edit is refused with all its mistakes, and nothing changes", (*demo).breakConfiguration},
 	{"A pod decides for itself: its annotation replaces the ConfigMap's value", (*demo).overrideByAnnotation},
 	{"A bad annotation refuses the pod, and says how to mend it", (*demo).refuseAnnotation},
 	{"A warning for who applies a Deployment: the annotation is in the wrong place", (*demo).warnAboutWorkload},

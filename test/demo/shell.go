@@ -37,21 +37,21 @@ func (d *demo) run(ctx context.Context, line string) (ran, error) {
 }
 
 // must is run for a command that is to succeed without a word on standard error.
-func (d *demo) must(ctx context.Context, line string) (string, error) {
+func (d *demo) must(ctx context.Context, line string) error {
 	r, err := d.run(ctx, line)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if r.code != 0 || r.err != "" {
-		return "", fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
+		return fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
 	}
-	return r.out, nil
+	return nil
 }
 
 // all runs commands that are each to succeed.
 func (d *demo) all(ctx context.Context, lines ...string) error {
 	for _, line := range lines {
-		if _, err := d.must(ctx, line); err != nil {
+		if err := d.must(ctx, line); err != nil {
 			return err
 		}
 	}

@@ -163,7 +163,7 @@ func (d *demo) startServe(ctx context.Context) error {
 
 // register tells the API server of the webhook, and waits until it calls.
 func (d *demo) register(ctx context.Context) error {
-	if _, err := d.must(ctx, `kubectl apply -f "$WORK/webhooks.yaml"`); err != nil {
+	if err := d.must(ctx, `kubectl apply -f "$WORK/webhooks.yaml"`); err != nil {
 		return err
 	}
 	if err := d.untilInjected(ctx, byItself); err != nil {
