@@ -113,6 +113,23 @@ func (f *Facts) defaults(name string) []Evidence {
 		assumed(p.title+", default", Pod, rank, p.pod)...)
 }
 
+// confirmed are those of a platform's defaults that agree with the addresses in
+// use: services by the Service kubernetes, pods by pods and slices of nodes.
+func (f *Facts) confirmed(name string) []Evidence {
+	var out []Evidence
+	for _, e := range f.defaults(name) {
+		v := resolver{f: f}
+		switch {
+		case v.disproved(e.Kind, e.rank, e.Ranges, e.Grade) != "":
+		case e.Kind == Service && len(f.kubernetes) > 0 || e.Kind == Pod && e.rank == rankPodChecked:
+			e.Source += " that addresses in use confirm"
+			e.rank = map[Kind]int{Service: rankChecked, Pod: rankPodChecked}[e.Kind]
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 func assumed(title string, k Kind, rank int, value string) []Evidence {
 	l, err := cidr.Parse(value, cidr.Options{})
 	if err != nil || l.IsEmpty() { // a test parses the whole table

@@ -3,6 +3,7 @@ package platform
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -26,8 +27,9 @@ func (r *reader) signal(platform, what string) {
 // many of them are made with kubeadm.
 var tiers = [][]string{
 	{"openshift"},
-	{"kind", "k3s", "rke2", "microk8s", "minikube", "docker-desktop", "talos"},
-	{"gke", "aks", "eks", "iks", "icp", "acs", "doks", "oke", "ack", "tke"},
+	{"kind", "k3s", "rke2", "microk8s", "minikube", "docker-desktop", "talos", "k0s"},
+	{"acs"}, // its nodes have the labels of AKS, and masters that AKS does not show
+	{"gke", "aks", "eks", "iks", "icp", "doks", "oke", "ack", "tke", "lke", "kops", "eks-anywhere"},
 	{"k3s-config", "kubeadm"},
 }
 
@@ -54,6 +56,7 @@ func (f *Facts) Detect() (platform string, conflict []string) {
 
 // node reads a node's marks, its arguments and its slice of the pod range.
 func (r *reader) node(n *node, base string) {
+	r.facts.nodes++
 	meta := n.get("metadata")
 	annotations := meta.get("annotations")
 	for _, a := range []struct{ key, platform, source string }{
@@ -94,13 +97,45 @@ var labelMarks = []struct{ label, value, platform string }{
 	{"doks.digitalocean.com/", "", "doks"},
 	{"oci.oraclecloud.com/fault-domain", "", "oke"},
 	{"alibabacloud.com/", "", "ack"},
+	{"eks.amazonaws.com/", "", "eks"},
+	{"node.k0sproject.io/role", "", "k0s"},
+	{"lke.linode.com/pool-id", "", "lke"},
+	{"kops.k8s.io/instancegroup", "", "kops"},
+}
+
+// groupMarks are API groups that one platform alone serves.
+var groupMarks = map[string]string{
+	"config.openshift.io": "openshift",
+	"networking.gke.io":   "gke",
+}
+
+// apiGroups reads the list of API groups that a server serves.
+func (r *reader) apiGroups(n *node, _ string) {
+	groups := n.get("groups")
+	if groups == nil {
+		return
+	}
+	for _, g := range groups.items {
+		if platform, ok := groupMarks[g.get("name").str()]; ok {
+			r.signal(platform, "API group "+g.get("name").str())
+		}
+	}
+}
+
+// serverVersion reads what an API server says of its version. It tells the
+// platform where no node does.
+func serverVersion(r *reader, n *node, _ string) {
+	r.facts.version = n.get("gitVersion").str()
+	r.facts.minor, _ = strconv.Atoi(strings.TrimRight(n.get("minor").str(), "+"))
 }
 
 func (r *reader) nodeMarks(n, labels *node) {
-	control := false
+	control, azure := false, false
 	if labels != nil {
 		for _, f := range labels.fields {
-			control = control || f.name == "node-role.kubernetes.io/control-plane" || f.name == "node-role.kubernetes.io/master"
+			control = control || f.name == "node-role.kubernetes.io/control-plane" || f.name == "node-role.kubernetes.io/master" ||
+				f.name == "kubernetes.io/role" && f.value.str() == "master"
+			azure = azure || strings.HasPrefix(f.name, "kubernetes.azure.com/")
 			for _, m := range labelMarks {
 				prefix := strings.HasSuffix(m.label, "/") || strings.HasSuffix(m.label, "-")
 				if (f.name == m.label || prefix && strings.HasPrefix(f.name, m.label)) && (m.value == "" || f.value.str() == m.value) {
@@ -108,6 +143,9 @@ func (r *reader) nodeMarks(n, labels *node) {
 				}
 			}
 		}
+	}
+	if control && azure {
+		r.signal("acs", "node label of Azure on a master")
 	}
 	info := n.at("status", "nodeInfo")
 	r.versionMarks(info.get("kubeletVersion").str(), info.get("osImage").str(), n.at("spec", "providerID").str(), control)

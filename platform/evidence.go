@@ -167,6 +167,11 @@ type Facts struct {
 	Values string
 
 	kubernetes []netip.Addr // clusterIPs of default/kubernetes
+	apiServer  []Address    // these, and what is behind them
+	dns        []Address    // clusterIPs of the cluster's name server
+	nodes      int          // nodes that were shown
+	version    string       // of the API server
+	minor      int          // of that; 0 when unknown
 	signals    []signal
 	gaps       []gap
 	supplies   []supply

@@ -107,6 +107,7 @@ var docKinds = []docKind{
 	{name: "k3s/RKE2 config.yaml", platform: "k3s-config", is: isK3s,
 		service: []string{"service-cidr"}, pod: []string{"cluster-cidr"},
 		defaults: constant(k3sService, k3sPod)},
+	{name: "version of the API server", is: anyKey("gitVersion"), more: serverVersion},
 	{name: "flannel net-conf.json", is: isFlannel, more: flannel},
 	{name: "Cilium configuration", is: func(n *node) bool {
 		return n.hasKey("ipam") && n.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr", "routing-mode", "cilium-endpoint-gc-interval")

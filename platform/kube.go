@@ -21,6 +21,8 @@ var kubeKinds = []kubeKind{
 	{"Pod", exactly(""), (*reader).pod},
 	{"Node", exactly(""), (*reader).node},
 	{"Service", exactly(""), (*reader).service},
+	{"EndpointSlice", exactly("discovery.k8s.io"), (*reader).endpoints},
+	{"APIGroupList", exactly(""), (*reader).apiGroups},
 	{"Status", exactly(""), func(r *reader, n *node, base string) {
 		if m := n.get("message"); m.str() != "" {
 			r.probe(strings.Split(m.text, "\n"), m.line, join(base, "message"))
@@ -121,6 +123,7 @@ func (r *reader) pod(n *node, base string) {
 func (r *reader) markers(namespace, name string) {
 	if namespace == "kube-system" && (name == "aws-node" || strings.HasPrefix(name, "aws-node-")) {
 		r.native("the Amazon VPC plugin (aws-node) gives pods addresses of the VPC")
+		r.vpc = true
 	}
 }
 
@@ -169,10 +172,23 @@ func (r *reader) service(n *node, _ string) {
 	ips := append(n.at("spec", "clusterIP").strings(), n.at("spec", "clusterIPs").strings()...)
 	before := len(r.facts.ClusterIP)
 	r.facts.ClusterIP = addresses(r.facts.ClusterIP, ips, "Service "+namespace+"/"+name)
+	added := r.facts.ClusterIP[before:]
 	if namespace == "default" && name == "kubernetes" {
-		for _, a := range r.facts.ClusterIP[before:] {
+		for _, a := range added {
 			r.facts.kubernetes = append(r.facts.kubernetes, a.Addr)
 		}
+		r.facts.apiServer = append(r.facts.apiServer, added...)
+	}
+	if n.at("metadata", "labels", "k8s-app").str() == "kube-dns" || namespace == "kube-system" && name == "kube-dns" {
+		r.facts.dns = append(r.facts.dns, added...)
+	}
+}
+
+// endpoints notes where the API server is behind its Service.
+func (r *reader) endpoints(n *node, _ string) {
+	namespace, name := n.at("metadata", "namespace").str(), n.at("metadata", "name").str()
+	if namespace == "default" && (name == "kubernetes" || n.at("metadata", "labels", "kubernetes.io/service-name").str() == "kubernetes") {
+		r.facts.apiServer = addresses(r.facts.apiServer, texts(n.find("endpoints.addresses", "")), "endpoint of Service default/kubernetes")
 	}
 }
 

@@ -121,6 +121,11 @@ func azureSupply(r *reader, n *node, base string) {
 // settle gives supplies to the gaps that ask for them.
 func (r *reader) settle() {
 	f := r.facts
+	if f.version != "" && f.nodes == 0 {
+		r.versionMarks(f.version, "", "", false)
+	}
+	r.gradeProbe()
+	r.askForVPC()
 	used := make([]bool, len(f.supplies))
 	open := f.gaps[:0]
 	asked := map[string]bool{} // sorts of supply that some gap asked for
@@ -160,6 +165,31 @@ func (r *reader) settle() {
 			f.warn("%s: %s is taken for the %s range; give the cluster's own document too, to confirm it", s.where[0], s.what, s.kind)
 			r.give(s.kind, "", s, Claimed)
 		}
+	}
+}
+
+// gradeProbe: servers before 1.33 have one range, and name it whole.
+func (r *reader) gradeProbe() {
+	if r.facts.minor == 0 || r.facts.minor >= 33 {
+		return
+	}
+	for i := range r.facts.Evidence {
+		if e := &r.facts.Evidence[i]; e.Kind == Service && e.rank == rankProbe {
+			e.Grade = Complete
+		}
+	}
+}
+
+// askForVPC: where the VPC plugin runs, other pools are for some of the pods.
+func (r *reader) askForVPC() {
+	for _, g := range r.facts.gaps {
+		if strings.HasPrefix(g.need, "vpc:") {
+			return
+		}
+	}
+	if r.vpc {
+		r.facts.gaps = append(r.facts.gaps, gap{kind: Pod, need: "vpc:", where: Place{Document: "aws-node"},
+			why: "the Amazon VPC plugin gives pods addresses of the VPC, whose ranges are not in the cluster", command: command("eks", Pod)})
 	}
 }
 

@@ -51,7 +51,7 @@ func TestPrecedence(t *testing.T) {
 		for from := range docs {
 			var in []Document
 			for i, d := range slices.Backward(docs[from:]) { // the order of the documents is of no meaning
-				in = append(in, Document{fmt.Sprint("doc", i), d.text})
+				in = append(in, Document{Name: fmt.Sprint("doc", i), Text: d.text})
 			}
 			facts, err := Read(in)
 			if err != nil {
@@ -73,9 +73,9 @@ func TestPrecedence(t *testing.T) {
 // Addresses in use disprove a source, and the next one is asked.
 func TestAddressesDisprove(t *testing.T) {
 	docs := []Document{
-		{"a", precedence[Service][1].text},
-		{"b", precedence[Service][6].text},
-		{"svc", `{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dns", "namespace": "kube-system"}, "spec": {"clusterIP": "10.7.0.10"}}`},
+		{Name: "a", Text: precedence[Service][1].text},
+		{Name: "b", Text: precedence[Service][6].text},
+		{Name: "svc", Text: `{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dns", "namespace": "kube-system"}, "spec": {"clusterIP": "10.7.0.10"}}`},
 	}
 	facts, err := Read(docs)
 	if err != nil {
@@ -93,7 +93,7 @@ func TestAddressesDisprove(t *testing.T) {
 // A platform's default is checked against the Service kubernetes.
 func TestDefaultIsChecked(t *testing.T) {
 	for ip, want := range map[string]string{"10.43.0.1": "10.43.0.0/16", "10.43.0.2": "", "10.96.0.1": ""} {
-		facts, err := Read([]Document{{"svc", fmt.Sprintf(
+		facts, err := Read([]Document{{Name: "svc", Text: fmt.Sprintf(
 			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "namespace": "default"}, "spec": {"clusterIP": %q}}`, ip)}})
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +150,7 @@ func TestDetect(t *testing.T) {
 			}
 			text = strings.Join(parts, "\n")
 		}
-		facts, err := Read([]Document{{"d", text}})
+		facts, err := Read([]Document{{Name: "d", Text: text}})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -207,7 +207,7 @@ func TestOddTexts(t *testing.T) {
 		{"blank", " \n\n", "", "empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			facts, err := Read([]Document{{"d", c.text}})
+			facts, err := Read([]Document{{Name: "d", Text: c.text}})
 			if c.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fault) {
 					t.Errorf("error %v, want %q", err, c.fault)
@@ -241,7 +241,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		facts, err := Read([]Document{{"d", text}})
+		facts, err := Read([]Document{{Name: "d", Text: text}})
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("an error without text")

@@ -11,8 +11,11 @@ import (
 
 // Document is one thing an administrator pasted, or one answer of a cluster.
 type Document struct {
-	Name string // for messages: a file name, "standard input"
+	Name string // for messages: a file name, "standard input", "servicecidr/kubernetes"
 	Text string
+	// Answer marks what a program has from an API: its lines mean nothing to a
+	// person, and are not named.
+	Answer bool
 }
 
 // Read takes the evidence out of documents. The error is an *Error with every
@@ -38,10 +41,12 @@ type reader struct {
 	root     int // the object being read
 	shift    int // lines before a document inside a document
 	clusters int // descriptions of a whole cluster, by its provider
+	answer   bool
+	vpc      bool // the VPC plugin of Amazon runs
 }
 
 func (r *reader) document(d Document) {
-	r.doc = d.Name
+	r.doc, r.answer = d.Name, d.Answer
 	chunks, problems := load(d)
 	r.problems = append(r.problems, problems...)
 	known := len(problems) > 0
@@ -116,7 +121,7 @@ func (r *reader) inner(n *node, base string) bool {
 
 func (r *reader) place(n *node, path string) Place {
 	p := Place{Document: r.doc, Path: path}
-	if n != nil && n.line > 0 {
+	if n != nil && n.line > 0 && !r.answer {
 		p.Line = n.line + r.shift
 	}
 	return p

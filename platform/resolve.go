@@ -14,6 +14,10 @@ type Options struct {
 	// Platform is the administrator's word on the platform, which ends
 	// detection and allows the platform's defaults; empty to detect it.
 	Platform string
+	// Live says that the documents are all that one cluster shows of itself. The
+	// defaults of the platform that is detected then stand in for a range, where
+	// addresses in use confirm them.
+	Live bool
 }
 
 // Missing is what is not known of a kind, and how to learn it.
@@ -67,6 +71,9 @@ func (f *Facts) Resolve(o Options) Result {
 		var conflict []string
 		if res.Platform, conflict = f.Detect(); conflict != nil {
 			res.warn("the documents tell of several platforms (%s); say which with --platform", strings.Join(conflict, ", "))
+		}
+		if o.Live {
+			res.Evidence = append(res.Evidence, f.confirmed(res.Platform)...)
 		}
 	} else {
 		res.Evidence = append(res.Evidence, f.defaults(o.Platform)...)

@@ -10,18 +10,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/platform"
 )
 
 const rangesLong = `Find the address ranges of a cluster's Services and pods, for includeIPRanges:
 with them, traffic to anything outside the cluster bypasses the sidecar.
 
-The ranges are read from documents: what the provider's command line prints
-about the cluster, Kubernetes objects, installation files, flags. Each range is
-shown with its source and how far that can be trusted. A range that cannot be
-determined is said to be missing, with the command whose output would supply
-it; no value for includeIPRanges is given then, because what it leaves out
-would bypass the sidecar.
+Without -f they are read from the cluster that kubectl would use. With -f they
+are read from documents: what the provider's command line prints about the
+cluster, Kubernetes objects, installation files, flags. With -f and --live both
+count, and the documents are checked against the cluster's addresses in use.
+
+Each range is shown with its source and how far that can be trusted. A range
+that cannot be determined is said to be missing, with the command whose output
+would supply it; no value for includeIPRanges is given then, because what it
+leaves out would bypass the sidecar.
 
 --platform NAME without documents prints the platform's defaults, which are not
 checked. With documents it says which platform they are of, and lets the
@@ -30,7 +34,10 @@ defaults fill in for what they do not hold.
 Exit code: 0 both ranges are known, 3 a range is missing or known in part,
 1 bad input, 2 wrong usage.`
 
-const rangesExample = `  # From what a provider says
+const rangesExample = `  # The current cluster
+  outrider ranges
+
+  # From what a provider says
   gcloud container clusters describe CLUSTER --location LOCATION --format json | outrider ranges -f -
   az aks show -g GROUP -n CLUSTER -o json | outrider ranges -f - -o helm
 
@@ -38,6 +45,9 @@ const rangesExample = `  # From what a provider says
   aws eks describe-cluster --name CLUSTER > cluster.json
   aws ec2 describe-vpcs --vpc-ids VPC > vpc.json
   outrider ranges -f cluster.json -f vpc.json
+
+  # The same, with all else from the cluster itself
+  outrider ranges --live -f vpc.json
 
   # From a cluster's own objects
   kubectl cluster-info dump | outrider ranges -f -
@@ -56,14 +66,16 @@ var errIncomplete = errors.New("a range is missing")
 var rangesFormats = []string{"table", "json", "helm", "configmap-patch", "annotation"}
 
 type rangesOptions struct {
-	files            []string
-	platform, format string
+	files               []string
+	platform, format    string
+	live                bool
+	kubeconfig, context string
 }
 
 func rangesCommand(stdio stdio) *cobra.Command {
 	var o rangesOptions
 	cmd := &cobra.Command{
-		Use:     "ranges -f DOCUMENT",
+		Use:     "ranges [-f DOCUMENT]",
 		Short:   "Find the cluster's own address ranges",
 		Long:    rangesLong,
 		Example: rangesExample,
@@ -72,12 +84,15 @@ func rangesCommand(stdio stdio) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func(context.Context) error { return ranges(o, stdio) })
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return ranges(ctx, o, stdio) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is standard input; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(platform.Platforms(), ", "))
+	f.BoolVar(&o.live, "live", false, "read the cluster too; without -f and --platform it is read anyway")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster; default as kubectl's")
+	f.StringVar(&o.context, "context", "", "context of the kubeconfig to use; default the current one")
 	f.StringVarP(&o.format, "output", "o", "table", "output: "+strings.Join(rangesFormats, ", "))
 	return cmd
 }
@@ -106,27 +121,58 @@ func (o *rangesOptions) check() error {
 	return nil
 }
 
-// ranges answers from documents, or from the table of defaults.
-func ranges(o rangesOptions, stdio stdio) error {
-	var result platform.Result
-	var values string
-	switch {
-	case len(o.files) > 0:
-		documents, err := readDocuments(o.files, stdio.in)
-		if err != nil {
-			return err
-		}
-		facts, err := platform.Read(documents)
-		if err != nil {
-			return fmt.Errorf("the documents are refused:\n%w", err)
-		}
-		result, values = facts.Resolve(platform.Options{Platform: o.platform}), facts.Values
-	case o.platform != "":
-		result, _ = platform.Default(o.platform) // check has looked the name up
-	default:
-		return errors.New("reading a live cluster is not built yet in this version; give documents with -f, or a platform with --platform")
+// ranges answers from documents, from the cluster, or from the table of defaults.
+func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
+	if o.platform != "" && len(o.files) == 0 && !o.live {
+		result, _ := platform.Default(o.platform) // check has looked the name up
+		return printRanges(o.format, &result, "", stdio)
 	}
-	return printRanges(o.format, &result, values, stdio)
+	documents, err := readDocuments(o.files, stdio.in)
+	if err != nil {
+		return err
+	}
+	live := o.live || len(o.files) == 0
+	var facts *platform.Facts
+	var forbidden []string
+	if live {
+		facts, forbidden, err = readCluster(ctx, o, documents)
+	} else {
+		facts, err = platform.Read(documents)
+	}
+	var faults *platform.Error
+	switch {
+	case errors.As(err, &faults):
+		return fmt.Errorf("the documents are refused:\n%w", err)
+	case err != nil:
+		return err
+	}
+	result := facts.Resolve(platform.Options{Platform: o.platform, Live: live})
+	result.Warnings = append(result.Warnings, checkInclude(facts)...)
+	if len(forbidden) > 0 && !result.Known() {
+		result.Warnings = append(result.Warnings, "not read, for want of rights: "+strings.Join(forbidden, ", "))
+	}
+	return printRanges(o.format, &result, facts.Values, stdio)
+}
+
+// checkInclude checks the include list of an injector's ConfigMap that is among
+// the documents.
+func checkInclude(facts *platform.Facts) []string {
+	if facts.Values == "" {
+		return nil
+	}
+	cfg, _ := config.Parse(config.Texts{Values: facts.Values}, config.Labels{})
+	if cfg == nil {
+		return nil // not what was asked; the patch still says what is wrong with it
+	}
+	list := cfg.Values.Global.Proxy.IncludeIPRanges
+	if len(list.Names()) > 0 {
+		return nil
+	}
+	var out []string
+	for _, w := range facts.LeftOut(list) {
+		out = append(out, fmt.Sprintf("includeIPRanges %q of the given ConfigMap %s", list, w))
+	}
+	return out
 }
 
 // maxDocument is more than Read takes, so that Read refuses what is cut off here.

@@ -1,0 +1,13 @@
+// Package live reads from a cluster what it shows of its own address ranges,
+// and follows it. What the answers mean is decided in package platform: every
+// object is handed over as a document.
+//
+// What may be assumed: nothing is written, except that with Options.Probe the
+// API server is asked, by a dry run, to create a Service whose address it must
+// refuse. An answer of "forbidden" or "not found" is no evidence and no failure,
+// for every single source. Any other failure fails the whole reading: half of
+// the evidence could tell of other ranges than all of it.
+//
+// docs/ranges.md says which rights the sources need; deploy/outrider.yaml has
+// them as roles.
+package live
