@@ -171,6 +171,7 @@ func (v *resolver) family(k Kind, family Family) (cidr.List, Grade) {
 		switch {
 		case reason != "":
 			v.judge(group, Rejected, reason)
+			v.tell(group, reason, !won.IsEmpty())
 		case won.IsEmpty():
 			won, grade, by = l, v.grade(group), v.res.Evidence[group[0]].Source
 			v.judge(group, Used, "")
@@ -205,10 +206,18 @@ func (v *resolver) grade(group []int) Grade {
 func (v *resolver) judge(group []int, verdict Verdict, reason string) {
 	for _, i := range group {
 		v.res.Evidence[i].Verdict, v.res.Evidence[i].Reason = verdict, reason
-		// That slices of nodes say nothing where pods have other addresses is no news.
-		if e := v.res.Evidence[i]; verdict == Rejected && (e.Grade != LowerBound || len(v.f.native) == 0) {
-			v.res.warn("%s: %s was not taken: %s", e.Where, e.Value, reason)
+	}
+}
+
+// tell warns that evidence was rejected. Slices of nodes that say nothing where
+// pods have other addresses are no news, nor is a guess below a better answer.
+func (v *resolver) tell(group []int, reason string, answered bool) {
+	for _, i := range group {
+		e := v.res.Evidence[i]
+		if e.Grade == LowerBound && (answered || len(v.f.native) > 0) || e.Grade == Assumed && answered {
+			continue
 		}
+		v.res.warn("%s: %s was not taken: %s", e.Where, e.Value, reason)
 	}
 }
 
@@ -306,10 +315,11 @@ func (v *resolver) compare(k Kind, won cidr.List, by string, group []int, l cidr
 	v.res.warn("%s: %s says %s for %ss; %s was taken, from %s", e.Where, e.Source, l, k, won, by)
 }
 
-// families looks for a family that one kind has and the other lacks.
+// families looks for a family that the cluster has and a kind lacks: the other
+// kind has it, or an address in use.
 func (v *resolver) families() {
 	for _, k := range []Kind{Service, Pod} {
-		mine, other := v.res.Of(k), v.res.Service.Union(v.res.Pod)
+		mine, other := v.res.Of(k), v.res.Service.Union(v.res.Pod).Union(v.inUse(k))
 		have, missing, ok := mine.MissingFamily()
 		if !ok || missing == string(IPv6) && len(other.V6()) == 0 || missing == string(IPv4) && len(other.V4()) == 0 {
 			continue
@@ -320,6 +330,23 @@ func (v *resolver) families() {
 			v.miss(Missing{k, "its " + missing + " range is not in the documents", command(v.res.Platform, k)})
 		}
 	}
+}
+
+// inUse is one address of a kind in use for each family.
+func (v *resolver) inUse(k Kind) cidr.List {
+	addresses := v.f.ClusterIP
+	if k == Pod {
+		addresses = v.f.PodIP
+	}
+	var ps []netip.Prefix
+	seen := map[bool]bool{}
+	for _, a := range addresses {
+		if four := a.Addr.Is4(); !seen[four] {
+			seen[four] = true
+			ps = append(ps, netip.PrefixFrom(a.Addr, a.Addr.BitLen()))
+		}
+	}
+	return cidr.FromPrefixes(ps...)
 }
 
 // width warns of ranges that take in far more than a cluster.
