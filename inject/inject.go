@@ -70,6 +70,10 @@ func (r *Result) PodJSON() []byte {
 	return r.tree.AppendTo(nil)
 }
 
+// Tree returns the injected pod for the packages below this one; nil when
+// nothing changes. The parts that come from a template are shared between pods.
+func (r *Result) Tree() *jsontree.Node { return r.tree }
+
 // Operation is one RFC 6902 operation: add, remove or replace. Value is JSON
 // text, empty for remove.
 type Operation struct {

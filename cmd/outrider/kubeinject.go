@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,7 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 			if len(o.files) == 0 {
 				return usagef("no input: give -f FILE, or -f - for standard input")
 			}
+			frugal()
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return kubeInject(ctx, o, stdio) })
 		},
 	}
@@ -101,7 +103,7 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 			continue
 		}
 		report, err := stream.Transform(r, &joiner{w: out}, stream.Options{
-			Injector: injector, File: name, Namespace: o.namespace, Workers: runtime.GOMAXPROCS(0),
+			Injector: injector, File: name, Namespace: o.namespace, Workers: workers(),
 			Each: func(object stream.Object) { tell(stdio.err, name, object) },
 		})
 		_ = r.Close()
@@ -119,6 +121,22 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 		return err
 	}
 	return out.commit()
+}
+
+// maxWorkers bounds the documents in work at a time: each worker keeps the
+// memory of one document, and writing in order is one thread's work.
+const maxWorkers = 4
+
+func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
+
+// frugal trades a tenth of the speed for memory: what is alive is some 8 MB
+// however long the stream is, so collecting at half as much again instead of
+// twice as much keeps 1,000 Deployments in about 50 MB, most of it the program
+// itself. Whoever sets GOGC decides otherwise.
+func frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // inFile names the file in errors that do not name it themselves.

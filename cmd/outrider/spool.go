@@ -11,9 +11,10 @@ import (
 	"strconv"
 )
 
-// spoolMemory is how much of a result for standard output is kept in memory;
-// the rest waits in a temporary file.
-const spoolMemory = 32 << 20
+// spoolMemory is how much of a result for standard output is kept in memory,
+// enough for some 100 injected workloads of 10 KB; the rest waits in a temporary
+// file, so that memory does not grow with the input.
+const spoolMemory = 1 << 20
 
 // spool holds a result back until it is known to be whole: for a file beside it,
 // for standard output in memory.
@@ -85,10 +86,13 @@ func (s *spool) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if s.file == nil {
-		f, err := os.CreateTemp("", "outrider-*.yaml")
+		f, err := os.CreateTemp("", "outrider-*.yaml") // mode 0600
 		if err != nil {
 			return 0, fmt.Errorf("temporary file: %w", err)
 		}
+		// Without a name nobody else finds it, and it is gone with the process,
+		// however that ends. Where that is not possible, discard removes it.
+		_ = os.Remove(f.Name())
 		s.file = f
 	}
 	return s.file.Write(p)

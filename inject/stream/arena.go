@@ -7,6 +7,13 @@ type arena struct {
 	block, used int
 	edits       []byte // the texts of an editor
 	scratch     []byte // a scalar while it is read
+	pods        importer
+}
+
+func newArena() *arena {
+	a := &arena{}
+	a.pods.mem = a
+	return a
 }
 
 const (

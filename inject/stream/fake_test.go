@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 )
 
 // fake injects a small sidecar: an init container in front, a container behind,
@@ -69,8 +70,8 @@ func fakeOptions() Options {
 	return Options{Injector: fake{}, File: "f.yaml", pod: fakePod}
 }
 
-func fakePod(r *inject.Result) []byte {
+func fakePod(r *inject.Result) *jsontree.Node {
 	fakeLock.Lock()
 	defer fakeLock.Unlock()
-	return fakePods[r]
+	return jsontree.Parse(string(fakePods[r]))
 }

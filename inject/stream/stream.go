@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 )
 
 // Injector injects one pod. *inject.Injector is one.
@@ -51,15 +52,15 @@ type Options struct {
 	// the report does not list them, and its size does not grow with the stream.
 	Each func(Object)
 
-	// pod replaces inject.Result.PodJSON in tests of the editing alone.
-	pod func(*inject.Result) []byte
+	// pod replaces inject.Result.Tree in tests of the editing alone.
+	pod func(*inject.Result) *jsontree.Node
 }
 
-func (o *Options) podJSON(r *inject.Result) []byte {
+func (o *Options) tree(r *inject.Result) *jsontree.Node {
 	if o.pod != nil {
 		return o.pod(r)
 	}
-	return r.PodJSON()
+	return r.Tree()
 }
 
 const defaultMaxDocument = 64 << 20
@@ -152,7 +153,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 	s := newSplitter(r, o.MaxDocument)
 	arenas := make([]*arena, max(o.Workers, 1))
 	for i := range arenas {
-		arenas[i] = &arena{}
+		arenas[i] = newArena()
 	}
 	for {
 		batch, readErr := readBatch(s, max(o.Workers, 1) > 1)

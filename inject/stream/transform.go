@@ -121,7 +121,7 @@ func (t *transformer) object(f found, n *node) *node {
 	}
 	want := f.node
 	if len(result.Patch) > 0 {
-		if want = changed(n, &template, t.mem.parseJSON(string(t.o.podJSON(result)))); want == nil {
+		if want = changed(n, &template, t.mem.pods.node(t.o.tree(result))); want == nil {
 			t.problem(f, "internal error: the injected pod does not fit the object; please report it with this file")
 			return f.node
 		}
@@ -175,13 +175,10 @@ func mentionsMesh(keys map[string]string) bool {
 
 // changed is the object n as it shall be: as it was, with metadata and spec of
 // the pod (template) from the injected one. It is nil when they do not fit.
-func changed(n *node, template *inject.Template, injected *document) *node {
-	if injected == nil || len(injected.roots) != 1 {
-		return nil
-	}
+func changed(n *node, template *inject.Template, injected *node) *node {
 	path := splitPointer(template.Pointer)
 	for _, key := range []string{"metadata", "spec"} {
-		if value := injected.roots[0].get(key); value != nil && n != nil {
+		if value := injected.get(key); value != nil && n != nil {
 			n = replaceAt(n, append(slices.Clone(path), key), value)
 		}
 	}
