@@ -78,21 +78,37 @@ func ParseLogLevel(value string) (string, error) {
 	return "", &fault{"not a log level of Envoy", "write one of trace, debug, info, warning, error, critical, off"}
 }
 
+// components are the loggers of Envoy 1.40, as POST /logging of its admin
+// interface lists them. Envoy does not start with any other in
+// --component-log-level; a test asks the real one.
+var components = strings.Fields(`a2a admin ai_protocol_manager alternate_protocols_cache assert aws backtrace basic_auth
+	cache_filter client compression config conn_handler connection credential_injector decompression dns dubbo
+	dynamic_modules envoy_bug ext_authz ext_proc file filter forward_proxy geolocation golang grpc happy_eyeballs hc
+	health_checker http http2 hystrix init io ip_tagging json_rpc jwt kafka key_value_store local_rate_limit lua main
+	matcher mcp misc mongo multi_connection notification oauth2 pool quic quic_stream rate_limit_quota rbac rds redis
+	rocketmq router runtime secret sse stats stats_sinks tap testing thrift tracing udp upstream wasm websocket`)
+
+// Components lists the components that ParseComponentLogLevel takes, sorted. The
+// caller owns the slice.
+func Components() []string { return slices.Clone(components) }
+
 // ParseComponentLogLevel reads Envoy's list "component:level,component:level".
 // The empty list is allowed.
 func ParseComponentLogLevel(value string) (string, error) {
-	return parseScopes(value, "component", logLevels, false)
+	return parseScopes(value, "component", logLevels, components)
 }
 
 var agentLevels = []string{"none", "fatal", "error", "warn", "info", "debug"}
 
 // ParseAgentLogLevel reads Istio's log scopes: "info" or "default:info,all:debug".
 func ParseAgentLogLevel(value string) (string, error) {
-	return parseScopes(value, "scope", agentLevels, true)
+	return parseScopes(value, "scope", agentLevels, nil)
 }
 
-// parseScopes reads "name:level,..."; bare allows a level alone.
-func parseScopes(value, what string, levels []string, bare bool) (string, error) {
+// parseScopes reads "name:level,...". The names are those of known; without
+// known they are free, and a level may stand alone.
+func parseScopes(value, what string, levels, known []string) (string, error) {
+	bare := known == nil
 	if value == "" && !bare {
 		return "", nil
 	}
@@ -110,12 +126,22 @@ func parseScopes(value, what string, levels []string, bare bool) (string, error)
 			return "", &fault{where + "not a pair " + what + ":level", fix}
 		case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") != "":
 			return "", &fault{where + "not the name of a " + what, fix}
+		case !bare && !slices.Contains(known, name):
+			return "", &fault{where + strict.Quote(name) + " is no component of Envoy 1.40, which would not start", meant(name, known)}
 		case !slices.Contains(levels, level):
 			return "", &fault{where + strict.Quote(level) + " is not a log level", fix}
 		}
 		out = append(out, e)
 	}
 	return strings.Join(out, ","), nil
+}
+
+// meant proposes a component, or lists them.
+func meant(name string, known []string) string {
+	if near := strict.Nearest(name, known); near != "" {
+		return "did you mean " + strict.Quote(near) + "?"
+	}
+	return "the components are " + strings.Join(known, ", ")
 }
 
 // ParseImage reads an image reference, or an image name below the configured hub.

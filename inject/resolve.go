@@ -74,6 +74,7 @@ func resolve(cfg *config.Config, env Environment, in podInputs) (*Settings, []st
 	r.interceptionMode()
 	r.ranges()
 	r.ports()
+	r.uncaptured()
 	r.proxyConfig() // before what depends on it
 	r.nativeSidecar()
 	r.hold()
@@ -147,6 +148,26 @@ func (r *resolver) ports() {
 	}
 	r.out.ExcludeInterfaces = names
 	r.set("excludeInterfaces", strings.Join(names, ","), source)
+}
+
+// uncaptured: without a redirect no range or port is captured or excluded,
+// whatever lists there are.
+func (r *resolver) uncaptured() {
+	if r.out.InterceptionMode != annotation.InterceptionNone {
+		return
+	}
+	s := &r.out
+	s.IncludeIPRanges, s.ExcludeIPRanges = cidr.List{}, cidr.List{}
+	s.IncludePorts, s.ExcludePorts, s.ExcludeInterfaces = cidr.Ports{}, cidr.Ports{}, nil
+	mode := s.Setting("interceptionMode").Source
+	for i := range s.List {
+		switch s.List[i].Name {
+		case "includeOutboundIPRanges", "excludeOutboundIPRanges":
+			s.List[i].Value, s.List[i].Source = "", mode
+		case "includeOutboundPorts", "excludeOutboundPorts", "excludeInterfaces":
+			s.List[i].Value, s.List[i].Source = "", SourceDefault
+		}
+	}
 }
 
 func (r *resolver) portList(name string, ports cidr.Ports, path, annotated string) cidr.Ports {

@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(odd []annotation.Problem) []string {
 	out := annotationWarnings(odd)
 	for _, check := range []func(*mutation) []string{
-		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnFamilies, warnOpenShift, warnStatus,
+		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnUncaptured, warnFamilies, warnOpenShift, warnStatus,
 	} {
 		out = append(out, check(m)...)
 	}
@@ -140,6 +140,28 @@ func warnHoles(m *mutation) []string {
 		hole("excludeOutboundPorts", ports)
 	}
 	return out
+}
+
+// warnUncaptured: where nothing is redirected, what the pod says of the redirect
+// does nothing.
+func warnUncaptured(m *mutation) []string {
+	s := m.resolved.settings
+	if s.InterceptionMode != annotation.InterceptionNone {
+		return nil
+	}
+	var out []string
+	for _, name := range redirectAnnotations {
+		if _, ok := m.pod.Annotations[name]; ok {
+			out = append(out, fmt.Sprintf("annotation %q has no effect: interceptionMode is NONE (%s), so no traffic is redirected; remove one of the two", name, s.Setting("interceptionMode").Source))
+		}
+	}
+	return out
+}
+
+// redirectAnnotations are what a pod says of the redirect.
+var redirectAnnotations = [...]string{
+	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
+	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,
 }
 
 // warnFamilies: annotation.Check has warned already where the list is the
