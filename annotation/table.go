@@ -205,6 +205,4 @@ var writtenRows = []Row{
 		Meaning: "The revision that injected the pod"},
 	{Name: DefaultContainer, Type: "container name", Default: "the first container that was not injected", Support: Written,
 		Meaning: "The container kubectl uses by default; a value that is there is kept"},
-	{Name: DefaultLogsContainer, Type: "container name", Default: "the first container that was not injected", Support: Written,
-		Meaning: "The container kubectl logs uses by default; a value that is there is kept"},
 }

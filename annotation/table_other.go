@@ -77,6 +77,7 @@ var untouchedRows = []Row{
 	{Name: PrometheusScrape, Support: Untouched, Type: "boolean", Meaning: "Whether Prometheus scrapes the pod; never rewritten, as the application is reachable directly"},
 	{Name: PrometheusPort, Support: Untouched, Type: "port", Meaning: "The port Prometheus scrapes; never rewritten"},
 	{Name: PrometheusPath, Support: Untouched, Type: "path", Meaning: "The path Prometheus scrapes; never rewritten"},
+	{Name: DefaultLogsContainer, Support: Untouched, Type: "container name", Meaning: "Older name of " + DefaultContainer + " for kubectl logs, which reads that one too"},
 	{Name: MultusNetworks, Support: Untouched, Type: "networks", Meaning: "Additional networks of Multus; exclude their interfaces with " + ExcludeInterfaces},
 	{Name: DatadogEnv, Support: Untouched, Type: "JSON", Meaning: "Datadog's environment for the proxy's tracer"},
 }
