@@ -182,6 +182,9 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 	if d := cmp.Diff(a.problems, problems); d != "" {
 		t.Errorf("%s: the webhook's problems -, kube-inject's +\n%s", label, d)
 	}
+	if len(o.path) > 0 {
+		t.compareReview(label, a, review)
+	}
 	if !a.allowed {
 		return
 	}
@@ -206,6 +209,26 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 			t.Errorf("%s: only kube-inject warns: %s", label, w)
 		}
 	}
+}
+
+// compareReview: who applies a workload is told, in the same words, what its
+// pods will be told.
+func (t *trial) compareReview(label string, a answer, review []string) {
+	want := slices.Clone(a.warnings)
+	for _, p := range a.problems {
+		want = append(want, "its pods will be refused: "+p)
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(review, func(said string) bool { return saidAs(said, w) }) {
+			t.Errorf("%s: who applies it is not told: %s\nbut: %q", label, w, review)
+		}
+	}
+}
+
+// saidAs says whether a warning is the text, cut to what the API server passes on.
+func saidAs(said, text string) bool {
+	head, cut := strings.CutSuffix(said, "…")
+	return said == text || cut && strings.HasPrefix(text, head)
 }
 
 // decision is the library's own about the template as it stands in the input.
