@@ -267,15 +267,19 @@ func (m *mutation) result(d Decision, odd []annotation.Problem) *Result {
 	if len(ops) == 0 {
 		return r
 	}
-	r.Patch = make([]Operation, len(ops))
+	r.Patch, r.tree = operations(ops), m.tree
+	return r
+}
+
+func operations(ops []jsontree.Op) []Operation {
+	out := make([]Operation, len(ops))
 	for n, op := range ops {
-		r.Patch[n] = Operation{Op: op.Op, Path: op.Path}
+		out[n] = Operation{Op: op.Op, Path: op.Path}
 		if op.Value != nil {
-			r.Patch[n].Value = op.Value.JSON()
+			out[n].Value = op.Value.JSON()
 		}
 	}
-	r.tree = m.tree
-	return r
+	return out
 }
 
 // effectiveJSON is what the status annotation says of the settings: the ranges

@@ -3,7 +3,6 @@ package inject
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
@@ -108,23 +107,6 @@ func (m *mutation) reapplyUser() error {
 	return nil
 }
 
-// sorted is a node with the keys of every object in order: a file and the API
-// server write them differently, and the record must be the same through both.
-func sorted(n *jsontree.Node) *jsontree.Node {
-	switch n.Kind() {
-	case jsontree.Array:
-		return mapItems(n, sorted)
-	case jsontree.Object:
-		members := slices.Clone(n.Members())
-		for i := range members {
-			members[i].Value = sorted(members[i].Value)
-		}
-		slices.SortFunc(members, func(a, b jsontree.Member) int { return strings.Compare(a.Key, b.Key) })
-		return jsontree.NewObject(members...)
-	}
-	return n
-}
-
 // annotateUser records the user's containers, if there are any.
 func (m *mutation) annotateUser() {
 	if len(m.user.nodes) == 0 {
@@ -132,7 +114,7 @@ func (m *mutation) annotateUser() {
 	}
 	var o overrides
 	for _, c := range m.user.nodes {
-		raw := json.RawMessage(sorted(c.node).JSON())
+		raw := json.RawMessage(c.node.JSON()) // in the user's own order, in which uninject puts it back
 		if c.list == "containers" {
 			o.Containers = append(o.Containers, raw)
 		} else {

@@ -106,19 +106,40 @@ func TestTamperingIsMended(t *testing.T) {
 	}
 }
 
-// TestRecordOfTheUser: the same container gives the same record, in whichever
-// order its keys came.
+// TestRecordOfTheUser: the user's container is recorded as it was written, so
+// that it can be put back in its own order.
 func TestRecordOfTheUser(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
-	record := func(container string) string {
+	for _, container := range []string{
+		`{"name":"istio-proxy","image":"auto","env":[{"name":"A","value":"1"}]}`,
+		`{"env":[{"value":"1","name":"A"}],"image":"auto","name":"istio-proxy"}`,
+	} {
 		pod := `{"spec":{"containers":[{"name":"app","image":"i"},` + container + `]}}`
-		result := mustInject(t, i, Request{Pod: []byte(pod)})
-		return jsontree.Parse(string(result.PodJSON())).At("metadata", "annotations", "proxy.istio.io/overrides").Text()
+		injected := mustInject(t, i, Request{Pod: []byte(pod)}).PodJSON()
+		got := jsontree.Parse(string(injected)).At("metadata", "annotations", "proxy.istio.io/overrides").Text()
+		if want := `{"containers":[` + container + `]}`; got != want {
+			t.Errorf("record %s\nwant %s", got, want)
+		}
+		back, err := Uninjector{}.Inject(Request{Pod: injected})
+		if err != nil || string(back.PodJSON()) != pod {
+			t.Errorf("taken back: %v\n%s\nwant\n%s", err, back.PodJSON(), pod)
+		}
 	}
-	a := record(`{"name":"istio-proxy","image":"auto","env":[{"name":"A","value":"1"}]}`)
-	b := record(`{"env":[{"value":"1","name":"A"}],"image":"auto","name":"istio-proxy"}`)
-	if a != b || a == "" {
-		t.Errorf("two records:\n%s\n%s", a, b)
+}
+
+func TestUninjectRefuses(t *testing.T) {
+	for _, pod := range []string{"{", `{"metadata":{"annotations":{"sidecar.istio.io/status":"nonsense"}},"spec":{}}`} {
+		if r, err := (Uninjector{}).Inject(Request{Pod: []byte(pod)}); err == nil {
+			t.Errorf("%s: %+v", pod, r)
+		}
+	}
+	clean := `{"spec":{"containers":[]}}`
+	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(clean)}); err != nil || r.Decision.Inject || len(r.Patch) > 0 || string(r.PodJSON()) != clean {
+		t.Errorf("%+v, %v", r, err)
+	}
+	istio := `{"metadata":{"annotations":{"sidecar.istio.io/status":"{\"containers\":[\"istio-proxy\"],\"volumes\":[\"istio-envoy\"]}"}},"spec":{"containers":[{"name":"a"},{"name":"istio-proxy"}],"volumes":[{"name":"istio-envoy"}]}}`
+	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(istio)}); err != nil || len(r.Warnings) != 1 || strings.Contains(string(r.PodJSON()), "istio-") {
+		t.Errorf("%s, %v, %+v", r.PodJSON(), err, r)
 	}
 }
 

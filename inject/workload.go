@@ -34,69 +34,133 @@ type Template struct {
 	Pod []byte
 }
 
+// Paths are pod templates of kinds that are not built in: for "Kind" or
+// "group/Kind" the paths to them, as keys from the root of the object.
+type Paths map[string][][]string
+
 // templatePaths are the kinds that hold a pod template, by kind and API group,
 // with the path to it. A CronJob's pods carry the metadata of its pod template,
 // not of its job template.
-var templatePaths = map[string][]string{
-	"Pod":                                {},
-	"ReplicationController":              {"spec", "template"},
-	"apps/ReplicaSet":                    {"spec", "template"},
-	"apps/Deployment":                    {"spec", "template"},
-	"apps/StatefulSet":                   {"spec", "template"},
-	"apps/DaemonSet":                     {"spec", "template"},
-	"extensions/ReplicaSet":              {"spec", "template"},
-	"extensions/Deployment":              {"spec", "template"},
-	"extensions/DaemonSet":               {"spec", "template"},
-	"batch/Job":                          {"spec", "template"},
-	"batch/CronJob":                      {"spec", "jobTemplate", "spec", "template"},
-	"apps.openshift.io/DeploymentConfig": {"spec", "template"},
+var templatePaths = Paths{
+	"Pod":                                {{}},
+	"ReplicationController":              {{"spec", "template"}},
+	"apps/ReplicaSet":                    {{"spec", "template"}},
+	"apps/Deployment":                    {{"spec", "template"}},
+	"apps/StatefulSet":                   {{"spec", "template"}},
+	"apps/DaemonSet":                     {{"spec", "template"}},
+	"extensions/ReplicaSet":              {{"spec", "template"}},
+	"extensions/Deployment":              {{"spec", "template"}},
+	"extensions/DaemonSet":               {{"spec", "template"}},
+	"batch/Job":                          {{"spec", "template"}},
+	"batch/CronJob":                      {{"spec", "jobTemplate", "spec", "template"}},
+	"apps.openshift.io/DeploymentConfig": {{"spec", "template"}},
+	rollout:                              {{"spec", "template"}},
+}
+
+// rollout is Argo's Rollout. It has a pod template, or names in spec.workloadRef
+// a Deployment that has it.
+const rollout = "argoproj.io/Rollout"
+
+// ParsePath reads where a kind has its pod template, written
+// "KIND.GROUP=path.to.template", without ".GROUP" for the core group, into p.
+func (p Paths) ParsePath(text string) error {
+	const fix = "write KIND.GROUP=PATH, such as Service.serving.knative.dev=spec.template"
+	name, path, ok := strings.Cut(text, "=")
+	kind, group, _ := strings.Cut(name, ".")
+	if !ok || !kindName.MatchString(kind) {
+		return fmt.Errorf("%q names no kind; %s", cut(text), fix)
+	}
+	keys := strings.Split(strings.TrimPrefix(path, "."), ".")
+	if slices.Contains(keys, "") {
+		return fmt.Errorf("%q: the path is empty, or a key in it is; %s", cut(text), fix)
+	}
+	id := kind
+	if group != "" {
+		id = group + "/" + kind
+	}
+	if known, ok := templatePaths[id]; ok {
+		return fmt.Errorf("%q: the pod template of a %s is known: %s; leave it out", cut(text), kind, dotted(known[0]))
+	}
+	if !slices.ContainsFunc(p[id], func(other []string) bool { return slices.Equal(other, keys) }) {
+		p[id] = append(p[id], keys)
+	}
+	return nil
+}
+
+var kindName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
+
+func dotted(path []string) string {
+	if len(path) == 0 {
+		return "the object itself"
+	}
+	return strings.Join(path, ".")
 }
 
 // FindTemplate looks for the pod template in an object's JSON. It returns false
 // for kinds that hold none, or none that is known.
 func FindTemplate(object []byte) (Template, bool, error) {
+	found, err := FindTemplates(object, nil)
+	if err != nil || len(found) == 0 {
+		return Template{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// FindTemplates is FindTemplate for the kinds of more as well, which may hold
+// several.
+func FindTemplates(object []byte, more Paths) ([]Template, error) {
 	var meta metav1.PartialObjectMetadata
 	err := kjson.UnmarshalCaseSensitivePreserveInts(object, &meta)
 	if err != nil && !typeFault.MatchString(err.Error()) {
-		return Template{}, false, refuse(RefusedPod, "object: "+decodeFault("object", err))
+		return nil, refuse(RefusedPod, "object: "+decodeFault("object", err))
 	}
 	group, _, versioned := strings.Cut(meta.APIVersion, "/")
 	id := meta.Kind
 	if versioned {
 		id = group + "/" + meta.Kind
 	}
-	path, known := templatePaths[id]
+	paths, known := templatePaths[id]
 	if !known {
-		return Template{}, false, nil
+		paths = more[id]
 	}
-	if err != nil && id == "Pod" {
-		return Template{}, false, refuse(RefusedPod, noPod(err))
+	switch {
+	case len(paths) == 0:
+		return nil, nil
+	case err != nil && id == "Pod":
+		return nil, refuse(RefusedPod, noPod(err))
+	case err != nil:
+		return nil, refuse(RefusedPod, fmt.Sprintf("the object is no %s %s: %s", meta.APIVersion, meta.Kind, decodeFault(strings.ToLower(meta.Kind), err)))
 	}
-	if err != nil {
-		return Template{}, false, refuse(RefusedPod, fmt.Sprintf("the object is no %s %s: %s", meta.APIVersion, meta.Kind, decodeFault(strings.ToLower(meta.Kind), err)))
+	root := jsontree.Parse(string(object))
+	if id == rollout && root.At("spec", "template") == nil && root.At("spec", "workloadRef") != nil {
+		return nil, nil
 	}
-	t := Template{
-		Owner:     Owner{APIVersion: meta.APIVersion, Kind: meta.Kind, Name: meta.Name},
-		Namespace: meta.Namespace, Annotations: meta.Annotations, Labels: meta.Labels,
+	var out []Template
+	for _, path := range paths {
+		t := Template{
+			Owner:     Owner{APIVersion: meta.APIVersion, Kind: meta.Kind, Name: meta.Name},
+			Namespace: meta.Namespace, Annotations: meta.Annotations, Labels: meta.Labels,
+		}
+		node := root
+		for _, key := range path {
+			t.Pointer = string(jsontree.AppendPointer([]byte(t.Pointer), key))
+			node = node.Get(key)
+		}
+		if node.Kind() != jsontree.Object {
+			return nil, refuse(RefusedPod, fmt.Sprintf("%s %q: %s is missing or no object; a %s needs a pod template there",
+				meta.Kind, meta.Name, dotted(path), meta.Kind))
+		}
+		t.Pod = []byte(node.JSON())
+		out = append(out, t)
 	}
-	node := jsontree.Parse(string(object))
-	for _, key := range path {
-		t.Pointer += "/" + key
-		node = node.Get(key)
-	}
-	if node.Kind() != jsontree.Object {
-		return t, false, refuse(RefusedPod, fmt.Sprintf("%s %q: %s is missing or no object; a %s needs a pod template there",
-			meta.Kind, meta.Name, strings.ReplaceAll(strings.TrimPrefix(t.Pointer, "/"), "/", "."), meta.Kind))
-	}
-	t.Pod = []byte(node.JSON())
-	return t, true, nil
+	return out, nil
 }
 
 // ownerOf returns the workload behind a pod: what the caller says, unless that
 // is the pod itself, else the controller, else the pod. What controls the
 // controller is guessed as Istio does it, from what Kubernetes writes: a
-// Deployment from its ReplicaSet's hash, a CronJob from its Job's time stamp, a
-// DeploymentConfig from the label on its pods.
+// Deployment or an Argo Rollout from its ReplicaSet's hash, a CronJob from its
+// Job's time stamp, a DeploymentConfig from the label on its pods.
 func ownerOf(pod *corev1.Pod, r Request) Owner {
 	if r.Owner != (Owner{}) && r.Owner.Kind != "Pod" {
 		return r.Owner
@@ -110,6 +174,10 @@ func ownerOf(pod *corev1.Pod, r Request) Owner {
 		hash := pod.Labels["pod-template-hash"]
 		if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
 			return Owner{"apps/v1", "Deployment", name}
+		}
+		hash = pod.Labels["rollouts-pod-template-hash"]
+		if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
+			return Owner{"argoproj.io/v1alpha1", "Rollout", name}
 		}
 	case "Job":
 		if m := cronJobName.FindStringSubmatch(ref.Name); m != nil {
@@ -135,7 +203,15 @@ func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnno
 	if err != nil {
 		return problemsOf(err)
 	}
-	if !ok || t.Pointer == "" {
+	if !ok {
+		return nil
+	}
+	return i.Review(&t, namespace, namespaceAnnotations)
+}
+
+// Review is ReviewWorkload for a template that was found already; nil for a pod.
+func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations map[string]string) []string {
+	if t.Pointer == "" {
 		return nil
 	}
 	out := annotationWarnings(annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels))
@@ -154,7 +230,7 @@ func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnno
 }
 
 // doubtfulSkip says when pods are skipped although somebody configured them.
-func doubtfulSkip(d Decision, t Template) []string {
+func doubtfulSkip(d Decision, t *Template) []string {
 	if d.Inject || d.Reason == ReasonLabelFalse || d.Reason == ReasonAnnotationFalse {
 		return nil
 	}

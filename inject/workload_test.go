@@ -20,6 +20,7 @@ func TestFindTemplate(t *testing.T) {
 		{"batch/v1", "Job", `"template":`, ``, "/spec/template"},
 		{"batch/v1", "CronJob", `"jobTemplate":{"spec":{"template":`, `}}`, "/spec/jobTemplate/spec/template"},
 		{"apps.openshift.io/v1", "DeploymentConfig", `"template":`, ``, "/spec/template"},
+		{"argoproj.io/v1alpha1", "Rollout", `"template":`, ``, "/spec/template"},
 	} {
 		object := sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":"n","namespace":"ns"},"spec":{%s%s%s}}`, c.version, c.kind, c.before, aTemplate, c.after)
 		got, ok, err := FindTemplate([]byte(object))
@@ -31,7 +32,8 @@ func TestFindTemplate(t *testing.T) {
 		t.Errorf("Pod: %+v, %v, %v", got, ok, err)
 	}
 	for _, other := range []string{
-		`{"apiVersion":"v1","kind":"Service"}`, `{"apiVersion":"argoproj.io/v1alpha1","kind":"Rollout","spec":{"template":{}}}`,
+		`{"apiVersion":"v1","kind":"Service"}`, `{"apiVersion":"argoproj.io/v1alpha1","kind":"Rollout","spec":{"workloadRef":{"kind":"Deployment","name":"n"}}}`,
+		`{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow","spec":{"template":{}}}`,
 		`{"apiVersion":"example.com/v1","kind":"Deployment","spec":{"template":{}}}`, `{}`,
 	} {
 		if _, ok, err := FindTemplate([]byte(other)); ok || err != nil {
@@ -46,6 +48,37 @@ func TestFindTemplate(t *testing.T) {
 	} {
 		if _, _, err := FindTemplate([]byte(object)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", object, err, want)
+		}
+	}
+}
+
+func TestPaths(t *testing.T) {
+	more := Paths{}
+	for _, text := range []string{"Ray.ray.io=spec.head.template", "Ray.ray.io=.spec.worker.template", "Ray.ray.io=spec.head.template", "Thing=template"} {
+		if err := more.ParsePath(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	found, err := FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","metadata":{"name":"n"},"spec":{"head":{"template":{"spec":{"a":1}}},"worker":{"template":{"spec":{"b":2}}}}}`), more)
+	if err != nil || len(found) != 2 || found[0].Pointer != "/spec/head/template" || string(found[1].Pod) != `{"spec":{"b":2}}` {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if found, err = FindTemplates([]byte(`{"apiVersion":"v1","kind":"Thing","template":{}}`), more); err != nil || len(found) != 1 {
+		t.Errorf("core group: %+v, %v", found, err)
+	}
+	if found, err = FindTemplates([]byte(`{"apiVersion":"other/v1","kind":"Ray"}`), more); err != nil || found != nil {
+		t.Errorf("another group: %+v, %v", found, err)
+	}
+	if _, err = FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","spec":{"head":{"template":{}}}}`), more); err == nil || !strings.Contains(err.Error(), "spec.worker.template is missing") {
+		t.Errorf("a template is missing: %v", err)
+	}
+	for text, want := range map[string]string{
+		"": "names no kind", "=spec": "names no kind", "thing=spec": "names no kind", "Thing": "names no kind",
+		"Thing=": "the path is empty", "Thing=spec..template": "a key in it is",
+		"Deployment.apps=spec.template": "is known: spec.template", "Pod=spec": "is known: the object itself",
+	} {
+		if err := (Paths{}).ParsePath(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }

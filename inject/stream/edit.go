@@ -161,6 +161,10 @@ func (e *editor) mapping(n, want *node, s slot) {
 		e.replace(n, want, s)
 		return
 	}
+	if n.style == flowStyle {
+		e.deleteFlowKeys(n, gone)
+		gone = nil
+	}
 	for _, key := range gone {
 		e.deleteEntry(n, slices.Index(n.items, key))
 	}
@@ -179,6 +183,13 @@ func (e *editor) sequence(n, want *node, s slot) {
 	at := 0 // items of the old sequence passed so far
 	for i := 0; i < len(pairs); i++ {
 		switch p := pairs[i]; {
+		case p.new < 0 && n.style == flowStyle:
+			first := p.old
+			for i+1 < len(pairs) && pairs[i+1].new < 0 && pairs[i+1].old == pairs[i].old+1 {
+				i++
+			}
+			at = pairs[i].old + 1
+			e.deleteFlow(n, first, at)
 		case p.new < 0:
 			e.deleteItem(n, p.old)
 			at = p.old + 1

@@ -102,12 +102,10 @@ func (e *editor) insertItems(n *node, index int, items []*node) {
 	e.put(at, at, r.out)
 }
 
-// deleteEntry removes the entry whose key is items[i].
+// deleteEntry removes the entry of a block mapping whose key is items[i].
 func (e *editor) deleteEntry(n *node, i int) {
 	key, value := n.items[i], n.items[i+1]
 	switch {
-	case n.style == flowStyle:
-		e.deleteFlow(n, i, 2)
 	case e.firstOnLine(key.start):
 		e.deleteLines(key.start, value.end)
 	case i+2 < len(n.items) && e.firstOnLine(n.items[i+2].start):
@@ -117,11 +115,10 @@ func (e *editor) deleteEntry(n *node, i int) {
 	}
 }
 
+// deleteItem removes an item of a block sequence.
 func (e *editor) deleteItem(n *node, i int) {
 	dash := n.items[i].lead - 1
 	switch {
-	case n.style == flowStyle:
-		e.deleteFlow(n, i, 1)
 	case e.firstOnLine(dash):
 		e.deleteLines(dash, n.items[i].end)
 	default:
@@ -180,6 +177,12 @@ func (e *editor) replaceByScalar(n, want *node, s slot) {
 	if n.start == n.end || e.lineStart(n.start) != e.lineStart(n.lead) {
 		start = n.lead
 		r.out = append(r.out, ' ')
+	}
+	if want.tag == nullTag && n.kind == mappingKind && start == n.lead {
+		// "annotations:" is what people leave where lines are to come; it was
+		// like that before lines were injected below it.
+		e.remove(start, n.end)
+		return
 	}
 	r.scalar(want, s.col)
 	e.put(start, n.end, r.out)

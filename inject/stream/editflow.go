@@ -1,6 +1,9 @@
 package stream
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // flowLayout says how a flow collection is laid out: with each entry on a line
 // of its own (lead is what is before it there, unit one level of indentation),
@@ -50,11 +53,27 @@ func (e *editor) insertFlowItems(n *node, index int, items []*node) {
 	e.put(at, at, out)
 }
 
-// deleteFlow removes the entry of width nodes from items[i] on, with one comma.
-func (e *editor) deleteFlow(n *node, i, width int) {
-	if i+width < len(n.items) {
-		e.remove(n.items[i].start, n.items[i+width].start)
-		return
+// deleteFlowKeys removes the entries with these keys, neighbours together: each
+// would take the comma between them away.
+func (e *editor) deleteFlowKeys(n *node, keys []*node) {
+	for len(keys) > 0 {
+		from := slices.Index(n.items, keys[0])
+		to := from + 2
+		for keys = keys[1:]; len(keys) > 0 && to < len(n.items) && n.items[to] == keys[0]; keys = keys[1:] {
+			to += 2
+		}
+		e.deleteFlow(n, from, to)
 	}
-	e.remove(n.items[i-1].end, n.items[i+width-1].end)
+}
+
+// deleteFlow removes the nodes items[from:to], not all there are, with one comma.
+func (e *editor) deleteFlow(n *node, from, to int) {
+	switch {
+	case to < len(n.items):
+		e.remove(n.items[from].start, n.items[to].start)
+	case from > 0:
+		e.remove(n.items[from-1].end, n.items[to-1].end)
+	default:
+		e.failed = true
+	}
 }

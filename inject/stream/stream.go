@@ -1,4 +1,5 @@
-// Package stream injects the pods in a stream of YAML or JSON documents.
+// Package stream injects the pods in a stream of YAML or JSON documents, or
+// takes their injection back.
 //
 // What callers may rely on:
 //   - A document that the injector does not change comes out byte for byte, with
@@ -15,6 +16,7 @@ package stream
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +27,8 @@ import (
 	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 )
 
-// Injector injects one pod. *inject.Injector is one.
+// Injector injects one pod. *inject.Injector is one; inject.Uninjector, which
+// takes an injection back, is another.
 type Injector interface {
 	Inject(inject.Request) (*inject.Result, error)
 }
@@ -33,8 +36,21 @@ type Injector interface {
 // workloadReviewer finds what is wrong about a workload beside its pod template.
 // *inject.Injector is one.
 type workloadReviewer interface {
-	ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) []string
+	Review(template *inject.Template, namespace string, namespaceAnnotations map[string]string) []string
 }
+
+// Format is what is written.
+type Format uint8
+
+const (
+	// Text is the stream itself, with the text of injected documents edited.
+	Text Format = iota
+	// JSON is every document as JSON, one after the other.
+	JSON
+	// Patches is one line for each object that changes: a JSON object with
+	// "target", which names the object, and "patch", an RFC 6902 document.
+	Patches
+)
 
 // Options say how a stream is transformed.
 type Options struct {
@@ -48,6 +64,14 @@ type Options struct {
 	Workers int
 	// MaxDocument limits the size of one document in bytes; 0 means 64 MiB.
 	MaxDocument int
+	// Paths are pod templates of kinds that are not built in.
+	Paths inject.Paths
+	// Format is what is written.
+	Format Format
+	// Replaced, where it is set, gets the text of every document that changes,
+	// before and after, with the lines of the stream on which they start, in the
+	// order of the stream. It goes with Format Text.
+	Replaced func(before, after string, line, newLine int) error
 	// Each, where it is set, gets the objects in the order of the stream; then
 	// the report does not list them, and its size does not grow with the stream.
 	Each func(Object)
@@ -72,6 +96,8 @@ type Object struct {
 	Kind      string
 	Namespace string
 	Name      string
+	// Template is the path of the pod template where the object has several.
+	Template string
 	// Decision says whether the pod is injected, and why.
 	Decision inject.Decision
 	// Changed says whether the object's text changed; an object that was
@@ -81,7 +107,13 @@ type Object struct {
 }
 
 // String names the object: "Deployment default/sleep".
-func (o Object) String() string { return objectName(o.Kind, o.Namespace, o.Name) }
+func (o Object) String() string {
+	name := objectName(o.Kind, o.Namespace, o.Name)
+	if o.Template != "" {
+		name += ", " + o.Template
+	}
+	return name
+}
 
 func objectName(kind, namespace, name string) string {
 	if name == "" {
@@ -151,6 +183,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 	failed := &Error{}
 	out := bufio.NewWriterSize(w, 64<<10)
 	s := newSplitter(r, o.MaxDocument)
+	moved := shift(0)
 	arenas := make([]*arena, max(o.Workers, 1))
 	for i := range arenas {
 		arenas[i] = newArena()
@@ -164,8 +197,14 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 			if len(failed.Problems) > 0 {
 				continue
 			}
-			if err := writeChunk(out, &batch[i], results[i].text); err != nil {
+			if err := writeChunk(out, &batch[i], &results[i]); err != nil {
 				return report, fmt.Errorf("write: %w", err)
+			}
+			if o.Replaced == nil || !results[i].changed {
+				continue
+			}
+			if err := moved.replaced(&batch[i], results[i].text, o.Replaced); err != nil {
+				return report, err
 			}
 		}
 		if errors.Is(readErr, io.EOF) {
@@ -249,15 +288,25 @@ func (r *Report) add(c *chunk, out *outcome, each func(Object)) {
 	}
 }
 
-func writeChunk(w *bufio.Writer, c *chunk, changed string) error {
+func writeChunk(w *bufio.Writer, c *chunk, out *outcome) error {
 	var err error
-	if c.bom {
+	if c.bom && !out.whole {
 		_, err = w.Write(bom)
 	}
-	if changed != "" {
-		_, werr := w.WriteString(changed)
+	if out.whole || out.changed {
+		_, werr := w.WriteString(out.text)
 		return errors.Join(err, werr)
 	}
 	_, werr := w.Write(c.text)
 	return errors.Join(err, werr)
+}
+
+// shift is how many lines the result is ahead of the stream.
+type shift int
+
+func (s *shift) replaced(c *chunk, after string, tell func(before, after string, line, newLine int) error) error {
+	line := c.line
+	err := tell(string(c.text), after, line, line+int(*s))
+	*s += shift(strings.Count(after, "\n") - bytes.Count(c.text, []byte("\n")))
+	return err
 }

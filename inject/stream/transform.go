@@ -11,7 +11,9 @@ import (
 
 // outcome is what became of one chunk.
 type outcome struct {
-	text     string // the new text; empty when nothing changed
+	text     string // the new text
+	changed  bool   // text takes the place of the chunk's
+	whole    bool   // and of its byte order mark: it is no text of the stream
 	objects  []Object
 	problems []Problem
 }
@@ -24,6 +26,8 @@ type transformer struct {
 	slow *slowDocument // nil when the document was read with places
 	out  outcome
 	want []*node // the roots as they shall be
+
+	patches []byte // the lines of Format Patches
 }
 
 // found is an object of the document: a root, or an item of a List.
@@ -34,7 +38,7 @@ type found struct {
 
 func transform(c *chunk, o *Options, a *arena) outcome {
 	defer a.reset()
-	t := &transformer{c: c, o: o, mem: a}
+	t := &transformer{c: c, o: o, mem: a, out: outcome{whole: o.Format != Text}}
 	if c.number == 0 {
 		return t.out
 	}
@@ -46,7 +50,7 @@ func transform(c *chunk, o *Options, a *arena) outcome {
 	for i, root := range doc.roots {
 		t.want[i] = t.objects(found{node: root})
 	}
-	if len(t.out.problems) == 0 && !slices.Equal(t.want, doc.roots) {
+	if len(t.out.problems) == 0 {
 		t.write(doc)
 	}
 	return t.out
@@ -101,14 +105,21 @@ func (t *transformer) object(f found, n *node) *node {
 		t.problem(f, err.Error())
 		return f.node
 	}
-	template, ok, err := inject.FindTemplate(object)
+	templates, err := inject.FindTemplates(object, t.o.Paths)
 	if err != nil {
 		t.problem(f, err.Error())
 		return f.node
 	}
-	if !ok {
-		return f.node
+	want := f.node
+	for i := range templates {
+		want = t.pod(f, n, want, &templates[i], len(templates) > 1)
 	}
+	return want
+}
+
+// pod injects the pod of one template of the object n, and returns what want,
+// which is n as it shall be so far, then is.
+func (t *transformer) pod(f found, n, want *node, template *inject.Template, several bool) *node {
 	if template.Namespace == "" {
 		template.Namespace = t.o.Namespace
 	}
@@ -117,21 +128,26 @@ func (t *transformer) object(f found, n *node) *node {
 	})
 	if err != nil {
 		t.refused(f, n, template.Pointer, err)
-		return f.node
+		return want
 	}
-	want := f.node
+	before := want
 	if len(result.Patch) > 0 {
-		if want = changed(n, &template, t.mem.pods.node(t.o.tree(result))); want == nil {
+		if want = changed(want.resolved(), template, t.mem.pods.node(t.o.tree(result))); want == nil {
 			t.problem(f, "internal error: the injected pod does not fit the object; please report it with this file")
-			return f.node
+			return before
 		}
+		t.patch(n, template, result.Patch)
 	}
-	t.out.objects = append(t.out.objects, Object{
+	object := Object{
 		Document: t.c.number, Line: t.line(f),
 		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
-		Decision: result.Decision, Changed: want != f.node,
-		Warnings: t.warnings(object, &template, result.Warnings),
-	})
+		Decision: result.Decision, Changed: want != before,
+		Warnings: t.warnings(template, result.Warnings),
+	}
+	if several {
+		object.Template = strings.ReplaceAll(strings.TrimPrefix(template.Pointer, "/"), "/", ".")
+	}
+	t.out.objects = append(t.out.objects, object)
 	return want
 }
 
@@ -149,13 +165,13 @@ func objectLabel(n *node) string {
 
 // warnings adds to the pod's warnings those about the workload around it, which
 // only matter where it carries the mesh's annotations or labels itself.
-func (t *transformer) warnings(object []byte, template *inject.Template, warnings []string) []string {
+func (t *transformer) warnings(template *inject.Template, warnings []string) []string {
 	reviewer, ok := t.o.Injector.(workloadReviewer)
 	if !ok || template.Pointer == "" || !mentionsMesh(template.Annotations) && !mentionsMesh(template.Labels) {
 		return warnings
 	}
 	warnings = slices.Clone(warnings)
-	for _, w := range reviewer.ReviewWorkload(object, template.Namespace, nil) {
+	for _, w := range reviewer.Review(template, template.Namespace, nil) {
 		if !slices.Contains(warnings, w) {
 			warnings = append(warnings, w)
 		}
@@ -178,12 +194,19 @@ func mentionsMesh(keys map[string]string) bool {
 func changed(n *node, template *inject.Template, injected *node) *node {
 	path := splitPointer(template.Pointer)
 	for _, key := range []string{"metadata", "spec"} {
-		if value := injected.get(key); value != nil && n != nil {
+		switch value := injected.get(key); {
+		case n == nil:
+		case value != nil:
 			n = replaceAt(n, append(slices.Clone(path), key), value)
+		default: // taken back: there was none before the injection
+			n = replaceAt(n, append(slices.Clone(path), key), absent)
 		}
 	}
 	return n
 }
+
+// absent is what replaceAt is given for a key that shall go.
+var absent = &node{}
 
 func splitPointer(pointer string) []string {
 	if pointer == "" {
@@ -217,13 +240,19 @@ func replaceAt(n *node, path []string, v *node) *node {
 		missing := true
 		for _, e := range n.entries() {
 			if e.key.text == path[0] {
-				e.value = replaceAt(e.value, path[1:], v)
 				missing = false
+				if v == absent && len(path) == 1 {
+					continue
+				}
+				e.value = replaceAt(e.value, path[1:], v)
 			}
 			if e.value == nil {
 				return nil
 			}
 			out.items = append(out.items, e.key, e.value)
+		}
+		if missing && v == absent {
+			return n
 		}
 		if missing && len(path) == 1 {
 			out.items = append(out.items, &node{text: path[0]}, v)
@@ -238,9 +267,22 @@ func replaceAt(n *node, path []string, v *node) *node {
 	}
 }
 
-// write makes the new text: by edits, or else by writing the document anew.
-// Either is read again and compared.
+// write makes what is written for the document.
 func (t *transformer) write(doc *document) {
+	switch {
+	case t.o.Format == JSON:
+		t.out.text = t.asJSON()
+	case t.o.Format == Patches:
+		t.out.text = string(t.patches)
+	case !slices.Equal(t.want, doc.roots):
+		t.rewrite(doc)
+	}
+}
+
+// rewrite makes the new text: by edits, or else by writing the document anew.
+// Either is read again and compared.
+func (t *transformer) rewrite(doc *document) {
+	t.out.changed = true
 	if t.slow == nil {
 		if text, ok := t.edited(doc); ok {
 			t.out.text = text

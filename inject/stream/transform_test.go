@@ -182,7 +182,7 @@ func TestUntouchedBytes(t *testing.T) {
 		strings.ReplaceAll(service+"---\n"+skipped, "\n", "\r\n"),
 		"---\n" + service + "\n\n---   \n\n" + skipped + "--- # c\n" + service + "---",
 		service + "---\n\ufeff" + skipped + "\ufeff---\n" + service, "a: !!str 1\nb: !x y\n", "- just\n- a list\n", "text", "--- text\n",
-		"? complex\n: key\n", "kind: Pod\napiVersion: other/v1\n", "kind: Rollout\napiVersion: argoproj.io/v1alpha1\nspec: {template: {spec: {containers: []}}}\n",
+		"? complex\n: key\n", "kind: Pod\napiVersion: other/v1\n", "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nspec: {template: {spec: {containers: []}}}\n",
 		"{\"kind\": \"Service\"}\n{\"kind\":\"X\"}\n", "a: |\n  ---\n  x\n ---\nb: c\n"[:14], "a: \"\tx\"\n", "a: b\t\n", "kind: List\nitems: []\n",
 		"kind: List\napiVersion: v1\nitems: null\n", "a: &a [b, *a]\n"[:10] + "]\n",
 	}
