@@ -16,7 +16,12 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
+	if err := os.MkdirAll(filepath.Join("manifests", "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string]string{
+		"manifests/a.yaml": deployment("a: b"), "manifests/below/c.yaml": deployment("a: b"),
+		"service.yaml":    "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: s}\nspec:\n  template:\n    spec:\n      containers:\n      - image: i\n",
 		"deployment.yaml": deployment("a: b"), "pods.yaml": deployment("c: d"),
 		"config.yaml": "policy: enabled\n", "values.json": "{}", "mesh.yaml": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n",
 	} {
@@ -34,7 +39,8 @@ func TestDocs(t *testing.T) {
 			command, _, _ = strings.Cut(command, " | ")
 			command, _, _ = strings.Cut(command, " > ")
 			got := runWith(t, deployment("a: b"), strings.Fields(command)...)
-			if got.code != 0 || !strings.Contains(got.out, "istio-proxy") && !strings.Contains(command, " -o ") {
+			quiet := strings.Contains(command, " -o ") || strings.Contains(command, "--in-place") || strings.HasPrefix(command, "uninject")
+			if got.code != 0 || !strings.Contains(got.out, "istio-proxy") && !quiet {
 				t.Errorf("%s: %+v", line, got)
 			}
 			commands++
@@ -42,6 +48,9 @@ func TestDocs(t *testing.T) {
 	}
 	if commands < 5 {
 		t.Errorf("only %d commands found", commands)
+	}
+	if back := runWith(t, "", "uninject", "-f", "injected.yaml"); back.out != deployment("a: b") {
+		t.Errorf("uninject: %+v", back)
 	}
 	usage := kubeInjectCommand(stdio{}).Flags().FlagUsages()
 	for _, flag := range regexp.MustCompile(`--[\w-]+`).FindAllString(usage, -1) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -14,8 +15,9 @@ import (
 	"github.com/outrider-mesh/outrider/inject"
 )
 
-// compile makes the injector that the flags ask for. Warnings go to w.
-func compile(o injectOptions, w io.Writer) (*inject.Injector, error) {
+// compile makes the injector that the flags ask for. A file's text goes before
+// the cluster's. Warnings go to w.
+func compile(ctx context.Context, o injectOptions, w io.Writer) (*inject.Injector, error) {
 	var env inject.Environment
 	if o.kubeVersion != "" {
 		v, err := inject.ParseVersion(o.kubeVersion)
@@ -26,6 +28,12 @@ func compile(o injectOptions, w io.Writer) (*inject.Injector, error) {
 	}
 	var texts config.Texts
 	var labels config.Labels
+	if o.cluster.asked() {
+		var err error
+		if texts, labels, err = o.cluster.read(ctx, o.revision, &env, w); err != nil {
+			return nil, err
+		}
+	}
 	files := []struct {
 		flag, path, key string
 		text, label     *string

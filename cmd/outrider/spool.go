@@ -19,10 +19,12 @@ const spoolMemory = 1 << 20
 // spool holds a result back until it is known to be whole: for a file beside it,
 // for standard output in memory.
 type spool struct {
+	flag   string    // that named the target
 	target string    // path of the file to replace; empty for out
 	out    io.Writer // where the result goes without a target
 	memory []byte
 	file   *os.File // temporary
+	closed bool     // file is written and closed
 	size   int64
 	last   byte // the last byte written
 }
@@ -33,33 +35,67 @@ func newSpool(target string, out io.Writer) (*spool, error) {
 	if target == "" || target == "-" {
 		return &spool{out: out}, nil
 	}
-	if real, err := filepath.EvalSymlinks(target); err == nil {
-		target = real
-	}
-	info, err := os.Stat(target)
+	target, info, err := resolve(target)
 	switch {
-	case err == nil && info.IsDir():
+	case err != nil:
+		return nil, fmt.Errorf("-o %s: %w", target, cause(err))
+	case info != nil && info.IsDir():
 		return nil, fmt.Errorf("-o %s: is a directory; name a file in it", target)
-	case err == nil && !info.Mode().IsRegular():
+	case info != nil && !info.Mode().IsRegular():
 		f, err := os.OpenFile(target, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, fmt.Errorf("-o %s: %w", target, cause(err))
 		}
 		return &spool{out: f}, nil
 	}
+	return beside("-o", target, info)
+}
+
+// newReplacement prepares what a file is replaced by.
+func newReplacement(file string) (*spool, error) {
+	target, info, err := resolve(file)
+	if err == nil && info == nil {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, fmt.Errorf("-f %s: %w", file, cause(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("-f %s: is no regular file, which --in-place could change", file)
+	}
+	return beside("-f", target, info)
+}
+
+// resolve follows links, so that a link stays one. There is no info about a
+// file that does not exist.
+func resolve(path string) (string, fs.FileInfo, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil, nil
+	}
+	return path, info, err
+}
+
+// beside makes the result's file in the directory of target, whose info is nil
+// where it does not exist yet.
+func beside(flag, target string, info fs.FileInfo) (*spool, error) {
 	mode := fs.FileMode(0o666) // less the umask
-	if err == nil {
+	if info != nil {
 		mode = info.Mode().Perm()
 	}
-	s := &spool{target: target}
+	s := &spool{flag: flag, target: target}
+	var err error
 	if s.file, err = createBeside(target, mode); err != nil {
-		return nil, fmt.Errorf("-o %s: %w", target, cause(err))
+		return nil, fmt.Errorf("%s %s: %w", flag, target, cause(err))
 	}
 	if info != nil {
 		// The mode as it was, whatever the umask.
 		if err := s.file.Chmod(mode); err != nil {
 			s.discard()
-			return nil, fmt.Errorf("-o %s: keep its mode: %w", target, cause(err))
+			return nil, fmt.Errorf("%s %s: keep its mode: %w", flag, target, cause(err))
 		}
 	}
 	return s, nil
@@ -98,19 +134,29 @@ func (s *spool) Write(p []byte) (int, error) {
 	return s.file.Write(p)
 }
 
+// close ends the writing: a result that waits beside its target needs no open
+// file, of which a process may have 1,024.
+func (s *spool) close() error {
+	if s.closed || s.target == "" {
+		return nil
+	}
+	s.closed = true
+	if err := s.file.Close(); err != nil {
+		return fmt.Errorf("%s %s: %w", s.flag, s.target, cause(err))
+	}
+	return nil
+}
+
 // commit hands the result over.
 func (s *spool) commit() error {
 	if s.target != "" {
-		temporary := s.file
+		if err := s.close(); err != nil {
+			return err
+		}
+		if err := os.Rename(s.file.Name(), s.target); err != nil {
+			return fmt.Errorf("%s %s: %w", s.flag, s.target, cause(err))
+		}
 		s.file = nil
-		err := temporary.Close()
-		if err == nil {
-			err = os.Rename(temporary.Name(), s.target)
-		}
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-			return fmt.Errorf("-o %s: %w", s.target, cause(err))
-		}
 		return nil
 	}
 	if _, err := s.out.Write(s.memory); err != nil {
@@ -130,9 +176,12 @@ func (s *spool) commit() error {
 
 // discard drops what was not handed over.
 func (s *spool) discard() {
-	if s.file != nil {
-		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
-		s.file = nil
+	if s.file == nil {
+		return
 	}
+	if !s.closed {
+		_ = s.file.Close()
+	}
+	_ = os.Remove(s.file.Name())
+	s.file = nil
 }
