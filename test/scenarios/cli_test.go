@@ -36,6 +36,22 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// uninject takes the injection of a file back.
+func uninject(t *testing.T, f file) (out, stderr string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), f.name)
+	if err := os.WriteFile(path, []byte(f.text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(outrider, "uninject", "-f", path)
+	var result, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &result, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("uninject: %v\n%s", err, errs.String())
+	}
+	return result.String(), errs.String()
+}
+
 // run is what one call of kube-inject came to.
 type run struct {
 	code int

@@ -40,6 +40,7 @@ var kinds = map[string][]string{
 	"batch/v1 Job":                          {"spec", "template"},
 	"batch/v1 CronJob":                      {"spec", "jobTemplate", "spec", "template"},
 	"apps.openshift.io/v1 DeploymentConfig": {"spec", "template"},
+	"argoproj.io/v1alpha1 Rollout":          {"spec", "template"},
 	"batch/v1beta1 CronJob":                 {"spec", "jobTemplate", "spec", "template"},
 	"extensions/v1beta1 DaemonSet":          {"spec", "template"},
 	"extensions/v1beta1 ReplicaSet":         {"spec", "template"},
@@ -79,7 +80,11 @@ func flatten(o tree, document int) []object {
 		}
 		return all
 	}
-	return []object{{document: document, tree: o, path: kinds[fmt.Sprintf("%v %v", o["apiVersion"], o["kind"])]}}
+	path := kinds[fmt.Sprintf("%v %v", o["apiVersion"], o["kind"])]
+	if at(o, "spec", "workloadRef") != nil {
+		path = nil // its pod template is another object's
+	}
+	return []object{{document: document, tree: o, path: path}}
 }
 
 func decode(t *testing.T, raw []byte) (v any) {
@@ -153,6 +158,7 @@ const (
 // The labels by which controllers find their pods.
 const (
 	templateHash = "pod-template-hash"
+	rolloutHash  = "rollouts-pod-template-hash"
 	configLabel  = "deploymentconfig"
 )
 
@@ -177,6 +183,9 @@ func (o object) asCreated(t *testing.T, s *scenario) tree {
 	case "Deployment":
 		api, kind, owner = "apps/v1", "ReplicaSet", owner+"-7d9c6b5f4"
 		setLabel(metadata, templateHash, "7d9c6b5f4")
+	case "Rollout":
+		api, kind, owner = "apps/v1", "ReplicaSet", owner+"-5f6d7c8b9"
+		setLabel(metadata, rolloutHash, "5f6d7c8b9")
 	case "CronJob":
 		api, kind, owner = "batch/v1", "Job", owner+"-29384750"
 	case "DeploymentConfig":
@@ -218,6 +227,7 @@ func comparable(t *testing.T, pod tree) tree {
 		}
 		values = maps.Clone(values)
 		delete(values, templateHash)
+		delete(values, rolloutHash)
 		delete(values, configLabel)
 		for _, name := range []string{statusAnnotation, overridesAnnotation} {
 			if text, ok := values[name].(string); ok && strings.HasPrefix(text, "{") {

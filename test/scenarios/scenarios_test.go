@@ -65,6 +65,7 @@ func (t *trial) run() {
 		t.compareObjects()
 	}
 	t.golden()
+	t.takenBack()
 	t.arguments()
 	t.twice()
 	t.served()
