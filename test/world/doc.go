@@ -6,9 +6,10 @@
 //
 //   - port 53, UDP and TCP: a name server that answers for [Names] and for
 //     nothing else;
-//   - port 80: HTTP, which is httpbin (/anything, /delay/N, /get, /headers,
-//     /ip, /status/N) for httpbin.org, as for any host whose first label is
-//     httpbin, and what a site answers for the others;
+//   - port 80: HTTP, which at [CAPath] is the certificate of the test CA, and
+//     else is httpbin (/anything, /delay/N, /get, /headers, /ip, /status/N) for
+//     httpbin.org, as for any host whose first label is httpbin, and what a site
+//     answers for the others;
 //   - port 443: HTTPS for every name, HTTP/1.1 and HTTP/2, with a certificate
 //     of the name's own issued by the test CA; a client that sends another
 //     name, or none, gets no connection;

@@ -19,6 +19,9 @@ const (
 // redirecting are the hosts that send a plain HTTP request to HTTPS.
 var redirecting = []string{"edition.cnn.com", "*.wikipedia.org"}
 
+// CAPath is where any host gives away, by HTTP, the certificate of the CA.
+const CAPath = "/.well-known/world-ca.pem"
+
 // logged writes one line per request.
 func (w *world) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -41,6 +44,15 @@ type statusWriter struct {
 func (w *statusWriter) WriteHeader(code int) {
 	w.code = code
 	w.ResponseWriter.WriteHeader(code)
+}
+
+// site answers for the host that the request names, and gives away the CA.
+func (w *world) site(rw http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == CAPath {
+		_, _ = rw.Write(w.ca.PEM())
+		return
+	}
+	site(rw, r)
 }
 
 // site answers for the host that the request names.

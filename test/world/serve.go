@@ -26,6 +26,9 @@ const Banner = "220 tcp-banner.example.com ready\r\n"
 // idle ends a plain TCP connection on which nobody speaks.
 const idle = 5 * time.Minute
 
+// drain is what requests under way get when the world ends.
+const drain = 5 * time.Second
+
 // Serve runs the world's servers in the current network namespace until ctx
 // ends or one of them fails. It calls ready, which may be nil, once all of them
 // listen. Requests are logged to out, a line each.
@@ -33,14 +36,16 @@ func Serve(ctx context.Context, ca *CA, out io.Writer, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &world{log: log.New(out, "", log.LstdFlags|log.Lmicroseconds), ca: ca}
-	defer w.close()
+	plain, secure := w.server(), w.server()
+	secure.TLSConfig = &tls.Config{GetCertificate: w.ca.certificate, MinVersion: tls.VersionTLS12}
+	defer w.close(plain, secure)
 	for _, s := range []struct {
 		port  int
 		serve func(net.Listener) error
 	}{
 		{53, w.dnsTCP},
-		{80, w.http().Serve},
-		{443, w.https},
+		{80, plain.Serve},
+		{443, func(l net.Listener) error { return secure.ServeTLS(l, "", "") }},
 		{EchoPort, each(w.echo)},
 		{BannerPort, each(w.banner)},
 	} {
@@ -75,24 +80,28 @@ type world struct {
 	running sync.WaitGroup
 }
 
-func (w *world) close() {
+// close ends the servers: requests under way are answered, as long as they take
+// no more than drain.
+func (w *world) close(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	var ended sync.WaitGroup
+	for _, s := range servers {
+		s.SetKeepAlivesEnabled(false) // also says "Connection: close" in what is still answered
+		ended.Go(func() { _ = s.Shutdown(ctx) })
+	}
 	for _, c := range w.closers {
 		_ = c.Close()
 	}
+	ended.Wait()
 	w.running.Wait()
 }
 
-func (w *world) http() *http.Server {
+func (w *world) server() *http.Server {
 	return &http.Server{
-		Handler: w.logged(http.HandlerFunc(site)), ErrorLog: w.log,
+		Handler: w.logged(http.HandlerFunc(w.site)), ErrorLog: w.log,
 		ReadHeaderTimeout: time.Minute, IdleTimeout: idle,
 	}
-}
-
-func (w *world) https(l net.Listener) error {
-	s := w.http()
-	s.TLSConfig = &tls.Config{GetCertificate: w.ca.certificate, MinVersion: tls.VersionTLS12}
-	return s.ServeTLS(l, "", "")
 }
 
 // each serves every connection of a listener with f, then closes it.

@@ -26,6 +26,7 @@ type client struct {
 	ns   *netnstest.NS
 	pool *x509.CertPool
 	log  *syncBuffer
+	stop func() // ends the world, without waiting for it
 }
 
 type syncBuffer struct {
@@ -56,10 +57,10 @@ func start(t *testing.T) client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client{ns.Join(t), x509.NewCertPool(), new(syncBuffer)}
+	ctx, cancel := context.WithCancel(t.Context())
+	c := client{ns.Join(t), x509.NewCertPool(), new(syncBuffer), cancel}
 	c.pool.AppendCertsFromPEM(ca.PEM())
 
-	ctx, cancel := context.WithCancel(t.Context())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go ns.Do(func() { ended <- Serve(ctx, ca, c.log, func() { close(ready) }) })
 	select {
@@ -98,6 +99,24 @@ func (c client) http(t *testing.T, to netip.Addr) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// A server that is told to end answers what it has begun.
+func TestDrain(t *testing.T) {
+	c := start(t)
+	h, _ := Lookup("httpbin.org")
+	go func() {
+		time.Sleep(100 * time.Millisecond) // the request is on its way by then
+		c.stop()
+	}()
+	resp, err := c.http(t, h.IPv4).Get("http://httpbin.org/delay/0.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !resp.Close {
+		t.Errorf("%s, closes the connection: %v; want 200 and true", resp.Status, resp.Close)
+	}
+}
+
 func TestSites(t *testing.T) {
 	c := start(t)
 	for _, r := range []struct {
@@ -113,6 +132,7 @@ func TestSites(t *testing.T) {
 		{"GET", "http://httpbin.org/delay/-1", "", 404, "HTTP/1.1", ""},
 		{"GET", "http://httpbin.org/delay/NaN", "", 404, "HTTP/1.1", ""},
 		{"GET", "http://httpbin.org/ip", "", 200, "HTTP/1.1", `"origin": "`},
+		{"GET", "http://www.google.com" + CAPath, "", 200, "HTTP/1.1", "BEGIN CERTIFICATE"},
 		{"GET", "http://httpbin.org/nothing", "", 404, "HTTP/1.1", ""},
 		{"GET", "https://httpbin.org/get", "", 200, "HTTP/2.0", `"url": "https://httpbin.org/get"`},
 		{"GET", "http://httpbin.shop.svc.cluster.local/get", "", 200, "HTTP/1.1", "args"},
