@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,61 +33,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// need skips the test where no cluster can be had, with the reason; with
-// REQUIRE_REAL=1 it fails instead.
-func need(t *testing.T) {
-	t.Helper()
-	required := os.Getenv("REQUIRE_REAL") == "1"
-	if testing.Short() && !required {
-		t.Skip("brings up real clusters; -short leaves it out")
-	}
-	err := provide(t.Context(), t.Logf)
-	if err == nil {
-		err = programs(t)
-	}
-	switch {
-	case err == nil:
-	case required:
-		t.Fatalf("REQUIRE_REAL=1 and no real cluster: %v", err)
-	default:
-		t.Skipf("no real cluster (REQUIRE_REAL=1 makes this a failure): %v", err)
-	}
-	// One run of these tests at a time: their clusters have fixed names, so that
-	// what a killed run leaves behind is removed by the next.
-	if err := os.MkdirAll(Home, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	l, err := lock(t.Context(), filepath.Join(Home, "test.lock"), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-}
-
-// programs builds what the cache lacks as far as the test's time allows: at
-// least 5 minutes are left for the clusters. The next run goes on from there.
-func programs(t *testing.T) error {
-	ctx := t.Context()
-	if deadline, ok := t.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-5*time.Minute))
-		defer cancel()
-	}
-	root, err := checkout()
-	if err != nil {
-		return err
-	}
-	_, err = build(ctx, root, &printer{w: os.Stderr})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("the programs are not built yet, and the test's time is short; run it with -timeout 40m: %w", err)
-	}
-	return err
-}
-
 // A cluster does what its pods need, a second one beside it that is killed
 // without a word changes nothing for it, and neither leaves anything behind.
 func TestCluster(t *testing.T) {
-	need(t)
+	Require(t)
 	before := hostState(t)
 	start := time.Now()
 	c, err := Up(t.Context(), Options{Name: "test-a", Progress: os.Stderr})
@@ -377,7 +325,7 @@ func testRestart(t *testing.T, c *Cluster) {
 
 // An Up that is given up on the way leaves nothing behind.
 func TestUpInterrupted(t *testing.T) {
-	need(t)
+	Require(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c, err := Find("test-c")

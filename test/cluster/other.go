@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+
+	"github.com/outrider-mesh/outrider/test/cluster/node"
 )
 
 var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgroups")
@@ -19,10 +21,16 @@ type Options struct {
 }
 
 // Cluster is a cluster of one node. On this system there is none.
-type Cluster struct{ Name, Dir, Kubeconfig string }
+type Cluster struct {
+	Name, Dir, Kubeconfig string
+	Node                  node.Client
+}
 
 // Up fails: the system is not Linux.
 func Up(context.Context, Options) (*Cluster, error) { return nil, errOS }
+
+// Exclusive fails: the system is not Linux.
+func Exclusive(context.Context) (func(), error) { return nil, errOS }
 
 // Build fails: the system is not Linux.
 func Build(context.Context, io.Writer) error { return errOS }
@@ -38,6 +46,12 @@ func (*Cluster) Status(context.Context, io.Writer) error { return errOS }
 
 // LoadProduct fails: the system is not Linux.
 func (*Cluster) LoadProduct(context.Context) error { return errOS }
+
+// WorldCA is empty.
+func (*Cluster) WorldCA() string { return "" }
+
+// WorldLog is empty.
+func (*Cluster) WorldLog() string { return "" }
 
 // Kubectl returns a command that fails.
 func (*Cluster) Kubectl(ctx context.Context, _ ...string) *exec.Cmd {
