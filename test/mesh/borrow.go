@@ -1,0 +1,299 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/test/cluster/image"
+	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/world"
+)
+
+// ContextEnv names the context of the user's kubeconfig whose cluster the
+// end-to-end tests are to use in place of one of their own.
+const ContextEnv = "OUTRIDER_E2E_CONTEXT"
+
+// worldNamespace holds the world of a borrowed cluster.
+const worldNamespace = "outrider-e2e-world"
+
+// Borrow takes the cluster of a context of the user's kubeconfig: a cluster to
+// try things on, that has no namespace istio-system and whose nodes have the
+// images of the product and image.WorldRef. A Borrow that fails leaves nothing
+// behind.
+func Borrow(ctx context.Context, name string, progress io.Writer) (*Mesh, error) {
+	root, err := checkout()
+	if err != nil {
+		return nil, err
+	}
+	config, err := only(name)
+	if err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "outrider-e2e-")
+	if err != nil {
+		return nil, fmt.Errorf("use context %q: %w", name, err)
+	}
+	m := &Mesh{
+		Kubeconfig: filepath.Join(work, "kubeconfig"), Dir: filepath.Join(work, "dir"), Work: work,
+		root: root, progress: progress, bin: filepath.Join(work, "path"),
+	}
+	if err = clientcmd.WriteToFile(*config, m.Kubeconfig); err == nil {
+		if err = m.programs(ctx); err == nil {
+			err = m.vacant(ctx)
+		}
+	}
+	if err != nil { // nothing of the cluster has been touched
+		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), os.RemoveAll(work))
+	}
+	if err = m.startWorld(ctx); err == nil {
+		err = m.writeSamples(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), m.giveBack(context.WithoutCancel(ctx)))
+	}
+	return m, nil
+}
+
+// only is the user's kubeconfig with nothing in it but the context of the name.
+func only(name string) (*api.Config, error) {
+	config, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	if err != nil {
+		return nil, fmt.Errorf("use context %q: %w", name, err)
+	}
+	if config.Contexts[name] == nil {
+		return nil, fmt.Errorf("use context %q: the kubeconfig has no such context; it has %q", name, slices.Sorted(maps.Keys(config.Contexts)))
+	}
+	config.CurrentContext = name
+	if err := api.MinifyConfig(config); err != nil {
+		return nil, fmt.Errorf("use context %q: %w", name, err)
+	}
+	if err := api.FlattenConfig(config); err != nil {
+		return nil, fmt.Errorf("use context %q: %w", name, err)
+	}
+	config.Contexts[name].Namespace = "" // "default", as in the cluster of our own
+	return config, nil
+}
+
+// programs puts kubectl and outrider where commands find them.
+func (m *Mesh) programs(ctx context.Context) error {
+	assets, err := kube.Assets(ctx, m.progress)
+	if err != nil {
+		return err
+	}
+	if err := m.makeBin(filepath.Join(assets, "kubectl")); err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", m.bin, "./cmd/outrider")
+	build.Dir = m.root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build outrider: %w\n%s", err, out)
+	}
+	if err := os.MkdirAll(filepath.Join(m.Dir, "samples", "sleep"), 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"deploy", "docs", "test"} {
+		if err := os.Symlink(filepath.Join(m.root, name), filepath.Join(m.Dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vacant fails where something is installed already, which the end of the tests
+// would remove.
+func (m *Mesh) vacant(ctx context.Context) error {
+	out, err := m.kubectl(ctx, "get", "namespace", "--ignore-not-found", "-o", "name", "istio-system", worldNamespace)
+	if err == nil && out != "" {
+		err = fmt.Errorf("the cluster has %s already; the tests install and remove what is in it, so remove it first or use another cluster",
+			strings.Join(strings.Fields(out), " and "))
+	}
+	return err
+}
+
+func (m *Mesh) kubectl(ctx context.Context, args ...string) (string, error) {
+	return m.kubectlWith(ctx, "", args...)
+}
+
+func (m *Mesh) kubectlWith(ctx context.Context, stdin string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(m.bin, "kubectl"), args...)
+	cmd.Env, cmd.Stdin = m.Env(), strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// startWorld makes a pod of every name of the world. They are behind no Service,
+// so to the mesh they are addresses like any outside the cluster.
+func (m *Mesh) startWorld(ctx context.Context) error {
+	list := corev1.PodList{}
+	list.APIVersion, list.Kind = "v1", "List"
+	hosts := world.Names()
+	for i := range hosts {
+		p := corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "world", Image: image.WorldRef, ImagePullPolicy: corev1.PullIfNotPresent,
+		}}}}
+		p.APIVersion, p.Kind, p.Name = "v1", "Pod", podName(i)
+		p.Labels = map[string]string{"app": "world"}
+		list.Items = append(list.Items, p)
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	if _, err := m.kubectl(ctx, "create", "namespace", worldNamespace); err != nil {
+		return err
+	}
+	if _, err := m.kubectlWith(ctx, string(text), "-n", worldNamespace, "apply", "-f", "-"); err != nil {
+		return err
+	}
+	if _, err := m.kubectl(ctx, "-n", worldNamespace, "wait", "pod", "--all", "--for=condition=Ready", "--timeout=2m"); err != nil {
+		return fmt.Errorf("start the world, whose image %s the nodes must have: %w", image.WorldRef, err)
+	}
+	for i, h := range hosts {
+		ips, err := m.kubectl(ctx, "-n", worldNamespace, "get", "pod", podName(i), "-o", "jsonpath={.status.podIPs[*].ip}")
+		if err != nil {
+			return err
+		}
+		h.IPv4, h.IPv6 = netip.Addr{}, netip.Addr{}
+		for _, ip := range strings.Fields(ips) {
+			if a, err := netip.ParseAddr(ip); err != nil {
+				return fmt.Errorf("read the address of the world's %s: %w", h.Name, err)
+			} else if a.Is4() {
+				h.IPv4 = a
+			} else {
+				h.IPv6 = a
+			}
+		}
+		m.hosts = append(m.hosts, h)
+	}
+	return nil
+}
+
+func podName(i int) string { return fmt.Sprintf("world-%d", i) }
+
+// concrete are names that the wildcards of the world stand for in a borrowed
+// cluster: a host alias has no wildcard.
+var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "www.example.com"}
+
+// Aliases are the world's names and addresses for pods of a borrowed cluster, in
+// the form of a pod's hostAliases; none in a cluster of our own, whose DNS knows
+// the names.
+func (m *Mesh) Aliases() []corev1.HostAlias {
+	var list []corev1.HostAlias
+	for _, h := range m.hosts {
+		name := h.Name
+		if c, ok := concrete[name]; ok {
+			name = c
+		}
+		for _, a := range []netip.Addr{h.IPv4, h.IPv6} {
+			if a.IsValid() {
+				list = append(list, corev1.HostAlias{IP: a.String(), Hostnames: []string{name}})
+			}
+		}
+	}
+	return list
+}
+
+// writeSamples writes the samples as pods of a borrowed cluster need them: the
+// sleep sample knows the world's names and trusts its authorities.
+func (m *Mesh) writeSamples(ctx context.Context) error {
+	samples, err := filepath.Glob(filepath.Join(m.root, "samples", "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range samples {
+		if filepath.Base(path) != "sleep" {
+			if err := os.Symlink(path, filepath.Join(m.Dir, "samples", filepath.Base(path))); err != nil {
+				return err
+			}
+		}
+	}
+	var authorities strings.Builder
+	for i := range m.hosts {
+		pem, err := m.kubectl(ctx, "get", "--raw", "/api/v1/namespaces/"+worldNamespace+"/pods/"+podName(i)+":80/proxy"+world.CAPath)
+		if err != nil {
+			return fmt.Errorf("read the authority of the world's %s: %w", m.hosts[i].Name, err)
+		}
+		authorities.WriteString(pem)
+	}
+	text, err := os.ReadFile(filepath.Join(m.root, "samples", "sleep", "sleep.yaml"))
+	if err != nil {
+		return err
+	}
+	out, err := worldly(string(text), m.Aliases(), authorities.String())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(m.Dir, "samples", "sleep", "sleep.yaml"), []byte(out), 0o600)
+}
+
+// worldly gives the Deployment in a manifest host aliases and authorities.
+func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (string, error) {
+	const name, mount = "world-ca", "/etc/world"
+	ca := corev1.ConfigMap{Data: map[string]string{"ca.pem": authorities}}
+	ca.APIVersion, ca.Kind, ca.Name = "v1", "ConfigMap", name
+	first, err := yaml.Marshal(ca)
+	if err != nil {
+		return "", err
+	}
+	documents := []string{string(first)}
+	for _, document := range strings.Split(manifest, "\n---\n") {
+		var d appsv1.Deployment
+		if err := yaml.Unmarshal([]byte(document), &d); err != nil {
+			return "", fmt.Errorf("read the sample: %w", err)
+		}
+		if d.Kind != "Deployment" {
+			documents = append(documents, document)
+			continue
+		}
+		spec := &d.Spec.Template.Spec
+		spec.HostAliases = aliases
+		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}},
+		}})
+		for i := range spec.Containers {
+			c := &spec.Containers[i]
+			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount, ReadOnly: true})
+			c.Env = append(c.Env, corev1.EnvVar{Name: "CURL_CA_BUNDLE", Value: mount + "/ca.pem"})
+		}
+		text, err := yaml.Marshal(d)
+		if err != nil {
+			return "", err
+		}
+		documents = append(documents, string(text))
+	}
+	return strings.Join(documents, "\n---\n"), nil
+}
+
+// WorldLog is a line for each request that reached the world; see package world.
+func (m *Mesh) WorldLog(ctx context.Context) (string, error) {
+	if m.own != nil {
+		return m.worldLog()
+	}
+	return m.kubectl(ctx, "-n", worldNamespace, "logs", "-l", "app=world", "--tail=-1")
+}
+
+// giveBack takes Outrider and the world off a borrowed cluster.
+func (m *Mesh) giveBack(ctx context.Context) error {
+	_, product := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy"))
+	_, world := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "namespace", worldNamespace)
+	return errors.Join(product, world, os.RemoveAll(m.Work))
+}

@@ -1,0 +1,212 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/outrider-mesh/outrider/test/cluster"
+	"github.com/outrider-mesh/outrider/test/world"
+)
+
+// Mesh is a cluster and what commands need to work on it.
+type Mesh struct {
+	// Kubeconfig is the file that names the mesh's cluster and nothing else.
+	Kubeconfig string
+	// Dir is where commands run.
+	Dir string
+	// Work is the directory $WORK, for what commands write. It goes with Close.
+	Work string
+
+	root     string // the checkout
+	progress io.Writer
+	own      *cluster.Cluster // nil for a borrowed cluster
+	hosts    []world.Host     // the world of a borrowed cluster
+	bin      string           // the directory with kubectl and outrider
+}
+
+// Options say which cluster Up makes.
+type Options struct {
+	Name     string    // of the cluster, as cluster.Options has it
+	Progress io.Writer // nil discards it
+}
+
+// Up brings up a cluster that has the product's images, on which nothing is
+// installed yet. An Up that fails leaves nothing behind.
+func Up(ctx context.Context, o Options) (*Mesh, error) {
+	root, err := checkout()
+	if err != nil {
+		return nil, err
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress})
+	if err != nil {
+		return nil, err
+	}
+	m := &Mesh{
+		Kubeconfig: c.Kubeconfig, Dir: root, Work: filepath.Join(c.Dir, "work"),
+		root: root, progress: o.Progress, own: c, bin: filepath.Join(c.Dir, "path"),
+	}
+	if err := m.prepareOwn(ctx); err != nil {
+		return nil, errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+	}
+	return m, nil
+}
+
+func (m *Mesh) prepareOwn(ctx context.Context) error {
+	if err := m.own.LoadProduct(ctx); err != nil {
+		return err
+	}
+	return m.makeBin(m.own.Kubectl(ctx).Path, filepath.Join(m.own.Dir, "product", "outrider"))
+}
+
+// makeBin makes the two directories of commands: with the programs that they
+// find, and for what they write.
+func (m *Mesh) makeBin(programs ...string) error {
+	for _, dir := range []string{m.bin, m.Work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make the directories for commands: %w", err)
+		}
+	}
+	for _, p := range programs {
+		if err := os.Symlink(p, filepath.Join(m.bin, filepath.Base(p))); err != nil {
+			return fmt.Errorf("make the directories for commands: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkout is the directory of the project's go.mod, at or above the working
+// directory.
+func checkout() (string, error) {
+	at, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w", err)
+	}
+	for dir := at; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "samples", "sleep", "sleep.yaml")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("find the checkout: no samples/sleep/sleep.yaml in or above %s; run inside the checkout", at)
+		}
+	}
+}
+
+// Own says whether the cluster is one of our own, whose node is within reach.
+func (m *Mesh) Own() bool { return m.own != nil }
+
+// Close removes what Up or Borrow, and Install, made.
+func (m *Mesh) Close(ctx context.Context) error {
+	if m.own != nil {
+		return m.own.Down(ctx)
+	}
+	return m.giveBack(ctx)
+}
+
+// Install installs the product as a user does, and waits until it is ready.
+func (m *Mesh) Install(ctx context.Context) error {
+	for _, line := range []string{
+		"kubectl apply -f deploy/",
+		"kubectl -n istio-system rollout status deployment/outrider --timeout=3m",
+	} {
+		if out, err := m.Bash(ctx, line).CombinedOutput(); err != nil {
+			return fmt.Errorf("install Outrider: %s: %w: %s", line, err, out)
+		}
+	}
+	return nil
+}
+
+// hidden are the variables that tell kubectl or a client of a cluster.
+var hidden = []string{"KUBECONFIG", "KUBERC", "KUBECACHEDIR", "KUBERNETES_MASTER", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PATH", "WORK"}
+
+// Env is the environment of commands.
+func (m *Mesh) Env() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(hidden, name)
+	})
+	return append(env,
+		"KUBECONFIG="+m.Kubeconfig,
+		"KUBECACHEDIR="+filepath.Join(m.Work, "kubectl-cache"),
+		"KUBERC=off", // a person's own kuberc file must not change what a command does
+		"WORK="+m.Work,
+		"PATH="+m.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// Bash is a command line that the cluster's user would type, in a shell where a
+// pipe fails with any of its commands. The end of ctx ends all that it started.
+func (m *Mesh) Bash(ctx context.Context, line string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "-c", "set -o pipefail\n"+line)
+	cmd.Dir, cmd.Env = m.Dir, m.Env()
+	ownGroup(cmd)
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// In is the mesh as a user sees it whose default namespace is another one.
+func (m *Mesh) In(namespace string) (*Mesh, error) {
+	config, err := clientcmd.LoadFromFile(m.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("use namespace %s: %w", namespace, err)
+	}
+	config.Contexts[config.CurrentContext].Namespace = namespace
+	in := *m
+	in.Kubeconfig = filepath.Join(m.Work, "kubeconfig-"+namespace)
+	if err := clientcmd.WriteToFile(*config, in.Kubeconfig); err != nil {
+		return nil, fmt.Errorf("use namespace %s: %w", namespace, err)
+	}
+	return &in, nil
+}
+
+// Host is a name of the world with the addresses it has in this cluster. An
+// address that it has not is the zero value.
+func (m *Mesh) Host(name string) world.Host {
+	if m.own != nil {
+		h, _ := world.Lookup(name)
+		return h
+	}
+	for _, h := range m.hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return world.Host{}
+}
+
+// Ranges are the address ranges of the cluster itself that the world's addresses
+// are not in: pods and Services, or in a borrowed cluster, where the world is
+// made of pods, Services alone.
+func (m *Mesh) Ranges(ctx context.Context) ([]string, error) {
+	line := `kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' | grep -E 'Subnet:'`
+	out, err := m.Bash(ctx, line).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's ranges: %s: %w: %s", line, err, out)
+	}
+	var ranges []string
+	for text := range strings.Lines(string(out)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(text), ": ")
+		if key == "podSubnet" && m.own == nil {
+			continue
+		}
+		for _, r := range strings.Split(value, ",") {
+			if _, err := netip.ParsePrefix(r); err != nil {
+				return nil, fmt.Errorf("read the cluster's ranges: ConfigMap kubeadm-config: %w", err)
+			}
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges, nil
+}

@@ -1,0 +1,70 @@
+package mesh
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// ErrNoNode says why the kernel's view is missing in a borrowed cluster.
+const ErrNoNode = "the nodes of a borrowed cluster are out of reach"
+
+// inPod runs a program in the network namespace of the pod with the UID. The
+// kubelet names the pod's cgroup after it.
+const inPod = `for c in /proc/[0-9]*/cgroup; do
+  if grep -qs "pod$0" "$c"; then exec nsenter --net="${c%cgroup}ns/net" "$@"; fi
+done
+echo "no process of pod $0" >&2; exit 1`
+
+// Rules returns how many connections each reason of the pod's redirect rules has
+// decided, from the kernel's counters: the nat hook sees the first packet of
+// each connection. For UDP a connection is what conntrack takes for one.
+func (m *Mesh) Rules(podUID string) (map[string]int, error) {
+	if m.own == nil {
+		return nil, fmt.Errorf("read the redirect rules: %s", ErrNoNode)
+	}
+	out, err := m.own.Node.Run("", "sh", "-c", inPod, podUID, "nft", "-j", "list", "table", "inet", "outrider")
+	if err != nil {
+		return nil, fmt.Errorf("read the redirect rules: %w", err)
+	}
+	return counters([]byte(out))
+}
+
+// counters sums the packets of an nft listing in JSON by the rules' comments.
+func counters(listing []byte) (map[string]int, error) {
+	var list struct {
+		Nftables []struct {
+			Rule *struct {
+				Comment string
+				Expr    []struct {
+					Counter *struct{ Packets int }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(listing, &list); err != nil {
+		return nil, fmt.Errorf("read the redirect rules: %w: %s", err, listing)
+	}
+	sums := map[string]int{}
+	for _, item := range list.Nftables {
+		if item.Rule == nil {
+			continue
+		}
+		for _, e := range item.Rule.Expr {
+			if e.Counter != nil {
+				sums[item.Rule.Comment] += e.Counter.Packets
+			}
+		}
+	}
+	if len(sums) == 0 {
+		return nil, fmt.Errorf("read the redirect rules: no rule with a counter in %s", listing)
+	}
+	return sums, nil
+}
+
+// worldLog is the log of the world in the file.
+func (m *Mesh) worldLog() (string, error) {
+	text, err := os.ReadFile(m.own.WorldLog())
+	return strings.ToValidUTF8(string(text), "?"), err
+}
