@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ErrNoNode says why the kernel's view is missing in a borrowed cluster.
-const ErrNoNode = "the nodes of a borrowed cluster are out of reach"
+// NoNode says why the kernel's view is missing in a borrowed cluster.
+const NoNode = "the nodes of a borrowed cluster are out of reach"
 
 // inPod runs a program in the network namespace of the pod with the UID. The
 // kubelet names the pod's cgroup after it.
@@ -22,7 +22,7 @@ echo "no process of pod $0" >&2; exit 1`
 // each connection. For UDP a connection is what conntrack takes for one.
 func (m *Mesh) Rules(podUID string) (map[string]int, error) {
 	if m.own == nil {
-		return nil, fmt.Errorf("read the redirect rules: %s", ErrNoNode)
+		return nil, fmt.Errorf("read the redirect rules: %s", NoNode)
 	}
 	out, err := m.own.Node.Run("", "sh", "-c", inPod, podUID, "nft", "-j", "list", "table", "inet", "outrider")
 	if err != nil {

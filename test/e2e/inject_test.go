@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// kubeInject: the sample by hand in a namespace without the label, and by the
+// webhook in one with it, are the same pod, and both work.
+func kubeInject(t *testing.T, s *Suite) {
+	byHand, byLabel := s.Namespace(t, "by-hand"), s.Namespace(t, "by-label", injected)
+	byHand.run("kubectl apply -f <(outrider kube-inject -f samples/sleep/sleep.yaml)")
+	byLabel.run("kubectl apply -f samples/sleep/sleep.yaml")
+	var specs []string
+	for _, n := range []*Namespace{byHand, byLabel} {
+		n.rolledOut("deployment/sleep")
+		p := n.pod("-l app=sleep")
+		if got := n.run("kubectl get pod " + p.name + " --no-headers"); !strings.Contains(got, " 2/2 ") {
+			t.Errorf("%s: %s", n.name, got)
+		}
+		p.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "PassthroughCluster", rule: "everything", world: true})
+		specs = append(specs, decided(t, &p.Pod))
+	}
+	if specs[0] != specs[1] {
+		a, b := strings.Split(specs[0], "\n"), strings.Split(specs[1], "\n")
+		for i := range min(len(a), len(b)) {
+			if a[i] != b[i] {
+				t.Fatalf("kube-inject and the webhook make different pods; line %d:\n%s\n%s", i+1, a[i], b[i])
+			}
+		}
+		t.Fatalf("kube-inject and the webhook make different pods, of %d and %d lines", len(a), len(b))
+	}
+}
+
+// decided is what injection decides of a pod, as text. The API server makes
+// up the name of the volume with the pod's own token, and adds it before the
+// webhook is called and after a file was injected.
+func decided(t *testing.T, p *corev1.Pod) string {
+	t.Helper()
+	labels := map[string]string{}
+	for k, v := range p.Labels {
+		if k != "pod-template-hash" {
+			labels[k] = v
+		}
+	}
+	annotations := map[string]string{}
+	for k, v := range p.Annotations {
+		if k != "sidecar.istio.io/status" { // has the configuration's hash, which the access log changes
+			annotations[k] = v
+		}
+	}
+	spec := p.Spec.DeepCopy()
+	slices.SortFunc(spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
+	text, err := json.MarshalIndent(map[string]any{"labels": labels, "annotations": annotations, "spec": spec}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := string(text)
+	for _, v := range spec.Volumes {
+		if strings.HasPrefix(v.Name, "kube-api-access-") {
+			out = strings.ReplaceAll(out, v.Name, "kube-api-access")
+		}
+	}
+	return out
+}
+
+// untouched: pods that are to have no sidecar have none, and run.
+func untouched(t *testing.T, s *Suite) {
+	in, plain := s.Namespace(t, "untouched-in", injected), s.Namespace(t, "untouched-plain")
+	system := s.namespace(t, "kube-system")
+	t.Cleanup(func() { system.run("kubectl delete pod asks --ignore-not-found --wait=false") })
+	pod := func(n *Namespace, name, labels, spec string) {
+		n.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {%s}}, spec: {%s terminationGracePeriodSeconds: 0,
+  containers: [{name: sleep, image: curlimages/curl, imagePullPolicy: IfNotPresent, command: [/bin/sleep, infinity]}]}}`, name, labels, spec))
+	}
+	pod(system, "asks", `sidecar.istio.io/inject: "true"`, "")
+	pod(in, "host", "", "hostNetwork: true,")
+	pod(in, "opted-out", `sidecar.istio.io/inject: "false"`, "")
+	pod(plain, "plain", "", "")
+	pod(plain, "asks", `sidecar.istio.io/inject: "true"`, "")
+	for _, c := range []struct {
+		n       *Namespace
+		pod     string
+		sidecar bool
+	}{
+		{system, "asks", false},
+		{in, "host", false},
+		{in, "opted-out", false},
+		{plain, "plain", false},
+		{plain, "asks", true}, // the others could be untouched because nobody is asked
+	} {
+		c.n.ready(c.pod)
+		if got := c.n.pod("pod/" + c.pod).sidecar(); got != c.sidecar {
+			t.Errorf("pod %s in namespace %s has a sidecar: %v, want %v", c.pod, c.n.name, got, c.sidecar)
+		}
+	}
+	for _, p := range system.pods("-l k8s-app=kube-dns") {
+		if p.sidecar() {
+			t.Errorf("pod %s in kube-system has a sidecar", p.name)
+		}
+	}
+}

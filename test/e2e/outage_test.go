@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// outage: nobody answers for the webhook, and then somebody does.
+func outage(t *testing.T, s *Suite) {
+	in, plain := s.Namespace(t, "outage-in", injected), s.Namespace(t, "outage-plain")
+	in.run("kubectl create deployment before --image=curlimages/curl -- /bin/sleep infinity")
+	in.run(`kubectl patch deployment before -p '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":0,"containers":[{"name":"curl","imagePullPolicy":"IfNotPresent"}]}}}}'`)
+	in.rolledOut("deployment/before")
+	before := in.pod("-l app=before")
+
+	s.bash(t, "kubectl -n istio-system scale deployment/outrider --replicas=0")
+	up := func() { s.bash(t, "kubectl -n istio-system scale deployment/outrider --replicas=2") }
+	restored := false
+	t.Cleanup(func() {
+		if !restored {
+			up()
+		}
+	})
+	s.bash(t, fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
+
+	// Refused, and the words say by whom and why.
+	said := in.fails("kubectl run refused --image=curlimages/curl --command -- /bin/sleep infinity")
+	for _, word := range []string{`failed calling webhook "namespace.sidecar-injector.istio.io"`, "outrider", "istio-system"} {
+		if !strings.Contains(said, word) {
+			t.Errorf("the refusal does not say %q: %s", word, said)
+		}
+	}
+	t.Logf("a pod is refused: %s", strings.TrimSpace(said))
+	in.run("kubectl apply -f samples/sleep/sleep.yaml")
+	eventually(t, "an event says why the Deployment has no pod", func() error {
+		events := in.run("kubectl get events --field-selector=reason=FailedCreate -o jsonpath='{.items[*].message}'")
+		if !strings.Contains(events, `failed calling webhook "namespace.sidecar-injector.istio.io"`) {
+			return fmt.Errorf("events: %s", events)
+		}
+		return nil
+	})
+	if pods := in.run("kubectl get pods -l app=sleep -o name"); pods != "" {
+		t.Errorf("there is a pod all the same: %s", pods)
+	}
+
+	// Others start, and what runs goes on.
+	plain.run("kubectl apply -f samples/sleep/sleep.yaml")
+	plain.rolledOut("deployment/sleep")
+	before.captured(before.always)
+
+	// Back: they come up by themselves.
+	up()
+	restored = true
+	s.bash(t, fmt.Sprintf("kubectl -n istio-system rollout status deployment/outrider --timeout=%s", patience))
+	in.rolledOut("deployment/sleep")
+	sleep := in.pod("-l app=sleep")
+	if !sleep.sidecar() {
+		t.Error("the pod came up without a sidecar")
+	}
+	sleep.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "PassthroughCluster", rule: "everything", world: true})
+	before.captured(before.always)
+}

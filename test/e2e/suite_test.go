@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/test/cluster"
+	"github.com/outrider-mesh/outrider/test/mesh"
+)
+
+// scenarios are what the suite runs, in order.
+var scenarios = []struct {
+	name string
+	run  func(*testing.T, *Suite)
+}{
+	{"kube-inject", kubeInject},
+	{"untouched", untouched},
+	{"bypass", bypass},
+	{"workloads", workloads},
+	{"rolling", rolling},
+	{"outage", outage},
+}
+
+// ended ends with an interrupt of the test binary: what a test has made goes
+// before the process does.
+var ended context.Context
+
+func TestMain(m *testing.M) {
+	var stop func()
+	ended, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := m.Run()
+	stop()
+	os.Exit(code)
+}
+
+// Suite is what scenarios share: the cluster, with the product on it.
+type Suite struct {
+	*mesh.Mesh
+	began time.Time
+}
+
+func TestE2E(t *testing.T) {
+	s := &Suite{began: time.Now()}
+	if context := os.Getenv(mesh.ContextEnv); context != "" {
+		s.borrow(t, context)
+	} else {
+		astray := setStray(t)
+		s.bringUp(t)
+		defer astray(t)
+	}
+	s.install(t)
+	for _, sc := range scenarios {
+		if ended.Err() != nil {
+			t.Fatal("interrupted")
+		}
+		t.Run(sc.name, func(t *testing.T) {
+			start := time.Now()
+			sc.run(t, s)
+			t.Logf("took %s", time.Since(start).Round(100*time.Millisecond))
+		})
+	}
+}
+
+// bringUp makes the cluster of our own.
+func (s *Suite) bringUp(t *testing.T) {
+	cluster.Require(t)
+	m, err := mesh.Up(ended, mesh.Options{Name: "e2e", Progress: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.use(t, m)
+}
+
+// borrow takes the cluster that the user names.
+func (s *Suite) borrow(t *testing.T, context string) {
+	m, err := mesh.Borrow(ended, context, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("on the cluster of context %q, with the world as pods", context)
+	s.use(t, m)
+}
+
+func (s *Suite) use(t *testing.T, m *mesh.Mesh) {
+	s.Mesh = m
+	t.Cleanup(func() {
+		if err := m.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Logf("a cluster after %s", time.Since(s.began).Round(100*time.Millisecond))
+}
+
+// servers is the namespace of the servers inside the cluster, without sidecars.
+const servers = "e2e-servers"
+
+// server is the URL of a Service with two pods.
+const server = "http://httpbin." + servers + ":8000"
+
+// install installs the product, turns the access log on for all that follows,
+// and starts the server inside the cluster.
+func (s *Suite) install(t *testing.T) {
+	start := time.Now()
+	n := s.Namespace(t, servers)
+	n.run("kubectl apply -f test/cluster/testdata/web.yaml")
+	if err := s.Install(ended); err != nil {
+		t.Fatalf("%v\n%s", err, s.controlPlane())
+	}
+	s.bash(t, "kubectl apply -f samples/access-log.yaml")
+	n.rolledOut("deployment/httpbin")
+	t.Logf("the product is ready %s after kubectl apply", time.Since(start).Round(100*time.Millisecond))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.controlPlane())
+		}
+	})
+}
+
+// controlPlane is what the product's own pods say.
+func (s *Suite) controlPlane() string {
+	return s.show(
+		"kubectl -n istio-system get all,events",
+		"kubectl -n istio-system describe pods",
+		"kubectl -n istio-system logs -l app=outrider --tail=60 --prefix",
+	)
+}
+
+// show runs commands for a failure's report.
+func (s *Suite) show(lines ...string) string {
+	return showOn(s.Mesh, lines...)
+}
+
+func showOn(m *mesh.Mesh, lines ...string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var b strings.Builder
+	for _, line := range lines {
+		out, err := m.Bash(ctx, line).CombinedOutput()
+		fmt.Fprintf(&b, "$ %s\n%s", line, out)
+		if err != nil {
+			fmt.Fprintln(&b, err)
+		}
+	}
+	return b.String()
+}
+
+// bash runs a command line that must succeed.
+func (s *Suite) bash(t *testing.T, line string) string {
+	t.Helper()
+	return bashOn(t, s.Mesh, line)
+}
+
+func bashOn(t *testing.T, m *mesh.Mesh, line string) string {
+	t.Helper()
+	out, err := m.Bash(ended, line).CombinedOutput()
+	if err != nil {
+		t.Fatalf("$ %s\n%s%v", line, out, err)
+	}
+	return string(out)
+}
+
+// patience is what a pod, or a change, may take to come into effect. On an idle
+// machine most take a second or two.
+const patience = 90 * time.Second
+
+// eventually tries until try is content; its last complaint is the failure.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Since(began) > patience || ended.Err() != nil {
+			t.Fatalf("%s: not within %s: %v", what, time.Since(began).Round(time.Second), err)
+		}
+	}
+}
