@@ -6,7 +6,7 @@
 // replica serves the Secret's newest certificate, without a restart. The
 // authorities are published in the caBundle of the two webhook registrations,
 // of which nothing else is ever written, and in the ConfigMap "outrider-ca" of
-// every namespace whose pods may be injected.
+// every namespace whose pods may be injected, or have been by a file.
 //
 // A rotation never leaves a moment without trust: a new authority is published
 // first and signs later, and the old one stays published until every replica

@@ -324,7 +324,7 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	_, err := i.Client.CoreV1().ConfigMaps(own).Create(t.Context(), users, metav1.CreateOptions{})
 	i.must(err)
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
-	late, asking := i.Namespace(t, nil), i.Namespace(t, nil)
+	late, asking, byHand := i.Namespace(t, nil), i.Namespace(t, nil), i.Namespace(t, nil)
 	r := i.ready()
 	bundle := i.registered(1)
 	i.holding(shop, bundle)
@@ -381,6 +381,15 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	i.holding(asking, bundle)
 	i.must(i.Client.CoreV1().Pods(asking).Delete(t.Context(), "ask", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	gone(asking)
+
+	// A pod of an injected file, which no label tells, in a namespace that says nothing.
+	injected := pod.DeepCopy()
+	injected.Annotations = map[string]string{annotationStatus: `{"revision":"` + i.revision + `","configHash":"1"}`}
+	_, err = i.Client.CoreV1().Pods(byHand).Create(t.Context(), injected, metav1.CreateOptions{})
+	i.must(err)
+	i.holding(byHand, bundle)
+	i.must(i.Client.CoreV1().Pods(byHand).Delete(t.Context(), injected.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	gone(byHand)
 
 	// The user's own was not touched all the time, selected or not.
 	label(own, "null")

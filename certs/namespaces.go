@@ -19,10 +19,14 @@ type namespace struct {
 	ending bool
 	// asking are the labels of its pods that ask to be injected.
 	asking []map[string]string
+	// injected says that one of its pods has a sidecar of this revision, whoever
+	// gave it that: a file may have been injected.
+	injected bool
 }
 
 // wanted are the namespaces where the registration sends a pod to the webhook:
-// any pod, or one that is there and asks for it. It goes by the selectors that
+// any pod, or one that is there and asks for it; and where an injected pod is, by
+// whatever way it came. It goes by the selectors that
 // are registered, which an administrator may have changed.
 func wanted(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces map[string]namespace) (map[string]bool, error) {
 	type selectors struct{ namespace, object labels.Selector }
@@ -44,7 +48,7 @@ func wanted(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces 
 		if n.ending {
 			continue // nothing can be created there any more
 		}
-		out[name] = slices.ContainsFunc(all, func(s selectors) bool {
+		out[name] = n.injected || slices.ContainsFunc(all, func(s selectors) bool {
 			return s.namespace.Matches(labels.Set(n.labels)) &&
 				(s.object.Matches(labels.Set(nil)) || slices.ContainsFunc(n.asking, func(pod map[string]string) bool {
 					return s.object.Matches(labels.Set(pod))

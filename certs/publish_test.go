@@ -34,6 +34,8 @@ func TestWantedNamespaces(t *testing.T) {
 		{name: "a pod asks for our revision", namespace: ns(nil, map[string]string{rev: "default"}), want: true},
 		{name: "a pod asks for another revision", namespace: ns(nil, map[string]string{rev: "canary"})},
 		{name: "a pod asks in a disabled namespace", namespace: ns(map[string]string{enabled: "disabled"}, map[string]string{labelInject: "true"})},
+		{name: "a pod was injected by hand", namespace: namespace{injected: true}, want: true},
+		{name: "a pod was injected by hand in a disabled namespace", namespace: namespace{labels: map[string]string{enabled: "disabled"}, injected: true}, want: true},
 		{name: "automatic", auto: true, namespace: ns(nil), want: true},
 		{name: "automatic, disabled", auto: true, namespace: ns(map[string]string{enabled: "disabled"})},
 		{name: "a system namespace", auto: true, namespace: ns(map[string]string{name: "kube-system"})},
@@ -49,6 +51,23 @@ func TestWantedNamespaces(t *testing.T) {
 	broken.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
 	if _, err := wanted(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
 		t.Errorf("a broken selector: %v", err)
+	}
+}
+
+func TestInjectedBy(t *testing.T) {
+	for status, want := range map[string]bool{
+		`{"revision":"default","configHash":"12"}`:                                 true,
+		`{"revision":"canary","configHash":"12"}`:                                  false,
+		`{"initContainers":["istio-init"],"containers":null,"revision":"default"}`: false, // Istio's
+		"":  false,
+		"{": false,
+	} {
+		o, err := onlyInjected("default")(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Labels: map[string]string{"app": "a"}, Annotations: map[string]string{annotationStatus: status},
+		}})
+		if err != nil || isInjected(o) != want || len(o.(*metav1.PartialObjectMetadata).Labels) > 0 {
+			t.Errorf("%q: %v, %v", status, o, err)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ type publisher struct {
 
 	namespaces, configMaps cache.SharedIndexInformer
 	asking                 []cache.SharedIndexInformer
+	injected               cache.SharedIndexInformer
 	refused                []string // as last logged
 
 	// bundle is what to publish; published is what every ConfigMap holds.
@@ -42,8 +43,9 @@ type publisher struct {
 }
 
 // newPublisher follows what the publisher goes by. Of namespaces and of the
-// pods that ask, only labels are kept; of ConfigMaps, only those of our name
-// come from the API server at all.
+// pods that ask, only labels are kept, and of other pods whether they were
+// injected; of ConfigMaps, only those of our name come from the API server at
+// all.
 func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interface, r *registrations, m *metrics, log logr.Logger) *publisher {
 	p := &publisher{options: o, client: client, registrations: r, metrics: m, log: log, loop: newLoop()}
 	p.configMaps = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(ConfigMapName)),
@@ -57,6 +59,7 @@ func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interfa
 		follow("pods", labelInject+"=true"),
 		follow("pods", labelRevision+"="+o.Revision),
 	}
+	p.injected = follow("pods", "") // one that a file was injected for has no label that tells
 	return p
 }
 
@@ -67,7 +70,16 @@ func (p *publisher) start(ctx context.Context, started func(cache.SharedIndexInf
 			return fmt.Errorf("follow namespaces and pods: %w", err)
 		}
 	}
-	synced := []cache.InformerSynced{p.registrations.mutating.HasSynced}
+	if err := p.injected.SetTransform(onlyInjected(p.options.Revision)); err != nil {
+		return fmt.Errorf("follow pods: %w", err)
+	}
+	if _, err := p.injected.AddEventHandler(onInjected(p.loop.poke)); err != nil {
+		return fmt.Errorf("follow pods: %w", err)
+	}
+	if err := started(p.injected); err != nil {
+		return err
+	}
+	synced := []cache.InformerSynced{p.registrations.mutating.HasSynced, p.injected.HasSynced}
 	for _, i := range append(p.asking, p.namespaces, p.configMaps) {
 		if _, err := i.AddEventHandler(onAny(p.loop.poke)); err != nil {
 			return fmt.Errorf("follow namespaces and ConfigMaps: %w", err)
@@ -143,6 +155,13 @@ func (p *publisher) known() map[string]namespace {
 				n.asking = append(n.asking, o.GetLabels())
 				out[o.GetNamespace()] = n
 			}
+		}
+	}
+	for _, object := range p.injected.GetStore().List() {
+		o, err := meta.Accessor(object)
+		if n, ok := out[o.GetNamespace()]; err == nil && ok && isInjected(object) {
+			n.injected = true
+			out[o.GetNamespace()] = n
 		}
 	}
 	return out
