@@ -21,14 +21,14 @@ const (
 // kernel's counters.
 func bypass(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "bypass", injected)
-	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml -f samples/access-log.yaml") })
+	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml") })
 	cluster, err := s.Ranges(ended)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ranges := strings.Join(cluster, ",")
 	binRange := prefix(s.Host(httpbin).IPv4)
-	otherRange := prefix(s.Host("*.example.com").IPv4)
+	otherRange := prefix(s.Host(other).IPv4)
 
 	const through = "PassthroughCluster"
 	external := func(host, through, rule string) request {
@@ -68,7 +68,7 @@ func bypass(t *testing.T, s *Suite) {
 	n.pod("pod/another").goes(external(httpbin, through, "everything"), external(other, "", "excluded-range"))
 
 	// Cleaning up captures again.
-	s.bash(t, "kubectl apply -f deploy/settings.yaml -f samples/access-log.yaml")
+	s.bash(t, "kubectl apply -f deploy/settings.yaml")
 	n.inForce("*", "")
 	n.redeploy().goes(external(httpbin, through, "everything"), tls(through, "everything"), inside("everything"))
 }

@@ -103,8 +103,7 @@ const servers = "e2e-servers"
 // server is the URL of a Service with two pods.
 const server = "http://httpbin." + servers + ":8000"
 
-// install installs the product, turns the access log on for all that follows,
-// and starts the server inside the cluster.
+// install installs the product, and starts the server inside the cluster.
 func (s *Suite) install(t *testing.T) {
 	start := time.Now()
 	n := s.Namespace(t, servers)
@@ -112,7 +111,6 @@ func (s *Suite) install(t *testing.T) {
 	if err := s.Install(ended); err != nil {
 		t.Fatalf("%v\n%s", err, s.controlPlane())
 	}
-	s.bash(t, "kubectl apply -f samples/access-log.yaml")
 	n.rolledOut("deployment/httpbin")
 	t.Logf("the product is ready %s after kubectl apply", time.Since(start).Round(100*time.Millisecond))
 	t.Cleanup(func() {

@@ -191,7 +191,7 @@ func podName(i int) string { return fmt.Sprintf("world-%d", i) }
 
 // concrete are names that the wildcards of the world stand for in a borrowed
 // cluster: a host alias has no wildcard.
-var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "www.example.com"}
+var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "httpbin.example.com"}
 
 // Aliases are the world's names and addresses for pods of a borrowed cluster, in
 // the form of a pod's hostAliases; none in a cluster of our own, whose DNS knows

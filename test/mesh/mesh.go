@@ -178,8 +178,9 @@ func (m *Mesh) Host(name string) world.Host {
 		h, _ := world.Lookup(name)
 		return h
 	}
+	known, _ := world.Lookup(name)
 	for _, h := range m.hosts {
-		if h.Name == name {
+		if h.Name == known.Name {
 			return h
 		}
 	}
