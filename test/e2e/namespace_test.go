@@ -152,6 +152,8 @@ type Pod struct {
 	n      *Namespace
 	name   string
 	always string // a URL that the pod's sidecar captures
+
+	watched bool // the kernel counts its connections
 }
 
 // sidecar says whether the pod has one.

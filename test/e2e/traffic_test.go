@@ -32,7 +32,7 @@ type request struct {
 	// through is what the sidecar's log calls the cluster that it sent the
 	// request to; "" for a request that bypasses the sidecar.
 	through string
-	rule    string // the comment of the redirect rule that decides
+	rule    string // the comment of the redirect rule that decides; "" for none
 	// world says that the other end is outside the cluster, where the request's
 	// source is seen, and so, by plain HTTP, are the headers that a sidecar adds.
 	world bool
@@ -119,6 +119,12 @@ func (p *Pod) rules() map[string]int {
 	if !p.n.Own() {
 		return nil
 	}
+	if !p.watched {
+		if err := p.n.Watch(string(p.UID)); err != nil {
+			p.n.t.Fatalf("pod %s: %v", p.name, err)
+		}
+		p.watched = true
+	}
 	counts, err := p.n.Rules(string(p.UID))
 	if err != nil {
 		p.n.t.Fatalf("pod %s: %v", p.name, err)
@@ -126,8 +132,8 @@ func (p *Pod) rules() map[string]int {
 	return counts
 }
 
-// checkRules checks that the rule has decided the connection, and whether it
-// was sent to the proxy.
+// checkRules checks in the kernel which rule has decided the connection, whether
+// it was sent to the proxy, and whether it left the pod as it was.
 func (p *Pod) checkRules(r request, before map[string]int) {
 	t := p.n.t
 	t.Helper()
@@ -135,16 +141,22 @@ func (p *Pod) checkRules(r request, before map[string]int) {
 		t.Logf("%s: the kernel's counters are left out: %s", r.url, mesh.NoNode)
 		return
 	}
-	after := p.rules()
-	if got := after[r.rule] - before[r.rule]; got != 1 {
-		t.Errorf("%s from %s: rule %q decided %d connections, want 1; before and after:\n%v\n%v", r.url, p.name, r.rule, got, before, after)
-	}
-	toProxy := 0
+	want := map[string]int{"proxy": 0, "opened-by-application": 1}
 	if r.through != "" {
-		toProxy = 1
+		want = map[string]int{"proxy": 1, "opened-by-application": 0}
 	}
-	if got := after["proxy"] - before["proxy"]; got != toProxy {
-		t.Errorf("%s from %s: %d connections were sent to the proxy, want %d", r.url, p.name, got, toProxy)
+	for _, rule := range []string{"everything", "included-range", "excluded-range"} {
+		want[rule] = 0
+	}
+	if r.rule != "" {
+		want[r.rule] = 1
+	}
+	after := p.rules()
+	for name, n := range want {
+		if got := after[name] - before[name]; got != n {
+			t.Errorf("%s from %s: the kernel counts %d connections as %q, want %d; before and after:\n%v\n%v",
+				r.url, p.name, got, name, n, before, after)
+		}
 	}
 }
 

@@ -17,14 +17,40 @@ const inPod = `for c in /proc/[0-9]*/cgroup; do
 done
 echo "no process of pod $0" >&2; exit 1`
 
-// Rules returns how many connections each reason of the pod's redirect rules has
-// decided, from the kernel's counters: the nat hook sees the first packet of
-// each connection. For UDP a connection is what conntrack takes for one.
+// watch is a table of our own that counts the connections that leave the pod by
+// who opened them. The redirection has been decided by then.
+const watch = `add table inet e2e
+delete table inet e2e
+table inet e2e {
+	chain leaving {
+		type filter hook postrouting priority 0
+		oifname != "lo" meta skuid != 1337 tcp flags & (syn | ack) == syn counter comment "opened-by-application"
+		oifname != "lo" meta skuid 1337 tcp flags & (syn | ack) == syn counter comment "opened-by-proxy"
+	}
+}
+`
+
+// Watch puts a table into the pod's network namespace that counts connections
+// that leave the pod, for Rules to read.
+func (m *Mesh) Watch(podUID string) error {
+	if m.own == nil {
+		return fmt.Errorf("watch the pod's connections: %s", NoNode)
+	}
+	if _, err := m.own.Node.Run(watch, "sh", "-c", inPod, podUID, "nft", "-f", "-"); err != nil {
+		return fmt.Errorf("watch the pod's connections: %w", err)
+	}
+	return nil
+}
+
+// Rules returns the kernel's counters by the comments of the rules: how many
+// connections each reason of the redirect rules has decided, for the nat hook
+// sees the first packet of each connection, and what Watch counts. For UDP a
+// connection is what conntrack takes for one.
 func (m *Mesh) Rules(podUID string) (map[string]int, error) {
 	if m.own == nil {
 		return nil, fmt.Errorf("read the redirect rules: %s", NoNode)
 	}
-	out, err := m.own.Node.Run("", "sh", "-c", inPod, podUID, "nft", "-j", "list", "table", "inet", "outrider")
+	out, err := m.own.Node.Run("", "sh", "-c", inPod, podUID, "nft", "-j", "list", "ruleset")
 	if err != nil {
 		return nil, fmt.Errorf("read the redirect rules: %w", err)
 	}
