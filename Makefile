@@ -67,7 +67,10 @@ bench: go ## Run the benchmarks that match BENCH
 check: fmt gen lint test ## Everything a change must pass; leaves no difference
 	git diff --exit-code
 
-.PHONY: cluster-up cluster-down cluster-status
+.PHONY: e2e cluster-up cluster-down cluster-status
+
+e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
 
 cluster-up: go ## Bring up a real one-node Kubernetes (root on Linux)
 	@$(GO) run ./test/cluster/cmd/cluster up

@@ -6,15 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/page"
 )
-
-// block is a fenced block: its info string, and what is in it.
-var block = regexp.MustCompile("(?ms)^```(\\S+)(?: file=(\\S+))?\n(.*?)^```$")
 
 // TestDocs goes through pages from top to bottom: it writes the blocks that name
 // a file, runs the commands of the console blocks, and compares what they print.
@@ -66,32 +63,29 @@ func linkSamples(t *testing.T, dir string) {
 }
 
 // runPage works through one page and returns how many commands it ran.
-func runPage(t *testing.T, d *demo, page string) (ran int) {
+func runPage(t *testing.T, d *demo, file string) (ran int) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../..", page))
+	text, err := os.ReadFile(filepath.Join("../..", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range block.FindAllStringSubmatch(string(text), -1) {
-		kind, file, body := b[1], b[2], b[3]
-		if file != "" {
-			if err := os.WriteFile(filepath.Join(d.root, file), []byte(body), 0o600); err != nil {
+	for _, b := range page.Blocks(string(text)) {
+		if b.File != "" {
+			if err := os.WriteFile(filepath.Join(d.root, b.File), []byte(b.Body), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if kind != "console" {
+		if b.Kind != "console" {
 			continue
 		}
-		for _, command := range strings.Split("\n"+body, "\n$ ")[1:] {
-			line, want, _ := strings.Cut(command, "\n")
-			want = strings.TrimSuffix(want, "\n")
-			if want == "..." {
+		for _, command := range b.Commands() {
+			if command.Output == page.Any {
 				continue
 			}
 			// Exit codes are part of what a command prints here: the error.
-			out, _ := d.shell(t.Context(), line).CombinedOutput()
-			if got := strings.TrimSuffix(string(out), "\n"); got != want {
-				t.Errorf("$ %s\ngot:\n%s\nthe page says:\n%s", line, got, want)
+			out, _ := d.shell(t.Context(), command.Line).CombinedOutput()
+			if got := strings.TrimSuffix(string(out), "\n"); got != command.Output {
+				t.Errorf("$ %s\ngot:\n%s\nthe page says:\n%s", command.Line, got, command.Output)
 			}
 			ran++
 		}
@@ -103,13 +97,13 @@ func runPage(t *testing.T, d *demo, page string) (ran int) {
 func TestPolicy(t *testing.T) {
 	server := kube.Require(t)
 	dir := t.TempDir()
-	page, err := os.ReadFile("../../docs/pod-security.md")
+	text, err := os.ReadFile("../../docs/pod-security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
-		if b[2] == "policy.yaml" {
-			if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(b[3]), 0o600); err != nil {
+	for _, b := range page.Blocks(string(text)) {
+		if b.File == "policy.yaml" {
+			if err := os.WriteFile(filepath.Join(dir, b.File), []byte(b.Body), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

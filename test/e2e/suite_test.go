@@ -19,6 +19,7 @@ var scenarios = []struct {
 	name string
 	run  func(*testing.T, *Suite)
 }{
+	{"getting-started", gettingStarted},
 	{"kube-inject", kubeInject},
 	{"untouched", untouched},
 	{"bypass", bypass},

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/test/page"
+)
+
+// gettingStarted does what docs/getting-started.md tells its readers, in the
+// order and in the namespace in which they do it.
+func gettingStarted(t *testing.T, s *Suite) {
+	n := s.namespace(t, "default")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(n.report())
+			n.run("kubectl delete -f samples/sleep/sleep.yaml --ignore-not-found --wait=false; kubectl label namespace default istio-injection-; kubectl apply -f deploy/settings.yaml")
+		}
+	})
+	if ran := n.follow("docs/getting-started.md"); ran < 20 {
+		t.Errorf("%d commands were run; the page has lost its blocks", ran)
+	}
+}
+
+// follow runs the commands of a page as one reader does, in whose shell exported
+// variables stay, and returns how many there were.
+func (n *Namespace) follow(file string) (ran int) {
+	n.t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.Dir, file))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	variables := filepath.Join(n.Work, "variables-of-"+n.name)
+	shell := func(line string) (string, error) {
+		out, err := n.Bash(ended, fmt.Sprintf("[ ! -e %[1]s ] || . %[1]s\n%[2]s\nstatus=$?; export -p > %[1]s; exit $status", variables, line)).CombinedOutput()
+		return string(out), err
+	}
+	for _, b := range page.Blocks(string(text)) {
+		for _, c := range b.Commands() {
+			start := time.Now()
+			if b.Kind == "console" {
+				n.shows(c, shell)
+			} else if out, err := shell(c.Line); err != nil {
+				n.t.Fatalf("%s\n$ %s\n%s%v", file, c.Line, out, err)
+			}
+			if strings.Contains(c.Line, "istio-sidecar-injector") || strings.Contains(c.Line, "deploy/settings.yaml") {
+				time.Sleep(2 * time.Second) // a reader reads on: an edit is in force within a second
+			}
+			n.t.Logf("%5.1fs $ %s", time.Since(start).Seconds(), strings.SplitN(c.Line, "\n", 2)[0])
+			ran++
+		}
+	}
+	return ran
+}
+
+// looks are commands that change nothing, and are tried until they show what is
+// promised: a log is written, and a policy comes into force, a moment later.
+var looks = []string{"kubectl exec ", "kubectl logs ", "kubectl get "}
+
+// blanks align columns, by the longest name there is.
+var blanks = regexp.MustCompile(`[ \t]+`)
+
+// shows runs a command that prints what the page says it does.
+func (n *Namespace) shows(c page.Command, shell func(string) (string, error)) {
+	n.t.Helper()
+	try := func() error {
+		// An exit code that is not 0 is part of what is shown: the error.
+		out, err := shell(c.Line)
+		if !(page.Command{Output: blanks.ReplaceAllString(c.Output, " ")}).Prints(blanks.ReplaceAllString(out, " ")) {
+			return fmt.Errorf("$ %s\n%s%v\nthe page says:\n%s", c.Line, out, err, c.Output)
+		}
+		return nil
+	}
+	for _, l := range looks {
+		if strings.HasPrefix(c.Line, l) {
+			eventually(n.t, "a page's command shows what is promised", try)
+			return
+		}
+	}
+	if err := try(); err != nil {
+		n.t.Fatal(err)
+	}
+}
