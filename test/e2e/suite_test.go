@@ -25,6 +25,9 @@ var scenarios = []struct {
 	{"bypass", bypass},
 	{"workloads", workloads},
 	{"rolling", rolling},
+	{"control", control},
+	{"flips", flips},
+	{"survives", survives},
 	{"outage", outage},
 }
 

@@ -94,3 +94,21 @@ func (m *Mesh) worldLog() (string, error) {
 	text, err := os.ReadFile(m.own.WorldLog())
 	return strings.ToValidUTF8(string(text), "?"), err
 }
+
+// Signal sends a signal, as kill(1) has it, to one of the cluster's own daemons.
+func (m *Mesh) Signal(daemon, signal string) error {
+	if m.own == nil {
+		return fmt.Errorf("signal %s: %s", daemon, NoNode)
+	}
+	daemons, err := m.own.Node.Daemons()
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", daemon, err)
+	}
+	for _, d := range daemons {
+		if d.Name == daemon && d.PID != 0 {
+			_, err := m.own.Node.Run("", "kill", signal, fmt.Sprint(d.PID))
+			return err
+		}
+	}
+	return fmt.Errorf("signal %s: it does not run", daemon)
+}
