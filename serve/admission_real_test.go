@@ -75,7 +75,7 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it\n" +
 					"serviceentry.networking.istio.io/warned-" + version + " created\n"},
 			{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
-				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": a timeout is at least 1ms; write a time such as 3s, or 0s for none`},
+				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none`},
 		} {
 			out, err := i.kubectl(tt.text, "apply", "-n", ns, "-f", "-")
 			if !strings.Contains(out, tt.want) || (err == nil) == strings.Contains(out, denied) {

@@ -71,7 +71,7 @@ func TestObjects(t *testing.T) {
 		{"older versions", entryOf(badEntry), []func(*admissionv1.AdmissionReview){about("networking.istio.io", "v1alpha3", "serviceentries")}, "invalid", "*", ""},
 		{"beta", entryOf(badEntry), []func(*admissionv1.AdmissionReview){about("networking.istio.io", "v1beta1", "serviceentries")}, "invalid", "*", ""},
 		{"routes", routesOf(`{"hosts":["a.example"],"http":[{"timeout":"-1s","route":[{"destination":{"host":"a.example"}}]}]}`), []func(*admissionv1.AdmissionReview){routes}, "invalid",
-			`VirtualService shop/a: spec.http[0].timeout: "-1s": a timeout is at least 1ms; write a time such as 3s, or 0s for none`, ""},
+			`VirtualService shop/a: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none`, ""},
 
 		{"updated", entryOf(badEntry), []func(*admissionv1.AdmissionReview){updating(entryOf(goodEntry))}, "invalid", "*", ""},
 		{"a label alone", strings.Replace(entryOf(badEntry), `"name"`, `"labels":{"a":"b"},"name"`, 1), []func(*admissionv1.AdmissionReview){updating(entryOf(badEntry))}, "invalid_unchanged", "",
