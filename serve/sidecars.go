@@ -159,7 +159,7 @@ func (s *sidecars) Start(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	stop(g)
-	<-failed
+	<-failed // the server has ended, as it was told to
 	return nil
 }
 
