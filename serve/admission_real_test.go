@@ -71,7 +71,7 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 				`- spec.hosts[1]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com` + "\n"},
 			{"of several, the good ones are stored", entry(version, "bad", badSpec) + entry(version, "second-"+version, goodSpec),
 				"serviceentry.networking.istio.io/second-" + version + " created\n"},
-			{"a warning", entry(version, "warned-"+version, `{hosts: ["www.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
+			{"a warning", entry(version, "warned-"+version, `{hosts: ["`+version+`.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
 				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it\n" +
 					"serviceentry.networking.istio.io/warned-" + version + " created\n"},
 			{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
@@ -106,6 +106,15 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 			t.Errorf("kubectl %v: %v\n%s", args, err, out)
 		}
 	}
+	// What another object comes before is a warning, once this one is known.
+	i.eventually("a conflict is a warning", func() string {
+		out, err := i.kubectl(entry("v1", "later", goodSpec), "apply", "-n", ns, "--dry-run=server", "-f", "-")
+		want := "Warning: ServiceEntry " + ns + `/later: spec.hosts: "a.example": no effect on port 80: ServiceEntry ` + ns + "/good-v1"
+		if err != nil || !strings.Contains(out, want) {
+			return out
+		}
+		return ""
+	})
 	// Another revision's object is not ours to judge.
 	other := strings.ReplaceAll(entry("v1", "other", badSpec), "istio.io/rev: "+i.revision, "istio.io/rev: another")
 	if out, err := i.kubectl(other, "apply", "-n", ns, "-f", "-"); err != nil {
