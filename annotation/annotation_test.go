@@ -57,7 +57,7 @@ func TestIstioNames(t *testing.T) {
 // Each row with a value of its own has one that passes and one that does not.
 func TestValues(t *testing.T) {
 	cases := map[string]struct{ good, bad []string }{
-		IncludeOutboundIPRanges: {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,"}, []string{"cluster", "*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
+		IncludeOutboundIPRanges: {[]string{"*", "", "10.0.0.0/8, 172.16.0.0/12", "fd00::/8,10.0.0.0/8", "10.0.0.1/24,"}, []string{"Cluster", "*,10.0.0.0/8", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/255.0.0.0", `10.0.0.0/8\,10.1.0.0/16`}},
 		ExcludeOutboundIPRanges: {[]string{"", "169.254.169.254"}, []string{"*", "10.0.0.0/33,1.2.3"}},
 		IncludeOutboundPorts:    {[]string{"", "80,443"}, []string{"*", "80-90", "70000"}},
 		ExcludeOutboundPorts:    {[]string{"", "22"}, []string{"*", "ssh"}},

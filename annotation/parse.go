@@ -15,10 +15,11 @@ import (
 )
 
 // IncludeRangeOptions and ExcludeRangeOptions are what the two range lists may
-// hold, as annotations and as global values alike.
+// hold, as annotations and as global values alike. What a name stands for is not
+// known here.
 var (
-	IncludeRangeOptions = cidr.Options{AllowWildcard: true}
-	ExcludeRangeOptions = cidr.Options{}
+	IncludeRangeOptions = cidr.Options{AllowWildcard: true, AllowNames: true}
+	ExcludeRangeOptions = cidr.Options{AllowNames: true}
 )
 
 // Interception modes that are supported.

@@ -123,9 +123,9 @@ var openShiftRows = []Row{
 }
 
 var trafficRows = []Row{
-	{Name: IncludeOutboundIPRanges, Type: `range list or "*"`, Default: `values global.proxy.includeIPRanges ("*")`,
+	{Name: IncludeOutboundIPRanges, Type: `list of ranges and names, or "*"`, Default: `values global.proxy.includeIPRanges ("*")`,
 		Meaning: "Destinations whose TCP traffic goes through the proxy; empty means none", check: ranges(IncludeRangeOptions), warn: oneFamily},
-	{Name: ExcludeOutboundIPRanges, Type: "range list", Default: "values global.proxy.excludeIPRanges (none)",
+	{Name: ExcludeOutboundIPRanges, Type: "list of ranges and names", Default: "values global.proxy.excludeIPRanges (none)",
 		Meaning: "Destinations that bypass the proxy; wins over every include", check: ranges(ExcludeRangeOptions)},
 	{Name: IncludeOutboundPorts, Type: "port list", Default: "values global.proxy.includeOutboundPorts (none)",
 		Meaning: "Destination ports that go through the proxy whatever the address, unless that is excluded", check: ports},

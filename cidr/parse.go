@@ -46,7 +46,7 @@ func Parse(value string, o Options) (List, error) {
 	others := len(prefixes) + len(names) + len(problems)
 	problems = merge(problems, judgeWildcards(wildcards, others, o))
 	if len(problems) > 0 {
-		return List{}, &Error{Value: value, Problems: problems}
+		return List{}, &Error{Value: value, Problems: problems, Names: normalNames(names)}
 	}
 	if len(wildcards) > 0 {
 		return Wildcard(), nil

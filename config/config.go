@@ -71,6 +71,9 @@ type Values struct {
 	Global         Global
 	NativeSidecars string // pilot.env.ENABLE_NATIVE_SIDECARS: "", "true", "false" or "auto"
 
+	Where  string           // the text it was read from, for messages about range lists
+	Places map[string]Place // of what has to do with ranges, where the user wrote it
+
 	set map[string]bool // paths the user wrote, parents included
 }
 
@@ -83,12 +86,17 @@ type Global struct {
 	Hub, Tag, Variant string
 	ImagePullPolicy   string // "", Always, IfNotPresent, Never
 	ImagePullSecrets  []string
-	Platform          string
+	Platform          string // "" and "auto": as the cluster shows it
 	LogLevel          string // global.logging.level
 	LogAsJSON         bool
 	Network           string
-	Proxy             Proxy
-	ProxyInit         ProxyInit
+	// PlatformFallback stands for the name "cluster" where that cannot be resolved;
+	// empty: nothing does.
+	PlatformFallback cidr.List
+	// NamedRanges are lists by names of the administrator's own.
+	NamedRanges map[string]cidr.List
+	Proxy       Proxy
+	ProxyInit   ProxyInit
 }
 
 // Proxy is values.global.proxy.

@@ -12,7 +12,7 @@ import (
 const usedKeys = `
 revision
 global.hub global.tag global.variant global.imagePullPolicy global.imagePullSecrets
-global.platform global.network global.logAsJson global.logging.level
+global.platform global.platformFallback global.network global.logAsJson global.logging.level
 global.proxy.autoInject global.proxy.includeIPRanges global.proxy.excludeIPRanges
 global.proxy.includeOutboundPorts global.proxy.excludeOutboundPorts global.proxy.excludeInterfaces
 global.proxy.includeInboundPorts global.proxy.excludeInboundPorts
@@ -24,8 +24,10 @@ global.proxy_init.image
 pilot.env.ENABLE_NATIVE_SIDECARS
 `
 
-// typedKeys hold Kubernetes objects, whose own fields are checked by type.
+// typedKeys hold Kubernetes objects, whose own fields are checked by type, and
+// what has names of the user's own.
 const typedKeys = `
+global.namedRanges
 global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
 `
 

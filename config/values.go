@@ -6,11 +6,12 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/cidr"
 )
 
 // values reads the key "values": keys first, then every value that is used.
 func (r *reader) values(user *strict.Node) (*Values, map[string]any) {
-	v := &Values{set: map[string]bool{}}
+	v := &Values{set: map[string]bool{}, Where: r.where, Places: map[string]Place{}}
 	if user != nil {
 		r.keys(user, "", v.set)
 	}
@@ -21,10 +22,15 @@ func (r *reader) values(user *strict.Node) (*Values, map[string]any) {
 	v.Revision = t.label("revision")
 	v.NativeSidecars = t.nativeSidecars("pilot.env.ENABLE_NATIVE_SIDECARS")
 	v.Global = t.global()
-	v.Global.Proxy = t.proxy()
+	v.Global.Proxy = t.proxy(v.Global.NamedRanges)
 	v.Global.ProxyInit.Image = t.image("global.proxy_init.image")
 	v.Global.ProxyInit.Resources = t.resources("global.proxy_init.resources")
 	t.images(v)
+	for _, path := range []string{"global.proxy.includeIPRanges", "global.proxy.excludeIPRanges", "global.platform", "global.platformFallback"} {
+		if n := t.at(path); n != nil && n.Line > 0 {
+			v.Places[path] = Place{n.Line, n.Column}
+		}
+	}
 	return v, raw
 }
 
@@ -99,10 +105,14 @@ func (t tree) global() Global {
 		Network:         t.text("global.network"),
 	}
 	g.ImagePullSecrets = t.pullSecrets("global.imagePullSecrets")
+	if t.at("global.platformFallback") != nil {
+		g.PlatformFallback = t.ranges("global.platformFallback", cidr.Options{AllowWildcard: true})
+	}
+	g.NamedRanges = t.namedRanges("global.namedRanges")
 	return g
 }
 
-func (t tree) proxy() Proxy {
+func (t tree) proxy(named map[string]cidr.List) Proxy {
 	const at = "global.proxy."
 	p := Proxy{
 		AutoInject:           t.oneOf(at+"autoInject", policyEnabled, policyDisabled),
@@ -133,6 +143,8 @@ func (t tree) proxy() Proxy {
 	}
 	p.StartupProbe.Enabled = t.boolean(at + "startupProbe.enabled")
 	p.StartupProbe.FailureThreshold = t.number(at+"startupProbe.failureThreshold", 1, maxSeconds)
+	t.rangeNames(at+"includeIPRanges", p.IncludeIPRanges, named)
+	t.rangeNames(at+"excludeIPRanges", p.ExcludeIPRanges, named)
 	if n := t.at(at + "includeIPRanges"); n != nil && n.Line > 0 {
 		if rule := annotation.OneFamily(p.IncludeIPRanges); rule != "" {
 			t.r.warn(n, at+"includeIPRanges", rule, annotation.OneFamilyFix)

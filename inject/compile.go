@@ -17,14 +17,18 @@ import (
 // is an error; warnings alone leave it usable.
 func Compile(cfg *config.Config, env Environment) (*Injector, config.Problems) {
 	i := &Injector{
-		cfg: cfg, env: env, schema: podSchema(),
+		cfg: cfg, env: env, names: rangeNames{&cfg.Values.Global, env.Ranges}, schema: podSchema(),
 		templates: map[string]*compiledTemplate{},
 		cache:     &resolvedCache{entries: map[string]*resolved{}},
 	}
 	sources := map[string]string{config.BuiltinTemplate: templates.Sidecar}
 	maps.Copy(sources, cfg.Injection.Templates)
-	problems := i.compileTemplates(sources)
+	problems := append(i.resolveGlobals(), i.compileTemplates(sources)...)
+	i.values = i.resolvedValues()
 	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate])
+	if key := i.rangesKey(); key != "" {
+		i.hash = contentHash(i.hash, key)
+	}
 	if len(problems.Errors()) == 0 {
 		problems = append(problems, i.tryDefaults()...)
 	}
@@ -137,7 +141,7 @@ func (i *Injector) resolved(in podInputs) (*resolved, error) {
 	if r := i.cache.get(key); r != nil {
 		return r, nil
 	}
-	settings, problems := resolve(i.cfg, i.env, in)
+	settings, problems := i.resolve(in)
 	if len(problems) > 0 {
 		return nil, refuse(RefusedAnnotation, problems...)
 	}

@@ -11,6 +11,7 @@ package inject
 import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/platform"
 )
 
 // Environment holds the facts about the cluster (or, for files, about the
@@ -19,6 +20,9 @@ type Environment struct {
 	// Kubernetes is the API server's version; the zero value means unknown, and
 	// then native sidecars are used, as every supported release has them.
 	Kubernetes Version
+	// Ranges is what names such as "cluster" stand for in range lists, as
+	// RangeNames has it; nil where nothing is known of the cluster.
+	Ranges *platform.Names
 }
 
 // Owner names the workload a pod belongs to, as templates see it in TypeMeta
@@ -86,6 +90,10 @@ type Operation struct {
 type Injector struct {
 	cfg       *config.Config
 	env       Environment
+	names     rangeNames
+	include   rangeList // of the values
+	exclude   rangeList // of the values
+	values    map[string]any
 	hash      string
 	templates map[string]*compiledTemplate
 	schema    *schema
@@ -95,7 +103,8 @@ type Injector struct {
 // Config returns the configuration the injector was compiled from.
 func (i *Injector) Config() *config.Config { return i.cfg }
 
-// Hash identifies the configuration and the built-in templates in force. It is
+// Hash identifies the configuration, what the names in its range lists stand for,
+// and the built-in templates in force. It is
 // what the status annotation of a pod carries as configHash.
 func (i *Injector) Hash() string { return i.hash }
 

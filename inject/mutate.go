@@ -36,7 +36,7 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 		return &Result{Decision: decision, came: r.Pod, Warnings: skipWarnings(odd)}, nil
 	}
 	if len(bad) > 0 {
-		return nil, refuseAnnotations(bad)
+		return nil, refuseAnnotations(bad, i.names.badNames(pod.Annotations))
 	}
 	m := &mutation{Injector: i, request: r, pod: pod, incoming: jsontree.Parse(string(r.Pod))}
 	for _, step := range mutators {
@@ -83,11 +83,12 @@ func decodePod(text []byte) (*corev1.Pod, error) {
 	return pod, nil
 }
 
-func refuseAnnotations(problems []annotation.Problem) *Error {
+func refuseAnnotations(problems []annotation.Problem, names []string) *Error {
 	e := &Error{Code: RefusedAnnotation}
 	for _, p := range problems {
 		e.Problems = append(e.Problems, p.Error())
 	}
+	e.Problems = append(e.Problems, names...)
 	return e
 }
 
@@ -139,6 +140,7 @@ func (m *mutation) templateData() templateData {
 	data.TypeMeta = metav1.TypeMeta{APIVersion: owner.APIVersion, Kind: owner.Kind}
 	data.DeploymentMeta = types.NamespacedName{Name: owner.Name, Namespace: m.namespace()}
 	data.ObjectMeta, data.Spec = m.pod.ObjectMeta, m.pod.Spec
+	data.ObjectMeta.Annotations = resolvedAnnotations(m.pod.Annotations, m.resolved.settings)
 	return data
 }
 

@@ -155,7 +155,7 @@ func (i *Injector) data(s *Settings) templateData {
 		concurrency = c.Value
 	}
 	return templateData{
-		ProxyConfig: s.ProxyConfig, MeshConfig: i.cfg.Mesh, Values: i.cfg.RawValues,
+		ProxyConfig: s.ProxyConfig, MeshConfig: i.cfg.Mesh, Values: i.values,
 		Revision: i.revision(), NativeSidecars: s.NativeSidecar,
 		ProxyImage: s.ProxyImage, ProxyInitImage: s.InitImage,
 		ProxyUID: s.ProxyUID, ProxyGID: s.ProxyGID,

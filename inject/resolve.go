@@ -10,7 +10,6 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
-	"github.com/outrider-mesh/outrider/config"
 )
 
 // podInputs are the parts of a request that settings depend on. Two pods with
@@ -61,16 +60,15 @@ func (in podInputs) key() string {
 // Values of annotations have passed annotation.Check before: a parser that
 // fails here all the same adds a problem rather than being ignored.
 type resolver struct {
-	cfg      *config.Config
-	env      Environment
+	*Injector
 	in       podInputs
 	out      Settings
 	problems []string
 }
 
 // resolve returns the settings for the inputs, or all problems.
-func resolve(cfg *config.Config, env Environment, in podInputs) (*Settings, []string) {
-	r := &resolver{cfg: cfg, env: env, in: in}
+func (i *Injector) resolve(in podInputs) (*Settings, []string) {
+	r := &resolver{Injector: i, in: in}
 	r.interceptionMode()
 	r.ranges()
 	r.ports()
@@ -83,7 +81,7 @@ func resolve(cfg *config.Config, env Environment, in podInputs) (*Settings, []st
 	r.logging()
 	r.resources()
 	r.volumes()
-	r.templates()
+	r.templateNames()
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
@@ -119,22 +117,45 @@ func (r *resolver) interceptionMode() {
 }
 
 func (r *resolver) ranges() {
-	p := &r.cfg.Values.Global.Proxy
-	r.out.IncludeIPRanges = r.rangeList("includeOutboundIPRanges", p.IncludeIPRanges, valuesIncludeIP, annotation.IncludeOutboundIPRanges, true)
-	r.out.ExcludeIPRanges = r.rangeList("excludeOutboundIPRanges", p.ExcludeIPRanges, valuesExcludeIP, annotation.ExcludeOutboundIPRanges, false)
+	r.out.IncludeIPRanges = r.rangeList("includeOutboundIPRanges", r.include, valuesIncludeIP, annotation.IncludeOutboundIPRanges, annotation.IncludeRangeOptions)
+	r.out.ExcludeIPRanges = r.rangeList("excludeOutboundIPRanges", r.exclude, valuesExcludeIP, annotation.ExcludeOutboundIPRanges, annotation.ExcludeRangeOptions)
+	if _, own := r.in.annotations[annotation.IncludeOutboundIPRanges]; own {
+		r.out.leftOut = r.env.Ranges.LeftOut(r.out.IncludeIPRanges)
+	}
 }
 
-func (r *resolver) rangeList(name string, list cidr.List, path, annotated string, wildcard bool) cidr.List {
+// rangeList takes the annotation's list, or else the values', whose names have
+// been resolved.
+func (r *resolver) rangeList(name string, l rangeList, path, annotated string, o cidr.Options) cidr.List {
 	source := r.valueSource(path)
 	if value, ok := r.in.annotations[annotated]; ok {
-		parsed, err := cidr.Parse(value, cidr.Options{AllowWildcard: wildcard})
-		if err != nil {
-			r.problem(annotated, err)
-		}
-		list, source = parsed, fromAnnotation(annotated)
+		l, source = r.annotatedRanges(annotated, value, o), fromAnnotation(annotated)
 	}
-	r.set(name, list.String(), source)
-	return list
+	r.set(name, l.list.String(), l.source(source))
+	return l.list
+}
+
+func (r *resolver) annotatedRanges(name, value string, o cidr.Options) rangeList {
+	parsed, err := cidr.Parse(value, o)
+	if err != nil {
+		r.problem(name, err)
+		return rangeList{}
+	}
+	l, err := r.names.resolve(parsed, o.AllowWildcard)
+	if err != nil {
+		r.problems = append(r.problems, annotationProblem(name, value, err))
+		return rangeList{}
+	}
+	if l.evidence != "" {
+		if r.out.namedLists == nil {
+			r.out.namedLists = map[string]string{}
+		}
+		r.out.namedLists[name] = l.list.String()
+	}
+	if l.fallback != "" {
+		r.out.fallbacks = append(r.out.fallbacks, fmt.Sprintf("annotation %q: global.platformFallback stands for %q, which cannot be resolved", name, cidr.Cluster))
+	}
+	return l
 }
 
 func (r *resolver) ports() {
@@ -276,7 +297,7 @@ func lastOfRange(text string) (int64, error) {
 
 // templates resolves the wanted names: an alias stands for its list, once, and
 // is not followed further.
-func (r *resolver) templates() {
+func (r *resolver) templateNames() {
 	c := &r.cfg.Injection
 	wanted, source := c.DefaultTemplates, SourceDefault
 	if c.DefaultTemplatesGiven {

@@ -41,6 +41,10 @@ type Settings struct {
 	// List is the same for people and for the status annotation: every setting
 	// by name, with its value as text and its source, in a fixed order.
 	List []Setting
+
+	leftOut    []string          // warnings about the pod's own include list
+	fallbacks  []string          // warnings about names that something else stands for
+	namedLists map[string]string // lists without their names, by the annotation they are in
 }
 
 // Setting is one resolved setting.
@@ -68,6 +72,7 @@ const (
 	valuesExcludeIP          = "global.proxy.excludeIPRanges"
 	valuesIncludePort        = "global.proxy.includeOutboundPorts"
 	valuesExcludePort        = "global.proxy.excludeOutboundPorts"
+	valuesPlatform           = "global.platform"
 	valuesNative             = "pilot.env.ENABLE_NATIVE_SIDECARS"
 )
 

@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(odd []annotation.Problem) []string {
 	out := annotationWarnings(odd)
 	for _, check := range []func(*mutation) []string{
-		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnUncaptured, warnFamilies, warnOpenShift, warnStatus,
+		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnUncaptured, warnFamilies, warnLeftOut, warnOpenShift, warnStatus,
 	} {
 		out = append(out, check(m)...)
 	}
@@ -173,6 +173,19 @@ func warnFamilies(m *mutation) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("includeOutboundIPRanges %q has %s ranges only: all %s traffic bypasses the sidecar; add %s ranges if the cluster has them", shorten(s.IncludeIPRanges.String()), have, missing, missing)}
+}
+
+// warnLeftOut: the configuration's own list is judged when it comes into force.
+func warnLeftOut(m *mutation) []string {
+	s := m.resolved.settings
+	if s.InterceptionMode == annotation.InterceptionNone {
+		return nil
+	}
+	out := slices.Clone(s.fallbacks)
+	for _, w := range s.leftOut {
+		out = append(out, fmt.Sprintf("annotation %q %s", annotation.IncludeOutboundIPRanges, w))
+	}
+	return out
 }
 
 func warnOpenShift(m *mutation) []string {

@@ -136,8 +136,11 @@ func assumed(title string, k Kind, rank int, value string) []Evidence {
 		return nil
 	}
 	return []Evidence{{Kind: k, Family: IPv4, Ranges: l, Value: value, Source: title, Grade: Assumed,
-		Where: Place{Document: "table of defaults"}, rank: rank}}
+		Where: Place{Document: defaultsTable}, rank: rank}}
 }
+
+// defaultsTable is the document that defaults are from.
+const defaultsTable = "table of defaults"
 
 // Default is what the table of defaults says of a platform, with warnings:
 // nothing of it was checked. It is false for a name the table does not have.

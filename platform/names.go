@@ -44,12 +44,29 @@ func (f *Facts) Names(o Options) *Names {
 		o.Platform = name
 	}
 	r := f.Resolve(o)
-	n.Platform, n.Warnings, n.APIServer = r.Platform, r.Warnings, f.apiServerKeyword()
+	n.Platform, n.Warnings, n.APIServer = r.Platform, append(r.Warnings, f.unconfirmedDefaults(&r)...), f.apiServerKeyword()
 	n.Cluster = Keyword{Ranges: r.Service.Union(r.Pod), From: r.sources(), grades: r.grades()}
 	if !r.Known() {
 		n.Cluster.Missing = r.missing()
 	}
 	return n
+}
+
+// unconfirmedDefaults are warnings about defaults that were taken by the
+// administrator's word alone.
+func (f *Facts) unconfirmedDefaults(r *Result) []string {
+	var out []string
+	for _, e := range r.Evidence {
+		confirmed := e.rank == rankPodChecked || e.Kind == Service && len(f.kubernetes) > 0
+		if e.Verdict != Used || e.Where.Document != defaultsTable || confirmed {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s is the default of %s for %ss; nothing in use confirms it", e.Value, r.Platform, e.Kind))
+		if p, ok := lookup(r.Platform); ok && p.note != "" {
+			out = once(out, p.note)
+		}
+	}
+	return out
 }
 
 func (f *Facts) apiServerKeyword() Keyword {
@@ -202,4 +219,11 @@ func (f *Facts) LeftOut(include cidr.List) []string {
 // uses reports that an address of the family is in use.
 func (f *Facts) uses(family Family) bool {
 	return slices.ContainsFunc(slices.Concat(f.ClusterIP, f.PodIP), func(a Address) bool { return familyOf(a.Addr) == family })
+}
+
+// NoCluster are the names where nothing is known of a cluster, with what to do
+// about it.
+func NoCluster(why string) *Names {
+	k := Keyword{Missing: why}
+	return &Names{Platform: Unknown, Cluster: k, APIServer: k}
 }

@@ -17,7 +17,7 @@ import (
 
 // compile makes the injector that the flags ask for. A file's text goes before
 // the cluster's. Warnings go to w.
-func compile(ctx context.Context, o injectOptions, w io.Writer) (*inject.Injector, error) {
+func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer) (*inject.Injector, error) {
 	var env inject.Environment
 	if o.kubeVersion != "" {
 		v, err := inject.ParseVersion(o.kubeVersion)
@@ -55,6 +55,10 @@ func compile(ctx context.Context, o injectOptions, w io.Writer) (*inject.Injecto
 	var injector *inject.Injector
 	if cfg != nil {
 		if err := setRevision(cfg, o.revision); err != nil {
+			return nil, err
+		}
+		var err error
+		if env.Ranges, err = rangeNames(ctx, cfg, o, stdin); err != nil {
 			return nil, err
 		}
 		var more config.Problems

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,7 @@ type injectOptions struct {
 	config, values, mesh  string
 	revision, kubeVersion string
 	cluster               clusterOptions
+	rangesFrom            []string
 }
 
 func kubeInjectCommand(stdio stdio) *cobra.Command {
@@ -52,6 +54,9 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			if slices.Contains(o.files, "-") && slices.Contains(o.rangesFrom, "-") {
+				return usagef("--ranges-from -: standard input can be read once only, and -f - reads it")
+			}
 			frugal()
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return kubeInject(ctx, o, stdio) })
 		},
@@ -63,6 +68,7 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 	f.StringVar(&o.mesh, "meshConfigFile", "", "mesh configuration: the value of key mesh of ConfigMap istio; default built in")
 	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "version of the cluster that the manifests are for, such as 1.37; default that of the cluster that is read, else one with native sidecars")
 	f.StringVarP(&o.revision, "revision", "r", "", "revision that the pods belong to; default the one in the values")
+	f.StringArrayVar(&o.rangesFrom, "ranges-from", nil, "document that tells the cluster's own ranges, for the names cluster and kube-apiserver in range lists: what \"outrider ranges -f\" reads; - is standard input; may be repeated; default the cluster that is read")
 	o.cluster.addFlags(f)
 	return cmd
 }
@@ -72,7 +78,7 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 	if err != nil {
 		return err
 	}
-	injector, err := compile(ctx, o, stdio.err)
+	injector, err := compile(ctx, o, stdio.in, stdio.err)
 	if err != nil {
 		return err
 	}

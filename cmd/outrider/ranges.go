@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/outrider-mesh/outrider/cluster"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/platform"
 )
@@ -66,10 +67,10 @@ var errIncomplete = errors.New("a range is missing")
 var rangesFormats = []string{"table", "json", "helm", "configmap-patch", "annotation"}
 
 type rangesOptions struct {
-	files               []string
-	platform, format    string
-	live                bool
-	kubeconfig, context string
+	files            []string
+	platform, format string
+	live             bool
+	cluster.Access
 }
 
 func rangesCommand(stdio stdio) *cobra.Command {
@@ -91,8 +92,8 @@ func rangesCommand(stdio stdio) *cobra.Command {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is standard input; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(platform.Platforms(), ", "))
 	f.BoolVar(&o.live, "live", false, "read the cluster too; without -f and --platform it is read anyway")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "file that says how to reach the cluster; default as kubectl's")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig to use; default the current one")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "file that says how to reach the cluster; default as kubectl's")
+	f.StringVar(&o.Context, "context", "", "context of the kubeconfig to use; default the current one")
 	f.StringVarP(&o.format, "output", "o", "table", "output: "+strings.Join(rangesFormats, ", "))
 	return cmd
 }
@@ -135,7 +136,7 @@ func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
 	var facts *platform.Facts
 	var forbidden []string
 	if live {
-		facts, forbidden, err = readCluster(ctx, o, documents)
+		facts, forbidden, err = readCluster(ctx, o.Access, true, documents)
 	} else {
 		facts, err = platform.Read(documents)
 	}

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/outrider-mesh/outrider/burst"
 )
 
 // Pace says how often to read. Zero fields mean the defaults.
@@ -73,26 +75,11 @@ func wait(ctx context.Context, d time.Duration) {
 func (s *Snapshot) waitForChange(ctx context.Context, p Pace) {
 	ctx, cancel := context.WithTimeout(ctx, p.Again)
 	defer cancel()
-	changed := make(chan struct{}, 1)
+	changed := burst.New()
 	for _, w := range s.watches {
-		go w.run(ctx, p.Retry, changed)
+		go w.run(ctx, p.Retry, changed.Raise)
 	}
-	select {
-	case <-ctx.Done():
-		return
-	case <-changed:
-	}
-	for longest := time.After(10 * p.Quiet); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-longest:
-			return
-		case <-time.After(p.Quiet):
-			return
-		case <-changed:
-		}
-	}
+	_ = changed.Wait(ctx, p.Quiet, 10*p.Quiet) // the end of the time is a reason to read again, too
 }
 
 // watched is a list that can be followed from a version on.
@@ -105,13 +92,7 @@ type watched struct {
 
 // run signals changes until ctx ends. Where a watch is not allowed it gives up:
 // the list is read from time to time.
-func (w watched) run(ctx context.Context, retry time.Duration, changed chan<- struct{}) {
-	signal := func() {
-		select {
-		case changed <- struct{}{}:
-		default: // one is waiting already
-		}
-	}
+func (w watched) run(ctx context.Context, retry time.Duration, signal func()) {
 	for ctx.Err() == nil {
 		events, err := w.open(ctx, metav1.ListOptions{ResourceVersion: w.version, AllowWatchBookmarks: true})
 		switch {

@@ -46,7 +46,7 @@ var rooms = []room{
 		why: "it brings a configuration from the cluster; what is done with it is wired in serve"},
 	{path: "platform", kind: pure, may: []string{"cidr"},
 		why: "evidence is judged from documents and objects alone"},
-	{path: "platform/live", kind: shell, may: []string{"platform"},
+	{path: "platform/live", kind: shell, may: []string{"burst", "platform"},
 		why: "it reads evidence from a cluster; platform judges it"},
 	{path: "templates", kind: data,
 		why: "templates are text: what renders them is in inject"},

@@ -90,6 +90,10 @@ func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 			args = append(args, f.flag, prefix+f.name)
 		}
 	}
+	if text, ok := s.get("ranges.yaml"); ok {
+		write("ranges.yaml", text)
+		args = append(args, "--ranges-from", "ranges.yaml")
+	}
 	if v := s.options.KubernetesVersion; v != "" {
 		args = append(args, "--kubernetes-version", v)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/platform"
 )
 
 // options are what a scenario says about its surroundings.
@@ -45,7 +46,7 @@ type file struct{ name, text string }
 // sections are the names a scenario may have, in the order in which people
 // want to read them.
 var sections = []string{
-	"input.yaml", "input.json", "config.yaml", "values.yaml", "mesh.yaml",
+	"input.yaml", "input.json", "ranges.yaml", "config.yaml", "values.yaml", "mesh.yaml",
 	"earlier-config.yaml", "earlier-values.yaml", "earlier-mesh.yaml",
 	"options.yaml", "want.yaml", "want.txt",
 }
@@ -111,8 +112,24 @@ func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, conf
 	if cfg == nil {
 		return nil, problems
 	}
-	injector, more := inject.Compile(cfg, s.environment(t))
+	env := s.environment(t)
+	env.Ranges = s.rangeNames(t, cfg)
+	injector, more := inject.Compile(cfg, env)
 	return injector, append(problems, more...)
+}
+
+// rangeNames are those that the section ranges.yaml gives evidence for.
+func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *platform.Names {
+	t.Helper()
+	text, ok := s.get("ranges.yaml")
+	if !ok {
+		return platform.NoCluster("a file is injected without a cluster; give --ranges-from DOCUMENT, which is what \"outrider ranges -f\" reads")
+	}
+	facts, err := platform.Read([]platform.Document{{Name: "ranges.yaml", Text: text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inject.RangeNames(cfg, facts, false)
 }
 
 func (s *scenario) environment(t *testing.T) (env inject.Environment) {
