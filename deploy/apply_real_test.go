@@ -397,7 +397,8 @@ func TestRightsEndThere(t *testing.T) {
 		"get configmaps/other -n default", "delete pods -n default", "create pods -n default",
 		"create mutatingwebhookconfigurations", "patch mutatingwebhookconfigurations/other",
 		"update mutatingwebhookconfigurations/" + registration, "delete validatingwebhookconfigurations/" + registration,
-		"update leases -n kube-system", "patch namespaces/default", "list nodes",
+		"update leases -n kube-system", "patch namespaces/default", "patch nodes/a", "create services -n default", "create servicecidrs",
+		"get configmaps/extension-apiserver-authentication -n kube-system", "get networks.config.openshift.io/other",
 		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",
 		"patch customresourcedefinitions/serviceentries.networking.istio.io", "delete customresourcedefinitions/serviceentries.networking.istio.io",
 	} {

@@ -103,6 +103,9 @@ type Injector struct {
 // Config returns the configuration the injector was compiled from.
 func (i *Injector) Config() *config.Config { return i.cfg }
 
+// RangeNames returns what names in range lists stand for.
+func (i *Injector) RangeNames() *platform.Names { return i.env.Ranges }
+
 // Hash identifies the configuration, what the names in its range lists stand for,
 // and the built-in templates in force. It is
 // what the status annotation of a pod carries as configHash.

@@ -20,6 +20,7 @@ type follower struct {
 	cluster *cluster
 	loader  *loader
 	options watch.Options
+	ranges  *ranges
 }
 
 // NeedLeaderElection tells the manager that every replica follows.
@@ -45,6 +46,7 @@ func (f *follower) learn(ctx context.Context) bool {
 			f.loader.environment, err = f.cluster.environment()
 		}
 		if err == nil {
+			f.ranges.wait(ctx)
 			f.loader.learnt.Store(true)
 			return true
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/platform"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -38,6 +40,12 @@ type loader struct {
 	log         logr.Logger
 	// accepted takes each configuration that comes into force.
 	accepted func(*config.Config)
+	evidence evidence
+
+	mu       sync.Mutex // of what follows, and of each offer
+	texts    config.Texts
+	started  bool   // there are texts
+	reported string // what was last said of a configuration
 }
 
 // load judges the texts and puts them in force if they are right.
@@ -46,18 +54,50 @@ func (l *loader) load(texts config.Texts) {
 		l.log.Info("there is no configuration in the ConfigMaps; the built-in defaults hold",
 			"namespace", l.options.Namespace, "names", []string{l.options.Injector(), l.options.Mesh()})
 	}
-	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
-		return l.compile(c, texts)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.texts, l.started, l.reported = texts, true, ""
+	l.offer()
+}
+
+// learned judges the configuration by what the cluster shows now.
+func (l *loader) learned(facts *platform.Facts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evidence.learn(facts)
+	if l.started {
+		l.offer()
+	}
+}
+
+// offer judges the latest texts by the latest evidence. What it came to is said
+// once: evidence is read again and again.
+func (l *loader) offer() {
+	problems, ok := l.store.Offer(l.texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
+		return l.compile(c, l.texts)
 	})
 	if !ok {
-		l.reject(problems.Errors())
+		if outcome := problems.Err().Error(); outcome != l.reported {
+			l.reported = outcome
+			l.reject(problems.Errors())
+		}
 		return
 	}
-	l.accept(l.store.Current().Value, problems.Warnings())
+	i := l.store.Current().Value
+	l.evidence.hold(i)
+	// How many addresses a warning counts differs from reading to reading.
+	if outcome := fmt.Sprintf("%s, %d warnings", i.Hash(), len(problems)); outcome != l.reported {
+		l.reported = outcome
+		l.accept(i, problems.Warnings())
+		return
+	}
+	l.settings.Store(i)
 }
 
 func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector, config.Problems) {
-	i, problems := inject.Compile(c, l.environment)
+	environment := l.environment
+	environment.Ranges = l.evidence.names(c)
+	i, problems := inject.Compile(c, environment)
 	return i, append(problems, meshProblems(c, texts.Mesh, l.options.Labels().Mesh)...)
 }
 

@@ -119,6 +119,9 @@ func assemble(o Options) (*server, error) {
 		return nil, err
 	}
 	follower.loader.accepted = sidecars.configure
+	if follower.ranges, err = newRanges(mgr, follower.loader, o); err != nil {
+		return nil, err
+	}
 	definitions, err := newDefinitions(mgr, o.Log.WithName("definitions"))
 	if err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func assemble(o Options) (*server, error) {
 	}, o)
 	s := &server{mgr: mgr}
 	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(definitions), sidecars.register(mgr),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(follower.ranges), mgr.Add(definitions), sidecars.register(mgr),
 		s.health(keeper, settings),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -174,11 +175,21 @@ func (g *gathering) services(ctx context.Context) {
 			}
 		}
 	}
-	slice, err := g.cluster.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
-	if g.took("endpointslice default/kubernetes", err) {
+	g.apiServer(ctx)
+}
+
+// apiServer reads where the API server is behind its Service.
+func (g *gathering) apiServer(ctx context.Context) {
+	list, err := g.cluster.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
+	if !g.took("endpointslices in default", err) {
+		return
+	}
+	for i := range list.Items {
+		slice := &list.Items[i]
 		slice.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
 		slice.ManagedFields = nil
-		g.document("endpointslice/kubernetes", slice)
+		g.document("endpointslice/"+slice.Name, slice)
 	}
 }
 
