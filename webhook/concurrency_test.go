@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 )
 
@@ -153,23 +154,70 @@ func (errReader) Read([]byte) (int, error) { return 0, fmt.Errorf("connection lo
 
 // FuzzHandler sends any bytes as a body: the answer is a text with a status of
 // 400 or 413, or a review that carries the request's uid.
-func FuzzHandler(f *testing.F) {
-	f.Add(reviewOf(smallPod))
-	f.Add(reviewOf("null"))
-	f.Add(reviewOf(`{"kind":"ConfigMap"}`))
-	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\ud800","object":{}}}`))
-	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}`))
-	f.Add([]byte(`[`))
-	settings := &Settings{}
-	settings.Store(fake{inject: patching, review: func(b []byte, _ string, _ map[string]string) []string { return []string{string(b)} }})
+// fuzzSeeds are bodies that reach the injector, and ones that do not.
+var fuzzSeeds = [][]byte{
+	reviewOf(smallPod),
+	reviewOf("null"),
+	reviewOf(`{"kind":"ConfigMap"}`),
+	reviewOf(`{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"many"}},"spec":{"containers":[{"name":"a"}]}}`),
+	reviewOf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}`),
+	[]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\ud800","object":{}}}`),
+	[]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}`),
+	[]byte(`[`),
+}
+
+// fuzzDoors are both doors, with an injector for tests and with the real one.
+func fuzzDoors(tb testing.TB) map[string]http.Handler {
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
-		f.Fatal(err)
+		tb.Fatal(err)
 	}
-	o := Options{Settings: settings, Log: logr.Discard(), Metrics: metrics}
-	pods, workloads := NewHandler(o), NewWorkloadHandler(o)
+	injector, problems := inject.Compile(config.Default(), inject.Environment{})
+	if injector == nil {
+		tb.Fatal(problems.Err())
+	}
+	echo := &Settings{}
+	echo.Store(fake{inject: patching, review: func(b []byte, _ string, _ map[string]string) []string { return []string{string(b)} }})
+	whole := &Settings{}
+	whole.Store(injector)
+	out := map[string]http.Handler{}
+	for name, settings := range map[string]*Settings{"": echo, "real ": whole} {
+		o := Options{Settings: settings, Log: logr.Discard(), Metrics: metrics}
+		out[name+"pods"], out[name+"workloads"] = NewHandler(o), NewWorkloadHandler(o)
+	}
+	return out
+}
+
+// Seeds get through to a patch, a refusal and a warning by the real injector, so
+// that fuzzing starts at the core.
+func TestFuzzSeedsReachTheCore(t *testing.T) {
+	doors := fuzzDoors(t)
+	patched, refused, warned := 0, 0, 0
+	for _, body := range fuzzSeeds {
+		if w := post(doors["real pods"], body); w.Code == http.StatusOK {
+			switch got := answerOf(t, w); {
+			case len(got.Patch) > 0:
+				patched++
+			case !got.Allowed && strings.Contains(got.Result.Message, "sidecar.istio.io/proxyCPU"):
+				refused++
+			}
+		}
+		if w := post(doors["real workloads"], body); w.Code == http.StatusOK && len(answerOf(t, w).Warnings) > 0 {
+			warned++
+		}
+	}
+	if patched < 1 || refused < 1 || warned < 1 {
+		t.Errorf("%d seeds are patched, %d refused, %d warned about", patched, refused, warned)
+	}
+}
+
+func FuzzHandler(f *testing.F) {
+	for _, body := range fuzzSeeds {
+		f.Add(body)
+	}
+	doors := fuzzDoors(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for name, h := range map[string]http.Handler{"pods": pods, "workloads": workloads} {
+		for name, h := range doors {
 			w := post(h, body)
 			if w.Code == http.StatusBadRequest && w.Body.Len() > 0 && w.Body.Len() < 2000 {
 				continue
@@ -178,7 +226,7 @@ func FuzzHandler(f *testing.F) {
 			if got.UID == "" {
 				t.Errorf("%s: an answer without uid: %s", name, w.Body)
 			}
-			if name == "workloads" && !got.Allowed {
+			if strings.HasSuffix(name, "workloads") && !got.Allowed {
 				t.Errorf("a workload was refused: %s", w.Body)
 			}
 			if !got.Allowed && (got.Result == nil || got.Result.Message == "") {

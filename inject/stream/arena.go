@@ -8,6 +8,7 @@ type arena struct {
 	edits       []byte // the texts of an editor
 	scratch     []byte // a scalar while it is read
 	pods        importer
+	problem     *Problem // that ended the last parse, where it is certain
 }
 
 func newArena() *arena {

@@ -2,10 +2,9 @@ package stream
 
 // flow reads a flow collection at pos.
 func (p *parser) flow() *node {
-	p.depth++
 	defer func() { p.depth-- }()
-	if p.depth > maxDepth {
-		return p.fail()
+	if !p.deeper() {
+		return nil
 	}
 	open := p.s[p.pos]
 	n := p.new(sequenceKind, p.pos)
@@ -57,7 +56,7 @@ func (p *parser) flowEntry(n *node, seen *keySet) bool {
 		return false
 	}
 	key := p.flowScalar(true)
-	if key == nil || !p.asKey(key) || !seen.add(n, key) {
+	if key == nil || !p.asKey(key) || !p.newKey(seen, n, key) {
 		return false
 	}
 	line := p.bol
@@ -74,7 +73,7 @@ func (p *parser) flowEntry(n *node, seen *keySet) bool {
 		return false
 	}
 	value := p.flowNode()
-	if value == nil || key.merge && !mergeable(value, true) {
+	if value == nil || key.merge && !p.merges(n, value) {
 		return false
 	}
 	n.items = append(n.items, key, value)

@@ -11,11 +11,12 @@ import (
 // anything in it is none.
 func (t *transformer) asJSON() string {
 	var out []byte
+	t.expanded = 0 // they are expanded once more
 	for _, root := range t.want {
 		if n := root.resolved(); n.kind == scalarKind && n.tag == nullTag {
 			continue
 		}
-		if _, err := toJSON(root); err != nil {
+		if _, err := toJSON(root, &t.expanded); err != nil {
 			t.problem(found{node: root}, err.Error())
 			return ""
 		}

@@ -14,16 +14,17 @@ var errAliases = errors.New("its aliases expand to more than 100000 values; writ
 // jsonWriter writes nodes as JSON, in the order of the document, with aliases
 // and merge keys resolved.
 type jsonWriter struct {
-	out    []byte
-	alias  int // depth within aliases
-	budget int
+	out      []byte
+	alias    int  // depth within aliases
+	expanded *int // values that aliases have added so far
 }
 
-// toJSON renders a node as JSON.
-func toJSON(n *node) ([]byte, error) {
-	w := jsonWriter{out: make([]byte, 0, 2*(n.end-n.start)+64), budget: maxExpanded}
+// toJSON renders a node as JSON. It adds to expanded the values that aliases
+// bring, of which a document may have maxExpanded.
+func toJSON(n *node, expanded *int) ([]byte, error) {
+	w := jsonWriter{out: make([]byte, 0, 2*(n.end-n.start)+64), expanded: expanded}
 	w.node(n)
-	if w.budget < 0 {
+	if *expanded > maxExpanded {
 		return nil, errAliases
 	}
 	return w.out, nil
@@ -31,7 +32,7 @@ func toJSON(n *node) ([]byte, error) {
 
 func (w *jsonWriter) node(n *node) {
 	if w.alias > 0 {
-		if w.budget--; w.budget < 0 {
+		if *w.expanded++; *w.expanded > maxExpanded {
 			return
 		}
 	}

@@ -1,6 +1,10 @@
 package stream
 
-import "strings"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // mapping reads a block mapping whose keys are in column col; the first key is
 // read already and pos is behind its colon.
@@ -9,7 +13,7 @@ func (p *parser) mapping(col int, key *node) *node {
 	n.col = col
 	var seen keySet
 	for {
-		if !p.asKey(key) || !seen.add(n, key) {
+		if !p.asKey(key) || !p.newKey(&seen, n, key) {
 			return p.fail()
 		}
 		after := p.pos
@@ -17,7 +21,7 @@ func (p *parser) mapping(col int, key *node) *node {
 		if value == nil || p.col > col {
 			return p.fail()
 		}
-		if key.merge && !mergeable(value, true) {
+		if key.merge && !p.merges(n, value) {
 			return p.fail()
 		}
 		value.lead = after
@@ -112,6 +116,56 @@ func (p *parser) asKey(key *node) bool {
 		return false
 	}
 	key.text = text
+	return true
+}
+
+// newKey adds a key to those of the mapping n. One that is there already is an
+// error for every reader.
+func (p *parser) newKey(seen *keySet, n, key *node) bool {
+	if seen.add(n, key) {
+		return true
+	}
+	if key.merge {
+		return false
+	}
+	first := 0
+	for i := 0; i < len(n.items); i += 2 {
+		if n.items[i].text == key.text {
+			first = n.items[i].start
+			break
+		}
+	}
+	p.refuse(key.start, fmt.Sprintf("key %s occurs twice in one mapping, first on line %d of the document; remove one of the two",
+		quoteKey(key.text), 1+strings.Count(p.s[:first], "\n")))
+	return false
+}
+
+// quoteKey repeats a key, cut where it is long, in a message.
+func quoteKey(key string) string {
+	const most = 100
+	if len(key) > most {
+		return fmt.Sprintf("%q...", strings.ToValidUTF8(key[:most], ""))
+	}
+	return strconv.Quote(key)
+}
+
+// merges says whether the mapping n may have this value for a merge key, and
+// counts the entries that it brings.
+func (p *parser) merges(n, value *node) bool {
+	if !mergeable(value, true) {
+		return false
+	}
+	sources := []*node{value.resolved()}
+	if sources[0].kind == sequenceKind {
+		sources = sources[0].items
+	}
+	for _, source := range sources {
+		source = source.resolved()
+		if n.merged += len(source.items)/2 + source.merged; n.merged > maxMerged {
+			p.refuse(value.start, fmt.Sprintf("merge keys give this mapping more than %d entries; write out what it needs", maxMerged))
+			return false
+		}
+	}
 	return true
 }
 

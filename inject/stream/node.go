@@ -36,6 +36,9 @@ type node struct {
 	kind  kind
 	style style
 	tag   tag
+	// merged is how many entries merge keys give to a mapping, those that others
+	// replace counted too.
+	merged int
 	// merge is set on the key << of a mapping.
 	merge bool
 	// keep is set on a block scalar that owns its trailing blank lines.
@@ -142,7 +145,7 @@ func (n *node) get(key string) *node {
 	for i := 0; i < len(n.items); i += 2 {
 		switch {
 		case n.items[i].merge:
-			return n.merged(key)
+			return n.getMerged(key)
 		case n.items[i].text == key:
 			found = n.items[i+1].resolved()
 		}
@@ -150,8 +153,8 @@ func (n *node) get(key string) *node {
 	return found
 }
 
-// merged is get for a mapping with a merge key.
-func (n *node) merged(key string) *node {
+// getMerged is get for a mapping with a merge key.
+func (n *node) getMerged(key string) *node {
 	for _, e := range n.entries() {
 		if e.key.text == key {
 			return e.value.resolved()

@@ -1,6 +1,9 @@
 package stream
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // The parser reads the part of YAML that manifests are written in: block
 // mappings and sequences, flow collections, plain, quoted and block scalars,
@@ -10,8 +13,9 @@ import "strings"
 //
 // Whatever is outside that part, or an error, or merely in doubt, ends the parse
 // without an answer; then the slow way (see slow.go) decides. So there are no
-// messages here: the rule is never to read a document otherwise than
-// sigs.k8s.io/yaml does, and a fuzz target compares the two.
+// messages here but for what is sure, and would take the slow way too long: the
+// rule is never to read a document otherwise than sigs.k8s.io/yaml does, and a
+// fuzz target compares the two.
 type parser struct {
 	s       string
 	pos     int
@@ -26,13 +30,23 @@ type parser struct {
 }
 
 const (
-	maxDepth     = 400  // deeper documents take the slow way
+	// maxDepth bounds the parser's steps down. A level of nesting is one or two,
+	// so that 400 levels are always read.
+	maxDepth     = 800
 	maxKeyLength = 1000 // YAML's limit for a simple key is 1,024
+	// maxNodes bounds the values of a document. A value takes up to 500 bytes
+	// until the document is written, so this is 1 GB; 5,000 whole pods, as
+	// kubectl get -o yaml lists them, have 1.5 million.
+	maxNodes = 2_000_000
+	// maxMerged bounds the entries that merge keys give to one mapping. Merges of
+	// merges multiply; no manifest has a mapping that long.
+	maxMerged = 4096
 )
 
 // parse reads the document in text, whose first from bytes are its directives
 // and its "---". It returns nil when the document is not surely understood.
 func (a *arena) parse(text string, from int) *document {
+	a.problem = nil
 	if !cleanText(text) {
 		return nil
 	}
@@ -83,10 +97,28 @@ func (p *parser) fail() *node {
 	return nil
 }
 
+// refuse ends the parse with what is certainly wrong at an offset.
+func (p *parser) refuse(at int, text string) {
+	if !p.bad {
+		p.arena.problem = &Problem{Line: 1 + strings.Count(p.s[:at], "\n"), Text: text}
+	}
+	p.bad = true
+}
+
+// deeper counts a step down.
+func (p *parser) deeper() bool {
+	if p.depth++; p.depth > maxDepth {
+		p.refuse(p.pos, "the document is nested deeper than 400 levels; no Kubernetes object is")
+	}
+	return !p.bad
+}
+
 func (p *parser) new(k kind, start int) *node {
 	n := p.arena.new()
 	n.kind, n.start = k, start
-	p.doc.size++
+	if p.doc.size++; p.doc.size > maxNodes {
+		p.refuse(start, fmt.Sprintf("the document holds more than %d values; split it into several documents", maxNodes))
+	}
 	return n
 }
 
@@ -176,10 +208,9 @@ func (p *parser) done(n *node) *node {
 // the column of the collection around it. After "key:" (inline) no block
 // collection may start on the same line.
 func (p *parser) node(parent, col int, inline bool) *node {
-	p.depth++
 	defer func() { p.depth-- }()
-	if p.depth > maxDepth {
-		return p.fail()
+	if !p.deeper() {
+		return nil
 	}
 	switch c := p.s[p.pos]; c {
 	case '-':
@@ -307,8 +338,10 @@ func (p *parser) below(parent int, dashes bool, after int) *node {
 
 // sequence reads a block sequence whose dashes are in column col.
 func (p *parser) sequence(col int) *node {
-	p.depth++
 	defer func() { p.depth-- }()
+	if !p.deeper() {
+		return nil
+	}
 	n := p.new(sequenceKind, p.pos)
 	n.col = col
 	for {

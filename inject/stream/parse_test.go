@@ -64,7 +64,7 @@ func checkOracle(t *testing.T, text string) bool {
 	got := []byte("null")
 	if len(doc.roots) == 1 {
 		var err error
-		if got, err = toJSON(doc.roots[0]); err != nil {
+		if got, err = toJSON(doc.roots[0], new(int)); err != nil {
 			return false
 		}
 		checkPlaces(t, text, doc.roots[0])

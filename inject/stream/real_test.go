@@ -83,7 +83,7 @@ func toJSONText(t *testing.T, text string) []byte {
 func patched(t *testing.T, injector *inject.Injector, in string) []byte {
 	t.Helper()
 	// In the order of the document, as the injector quotes user containers.
-	object, err := toJSON((&arena{}).parse(in, 0).roots[0])
+	object, err := toJSON((&arena{}).parse(in, 0).roots[0], new(int))
 	if err != nil || !sameJSON(t, object, toJSONText(t, in)) {
 		t.Fatalf("%v %s", err, object)
 	}

@@ -22,11 +22,20 @@ type slowDocument struct {
 	json bool
 }
 
+// maxSlow bounds what is read the slow way, in bytes: two readers hold the
+// document several times over. Of 4 MB that consist of the smallest values there
+// are, they make 3 GB; of pods, a tenth of it.
+const maxSlow = 4 << 20
+
 // readSlow reads text the slow way. The problem's line counts from the start of
 // the text.
 func (a *arena) readSlow(text string) (*slowDocument, *Problem) {
 	if problem := notText(text); problem != nil {
 		return nil, problem
+	}
+	if len(text) > maxSlow {
+		return nil, &Problem{Line: 1, Text: fmt.Sprintf("the document is larger than %d MiB, and something in it (a tag, a tab, "+
+			"a key behind \"?\", an error) is beyond plain YAML, which takes too long to read in one that large; split it into several documents", maxSlow>>20)}
 	}
 	if trimmed := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(text)) {
 		if problem := duplicateInJSON(text); problem != nil {
@@ -88,9 +97,11 @@ func (s *slowDocument) line(path []string) int {
 // meaning parses the JSON that a document stands for.
 func (a *arena) meaning(converted string, out *slowDocument) (*slowDocument, *Problem) {
 	out.doc = a.parseJSON(converted)
+	if out.doc == nil && a.problem != nil {
+		return nil, &Problem{Line: 1, Text: a.problem.Text} // its line is of the JSON
+	}
 	if out.doc == nil {
-		return nil, &Problem{Line: 1, Text: fmt.Sprintf("the document is nested deeper than %d levels, or a key is "+
-			"longer than %d characters; no Kubernetes object is", maxDepth, maxKeyLength)}
+		return nil, &Problem{Line: 1, Text: fmt.Sprintf("a key is longer than %d characters; no Kubernetes object has one", maxKeyLength)}
 	}
 	return out, nil
 }
@@ -118,14 +129,15 @@ func notText(text string) *Problem {
 		if c >= utf8.RuneSelf {
 			c, size = utf8.DecodeRuneInString(text[i:])
 		}
-		at := Problem{Line: 1 + strings.Count(text[:i], "\n")}
+		bad := ""
 		switch {
 		case c == utf8.RuneError && size == 1:
-			at.Text = fmt.Sprintf("byte 0x%02x is not UTF-8; manifests must be UTF-8 text", text[i])
-			return &at
+			bad = fmt.Sprintf("byte 0x%02x is not UTF-8; manifests must be UTF-8 text", text[i])
 		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0x7f:
-			at.Text = fmt.Sprintf("control character 0x%02x; this is not a text file, or it is damaged", c)
-			return &at
+			bad = fmt.Sprintf("control character 0x%02x; this is not a text file, or it is damaged", c)
+		}
+		if bad != "" {
+			return &Problem{Line: 1 + strings.Count(text[:i], "\n"), Text: bad}
 		}
 		i += size
 	}

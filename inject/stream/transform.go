@@ -20,12 +20,13 @@ type outcome struct {
 
 // transformer works on one chunk.
 type transformer struct {
-	c    *chunk
-	o    *Options
-	mem  *arena
-	slow *slowDocument // nil when the document was read with places
-	out  outcome
-	want []*node // the roots as they shall be
+	c        *chunk
+	o        *Options
+	mem      *arena
+	slow     *slowDocument // nil when the document was read with places
+	out      outcome
+	expanded int     // values that aliases have added to the document
+	want     []*node // the roots as they shall be
 
 	patches []byte // the lines of Format Patches
 }
@@ -64,16 +65,25 @@ func (t *transformer) read() *document {
 		if doc := t.mem.parse(text, t.c.from); doc != nil {
 			return doc
 		}
+		if t.mem.problem != nil {
+			t.unread(t.mem.problem)
+			return nil
+		}
 	}
 	slow, problem := t.mem.readSlow(text)
 	if problem != nil {
-		problem.File, problem.Document = t.o.File, t.c.number
-		problem.Line += t.c.line - 1
-		t.out.problems = append(t.out.problems, *problem)
+		t.unread(problem)
 		return nil
 	}
 	t.slow = slow
 	return slow.doc
+}
+
+// unread adds what is wrong about the document's text.
+func (t *transformer) unread(problem *Problem) {
+	problem.File, problem.Document = t.o.File, t.c.number
+	problem.Line += t.c.line - 1
+	t.out.problems = append(t.out.problems, *problem)
 }
 
 // objects looks at an object, or at those of a List, and returns what it shall
@@ -100,7 +110,7 @@ func (t *transformer) objects(f found) *node {
 
 // object injects the pod of one object.
 func (t *transformer) object(f found, n *node) *node {
-	object, err := toJSON(n)
+	object, err := toJSON(n, &t.expanded)
 	if err != nil {
 		t.problem(f, err.Error())
 		return f.node
