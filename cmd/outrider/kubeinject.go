@@ -57,7 +57,7 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 			if slices.Contains(o.files, "-") && slices.Contains(o.rangesFrom, "-") {
 				return usagef("--ranges-from -: standard input can be read once only, and -f - reads it")
 			}
-			giveBackStart()
+			frugal()
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return kubeInject(ctx, o, stdio) })
 		},
 	}

@@ -159,6 +159,9 @@ const maxWorkers = 4
 
 func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
+// frugal makes the command fit in little memory.
+func frugal() { giveBackStart() }
+
 // interruptible runs work, but returns when the context ends first: a read from
 // a terminal or pipe cannot be cut short.
 func interruptible(ctx context.Context, work func(context.Context) error) error {

@@ -41,7 +41,7 @@ func uninjectCommand(stdio stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			giveBackStart()
+			frugal()
 			return interruptible(cmd.Context(), func(ctx context.Context) error {
 				w := &work{
 					manifestOptions: o, stdio: stdio, injector: inject.Uninjector{}, paths: paths, tell: tellTaken,
