@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -88,17 +88,43 @@ func readOnce(b *testing.B, path string) (seconds float64) {
 }
 
 func runProgram(b *testing.B, program, in, out string) (seconds, megabytes float64) {
+	var text bytes.Buffer
 	cmd := exec.Command(program, "kube-inject", "-f", in, "-o", out)
+	cmd.Stdout, cmd.Stderr = &text, &text
 	start := time.Now()
-	if text, err := cmd.CombinedOutput(); err != nil || len(text) > 0 {
-		b.Fatalf("%v\n%.1000s", err, text)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
 	}
+	done := make(chan float64)
+	ended := make(chan struct{})
+	go func() { done <- peakOf(cmd.Process.Pid, ended) }()
+	err := cmd.Wait()
 	seconds = time.Since(start).Seconds()
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		b.Fatal("no usage of the process")
+	close(ended)
+	if megabytes = <-done; err != nil || text.Len() > 0 {
+		b.Fatalf("%v\n%.1000s", err, text.String())
 	}
-	return seconds, float64(usage.Maxrss) / 1024
+	return seconds, megabytes
+}
+
+// peakOf follows the peak of a process's resident memory. What wait reports is
+// no use here: it counts what this process had when it forked.
+func peakOf(pid int, ended <-chan struct{}) (megabytes float64) {
+	for {
+		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			if _, rest, ok := strings.Cut(string(status), "VmHWM:"); ok {
+				var kb float64
+				if _, err := fmt.Sscan(rest, &kb); err == nil {
+					megabytes = max(megabytes, kb/1024)
+				}
+			}
+		}
+		select {
+		case <-ended:
+			return megabytes
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 func median(of []float64) float64 {
