@@ -87,6 +87,7 @@ const (
 	OpenShiftSupplementalGroups = "openshift.io/sa.scc.supplemental-groups"
 	MultusNetworks              = "k8s.v1.cni.cncf.io/networks"
 	DatadogEnv                  = "apm.datadoghq.com/env"
+	OpenTelemetryResource       = "resource.opentelemetry.io/*" // any name below the prefix
 	DefaultContainer            = "kubectl.kubernetes.io/default-container"
 	DefaultLogsContainer        = "kubectl.kubernetes.io/default-logs-container"
 )

@@ -79,5 +79,6 @@ var untouchedRows = []Row{
 	{Name: PrometheusPath, Support: Untouched, Type: "path", Meaning: "The path Prometheus scrapes; never rewritten"},
 	{Name: DefaultLogsContainer, Support: Untouched, Type: "container name", Meaning: "Older name of " + DefaultContainer + " for kubectl logs, which reads that one too"},
 	{Name: MultusNetworks, Support: Untouched, Type: "networks", Meaning: "Additional networks of Multus; exclude their interfaces with " + ExcludeInterfaces},
+	{Name: OpenTelemetryResource, Support: Untouched, Type: "text", Meaning: "Attributes of OpenTelemetry's resource; a template reads them with otelResourceAttributes"},
 	{Name: DatadogEnv, Support: Untouched, Type: "JSON", Meaning: "Datadog's environment for the proxy's tracer"},
 }

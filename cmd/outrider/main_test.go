@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 type ran struct {
@@ -241,14 +242,17 @@ func TestConfigFiles(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
+	dir := t.TempDir()
+	time.AfterFunc(100*time.Millisecond, cancel)
 	var out, errs bytes.Buffer
 	blocked, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = w.Close() }()
-	if code := run(ctx, []string{"outrider", "kube-inject", "-f", "-"}, stdio{blocked, &out, &errs}); code != 1 || out.Len() > 0 {
+	args := []string{"outrider", "kube-inject", "-f", "-", "-o", filepath.Join(dir, "out.yaml")}
+	if code := run(ctx, args, stdio{blocked, &out, &errs}); code != 1 || out.Len() > 0 || errs.String() != "error: interrupted; nothing was written\n" {
 		t.Errorf("code %d, wrote %q %q", code, out.String(), errs.String())
 	}
+	left(t, dir, 0)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -90,30 +91,46 @@ type work struct {
 	nothing  string // said of a file in which there was nothing to do
 }
 
-// run changes the files one after the other. What they became is handed over
-// only after the last one.
+// run changes the files. What they became is handed over only after the last
+// one, and then an interrupt comes too late.
 func (w *work) run(ctx context.Context) error {
 	out := &results{inPlace: w.inPlace}
-	defer out.discard()
 	if !w.inPlace {
 		shared, err := newSpool(w.output, w.stdio.out)
 		if err != nil {
 			return err
 		}
 		out.shared = shared
+		if shared.target != "" {
+			if err := out.register(shared); err != nil {
+				return err
+			}
+		}
 	}
+	done := make(chan error, 1)
+	go func() { done <- w.all(out) }()
+	select {
+	case err := <-done:
+		defer out.discard()
+		if err != nil {
+			return fmt.Errorf("%w\nnothing was written", err)
+		}
+		return out.commit()
+	case <-ctx.Done():
+		// A read may be under way that nobody can cut short, so out is still in use.
+		out.abandon()
+		return errInterrupted
+	}
+}
+
+// all changes the files one after the other.
+func (w *work) all(out *results) error {
 	files, err := inputs(w.files, w.recursive)
 	failed := []error{err}
 	for _, file := range files {
 		failed = append(failed, w.file(file, out))
 	}
-	if err := errors.Join(failed...); err != nil {
-		return fmt.Errorf("%w\nnothing was written", err)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return out.commit()
+	return errors.Join(failed...)
 }
 
 // file changes one file.
@@ -162,6 +179,12 @@ func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 // frugal makes the command fit in little memory.
 func frugal() { giveBackStart() }
 
+var errInterrupted = errors.New("interrupted; nothing was written")
+
+// grace is how long an interrupted command may take to remove its temporary
+// files, or to finish the hand-over that it is in the middle of.
+const grace = 500 * time.Millisecond
+
 // interruptible runs work, but returns when the context ends first: a read from
 // a terminal or pipe cannot be cut short.
 func interruptible(ctx context.Context, work func(context.Context) error) error {
@@ -171,7 +194,12 @@ func interruptible(ctx context.Context, work func(context.Context) error) error 
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errors.New("interrupted; nothing was written")
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return errors.New("interrupted")
 	}
 }
 

@@ -1,12 +1,20 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"os"
+	"sync"
+)
 
 // results are what the files became, held back until all are done.
 type results struct {
 	inPlace bool
 	shared  *spool // of all files; nil where each has its own
 	own     []*spool
+
+	mu        sync.Mutex
+	temporary []string // files to remove when the work is given up
+	abandoned bool
 }
 
 // of is where the result for a file goes.
@@ -14,7 +22,33 @@ func (r *results) of(file string) (*spool, error) {
 	if !r.inPlace {
 		return r.shared, nil
 	}
-	return newReplacement(file)
+	s, err := newReplacement(file)
+	if err != nil {
+		return nil, err
+	}
+	return s, r.register(s)
+}
+
+// register notes the temporary file of a result.
+func (r *results) register(s *spool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.abandoned {
+		s.discard()
+		return errInterrupted
+	}
+	r.temporary = append(r.temporary, s.file.Name())
+	return nil
+}
+
+// abandon removes what was to be handed over while others may still write it.
+func (r *results) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.abandoned = true
+	for _, name := range r.temporary {
+		_ = os.Remove(name)
+	}
 }
 
 // done says that the result is whole, or that there is none: err. In place, a

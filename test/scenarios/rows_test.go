@@ -72,6 +72,9 @@ func (s *scenario) shows(t *testing.T, shown map[rowKey]*rowShown) {
 	t.Helper()
 	said, _ := s.get("want.txt")
 	note := func(name string, isLabel bool) {
+		if strings.HasPrefix(name, strings.TrimSuffix(annotation.OpenTelemetryResource, "*")) {
+			name = annotation.OpenTelemetryResource
+		}
 		key := rowKey{name, isLabel}
 		if shown[key] == nil {
 			shown[key] = &rowShown{}
