@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -132,6 +133,34 @@ func formatFault(format string) string {
 		}
 		if rest, found = strings.CutPrefix(name, "%"); !found {
 			return "a command has no % at its end"
+		}
+	}
+}
+
+// withCluster is the log with a text in place of the cluster's name.
+func (l accessLog) withCluster(text string) accessLog {
+	replace := strings.NewReplacer("%UPSTREAM_CLUSTER_RAW%", text, "%UPSTREAM_CLUSTER%", text)
+	l.text = replace.Replace(l.text)
+	if l.fields != nil {
+		l.fields = proto.CloneOf(l.fields)
+		for _, v := range l.fields.Fields {
+			replaceIn(v, replace)
+		}
+	}
+	return l
+}
+
+func replaceIn(v *structpb.Value, with *strings.Replacer) {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		k.StringValue = with.Replace(k.StringValue)
+	case *structpb.Value_StructValue:
+		for _, inner := range k.StructValue.GetFields() {
+			replaceIn(inner, with)
+		}
+	case *structpb.Value_ListValue:
+		for _, inner := range k.ListValue.GetValues() {
+			replaceIn(inner, with)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -31,6 +32,12 @@ const (
 	BlackHoleCluster   = "BlackHoleCluster"
 )
 
+// namesCluster takes the connections to all names that are passed on as bytes.
+// Its log lines have the name that a cluster of the host's own would have. One
+// for each host would hold the addresses of all others too, for they share the
+// cache that the connection's filters resolve with.
+const namesCluster = "outbound|names"
+
 // Times and sizes of name resolution.
 const (
 	dnsRetry    = time.Second      // after a first failure
@@ -58,6 +65,7 @@ func (b *builder) standingClusters() []*clusterv3.Cluster {
 		{Name: BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
 		b.originalDestination(PassthroughCluster),
 	}
+	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), protocolTCP))
 	for _, l := range b.view.mirrored {
 		out = append(out, b.mirrorCluster(l))
 	}
@@ -74,8 +82,7 @@ func (b *builder) mirrorCluster(l lead) *clusterv3.Cluster {
 		c.Name, c.LoadAssignment.ClusterName = l.mirrorCluster(), l.mirrorCluster()
 		return c
 	}
-	cache := b.dnsCache()
-	cache.Name = l.mirrorCluster()
+	cache := b.dnsCache(l.mirrorCluster())
 	cache.HostTtl = durationpb.New(mirrorTTL)
 	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.address, to.port).GetSocketAddress()}
 	return b.ofCache(l.mirrorCluster(), cache, h.protocol)
@@ -85,7 +92,7 @@ func (b *builder) mirrorCluster(l lead) *clusterv3.Cluster {
 func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p protocol) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout),
+		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout), CircuitBreakers: unbroken(),
 		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
 			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: cache},
 			// What it insists on otherwise is TLS options of a cluster that
@@ -101,32 +108,43 @@ func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, ClusterDiscoveryType: ofType(clusterv3.Cluster_ORIGINAL_DST), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
 		ConnectTimeout:                durationpb.New(b.view.mesh.connectTimeout),
+		CircuitBreakers:               unbroken(),
 		TypedExtensionProtocolOptions: b.upstream(protocolHTTP),
 	}
 }
 
+// unbroken lifts Envoy's limit of 1,024 connections and requests for a cluster,
+// as Istio does: what an application opens is its own affair.
+func unbroken() *clusterv3.CircuitBreakers {
+	most := wrapperspb.UInt32(math.MaxUint32)
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+		MaxConnections: most, MaxPendingRequests: most, MaxRequests: most, MaxRetries: most,
+	}}}
+}
+
 func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
-	switch _, named := h.named(); {
+	_, named := h.named()
+	switch {
 	case h.passthrough:
 		return b.originalDestination(h.cluster())
+	case h.static():
+		return b.listedCluster(h, nil, b.upstream(h.protocol))
+	case h.protocol.http() && len(h.endpoints) == 0:
+		return b.wildcardCluster(h)
+	case h.protocol.http():
+		// This type of cluster balances over all answers and knows no filter of
+		// them: a request that would go to a refused address is stopped at the
+		// connection.
+		return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.protocol))
 	case named || len(h.endpoints) == 0:
-		return b.forwardCluster(h)
+		return b.ofCache(h.cluster(), b.dnsCache(cacheNames), h.protocol)
 	}
-	c := &clusterv3.Cluster{
-		Name: h.cluster(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
-		ConnectTimeout:                durationpb.New(b.view.mesh.connectTimeout),
-		LoadAssignment:                assignment(h),
-		TypedExtensionProtocolOptions: b.upstream(h.protocol),
-	}
-	if h.static() {
-		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
-		return c
-	}
-	// Several names. This type of cluster balances over them, and knows no filter
-	// of answers: requests that would go to a refused address are stopped at the
-	// connection.
-	c.TypedExtensionProtocolOptions = b.guardedUpstream(h.protocol)
-	c.ClusterDiscoveryType = b.extension("envoy.clusters.strict_dns", &dnsv3.DnsCluster{
+	return b.listedCluster(h, b.strictDNS(), nil)
+}
+
+// strictDNS is the type of clusters that resolve their endpoints.
+func (b *builder) strictDNS() *clusterv3.Cluster_ClusterType {
+	return b.extension("envoy.clusters.strict_dns", &dnsv3.DnsCluster{
 		RespectDnsTtl: true,
 		// A first answer that fails is asked for again soon: the default is to
 		// wait for as long as an answer would have lasted.
@@ -134,37 +152,37 @@ func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
 		TypedDnsResolverConfig: b.resolver(),
 		DnsLookupFamily:        commondnsv3.DnsLookupFamily_V4_PREFERRED,
 	})
-	return c
 }
 
-// The namespace and the keys of a cluster's metadata that name its one
-// destination. The HTTP filters take it from there: what a request says of
-// itself has no part in it.
+// The namespace and the key of a wildcard cluster's metadata that hold the port
+// to dial where the request does not say it.
 const (
 	metadataNamespace = "outrider"
-	metadataHost      = "host"
 	metadataPort      = "port"
 )
 
-// forwardCluster leads to one name, which its metadata says; that of a wildcard
-// leads to the name that each request or connection asks for. Its type is the
-// one whose answers are filtered.
-func (b *builder) forwardCluster(h host) *clusterv3.Cluster {
-	c := b.ofCache(h.cluster(), b.dnsCache(), h.protocol)
-	fields := map[string]*structpb.Value{metadataPort: structpb.NewStringValue(fmt.Sprint(h.target))}
-	if to, ok := h.named(); ok {
-		fields[metadataHost] = structpb.NewStringValue(to.address)
-		fields[metadataPort] = structpb.NewStringValue(fmt.Sprint(to.port))
-	}
-	c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {Fields: fields}}}
+// wildcardCluster leads requests to the name that each asks for.
+func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
+	c := b.ofCache(h.cluster(), b.dnsCache(cacheWildcards), h.protocol)
+	c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {
+		Fields: map[string]*structpb.Value{metadataPort: structpb.NewStringValue(fmt.Sprint(h.target))},
+	}}}
 	return c
 }
 
-// dnsCache is the one cache of all names: Envoy wants the same text at each
-// place that mentions it.
-func (b *builder) dnsCache() *dnscachev3.DnsCacheConfig {
+// The caches of names: what requests ask for under wildcards, and what
+// connections that are passed on as bytes lead to. Each cluster of a cache holds
+// all of its names.
+const (
+	cacheWildcards = "wildcards"
+	cacheNames     = "names"
+)
+
+// dnsCache is a cache of names. Envoy wants the same text at each place that
+// mentions it.
+func (b *builder) dnsCache(name string) *dnscachev3.DnsCacheConfig {
 	return &dnscachev3.DnsCacheConfig{
-		Name: "names", DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
+		Name: name, DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
 		MaxHosts:               wrapperspb.UInt32(namesLimit),
 		DnsFailureRefreshRate:  &clusterv3.Cluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
 		TypedDnsResolverConfig: b.resolver(),
@@ -219,6 +237,22 @@ func (b *builder) guardedUpstream(p protocol) map[string]*anypb.Any {
 			Action: rbacv3.RBAC_DENY, Policies: map[string]*rbacv3.Policy{"refused-address": policy},
 		}}),
 		b.httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{}))
+}
+
+// listedCluster balances over a host's endpoints: addresses, or names of which
+// the type says how they are resolved.
+func (b *builder) listedCluster(h host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
+	c := &clusterv3.Cluster{
+		Name: h.cluster(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
+		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout), CircuitBreakers: unbroken(),
+		LoadAssignment: assignment(h), TypedExtensionProtocolOptions: options,
+	}
+	if dynamic != nil {
+		c.ClusterDiscoveryType = dynamic
+	} else {
+		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
+	}
+	return c
 }
 
 func assignment(h host) *endpointv3.ClusterLoadAssignment {

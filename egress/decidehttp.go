@@ -147,7 +147,7 @@ func isPreflight(c *networkingv1alpha3.CorsPolicy, r Request) bool {
 			return true
 		}
 	}
-	return slices.Contains(c.AllowOrigin, origin) || slices.Contains(c.AllowOrigin, "*")
+	return slices.Contains(allowOrigin(c), origin) || slices.Contains(allowOrigin(c), "*")
 }
 
 // matchRequest reports whether a match takes a request.

@@ -65,6 +65,12 @@ func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*lis
 	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: clusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
 }
 
+// bySNIName resolves the name that a TLS client asks for, and passes bytes on to
+// it. This chain too is the same whatever is declared.
+func (b *builder) bySNIName(port uint32) []*listenerv3.Filter {
+	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(clusterName(port, "%REQUESTED_SERVER_NAME%")))...)
+}
+
 // The objects of a connection's or a request's state that Envoy's filters look
 // for: the cluster to pass bytes on to, and the name and the port to resolve.
 const (
@@ -96,7 +102,7 @@ func stateValues(objects map[string]string) []*filterstatev3.FilterStateValue {
 // resolveSNI resolves the name that a TLS client asks for.
 func (b *builder) resolveSNI(port uint32) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.filter("envoy.filters.network.sni_dynamic_forward_proxy", &snidfpv3.FilterConfig{
-		DnsCacheConfig: b.dnsCache(), PortSpecifier: &snidfpv3.FilterConfig_PortValue{PortValue: port},
+		DnsCacheConfig: b.dnsCache(cacheNames), PortSpecifier: &snidfpv3.FilterConfig_PortValue{PortValue: port},
 	})}
 }
 
@@ -107,14 +113,18 @@ func (b *builder) resolve(to endpoint) []*listenerv3.Filter {
 
 // toHost passes bytes on to a declared host.
 func (b *builder) toHost(h host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	filters := b.onDemandTCP(h.cluster(), log)
 	if to, ok := h.named(); ok {
-		return append(b.resolve(to), filters...)
+		return append(b.resolve(to), b.tcp(namesCluster, b.logAs(h.cluster()))...)
 	}
 	if len(h.endpoints) == 0 && !h.passthrough {
-		return append(b.resolveSNI(h.target), filters...)
+		return append(b.resolveSNI(h.target), b.tcp(namesCluster, b.logAs(h.cluster()))...)
 	}
-	return filters
+	return b.onDemandTCP(h.cluster(), log)
+}
+
+// logAs are the loggers of a chain whose cluster is called otherwise.
+func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
+	return b.loggers(b.view.mesh.log.withCluster(cluster))
 }
 
 // http decides by Host. The filters are all there from the start: one that came
@@ -178,11 +188,10 @@ func (b *builder) hostFilters() []*hcmv3.HttpFilter {
 		b.httpFilter(corsFilter, &corsv3.Cors{}),
 		b.httpFilter(faultFilter, &faultv3.HTTPFault{}),
 		b.httpFilter(stateFilter, &httpstatev3.Config{OnRequestHeaders: stateValues(map[string]string{
-			stateHost: fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataHost),
 			statePort: fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataPort),
 		})}),
 		b.httpFilter("envoy.filters.http.dynamic_forward_proxy", &httpdfpv3.FilterConfig{
-			ImplementationSpecifier:         &httpdfpv3.FilterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache()},
+			ImplementationSpecifier:         &httpdfpv3.FilterConfig_DnsCacheConfig{DnsCacheConfig: b.dnsCache(cacheWildcards)},
 			AllowDynamicHostFromFilterState: true,
 		}),
 	}

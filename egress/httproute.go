@@ -244,10 +244,10 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 		}
 		readTime(d.GetFixedDelay(), at+".fixedDelay", false, r)
 		readPercent(d.Percentage, at+".percentage", r)
-		if d.Percent < 0 || d.Percent > 100 {
-			r.error(at+".percent", fmt.Sprint(d.Percent), "a percentage is 0 to 100", "use percentage.value")
+		if p := delayPercent(d); p < 0 || p > 100 {
+			r.error(at+".percent", fmt.Sprint(p), "a percentage is 0 to 100", "use percentage.value")
 		}
-		if d.Percentage == nil && d.Percent == 0 {
+		if d.Percentage == nil && delayPercent(d) == 0 {
 			r.warn(at+".percentage", "", "no request is delayed without it", "write percentage.value, such as 100")
 		}
 	}
@@ -293,21 +293,22 @@ func millionths(percent float64) uint32 { return uint32(math.Round(percent * 1e4
 
 func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []target {
 	var out []target
+	whole, given := mirrorPercent(s)
 	if s.Mirror != nil {
 		t := readTarget(s.Mirror, path+".mirror", r)
 		t.weight = millionths(100)
 		readPercent(s.MirrorPercentage, path+".mirrorPercentage", r)
-		if s.GetMirrorPercent().GetValue() > 100 {
-			r.error(path+".mirrorPercent", fmt.Sprint(s.MirrorPercent.Value), "a percentage is 0 to 100", "use mirrorPercentage.value")
+		if whole > 100 {
+			r.error(path+".mirrorPercent", fmt.Sprint(whole), "a percentage is 0 to 100", "use mirrorPercentage.value")
 		}
 		switch {
 		case s.MirrorPercentage != nil:
 			t.weight = millionths(s.MirrorPercentage.Value)
-		case s.MirrorPercent != nil:
-			t.weight = millionths(float64(s.MirrorPercent.Value))
+		case given:
+			t.weight = millionths(float64(whole))
 		}
 		out = append(out, t)
-	} else if s.MirrorPercentage != nil || s.MirrorPercent != nil {
+	} else if s.MirrorPercentage != nil || given {
 		r.warn(path+".mirrorPercentage", "", "no effect without mirror", "add mirror, or remove it")
 	}
 	if s.Mirror != nil && len(s.Mirrors) > 0 {
@@ -333,10 +334,10 @@ func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {
 	for i, o := range c.AllowOrigins {
 		readString(o, fmt.Sprintf("%s.allowOrigins[%d]", path, i), r)
 	}
-	for i, o := range c.AllowOrigin {
+	for i, o := range allowOrigin(c) {
 		readText(o, fmt.Sprintf("%s.allowOrigin[%d]", path, i), r)
 	}
-	if len(c.AllowOrigins) > 0 && len(c.AllowOrigin) > 0 {
+	if len(c.AllowOrigins) > 0 && len(allowOrigin(c)) > 0 {
 		r.error(path+".allowOrigin", "", "allowOrigins is there too", "write all of them in allowOrigins")
 	}
 	for i, m := range c.AllowMethods {

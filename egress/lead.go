@@ -46,8 +46,8 @@ func (v *View) lead(t target, d domain, copies bool) lead {
 	l := v.leadTo(t, d.host.port, d.name)
 	switch {
 	case l.fault != "":
-	case l.host.protocol == protocolTLS:
-		l.fault = fmt.Sprintf("port %d of %s speaks TLS, and the sidecar would send requests to it without", l.host.port, t.host)
+	case !l.host.protocol.http():
+		l.fault = fmt.Sprintf("port %d of %s is not declared as HTTP, and requests would go to it as they are", l.host.port, t.host)
 		l.fix, l.severity = "name a port that is declared as HTTP", SeverityError
 	case copies && l.byRequest():
 		l.fault, l.fix, l.severity = "a copy of a request cannot go to a wildcard", "name one host", SeverityError
@@ -118,6 +118,12 @@ func (v *View) leads(s sniRoute) []lead {
 			continue
 		}
 		l := v.leadTo(t, s.port, s.names[0])
+		if l.fault == "" && l.host.protocol.http() {
+			l = lead{
+				fault: fmt.Sprintf("port %d of %s is declared as HTTP, and would get TLS", l.host.port, t.host),
+				fix:   "name a port that is declared as TLS", severity: SeverityError,
+			}
+		}
 		for _, name := range s.names[1:] {
 			if other := v.leadTo(t, s.port, name); other.fault != "" {
 				l = other

@@ -116,7 +116,7 @@ func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3
 	if !p.onlyTCP() {
 		l.FilterChains = append(l.FilterChains,
 			&listenerv3.FilterChain{Name: chainHTTP, Filters: b.http(fmt.Sprint(p.number), log)},
-			&listenerv3.FilterChain{Name: chainTLS, Filters: append(b.resolveSNI(p.number), b.bySNICluster(p.number, log)...)},
+			&listenerv3.FilterChain{Name: chainTLS, Filters: b.bySNIName(p.number)},
 			&listenerv3.FilterChain{Name: chainTLSListed, Filters: b.bySNICluster(p.number, log)})
 		decide = b.byProtocol(b.tlsHosts(p, l, log), b.chain(chainHTTP), rest)
 		l.ListenerFilters = b.inspectors(nil)

@@ -59,7 +59,7 @@ func delayShare(d *networkingv1alpha3.HTTPFaultInjection_Delay) uint32 {
 	if d.GetPercentage() != nil {
 		return millionths(d.Percentage.Value)
 	}
-	return millionths(float64(d.GetPercent()))
+	return millionths(float64(delayPercent(d)))
 }
 
 // fraction is a number of millionths.
@@ -75,7 +75,7 @@ func corsOf(c *networkingv1alpha3.CorsPolicy) *corsv3.CorsPolicy {
 	for _, o := range c.AllowOrigins {
 		out.AllowOriginStringMatch = append(out.AllowOriginStringMatch, stringMatcher(o))
 	}
-	for _, o := range c.AllowOrigin {
+	for _, o := range allowOrigin(c) {
 		out.AllowOriginStringMatch = append(out.AllowOriginStringMatch, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: o}})
 	}
 	if c.MaxAge != nil {

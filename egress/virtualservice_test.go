@@ -86,7 +86,7 @@ func TestRouteProblems(t *testing.T) {
 		"weight":      {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, weight: -1}, {destination: {host: b.example}, weight: 1}]}]}`, `spec.http[0].route[0].weight: "-1": a weight is`},
 		"nowhere":     {`{hosts: [a.example], http: [{route: [{destination: {host: c.example}}]}]}`, `spec.http[0].route[0].destination: "c.example": no ServiceEntry that this namespace sees declares c.example on port 80`},
 		"short name":  {`{hosts: [a.example], http: [{route: [{destination: {host: reviews}}]}]}`, `spec.http[0].route[0].destination: "reviews": no ServiceEntry`},
-		"to TLS":      {`{hosts: [a.example], http: [{route: [{destination: {host: tls.example}}]}]}`, "port 443 of tls.example speaks TLS"},
+		"to TLS":      {`{hosts: [a.example], http: [{route: [{destination: {host: tls.example}}]}]}`, "port 443 of tls.example is not declared as HTTP"},
 		"to open":     {`{hosts: [a.example], http: [{route: [{destination: {host: open.example}}]}]}`, "port 9000 of open.example leads to the address that was dialled"},
 		"to many":     {`{hosts: [a.example], http: [{route: [{destination: {host: "*.wild.example", port: {number: 80}}}]}]}`, "*.wild.example stands for many names, and requests for a.example name none of them"},
 		"to wildcard": {`{hosts: [a.example], http: [{route: [{destination: {host: x.wild.example, port: {number: 80}}}]}]}`, ""},

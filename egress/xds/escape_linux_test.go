@@ -44,11 +44,19 @@ func TestEscapes(t *testing.T) {
 
 	t.Run("answers", func(t *testing.T) {
 		for name := range evil {
-			m.want("http", name, addrOther, "/", "503")
-			m.want("http", name+":15000", addrOther, "/", "503")
+			for _, host := range []string{name, name + ":15000"} {
+				if got := m.get("http", host, addrOther, "/"); !refusedHTTP(got) {
+					t.Errorf("%s: %q", host, got)
+				}
+			}
 			m.want("https", name, addrOther, "/", "closed")
+			if got := m.fetch("GET", name, "/", map[string][]string{"Connection": {"upgrade"}, "Upgrade": {"websocket"}}); !refusedHTTP(got) {
+				t.Errorf("%s as a web socket: %q", name, got)
+			}
 		}
-		m.want("http", "several.test", addrOther, "/", "403")
+		if got := m.get("http", "several.test", addrOther, "/"); !refusedHTTP(got) {
+			t.Errorf("several names: %q", got)
+		}
 		if got := m.send(egress.Request{Address: netip.MustParseAddr(addrOther), Port: 9000, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "x", Path: "/"}); got != "closed" {
 			t.Errorf("TCP: %q", got)
 		}
@@ -114,13 +122,25 @@ func TestEscapes(t *testing.T) {
 		m.want("http", "good.test", addrOther, "/", "200 at=192.0.2.51")
 		m.setName("good.test", "127.0.0.1")
 		for range 12 { // answers live for 5 s at least, and are asked for again
-			m.want("http", "good.test", addrOther, "/", "200 at=192.0.2.51")
+			if got := m.get("http", "good.test", addrOther, "/"); !strings.HasPrefix(got, "200 at=192.0.2.51") && !refusedHTTP(got) {
+				t.Errorf("HTTP: %q", got)
+			}
+			m.want("https", "good.test", addrOther, "/", "200 at=192.0.2.51") // the last good answer stays
 			time.Sleep(500 * time.Millisecond)
+		}
+		if n := strings.Count(m.asked.String(), "good.test"); n < 4 {
+			t.Errorf("the name was asked for %d times: it did not turn", n)
 		}
 		if got := reached.String(); got != "" {
 			t.Errorf("the pod's own addresses were reached:\n%s", got)
 		}
 	})
+}
+
+// refusedHTTP reports whether a sidecar said that it does not go there: no name
+// to go to, a connection that led where none may, or nobody there.
+func refusedHTTP(got string) bool {
+	return strings.HasPrefix(got, "503") || strings.HasPrefix(got, "403")
 }
 
 // listenInside listens on the pod's own ports and tells who came: nobody may.

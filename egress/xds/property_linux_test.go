@@ -195,7 +195,7 @@ func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 			}
 			if a, err := netip.ParseAddr(host); err != nil || slices.Contains(badAddresses, a.String()) {
 				out = append(out, failed)
-				if len(to) > 1 {
+				if failed == "503" {
 					out = append(out, "403") // refused at the connection
 				}
 				continue

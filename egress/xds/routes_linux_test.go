@@ -97,7 +97,7 @@ func TestRoutes(t *testing.T) {
 	})
 	t.Run("delay", func(t *testing.T) {
 		start := time.Now()
-		if got := m.fetch("GET", "httpbin.org", "/slow", nil); !strings.HasPrefix(got, "at=") || time.Since(start) < 400*time.Millisecond {
+		if got := m.fetch("GET", "httpbin.org", "/slow", nil); !strings.HasPrefix(got, "at=") || time.Since(start) < 390*time.Millisecond {
 			t.Errorf("%q after %s", got, time.Since(start))
 		}
 	})

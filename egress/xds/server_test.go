@@ -113,7 +113,7 @@ func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 }
 
 const (
-	standing  = "Cluster +BlackHoleCluster +PassthroughCluster"
+	standing  = "Cluster +BlackHoleCluster +PassthroughCluster +outbound|names"
 	listeners = "Listener +virtualOutbound +0.0.0.0_80 +0.0.0.0_443"
 	binName   = "outbound|80||httpbin.org"
 )
@@ -193,7 +193,7 @@ func TestReconnect(t *testing.T) {
 	for _, r := range c.want("Cluster +" + binName).Resources {
 		versions[r.Name] = r.Version
 	}
-	if len(versions) != 5 || slices.Contains(slices.Collect(maps.Values(versions)), "") {
+	if len(versions) != 6 || slices.Contains(slices.Collect(maps.Values(versions)), "") {
 		t.Fatalf("versions %v", versions)
 	}
 	again := s.dial(t, "Bearer shop")
