@@ -67,20 +67,23 @@ func TestFlipsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestManyHosts declares 1,000 entries, and then 5,000, of which five are used:
-// names and clusters are those in use, and more entries cost little. It prints
-// the figures beside those of the same sidecar with no entry.
-func TestManyHosts(t *testing.T) {
-	const first, more, used = 1000, 5000, 5
+// genNames are addresses for generated hosts.
+func genNames(n int) map[string]string {
 	names := map[string]string{}
-	for i := range first {
+	for i := range n {
 		names[fmt.Sprintf("host-%d.gen.test", i)] = fmt.Sprintf("203.0.113.%d", i%250+1)
 	}
-	m := newMesh(t, names)
+	return names
+}
+
+// TestManyHosts declares 1,000 entries of which five are used: names and
+// clusters are those in use, and one more entry costs little. It prints the
+// figures.
+func TestManyHosts(t *testing.T) {
+	const entries, used = 1000, 5
+	m := newMesh(t, genNames(entries))
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
-	m.publish(modelOf(t, "REGISTRY_ONLY"), "http", "httpbin.org", addrHTTPBin, "502")
-	floor := m.rss()
-	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, first), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, entries), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
 	if strings.Contains(m.asked.String(), "gen.test") {
 		t.Error("names were asked for that nobody used")
 	}
@@ -92,22 +95,38 @@ func TestManyHosts(t *testing.T) {
 			t.Errorf("cluster %s was sent and nobody used it", name)
 		}
 	}
-	thousand := m.rss()
+	t.Logf("%d entries, %d in use: %s", entries, used, m.memory())
 	m.countQueries(used)
 
 	m.bytes.Store(0)
-	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, first+1), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
+	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, entries+1), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
 	const most = 160 << 10 // the wildcard's own two clusters and chain are in it
 	if n := m.bytes.Load(); n > most {
 		t.Errorf("more entries cost %d bytes, want at most %d", n, most)
 	}
-	one := m.bytes.Load()
+	t.Logf("an entry more: %d KB", m.bytes.Load()>>10)
 	m.firstRequests(used, used+100)
-	m.server.Publish(modelOf(t, "REGISTRY_ONLY", many(t, more), bin, goog))
-	m.settled()
-	m.use(0)
-	t.Logf("MiB with no entry: %d; with %d, %d in use: %d; with %d, %d in use: %d; an entry more: %d KB",
-		floor>>10, first, used, thousand>>10, more, used+100, m.rss()>>10, one>>10)
+	t.Logf("%d entries, %d in use: %s", entries, used+100, m.memory())
+}
+
+// TestMemory prints a sidecar's memory with no entry and with 5,000, of which
+// five are used.
+func TestMemory(t *testing.T) {
+	const entries, used = 5000, 5
+	t.Run("none", func(t *testing.T) {
+		m := newMesh(t, nil)
+		m.publish(modelOf(t, "REGISTRY_ONLY"), "http", "httpbin.org", addrHTTPBin, "502")
+		t.Logf("no entry: %s", m.memory())
+	})
+	t.Run("many", func(t *testing.T) {
+		m := newMesh(t, genNames(used))
+		m.server.Publish(modelOf(t, "REGISTRY_ONLY", many(t, entries)))
+		eventually(t, "the hosts are known", func() bool { return strings.HasPrefix(m.get("http", "host-0.gen.test", addrOther, "/"), "200") })
+		for i := range used {
+			m.use(i)
+		}
+		t.Logf("%d entries, %d in use: %s", entries, used, m.memory())
+	})
 }
 
 // use asks a generated host for something, with TLS and without.
@@ -150,13 +169,17 @@ func (m *mesh) firstRequests(from, to int) {
 	}
 }
 
-// rss is the sidecar's memory in KiB.
-func (m *mesh) rss() int {
+// memory is the sidecar's. The part that is mapped from the program's file is
+// the same for all sidecars of a node.
+func (m *mesh) memory() string {
 	m.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
 	must(m.t, err)
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	must(m.t, err)
-	return kb
+	mib := func(field string) float64 {
+		_, rest, _ := strings.Cut(string(text), field+":")
+		kb, err := strconv.Atoi(strings.Fields(rest)[0])
+		must(m.t, err)
+		return float64(kb) / 1024
+	}
+	return fmt.Sprintf("%.1f MiB, of them %.1f of the program's file", mib("VmRSS"), mib("RssFile"))
 }

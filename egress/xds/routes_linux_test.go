@@ -125,6 +125,15 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%v, want three of four at 192.0.2.42", at)
 		}
 	})
+	t.Run("not declared", func(t *testing.T) {
+		m.publish(modelOf(t, "ALLOW_ANY"), "http", "any.test", addrOther, "200")
+		m.fetch("GET", "any.test", "/undeclared", nil)
+		for name := range world.of("/undeclared")[0].Header {
+			if strings.Contains(strings.ToLower(name), "retr") {
+				t.Errorf("the world got %s", name)
+			}
+		}
+	})
 	t.Run("default retries", func(t *testing.T) {
 		// Nobody is at the port: the sidecar tries again, as in Istio.
 		m.server.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "gone",
