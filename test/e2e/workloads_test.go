@@ -123,9 +123,14 @@ func families(t *testing.T, s *Suite, n *Namespace, sleep *Pod) {
 		return
 	}
 	const through = "PassthroughCluster"
+	six := "-6"
+	if !s.Own() { // curl finds no IPv6 address in a hosts file that has both
+		h := s.Host(httpbin)
+		six += fmt.Sprintf(" --resolve '%[1]s:80:[%[2]s]' --resolve '%[1]s:443:[%[2]s]'", httpbin, h.IPv6)
+	}
 	pod.goes(
-		request{url: "http://httpbin.org/anything", args: "-6", through: through, rule: "everything", world: true},
-		request{url: "https://httpbin.org/anything", args: "-6", through: through, rule: "everything", world: true},
+		request{url: "http://httpbin.org/anything", args: six, through: through, rule: "everything", world: true},
+		request{url: "https://httpbin.org/anything", args: six, through: through, rule: "everything", world: true},
 		request{url: server + "/anything", args: "-6", through: through, rule: "everything"},
 		request{url: "http://httpbin.org/anything", args: "-4", through: through, rule: "everything", world: true},
 	)

@@ -120,9 +120,13 @@ func (m *Mesh) programs(ctx context.Context) error {
 func (m *Mesh) vacant(ctx context.Context) error {
 	out, err := m.kubectl(ctx, "get", "namespace", "--ignore-not-found", "-o", "name", "istio-system", worldNamespace)
 	if err == nil && out != "" {
-		err = fmt.Errorf("the cluster has %s already; the tests install and remove what is in it, so remove it first or use another cluster",
+		return fmt.Errorf("the cluster has %s already; the tests install and remove what is in it, so remove it first or use another cluster",
 			strings.Join(strings.Fields(out), " and "))
 	}
+	if err == nil { // the product leaves those alone that are there
+		out, err = m.kubectl(ctx, "get", "--ignore-not-found", "-o", "name", "-f", filepath.Join(m.root, "deploy", "crds"))
+	}
+	m.hadKinds = out != ""
 	return err
 }
 
@@ -245,32 +249,30 @@ func (m *Mesh) writeSamples(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(m.Dir, "samples", "sleep", "sleep.yaml"), []byte(out), 0o600)
 }
 
-// worldly gives the Deployment in a manifest host aliases and authorities.
+// worldly gives the Deployment in a manifest host aliases and authorities. The
+// latter are an annotation of the pod, so that the manifest makes the same
+// objects as the sample's.
 func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (string, error) {
 	const name, mount = "world-ca", "/etc/world"
-	ca := corev1.ConfigMap{Data: map[string]string{"ca.pem": authorities}}
-	ca.APIVersion, ca.Kind, ca.Name = "v1", "ConfigMap", name
-	first, err := yaml.Marshal(ca)
-	if err != nil {
-		return "", err
-	}
-	documents := []string{string(first)}
-	for _, document := range strings.Split(manifest, "\n---\n") {
+	documents := strings.Split(manifest, "\n---\n")
+	for i, document := range documents {
 		var d appsv1.Deployment
 		if err := yaml.Unmarshal([]byte(document), &d); err != nil {
 			return "", fmt.Errorf("read the sample: %w", err)
 		}
 		if d.Kind != "Deployment" {
-			documents = append(documents, document)
 			continue
 		}
-		spec := &d.Spec.Template.Spec
-		spec.HostAliases = aliases
-		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}},
+		template := &d.Spec.Template
+		template.Annotations = map[string]string{name: authorities}
+		template.Spec.HostAliases = aliases
+		template.Spec.Volumes = append(template.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+			DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
+				Path: "ca.pem", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + name + "']"},
+			}}},
 		}})
-		for i := range spec.Containers {
-			c := &spec.Containers[i]
+		for i := range template.Spec.Containers {
+			c := &template.Spec.Containers[i]
 			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount, ReadOnly: true})
 			c.Env = append(c.Env, corev1.EnvVar{Name: "CURL_CA_BUNDLE", Value: mount + "/ca.pem"})
 		}
@@ -278,7 +280,7 @@ func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (s
 		if err != nil {
 			return "", err
 		}
-		documents = append(documents, string(text))
+		documents[i] = string(text)
 	}
 	return strings.Join(documents, "\n---\n"), nil
 }
@@ -295,5 +297,9 @@ func (m *Mesh) WorldLog(ctx context.Context) (string, error) {
 func (m *Mesh) giveBack(ctx context.Context) error {
 	_, product := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy"))
 	_, world := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "namespace", worldNamespace)
-	return errors.Join(product, world, os.RemoveAll(m.Work))
+	var kinds error
+	if !m.hadKinds {
+		_, kinds = m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy", "crds"))
+	}
+	return errors.Join(product, world, kinds, os.RemoveAll(m.Work))
 }

@@ -32,6 +32,7 @@ type Mesh struct {
 	progress io.Writer
 	own      *cluster.Cluster // nil for a borrowed cluster
 	hosts    []world.Host     // the world of a borrowed cluster
+	hadKinds bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
 	bin      string           // the directory with kubectl and outrider
 }
 
