@@ -21,7 +21,7 @@ const (
 // kernel's counters.
 func bypass(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "bypass", injected)
-	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml") })
+	t.Cleanup(func() { s.undo(t, "kubectl apply -f deploy/settings.yaml") })
 	cluster, err := s.Ranges(ended)
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func decided(t *testing.T, p *corev1.Pod) string {
 func untouched(t *testing.T, s *Suite) {
 	in, plain := s.Namespace(t, "untouched-in", injected), s.Namespace(t, "untouched-plain")
 	system := s.namespace(t, "kube-system")
-	t.Cleanup(func() { system.run("kubectl delete pod asks --ignore-not-found --wait=false") })
+	t.Cleanup(func() { s.undo(t, "kubectl -n kube-system delete pod asks --ignore-not-found --wait=false") })
 	pod := func(n *Namespace, name, labels, spec string) {
 		n.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {%s}}, spec: {%s terminationGracePeriodSeconds: 0,
   containers: [{name: sleep, image: curlimages/curl, imagePullPolicy: IfNotPresent, command: [/bin/sleep, infinity]}]}}`, name, labels, spec))

@@ -39,7 +39,7 @@ func (s *Suite) Namespace(t *testing.T, name string, labels ...string) *Namespac
 			t.Log(n.report())
 		}
 		// Nobody waits for its end but the next run on a borrowed cluster.
-		s.bash(t, fmt.Sprintf("kubectl delete namespace %s --wait=%v", name, !s.Own()))
+		s.undo(t, fmt.Sprintf("kubectl delete namespace %s --wait=%v", name, !s.Own()))
 	})
 	return n
 }

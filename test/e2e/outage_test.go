@@ -15,13 +15,8 @@ func outage(t *testing.T, s *Suite) {
 	before := in.pod("-l app=before")
 
 	s.bash(t, "kubectl -n istio-system scale deployment/outrider --replicas=0")
-	up := func() { s.bash(t, "kubectl -n istio-system scale deployment/outrider --replicas=2") }
-	restored := false
-	t.Cleanup(func() {
-		if !restored {
-			up()
-		}
-	})
+	const up = "kubectl -n istio-system scale deployment/outrider --replicas=2"
+	t.Cleanup(func() { s.undo(t, up) })
 	s.bash(t, fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
 
 	// Refused, and the words say by whom and why.
@@ -50,8 +45,7 @@ func outage(t *testing.T, s *Suite) {
 	before.captured(before.always)
 
 	// Back: they come up by themselves.
-	up()
-	restored = true
+	s.bash(t, up)
 	s.bash(t, fmt.Sprintf("kubectl -n istio-system rollout status deployment/outrider --timeout=%s", patience))
 	in.rolledOut("deployment/sleep")
 	sleep := in.pod("-l app=sleep")

@@ -19,17 +19,27 @@ func gettingStarted(t *testing.T, s *Suite) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(n.report())
-			n.run("kubectl delete -f samples/sleep/sleep.yaml --ignore-not-found --wait=false; kubectl label namespace default istio-injection-; kubectl apply -f deploy/settings.yaml")
+			s.undo(t, "kubectl delete -f samples/sleep/sleep.yaml --ignore-not-found --wait=false; kubectl label namespace default istio-injection-; kubectl apply -f deploy/settings.yaml")
 		}
 	})
-	if ran := n.follow("docs/getting-started.md"); ran < 20 {
+	ranges, err := s.Ranges(ended)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := map[string]string{}
+	if !s.Own() {
+		t.Log("the world is made of pods here, so the ranges to capture are those of Services alone")
+		after["CLUSTER_RANGES=$("] = "export CLUSTER_RANGES=" + strings.Join(ranges, ",")
+	}
+	if ran := n.follow("docs/getting-started.md", after); ran < 20 {
 		t.Errorf("%d commands were run; the page has lost its blocks", ran)
 	}
 }
 
 // follow runs the commands of a page as one reader does, in whose shell exported
-// variables stay, and returns how many there were.
-func (n *Namespace) follow(file string) (ran int) {
+// variables stay, and returns how many there were. After one that has a key of
+// the map in it comes the command that the key leads to.
+func (n *Namespace) follow(file string, after map[string]string) (ran int) {
 	n.t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.Dir, file))
 	if err != nil {
@@ -47,6 +57,13 @@ func (n *Namespace) follow(file string) (ran int) {
 				n.shows(c, shell)
 			} else if out, err := shell(c.Line); err != nil {
 				n.t.Fatalf("%s\n$ %s\n%s%v", file, c.Line, out, err)
+			}
+			for part, line := range after {
+				if strings.Contains(c.Line, part) {
+					if out, err := shell(line); err != nil {
+						n.t.Fatalf("$ %s\n%s%v", line, out, err)
+					}
+				}
 			}
 			if strings.Contains(c.Line, "istio-sidecar-injector") || strings.Contains(c.Line, "deploy/settings.yaml") {
 				time.Sleep(2 * time.Second) // a reader reads on: an edit is in force within a second

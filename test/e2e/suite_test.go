@@ -38,6 +38,7 @@ var ended context.Context
 func TestMain(m *testing.M) {
 	var stop func()
 	ended, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // with "go test" the reader of the output may go first
 	code := m.Run()
 	stop()
 	os.Exit(code)
@@ -156,6 +157,15 @@ func showOn(m *mesh.Mesh, lines ...string) string {
 func (s *Suite) bash(t *testing.T, line string) string {
 	t.Helper()
 	return bashOn(t, s.Mesh, line)
+}
+
+// undo runs a command line of a cleanup, also after an interrupt.
+func (s *Suite) undo(t *testing.T, line string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if out, err := s.Bash(ctx, line).CombinedOutput(); err != nil {
+		t.Errorf("$ %s\n%s%v", line, out, err)
+	}
 }
 
 func bashOn(t *testing.T, m *mesh.Mesh, line string) string {
