@@ -94,7 +94,6 @@ metadata:
   annotations:
     %s
 spec:
-  hostAliases: []
   terminationGracePeriodSeconds: 0
   containers:
   - name: sleep

@@ -15,7 +15,6 @@ const loading = `apiVersion: v1
 kind: Pod
 metadata: {name: %s, labels: {app: load}}
 spec:
-  hostAliases: []
   terminationGracePeriodSeconds: 0
   containers:
   - name: load

@@ -80,18 +80,14 @@ func (n *Namespace) fails(line string) string {
 	return string(out)
 }
 
-// apply applies a manifest. "hostAliases: []" in it becomes the names of the
-// world where the cluster's DNS has them not.
+// apply applies a manifest, whose pods know the world.
 func (n *Namespace) apply(manifest string) {
 	n.t.Helper()
-	aliases, err := json.Marshal(n.Aliases())
+	manifest, err := n.Worldly(manifest)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	file := filepath.Join(n.Work, n.name+".yaml")
-	if len(n.Aliases()) > 0 {
-		manifest = strings.ReplaceAll(manifest, "hostAliases: []", "hostAliases: "+string(aliases))
-	}
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
 		n.t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ spec:
   backoffLimit: 0
   template:
     spec:
-      hostAliases: []
       restartPolicy: Never
       containers:
       - name: job
@@ -28,7 +27,6 @@ apiVersion: v1
 kind: Pod
 metadata: {name: fetches}
 spec:
-  hostAliases: []
   terminationGracePeriodSeconds: 0
   initContainers:
   - name: fetch

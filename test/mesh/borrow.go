@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -197,10 +196,8 @@ func podName(i int) string { return fmt.Sprintf("world-%d", i) }
 // cluster: a host alias has no wildcard.
 var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "httpbin.example.com"}
 
-// Aliases are the world's names and addresses for pods of a borrowed cluster, in
-// the form of a pod's hostAliases; none in a cluster of our own, whose DNS knows
-// the names.
-func (m *Mesh) Aliases() []corev1.HostAlias {
+// aliases are the world's names and addresses for pods of a borrowed cluster.
+func (m *Mesh) aliases() []corev1.HostAlias {
 	var list []corev1.HostAlias
 	for _, h := range m.hosts {
 		name := h.Name
@@ -242,47 +239,94 @@ func (m *Mesh) writeSamples(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := worldly(string(text), m.Aliases(), authorities.String())
+	m.authorities = authorities.String()
+	out, err := m.Worldly(string(text))
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(m.Dir, "samples", "sleep", "sleep.yaml"), []byte(out), 0o600)
 }
 
-// worldly gives the Deployment in a manifest host aliases and authorities. The
-// latter are an annotation of the pod, so that the manifest makes the same
-// objects as the sample's.
+// Worldly gives the pods in a manifest the world's names, as host aliases, and
+// its authorities, where the cluster's DNS and the images have them not: in a
+// borrowed cluster. The manifest makes the same objects as before.
+func (m *Mesh) Worldly(manifest string) (string, error) {
+	if m.own != nil {
+		return manifest, nil
+	}
+	return worldly(manifest, m.aliases(), m.authorities)
+}
+
+// podAt are the places of pods and of their templates, by kind.
+var podAt = map[string][]string{
+	"Pod": {}, "Deployment": {"spec", "template"}, "StatefulSet": {"spec", "template"}, "Job": {"spec", "template"},
+}
+
 func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (string, error) {
-	const name, mount = "world-ca", "/etc/world"
 	documents := strings.Split(manifest, "\n---\n")
 	for i, document := range documents {
-		var d appsv1.Deployment
-		if err := yaml.Unmarshal([]byte(document), &d); err != nil {
-			return "", fmt.Errorf("read the sample: %w", err)
+		var object map[string]any
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			return "", fmt.Errorf("read a manifest: %w", err)
 		}
-		if d.Kind != "Deployment" {
+		kind, _ := object["kind"].(string)
+		path, has := podAt[kind]
+		if !has {
 			continue
 		}
-		template := &d.Spec.Template
-		template.Annotations = map[string]string{name: authorities}
-		template.Spec.HostAliases = aliases
-		template.Spec.Volumes = append(template.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
-				Path: "ca.pem", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + name + "']"},
-			}}},
-		}})
-		for i := range template.Spec.Containers {
-			c := &template.Spec.Containers[i]
-			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount, ReadOnly: true})
-			c.Env = append(c.Env, corev1.EnvVar{Name: "CURL_CA_BUNDLE", Value: mount + "/ca.pem"})
+		pod := object
+		for _, name := range path {
+			pod, _ = pod[name].(map[string]any)
 		}
-		text, err := yaml.Marshal(d)
+		var typed corev1.PodTemplateSpec
+		if err := convert(pod, &typed); err != nil {
+			return "", fmt.Errorf("read the pod of a %s: %w", kind, err)
+		}
+		equip(&typed, aliases, authorities)
+		var out map[string]any
+		if err := convert(typed, &out); err != nil {
+			return "", fmt.Errorf("write the pod of a %s: %w", kind, err)
+		}
+		pod["metadata"], pod["spec"] = out["metadata"], out["spec"]
+		text, err := yaml.Marshal(object)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("write a %s: %w", kind, err)
 		}
 		documents[i] = string(text)
 	}
 	return strings.Join(documents, "\n---\n"), nil
+}
+
+// convert brings a value into another Go type by its JSON.
+func convert(from, to any) error {
+	text, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	return err
+}
+
+// equip gives a pod the names, and the authorities as a file that is made of an
+// annotation.
+func equip(pod *corev1.PodTemplateSpec, aliases []corev1.HostAlias, authorities string) {
+	const name, mount = "world-ca", "/etc/world"
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[name] = authorities
+	pod.Spec.HostAliases = aliases
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+		DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
+			Path: "ca.pem", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + name + "']"},
+		}}},
+	}})
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			c := &list[i]
+			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount, ReadOnly: true})
+			c.Env = append(c.Env, corev1.EnvVar{Name: "CURL_CA_BUNDLE", Value: mount + "/ca.pem"})
+		}
+	}
 }
 
 // WorldLog is a line for each request that reached the world; see package world.

@@ -28,12 +28,13 @@ type Mesh struct {
 	// Work is the directory $WORK, for what commands write. It goes with Close.
 	Work string
 
-	root     string // the checkout
-	progress io.Writer
-	own      *cluster.Cluster // nil for a borrowed cluster
-	hosts    []world.Host     // the world of a borrowed cluster
-	hadKinds bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
-	bin      string           // the directory with kubectl and outrider
+	root        string // the checkout
+	progress    io.Writer
+	own         *cluster.Cluster // nil for a borrowed cluster
+	hosts       []world.Host     // the world of a borrowed cluster
+	authorities string           // what the world's certificates chain to there, in PEM
+	hadKinds    bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
+	bin         string           // the directory with kubectl and outrider
 }
 
 // Options say which cluster Up makes.
