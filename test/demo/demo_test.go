@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	clusters "github.com/outrider-mesh/outrider/test/cluster"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -104,9 +105,28 @@ var promised = []string{
 	"Stopped outrider, kube-apiserver and etcd", "Everything came out as promised",
 }
 
+// onClusterPromised are those on a real cluster. What it shares with the above is
+// in promised.
+var onClusterPromised = []string{
+	"The demo runs on a real cluster of one node",
+	"1/13 ", "$ kubectl apply -f deploy/", "ok: the API server calls the webhook over HTTPS",
+	"2/13 ", "1/1 ", "ok: a namespace without the label",
+	"3/13 ", "$ kubectl label namespace default istio-injection=enabled", "2/2 ", "ok: the pod has its sidecar and lost nothing",
+	"4/13 ", "ok: ",
+	"5/13 ", "HTTP/2 200", "PassthroughCluster", "ok: the request is answered, and the sidecar has logged it",
+	"6/13 ", "REGISTRY_ONLY", "502", "ok: a host that nobody has declared is blocked", "kind: ServiceEntry", `"X-Envoy-`, "outbound|80||httpbin.org",
+	"ok: the declared host is reached", "kind: VirtualService", "504", "ok: a timeout of 3 s",
+	"7/13 ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
+	"8/13 ", `"X-Request-Id"`, " kubernetes.default ", "in an excluded range", "ok: the new pod's request went straight out",
+	"9/13 ", "denied the request", "ok: all mistakes", "ok: mended",
+	"10/13 ", "ok: ", "11/13 ", "denied the request: 2 problems", "ok: ", "12/13 ", "ok: ",
+	"13/13 ", "ok: its pod equals the webhook's",
+	"Stopped the cluster, and removed all of it", "Everything came out as promised",
+}
+
 func TestDemo(t *testing.T) {
 	requireServers(t)
-	cmd, temporary, err := command(t.Context(), os.Args[0])
+	cmd, temporary, err := command(t.Context(), os.Args[0], "-on=server")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +135,97 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	rest := string(out)
-	for _, line := range promised {
-		_, after, ok := strings.Cut(rest, line)
+	inOrder(t, string(out), promised)
+	if strings.Contains(string(out), "\x1b") {
+		t.Error("colours, although the output is no terminal")
+	}
+}
+
+// inOrder looks for texts in what the demo printed.
+func inOrder(t *testing.T, out string, texts []string) {
+	t.Helper()
+	rest := out
+	for _, text := range texts {
+		_, after, ok := strings.Cut(rest, text)
 		if !ok {
-			t.Fatalf("%q does not come where it was promised in:\n%s", line, out)
+			t.Fatalf("%q does not come where it was promised in:\n%s", text, out)
 		}
 		rest = after
 	}
+}
+
+// TestDemoOnCluster runs the demo where a cluster can be had, without being told
+// to.
+func TestDemoOnCluster(t *testing.T) {
+	clusters.Require(t)
+	cmd, temporary, err := command(t.Context(), os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	nothingLeft(t, temporary, false)
+	noCluster(t)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	inOrder(t, string(out), onClusterPromised)
 	excerpt(t, string(out))
-	if strings.Contains(string(out), "\x1b") {
-		t.Error("colours, although the output is no terminal")
+}
+
+// noCluster waits until the demo's cluster has gone with the demo.
+func noCluster(t *testing.T) {
+	t.Helper()
+	c, err := clusters.Find("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		var status strings.Builder
+		err := c.Status(t.Context(), &status)
+		if err == nil && status.String() == "cluster demo is down\n" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the demo's cluster outlives it: %s%v", status.String(), err)
+		}
+	}
+}
+
+// TestInterruptedOnCluster interrupts the demo on a cluster, with everything
+// running.
+func TestInterruptedOnCluster(t *testing.T) {
+	clusters.Require(t)
+	cmd, temporary, err := command(t.Context(), os.Args[0], "-on=cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := startUntil(t, cmd, "3/13")
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(shown)
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(string(rest), "Interrupted.") {
+		t.Errorf("exit code %d, want %d:\n%s", code, exitInterrupted, rest)
+	}
+	nothingLeft(t, temporary, false)
+	noCluster(t)
+}
+
+// Where no cluster can be had, the demo says so and why, or fails where it was
+// told to run on one.
+func TestWithoutCluster(t *testing.T) {
+	t.Setenv("PATH", "") // neither go nor apt-get nor runc
+	for on, want := range map[string]string{either: "real API server alone", cluster: ""} {
+		var out strings.Builder
+		d := &demo{screen: newScreen(&out, false)}
+		steps, err := d.choose(t.Context(), on)
+		if (err == nil) != (on == either) || err == nil && len(steps) != len(onServer) {
+			t.Errorf("%s: %d steps, %v", on, len(steps), err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %q", on, out.String())
+		}
 	}
 }
 
@@ -165,7 +265,7 @@ func TestInterrupted(t *testing.T) {
 		{"SIGKILL with everything running", "2/10", syscall.SIGKILL, false, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd, temporary, err := command(t.Context(), os.Args[0])
+			cmd, temporary, err := command(t.Context(), os.Args[0], "-on=server")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +294,7 @@ func TestInterrupted(t *testing.T) {
 // neither make nor "go run" passes it on.
 func TestParentGone(t *testing.T) {
 	requireServers(t)
-	cmd, temporary, err := command(t.Context(), "/bin/sh", "-c", `"$0" & wait`, os.Args[0])
+	cmd, temporary, err := command(t.Context(), "/bin/sh", "-c", `"$0" -on=server & wait`, os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}

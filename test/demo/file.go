@@ -69,7 +69,7 @@ func (d *demo) compareDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deployment, err := d.server.Client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
+	deployment, err := d.client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the Deployment: %w", err)
 	}
@@ -131,7 +131,7 @@ func sameLines(a, b string) error {
 // injection added to the pod, depend on nothing else.
 func (d *demo) completed(ctx context.Context, namespace string, pod *corev1.Pod) (string, error) {
 	pod.Name = "sleep"
-	got, err := d.server.Client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	got, err := d.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return "", fmt.Errorf("complete the pod in namespace %s: %w", namespace, err)
 	}

@@ -146,6 +146,17 @@ func effectiveOf(pod *corev1.Pod) (map[string]effective, error) {
 	return status.Effective, nil
 }
 
+// configHash names the configuration that the pod was made by.
+func configHash(pod *corev1.Pod) (string, error) {
+	var status struct {
+		ConfigHash string `json:"configHash"`
+	}
+	if err := json.Unmarshal([]byte(pod.Annotations[statusAnnotation]), &status); err != nil {
+		return "", fmt.Errorf("read annotation %s of pod %s: %w", statusAnnotation, pod.Name, err)
+	}
+	return status.ConfigHash, nil
+}
+
 // rangeSettings are the settings about addresses, in the order shown.
 var rangeSettings = []string{"includeOutboundIPRanges", "excludeOutboundIPRanges"}
 

@@ -38,14 +38,26 @@ func (d *demo) run(ctx context.Context, line string) (ran, error) {
 
 // must is run for a command that is to succeed without a word on standard error.
 func (d *demo) must(ctx context.Context, line string) error {
+	_, err := d.prints(ctx, line)
+	return err
+}
+
+// prints is must for a command whose output is looked at.
+func (d *demo) prints(ctx context.Context, line string) (string, error) {
 	r, err := d.run(ctx, line)
+	if err == nil && (r.code != 0 || r.err != "") {
+		err = fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
+	}
+	return r.out, err
+}
+
+// silently runs a command without showing it, and wants texts in what it prints.
+func (d *demo) silently(ctx context.Context, line string, wanted ...string) error {
+	out, err := d.shell(ctx, line).CombinedOutput()
 	if err != nil {
-		return err
+		return fmt.Errorf("run %q: %w: %s", line, err, out)
 	}
-	if r.code != 0 || r.err != "" {
-		return fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
-	}
-	return nil
+	return lacks(string(out), wanted...)
 }
 
 // all runs commands that are each to succeed.

@@ -104,7 +104,8 @@ func (d *demo) editConfiguration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old, err := d.server.Client.CoreV1().Pods(namespace).Get(ctx, d.injected.Name, metav1.GetOptions{})
+	d.next = next
+	old, err := d.client.CoreV1().Pods(namespace).Get(ctx, d.injected.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the old pod: %w", err)
 	}
@@ -146,11 +147,11 @@ func (d *demo) breakConfiguration(ctx context.Context) error {
 }
 
 func (d *demo) overrideByAnnotation(ctx context.Context) error {
-	if err := d.must(ctx, "kubectl run sleep-own --image=curlimages/curl \\\n"+
+	if err := d.must(ctx, "kubectl run sleep-own --image=curlimages/curl --image-pull-policy=IfNotPresent \\\n"+
 		"    --annotations="+excludeAnnotation+"=192.0.2.0/24 --command -- /bin/sleep infinity"); err != nil {
 		return err
 	}
-	pod, err := d.server.Client.CoreV1().Pods(namespace).Get(ctx, "sleep-own", metav1.GetOptions{})
+	pod, err := d.client.CoreV1().Pods(namespace).Get(ctx, "sleep-own", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the pod: %w", err)
 	}
@@ -170,7 +171,7 @@ func (d *demo) refuseAnnotation(ctx context.Context) error {
 	if r.code == 0 {
 		return errors.New("the pod was admitted")
 	}
-	switch _, err := d.server.Client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
+	switch _, err := d.client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
 	case err == nil:
 		return errors.New("the pod was refused, and is there all the same")
 	case !apierrors.IsNotFound(err):

@@ -21,9 +21,12 @@ const namespace = metav1.NamespaceDefault
 
 // reconcile stands in for the controller manager, which a bare API server
 // lacks: it makes the ReplicaSet of the Deployment sleep and the pods that are
-// missing. It returns the pod it made last.
+// missing. It returns the pod it made last. On a cluster it waits for that.
 func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
-	deployment, err := d.server.Client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
+	if d.mesh != nil {
+		return d.rolledOut(ctx)
+	}
+	deployment, err := d.client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read the Deployment: %w", err)
 	}
@@ -31,7 +34,7 @@ func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the ReplicaSet: %w", err)
 	}
-	pods := d.server.Client.CoreV1().Pods(namespace)
+	pods := d.client.CoreV1().Pods(namespace)
 	have, err := pods.List(ctx, metav1.ListOptions{LabelSelector: labels.Set(set.Labels).String()})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
@@ -68,7 +71,7 @@ func (d *demo) replicaSet(ctx context.Context, of *appsv1.Deployment) (*appsv1.R
 	set.Name, set.Labels = of.Name+"-"+hash, set.Spec.Template.Labels
 	set.OwnerReferences = controlledBy(of, appsv1.SchemeGroupVersion.WithKind("Deployment"))
 
-	sets := d.server.Client.AppsV1().ReplicaSets(namespace)
+	sets := d.client.AppsV1().ReplicaSets(namespace)
 	made, err := sets.Create(ctx, set, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return sets.Get(ctx, set.Name, metav1.GetOptions{})
@@ -97,7 +100,7 @@ func (d *demo) try(ctx context.Context, labels map[string]string) (*corev1.Pod, 
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "try-", Labels: labels},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
 	}
-	return d.server.Client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return d.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
 // untilInjected waits until a pod with the given labels would get a sidecar:
@@ -121,6 +124,13 @@ func (d *demo) untilExcluded(ctx context.Context, value string) (time.Duration, 
 		if err != nil {
 			return err
 		}
-		return excludes(pod, value, fromValues)
+		if err := excludes(pod, value, fromValues); err != nil || d.mesh == nil {
+			return err
+		}
+		hash, err := configHash(pod)
+		if err != nil {
+			return err
+		}
+		return d.mesh.InForce(ctx, hash) // for whichever replica makes the next pod
 	})
 }

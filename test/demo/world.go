@@ -17,10 +17,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/mesh"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -30,16 +32,21 @@ type demo struct {
 	began time.Time
 
 	root   string // the checkout, where commands run
-	work   string // everything the demo writes; goes with the server's directory
+	work   string // everything the demo writes; goes with what runs it
 	env    []string
-	server *kube.Server
-	serve  *program
+	client kubernetes.Interface
+
+	mesh   *mesh.Mesh      // on a real cluster
+	server *kube.Server    // on the API server alone
+	serve  *program        // and the program beside it
+	seen   map[string]bool // the sample's pods that the demo has seen, by name
 
 	before   *corev1.Pod // of the sample, without a sidecar
 	injected *corev1.Pod // of the sample, with the first configuration
+	next     *corev1.Pod // of the sample, with the second configuration
 }
 
-// start brings up what the demo needs.
+// start brings up what the demo needs on the API server alone.
 func (d *demo) start(ctx context.Context) error {
 	for _, step := range []func(*demo, context.Context) error{
 		(*demo).startServer, (*demo).build, (*demo).applyConfiguration, (*demo).startServe, (*demo).register,
@@ -64,7 +71,7 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 	if d.server, err = kube.Start(ctx, kube.Options{Progress: progress}); err != nil {
 		return err
 	}
-	d.work = filepath.Join(d.server.Dir, "demo")
+	d.client, d.work = d.server.Client, filepath.Join(d.server.Dir, "demo")
 	bin := filepath.Join(d.work, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return fmt.Errorf("make the demo's directory: %w", err)
@@ -210,6 +217,10 @@ func (d *demo) close() error {
 	if d.server != nil {
 		errs = append(errs, d.server.Stop())
 		d.say("Stopped outrider, kube-apiserver and etcd, and removed their files.")
+	}
+	if d.mesh != nil {
+		errs = append(errs, d.mesh.Close(context.Background()))
+		d.say("Stopped the cluster, and removed all of it.")
 	}
 	return errors.Join(errs...)
 }

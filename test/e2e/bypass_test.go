@@ -146,16 +146,7 @@ func (n *Namespace) inForce(include, exclude string) {
 		}
 		return nil
 	})
-	eventually(n.t, "all replicas make pods by the new configuration", func() error {
-		pods := n.run("kubectl -n istio-system get pods -l app=outrider -o jsonpath='{.items[*].metadata.name}'")
-		for _, name := range strings.Fields(pods) {
-			metrics := n.run("kubectl get --raw /api/v1/namespaces/istio-system/pods/" + name + ":15014/proxy/metrics")
-			if !strings.Contains(metrics, "sidecar_injection_config_info{hash=\""+hash) {
-				return fmt.Errorf("%s has not the hash %s", name, hash)
-			}
-		}
-		return nil
-	})
+	eventually(n.t, "all replicas make pods by the new configuration", func() error { return n.InForce(ended, hash) })
 }
 
 func sameRanges(a, b string) bool {

@@ -131,6 +131,27 @@ func (m *Mesh) Install(ctx context.Context) error {
 	return nil
 }
 
+// InForce fails while a replica of the product does not work by the
+// configuration with the hash, which a pod's status annotation names.
+func (m *Mesh) InForce(ctx context.Context, hash string) error {
+	const replicas = "kubectl -n istio-system get pods -l app=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.name}'"
+	pods, err := m.Bash(ctx, replicas).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ask which configuration is in force: %s: %w: %s", replicas, err, pods)
+	}
+	for _, name := range strings.Fields(string(pods)) {
+		line := "kubectl get --raw /api/v1/namespaces/istio-system/pods/" + name + ":15014/proxy/metrics"
+		metrics, err := m.Bash(ctx, line).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ask which configuration is in force: %s: %w: %s", line, err, metrics)
+		}
+		if !strings.Contains(string(metrics), `sidecar_injection_config_info{hash="`+hash) {
+			return fmt.Errorf("pod %s does not work by configuration %s yet", name, hash)
+		}
+	}
+	return nil
+}
+
 // hidden are the variables that tell kubectl or a client of a cluster.
 var hidden = []string{"KUBECONFIG", "KUBERC", "KUBECACHEDIR", "KUBERNETES_MASTER", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PATH", "WORK"}
 

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/outrider-mesh/outrider/test/mesh"
+)
+
+// bringUp brings up a cluster for the demo, with the internet of the tests
+// around it.
+func (d *demo) bringUp(ctx context.Context) error {
+	progress := d.output(faint)
+	defer progress.flush()
+	m, err := mesh.Up(ctx, mesh.Options{Name: "demo", Progress: progress})
+	if err != nil {
+		return err
+	}
+	d.mesh, d.root, d.work = m, m.Dir, m.Work
+	d.env = append(m.Env(), "TMPDIR="+d.work)
+	config, err := clientcmd.BuildConfigFromFlags("", m.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("make a client for the cluster: %w", err)
+	}
+	d.client, err = kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client for the cluster: %w", err)
+	}
+	return nil
+}
+
+// install installs the product as a user does.
+func (d *demo) install(ctx context.Context) error {
+	version, err := d.client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("ask the API server for its version: %w", err)
+	}
+	d.say("Kubernetes %s in network namespaces of its own, with servers for www.google.com and httpbin.org in another.", version.GitVersion)
+	d.aside("$WORK below is %s; it goes when the demo ends", d.work)
+	err = d.all(ctx,
+		"kubectl get nodes -o wide",
+		"kubectl apply -f deploy/",
+		"kubectl -n istio-system rollout status deployment/outrider --timeout=2m")
+	if err != nil {
+		return err
+	}
+	if err := d.untilInjected(ctx, byItself); err != nil {
+		return err
+	}
+	d.check("the API server calls the webhook over HTTPS, for pods that are to have a sidecar")
+	return nil
+}
+
+// rolledOut waits for the sample's Deployment and returns the one pod of it that
+// is new.
+func (d *demo) rolledOut(ctx context.Context) (*corev1.Pod, error) {
+	if err := d.all(ctx, "kubectl rollout status deployment/sleep --timeout=2m", "kubectl get pods -l app=sleep"); err != nil {
+		return nil, err
+	}
+	pods, err := d.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=sleep"})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods: %w", err)
+	}
+	var made *corev1.Pod
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if d.seen[p.Name] || p.DeletionTimestamp != nil {
+			continue
+		}
+		if d.seen[p.Name] = true; made != nil {
+			return nil, fmt.Errorf("pods %s and %s are both new", made.Name, p.Name)
+		}
+		made = p
+	}
+	if made == nil {
+		return nil, errors.New("no pod of the Deployment is new")
+	}
+	return made, nil
+}
+
+// inside is a command line that runs another in the sample's container of a pod.
+func inside(pod *corev1.Pod, command string) string {
+	return "kubectl exec " + pod.Name + " -c sleep -- " + command
+}
+
+const codeOnly = `curl -s -o /dev/null -w "%{http_code}\n" `
+
+// shows waits until a command prints texts, then runs it before the reader's
+// eyes: logs are written, and edits come into force, a moment later.
+func (d *demo) shows(ctx context.Context, line string, wanted ...string) error {
+	if _, err := eventually(ctx, func() error { return d.silently(ctx, line, wanted...) }); err != nil {
+		return err
+	}
+	out, err := d.prints(ctx, line)
+	if err != nil {
+		return err
+	}
+	return lacks(out, wanted...)
+}
+
+func logOf(pod *corev1.Pod) string { return "kubectl logs " + pod.Name + " -c istio-proxy | tail -n 1" }
+
+func (d *demo) passThrough(ctx context.Context) error {
+	if err := d.shows(ctx, inside(d.injected, `curl -sSI https://www.google.com | grep "HTTP/"`), "HTTP/2 200"); err != nil {
+		return err
+	}
+	if err := d.shows(ctx, logOf(d.injected), "PassthroughCluster", " www.google.com "); err != nil {
+		return err
+	}
+	d.check("the request is answered, and the sidecar has logged it")
+	return nil
+}
+
+// policy is the command line that changes what the mesh does with destinations
+// it does not know.
+func policy(from, to string) string {
+	return fmt.Sprintf("kubectl -n istio-system get configmap istio -o yaml |\n    sed 's|mode: %s|mode: %s|' | kubectl replace -f -", from, to)
+}
+
+const serviceEntry = `kubectl apply -f - <<EOF
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata:
+  name: httpbin-ext
+spec:
+  hosts: [httpbin.org]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: DNS
+  location: MESH_EXTERNAL
+EOF`
+
+const virtualService = `kubectl apply -f - <<EOF
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: httpbin-ext
+spec:
+  hosts: [httpbin.org]
+  http: [{timeout: 3s, route: [{destination: {host: httpbin.org}}]}]
+EOF`
+
+func (d *demo) controlled(ctx context.Context) error {
+	if err := d.must(ctx, policy("ALLOW_ANY", "REGISTRY_ONLY")); err != nil {
+		return err
+	}
+	if err := d.shows(ctx, inside(d.injected, codeOnly+"http://httpbin.org/headers"), "502"); err != nil {
+		return err
+	}
+	d.check("a host that nobody has declared is blocked, in a pod that ran before the edit")
+
+	if err := d.must(ctx, serviceEntry); err != nil {
+		return err
+	}
+	if err := d.shows(ctx, inside(d.injected, "curl -s http://httpbin.org/headers"), `"Host": "httpbin.org"`, `"X-Envoy-`); err != nil {
+		return err
+	}
+	if err := d.shows(ctx, logOf(d.injected), "outbound|80||httpbin.org"); err != nil {
+		return err
+	}
+	d.check("the declared host is reached, with the sidecar's headers, under its name in the log")
+
+	if err := d.must(ctx, virtualService); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := d.shows(ctx, inside(d.injected, codeOnly+"http://httpbin.org/delay/5"), "504"); err != nil {
+		return err
+	}
+	d.check("a timeout of 3 s ends a request that would take 5 s (two such requests took %s)", time.Since(began).Round(100*time.Millisecond))
+
+	if err := d.all(ctx, "kubectl delete serviceentry,virtualservice httpbin-ext", policy("REGISTRY_ONLY", "ALLOW_ANY")); err != nil {
+		return err
+	}
+	_, err := eventually(ctx, func() error {
+		return d.silently(ctx, inside(d.injected, codeOnly+"http://httpbin.org/get"), "200")
+	})
+	return err
+}
+
+// bypass sends the same request from the pod that was made before the range was
+// excluded and from the one made after, and compares headers, logs and kernel.
+func (d *demo) bypass(ctx context.Context) error {
+	d.say("httpbin.org has an address in 203.0.113.0/24. The old pod's request, and the new one's:")
+	for _, c := range []struct {
+		pod      *corev1.Pod
+		captured bool
+	}{{d.injected, true}, {d.next, false}} {
+		out, err := d.prints(ctx, inside(c.pod, "curl -s -4 http://httpbin.org/headers"))
+		if err != nil {
+			return err
+		}
+		if has := strings.Contains(out, `"X-Request-Id"`); has != c.captured {
+			return fmt.Errorf("pod %s: the sidecar's headers are there: %v; %v was promised", c.pod.Name, has, c.captured)
+		}
+	}
+	d.say("Inside the cluster the new pod's requests are captured as before, and its sidecar's log has nothing else:")
+	if err := d.must(ctx, inside(d.next, "curl -sk -o /dev/null https://kubernetes.default/version")); err != nil {
+		return err
+	}
+	if err := d.shows(ctx, logOf(d.next), " kubernetes.default "); err != nil {
+		return err
+	}
+	if out, err := d.prints(ctx, "kubectl logs "+d.next.Name+" -c istio-proxy | grep -c httpbin.org; true"); err != nil || out != "0\n" {
+		return errors.Join(fmt.Errorf("the log of the new pod's sidecar has %s lines about httpbin.org; none was promised", strings.TrimSpace(out)), err)
+	}
+	return d.showKernel()
+}
+
+// showKernel shows which rules of the kernel have decided, in the old and in the
+// new pod.
+func (d *demo) showKernel() error {
+	const captured, excluded = "everything", "excluded-range"
+	old, err := d.mesh.Rules(string(d.injected.UID))
+	if err != nil {
+		return err
+	}
+	next, err := d.mesh.Rules(string(d.next.UID))
+	if err != nil {
+		return err
+	}
+	d.say("How many connections the kernel's rules have decided in each pod:")
+	d.table([][]string{
+		{"pod", "captured", "in an excluded range"},
+		{d.injected.Name, fmt.Sprint(old[captured]), fmt.Sprint(old[excluded])},
+		{d.next.Name, fmt.Sprint(next[captured]), fmt.Sprint(next[excluded])},
+	})
+	if old[excluded] != 0 || old[captured] == 0 || next[excluded] != 1 || next[captured] != 1 {
+		return errors.New("one captured connection and one excluded one were promised in the new pod, and none excluded in the old one")
+	}
+	d.check("the new pod's request went straight out: by what arrived, by the sidecar's log, and by the kernel")
+	return nil
+}
