@@ -252,6 +252,13 @@ func FuzzRead(f *testing.F) {
 		res.JSON()
 		res.Table()
 		whole := plain(text)
+		names := facts.Names(Options{Live: true})
+		if c := names.Cluster; c.Missing == "" && (c.Ranges.IsEmpty() || c.From == "") {
+			t.Errorf("the cluster is %+v", c)
+		}
+		if names.LeftOut(names.Cluster.Ranges) != nil && names.Cluster.Missing == "" {
+			t.Errorf("%s leaves out what is in use: %q", names.Cluster.Ranges, names.LeftOut(names.Cluster.Ranges))
+		}
 		for _, e := range res.Evidence {
 			if e.Grade == Assumed {
 				if !strings.Contains(e.Source, "default of a") {

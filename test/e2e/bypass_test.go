@@ -107,6 +107,13 @@ spec:
 // in force.
 func (n *Namespace) setRanges(include, exclude string) {
 	n.t.Helper()
+	n.editRanges(include, exclude)
+	n.inForce(include, exclude)
+}
+
+// editRanges edits the ConfigMap as an administrator does.
+func (n *Namespace) editRanges(include, exclude string) {
+	n.t.Helper()
 	n.run(fmt.Sprintf(`kubectl apply -f - <<EOF
 apiVersion: v1
 kind: ConfigMap
@@ -124,7 +131,6 @@ data:
         includeIPRanges: "%s"
         excludeIPRanges: "%s"
 EOF`, include, exclude))
-	n.inForce(include, exclude)
 }
 
 // inForce waits until new pods have the ranges, whichever replica is asked.

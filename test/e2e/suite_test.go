@@ -23,6 +23,7 @@ var scenarios = []struct {
 	{"kube-inject", kubeInject},
 	{"untouched", untouched},
 	{"bypass", bypass},
+	{"ranges", ranges},
 	{"workloads", workloads},
 	{"rolling", rolling},
 	{"control", control},

@@ -1,0 +1,40 @@
+package cidr
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestKeywords(t *testing.T) {
+	if k := Keywords(); !slices.IsSorted(k) || len(k) != 5 {
+		t.Errorf("keywords %q", k)
+	}
+	for _, name := range Keywords() {
+		l, err := Parse(name, Options{AllowNames: true})
+		if err != nil || !slices.Equal(l.Names(), []string{name}) || !ValidName(name) || !IsKeyword(name) {
+			t.Errorf("%s: %v, %v", name, l, err)
+		}
+		constant, ok := Constant(name)
+		if ok == (name == Cluster || name == APIServer) || ok && constant.IsEmpty() {
+			t.Errorf("%s: %s, %v", name, constant, ok)
+		}
+	}
+	if _, ok := Constant("mine"); ok || IsKeyword("mine") {
+		t.Error("a name of nobody is known")
+	}
+	local, _ := Constant(LinkLocal)
+	metadata, _ := Constant(CloudMetadata)
+	if !local.Overlaps(metadata) || !metadata.ContainsList(FromPrefixes()) {
+		t.Errorf("%s, %s", local, metadata)
+	}
+}
+
+// A refused list still tells the names in it, so that what is wrong with them
+// can be said at once.
+func TestNamesOfARefusedList(t *testing.T) {
+	_, err := Parse("b,10.0.0.0/33,a,b", Options{AllowNames: true})
+	bad, ok := err.(*Error)
+	if !ok || !slices.Equal(bad.Names, []string{"a", "b"}) {
+		t.Errorf("%v: %+v", err, bad)
+	}
+}
