@@ -180,8 +180,9 @@ func (e *editor) replaceByScalar(n, want *node, s slot) {
 	}
 	if want.tag == nullTag && n.kind == mappingKind && start == n.lead {
 		// "annotations:" is what people leave where lines are to come; it was
-		// like that before lines were injected below it.
-		e.remove(start, n.end)
+		// like that before lines were injected below it. A comment behind the
+		// key stays.
+		e.remove(e.lineEnd(n.lead), n.end)
 		return
 	}
 	r.scalar(want, s.col)
