@@ -181,7 +181,7 @@ func fuzzDoors(tb testing.TB) map[string]http.Handler {
 	whole := &Settings{}
 	whole.Store(injector)
 	out := map[string]http.Handler{}
-	for name, settings := range map[string]*Settings{"": echo, "real ": whole} {
+	for name, settings := range map[string]*Settings{"": echo, "real-": whole} {
 		o := Options{Settings: settings, Log: logr.Discard(), Metrics: metrics}
 		out[name+"pods"], out[name+"workloads"] = NewHandler(o), NewWorkloadHandler(o)
 	}
@@ -194,7 +194,7 @@ func TestFuzzSeedsReachTheCore(t *testing.T) {
 	doors := fuzzDoors(t)
 	patched, refused, warned := 0, 0, 0
 	for _, body := range fuzzSeeds {
-		if w := post(doors["real pods"], body); w.Code == http.StatusOK {
+		if w := post(doors["real-pods"], body); w.Code == http.StatusOK {
 			switch got := answerOf(t, w); {
 			case len(got.Patch) > 0:
 				patched++
@@ -202,7 +202,7 @@ func TestFuzzSeedsReachTheCore(t *testing.T) {
 				refused++
 			}
 		}
-		if w := post(doors["real workloads"], body); w.Code == http.StatusOK && len(answerOf(t, w).Warnings) > 0 {
+		if w := post(doors["real-workloads"], body); w.Code == http.StatusOK && len(answerOf(t, w).Warnings) > 0 {
 			warned++
 		}
 	}
