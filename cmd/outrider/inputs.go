@@ -81,13 +81,21 @@ func unique(files []string) (out []string) {
 // openInput opens a file, or standard input for "-", and says what to call it.
 func openInput(file string, in io.Reader) (io.ReadCloser, string, error) {
 	if file == "-" {
-		return io.NopCloser(in), "standard input", nil
+		return io.NopCloser(in), nameOf(file), nil
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, "", fmt.Errorf("-f %s: %w", file, cause(err))
 	}
 	return f, file, nil
+}
+
+// nameOf is what messages call a file.
+func nameOf(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return file
 }
 
 // cause is an error of the file system without the path, which the message has.

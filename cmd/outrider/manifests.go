@@ -88,7 +88,9 @@ type work struct {
 	injector stream.Injector
 	paths    inject.Paths
 	tell     func(w io.Writer, file string, object stream.Object)
-	nothing  string // said of a file in which there was nothing to do
+	nothing  string // said of the files when there was nothing to do in any of them
+
+	objects int // with a pod template, in all files
 }
 
 // run changes the files. What they became is handed over only after the last
@@ -130,7 +132,13 @@ func (w *work) all(out *results) error {
 	for _, file := range files {
 		failed = append(failed, w.file(file, out))
 	}
-	return errors.Join(failed...)
+	if err = errors.Join(failed...); err != nil || w.objects > 0 {
+		return err
+	}
+	for _, file := range files {
+		fmt.Fprintf(w.stdio.err, "%s: %s\n", nameOf(file), w.nothing)
+	}
+	return nil
 }
 
 // file changes one file.
@@ -161,9 +169,7 @@ func (w *work) file(file string, out *results) error {
 		target = &joiner{w: to, start: to.size}
 	}
 	report, err := stream.Transform(r, target, o)
-	if report.Injected+report.Skipped == 0 && err == nil {
-		fmt.Fprintf(w.stdio.err, "%s: %s\n", name, w.nothing)
-	}
+	w.objects += report.Injected + report.Skipped
 	if err != nil {
 		err = inFile(name, err)
 	}

@@ -48,7 +48,7 @@ func TestDirectory(t *testing.T) {
 		"below/d.yaml": named("d"), "README.md": "no manifest: {", "empty/x.txt": "",
 	})
 	got := runWith(t, "", "kube-inject", "-f", dir)
-	if got.code != 0 || strings.Contains(got.out, "name: d #") || strings.Index(got.out, "name: a #") > strings.Index(got.out, "name: b #") ||
+	if got.code != 0 || got.err != "" || strings.Contains(got.out, "name: d #") || strings.Index(got.out, "name: a #") > strings.Index(got.out, "name: b #") ||
 		strings.Count(got.out, "name: istio-proxy") != 2 || !strings.Contains(got.out, `"kind": "Service"`) {
 		t.Errorf("%+v", got)
 	}
