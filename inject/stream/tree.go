@@ -11,8 +11,10 @@ type importer struct {
 }
 
 // maxKept bounds what is kept: a sidecar is some 100 values of 200 bytes each,
-// so this is at most about 20 MB, and normally a few sidecars.
-const maxKept = 1000
+// so this is about 2 MB for each worker. It suffices for the parts of some ten
+// different sidecars. Templates that read the pod make new parts each time;
+// then everything is dropped now and then.
+const maxKept = 100
 
 // node is the value of n.
 func (m *importer) node(n *jsontree.Node) *node {
@@ -23,12 +25,13 @@ func (m *importer) node(n *jsontree.Node) *node {
 		return out
 	}
 	out := m.lasting(n)
-	if len(m.kept) < maxKept {
-		if m.kept == nil {
-			m.kept = map[*jsontree.Node]*node{}
-		}
-		m.kept[n] = out
+	if len(m.kept) == maxKept {
+		clear(m.kept)
 	}
+	if m.kept == nil {
+		m.kept = map[*jsontree.Node]*node{}
+	}
+	m.kept[n] = out
 	return out
 }
 

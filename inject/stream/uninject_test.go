@@ -186,3 +186,32 @@ func blockManifest(r *rand.Rand) string {
 	}
 	return out
 }
+
+// Templates that read the pod make parts of their own for every pod; the memory
+// for shared parts stays bounded, and the result is the same.
+func TestPartsOfTheirOwn(t *testing.T) {
+	cfg, problems := config.Parse(config.Texts{Config: "defaultTemplates: [sidecar, own]\ntemplates:\n  own: |\n    spec:\n      containers:\n      - name: own\n        image: example.com/{{ .ObjectMeta.Name }}:1\n"}, config.Labels{})
+	if cfg == nil {
+		t.Fatal(problems.Err())
+	}
+	injector, problems := inject.Compile(cfg, inject.Environment{})
+	if injector == nil {
+		t.Fatal(problems.Err())
+	}
+	a := newArena()
+	for i := range 3 * maxKept {
+		in := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata:\n  name: p%d\nspec:\n  containers:\n  - name: a\n    image: i\n", i)
+		c, err := newSplitter(strings.NewReader(in), 0).next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Injector: injector, File: "f"}
+		out := transform(&c, &o, a)
+		if !strings.Contains(out.text, fmt.Sprintf("image: example.com/p%d:1\n", i)) || !strings.Contains(out.text, "name: istio-proxy\n") {
+			t.Fatalf("pod %d: %+v", i, out)
+		}
+		if len(a.pods.kept) > maxKept {
+			t.Fatalf("%d parts are kept", len(a.pods.kept))
+		}
+	}
+}
