@@ -227,16 +227,12 @@ func (v *View) decideSNI(p port, r Request) Decision {
 
 // closestName gives the name itself, or the longest wildcard around it.
 func closestName(names map[string]bool, name string) (string, bool) {
-	for n := name; ; {
+	for n := range wider(name) {
 		if names[n] {
 			return n, true
 		}
-		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
-		if !found {
-			return "", false
-		}
-		n = "*." + rest
 	}
+	return "", false
 }
 
 // share is a destination's part of a route, as a request for a name sees it.

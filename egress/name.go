@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"strings"
 )
@@ -90,4 +91,14 @@ func (e exports) to(namespace string) bool {
 		}
 	}
 	return false
+}
+
+// wider are a name and then the wildcards that cover it, the closest first.
+func wider(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for n, found := name, true; found && yield(n); {
+			_, n, found = strings.Cut(strings.TrimPrefix(n, "*."), ".")
+			n = "*." + n
+		}
+	}
 }

@@ -51,8 +51,7 @@ func (m *Model) checkConflicts(problems *Problems) {
 
 // checkRoutes checks what an object says about one of its hosts.
 func (v *View) checkRoutes(vh virtualHost, r reporter) {
-	declared := slices.Clone(v.hosts)
-	declared = slices.DeleteFunc(declared, func(h host) bool { return !covers(h.name, vh.host) && !covers(vh.host, h.name) })
+	declared := v.concerning(vh.host)
 	if len(declared) == 0 {
 		r.warn(vh.path, vh.host, "no effect: no ServiceEntry that this namespace sees declares it", "declare it")
 		return
@@ -86,6 +85,26 @@ func (v *View) checkRoutes(vh virtualHost, r reporter) {
 		}
 	}
 	v.checkSNI(vh, r)
+}
+
+// concerning are the declared hosts that what is said about a name can be about:
+// itself, those that it covers, and the wildcards that cover it.
+func (v *View) concerning(name string) []host {
+	var out []host
+	if strings.HasPrefix(name, "*") {
+		for _, h := range v.hosts {
+			if covers(h.name, name) || covers(name, h.name) {
+				out = append(out, h)
+			}
+		}
+		return out
+	}
+	for n := range wider(name) {
+		for _, port := range v.byName[n] {
+			out = append(out, v.hosts[v.byCluster[clusterName(port, n)]])
+		}
+	}
+	return out
 }
 
 // portsText names ports, with a verb: port 443 is, ports 443 and 8443 are.

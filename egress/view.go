@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // View is the model as the sidecars of one namespace may see it: without what
@@ -117,31 +116,23 @@ func (v *View) findDomains(routes map[string]virtualHost) []domain {
 // closest gives what is said about a name itself, or about the longest wildcard
 // that covers it.
 func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool) {
-	for n := name; ; {
+	for n := range wider(name) {
 		if t, ok := of[n]; ok && counts(t) {
 			return t, true
 		}
-		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
-		if !found {
-			var none T
-			return none, false
-		}
-		n = "*." + rest
 	}
+	var none T
+	return none, false
 }
 
 // find gives the declared host that a name is, or that covers it.
 func (v *View) find(name string, port uint32) (host, bool) {
-	for n := name; ; {
+	for n := range wider(name) {
 		if i, ok := v.byCluster[clusterName(port, n)]; ok {
 			return v.hosts[i], true
 		}
-		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
-		if !found {
-			return host{}, false
-		}
-		n = "*." + rest
 	}
+	return host{}, false
 }
 
 // findSNI gives the routes by SNI for declared TLS hosts. The first route that
@@ -191,18 +182,14 @@ func (v *View) findSNI(routes map[string]virtualHost) []sniRoute {
 // wildcard that covers it.
 func (v *View) tlsPorts(name string) []uint32 {
 	var out []uint32
-	for n := name; ; {
+	for n := range wider(name) {
 		for _, port := range v.byName[n] {
 			if h, _ := v.find(name, port); h.protocol == protocolTLS && !slices.Contains(out, port) {
 				out = append(out, port)
 			}
 		}
-		_, rest, found := strings.Cut(strings.TrimPrefix(n, "*."), ".")
-		if !found {
-			return out
-		}
-		n = "*." + rest
 	}
+	return out
 }
 
 // findMirrored gives the hosts that routes mirror requests to. Nothing fetches
