@@ -128,7 +128,7 @@ func (v *View) decideOn(p port, r Request) Decision {
 	switch {
 	case p.onlyTCP() || r.Protocol == ProtocolTCP:
 		for _, h := range p.hosts {
-			if h.protocol == protocolTCP && len(h.addresses) == 0 {
+			if h.protocol == protocolTCP && !h.shadowed && len(h.addresses) == 0 {
 				return v.toHostDecision(h, r, fmt.Sprintf("it has port %d for all addresses", p.number))
 			}
 		}
@@ -144,7 +144,7 @@ func (p port) byAddress(a netip.Addr) (found host, ok bool) {
 	bits := -1
 	for _, h := range p.hosts {
 		for _, prefix := range h.addresses {
-			if h.protocol == protocolTCP && prefix.Contains(a) && prefix.Bits() > bits {
+			if h.protocol == protocolTCP && !h.shadowed && prefix.Contains(a) && prefix.Bits() > bits {
 				found, ok, bits = h, true, prefix.Bits()
 			}
 		}

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -133,23 +132,16 @@ func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3
 // the rest, which is an entry without addresses where there is one.
 func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []ranges, rest *matcherv3.Matcher_OnMatch) {
 	rest = b.chain(chainRest)
-	var taken []netip.Prefix
-	open := false
 	for _, h := range p.hosts {
-		if h.protocol != protocolTCP || len(h.addresses) == 0 && open {
+		if h.protocol != protocolTCP || h.shadowed {
 			continue
 		}
 		name := "tcp " + h.name
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h, log)})
 		if len(h.addresses) == 0 {
-			open, rest = true, b.chain(name)
-			continue
-		}
-		// Envoy refuses a range that is there twice.
-		own := slices.DeleteFunc(slices.Clone(h.addresses), func(a netip.Prefix) bool { return slices.Contains(taken, a) })
-		taken = append(taken, own...)
-		if len(own) > 0 {
-			tcp = append(tcp, ranges{own, b.chain(name)})
+			rest = b.chain(name)
+		} else {
+			tcp = append(tcp, ranges{h.addresses, b.chain(name)})
 		}
 	}
 	return tcp, rest

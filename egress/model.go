@@ -56,6 +56,9 @@ func (m *Model) findPrivate() {
 	declared := map[string]int{}
 	for _, h := range m.hosts {
 		declared[h.cluster()]++
+		for _, w := range h.wants() {
+			declared[w]++
+		}
 	}
 	for _, r := range m.routes {
 		declared[r.host]++
@@ -73,6 +76,9 @@ func (m *Model) findPrivate() {
 	}
 	for _, h := range m.hosts {
 		note(h.cluster(), h.meta.Namespace, h.exports)
+		for _, w := range h.wants() {
+			note(w, h.meta.Namespace, h.exports)
+		}
 	}
 	for _, r := range m.routes {
 		note(r.host, r.meta.Namespace, r.exports)

@@ -38,6 +38,17 @@ func (m *Model) checkConflicts(problems *Problems) {
 			first[key] = h.meta
 		}
 	}
+	claim := map[string]claims{}
+	for _, h := range m.hosts {
+		if claim[h.meta.Namespace] == nil {
+			claim[h.meta.Namespace] = claims{}
+		}
+		if owner := claim[h.meta.Namespace].settle(&h); h.shadowed && owner != h.meta {
+			reporter{KindServiceEntry, h.meta, problems}.warn("spec.addresses", h.name,
+				fmt.Sprintf("no effect on TCP port %d: ServiceEntry %s/%s is older, or comes first by name, and has its addresses", h.port, owner.Namespace, owner.Name),
+				"give each TCP host addresses or a port of its own")
+		}
+	}
 	for _, r := range m.routes {
 		key := r.meta.Namespace + " route " + r.host
 		if winner, taken := first[key]; taken {

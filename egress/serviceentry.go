@@ -36,6 +36,8 @@ type host struct {
 	target uint32
 	// addresses are the destinations of a TCP port; none stands for any.
 	addresses []netip.Prefix
+	// shadowed says that other hosts have all of its TCP port's addresses.
+	shadowed bool
 	// passthrough keeps the address that was dialled: TCP without resolution.
 	passthrough bool
 }

@@ -60,6 +60,10 @@ func (m *Model) View(namespace string) *View {
 			v.hosts = append(v.hosts, h)
 		}
 	}
+	claim := claims{}
+	for i := range v.hosts {
+		claim.settle(&v.hosts[i])
+	}
 	slices.SortFunc(v.hosts, compareHosts)
 	for i, h := range v.hosts {
 		v.byCluster[h.cluster()] = i

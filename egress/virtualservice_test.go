@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -182,6 +183,38 @@ func TestConflictsAreTold(t *testing.T) {
 	for i, p := range problems {
 		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != SeverityWarning {
 			t.Errorf("problem %q, want %q", p, want[i])
+		}
+	}
+}
+
+// TestTCPClaims has TCP hosts that want the same addresses of a port: the
+// namespace's own has them, then the oldest, and who gets nothing says so.
+func TestTCPClaims(t *testing.T) {
+	entry := func(name, namespace, created, host, addresses string) string {
+		return "\n---\nkind: ServiceEntry\nmetadata: {namespace: " + namespace + ", name: " + name + ", created: \"" + created + "\"}\n" +
+			"spec: {hosts: [" + host + "], addresses: [" + addresses + "], ports: [{number: 9000, name: tcp, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]}\n"
+	}
+	const older, newer = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+	m, problems := Build(parse(t, "accessLogFile: \"\"\n"+
+		entry("new", "shop", newer, "a.example", "198.51.100.1, 198.51.100.2")+entry("old", "shop", older, "b.example", "198.51.100.1")+
+		entry("none", "shop", newer, "c.example", "198.51.100.1/32")+
+		entry("all", "bank", older, "d.example", "")+entry("more", "bank", newer, "e.example", "")))
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Namespace+"/"+p.Name+" "+p.Path)
+	}
+	if want := "bank/more spec.addresses, shop/none spec.addresses"; strings.Join(got, ", ") != want {
+		t.Errorf("problems %v, want %s", problems, want)
+	}
+	if m.Class("shop") == m.Class("gym") || m.Class("bank") == m.Class("gym") {
+		t.Error("a namespace that takes part in a conflict shares its view with others")
+	}
+	for address, want := range map[string]string{"198.51.100.1": "b.example", "198.51.100.2": "a.example", "198.51.100.3": "d.example"} {
+		for namespace, wanted := range map[string]string{"shop": want, "gym": want, "": want} {
+			d := m.View(m.Class(namespace)).Decide(Request{Address: netip.MustParseAddr(address), Port: 9000, Protocol: ProtocolTCP})
+			if len(d.Clusters) != 1 || d.Clusters[0].Cluster != "outbound|9000||"+wanted {
+				t.Errorf("%s in %s: %+v, want %s", address, namespace, d, wanted)
+			}
 		}
 	}
 }
