@@ -14,8 +14,9 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// TestFlipsUnderLoad flips the mesh's mode 30 times while applications use a
-// declared host: none of their requests fails.
+// TestFlipsUnderLoad flips the mesh's mode 30 times while applications use
+// declared hosts, and then kills the control plane and starts it again: none of
+// their requests fails.
 func TestFlipsUnderLoad(t *testing.T) {
 	m := newMesh(t, nil)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
@@ -57,6 +58,9 @@ func TestFlipsUnderLoad(t *testing.T) {
 			return strings.HasPrefix(m.get("http", "example.org", addrOther, "/"), want)
 		}))
 	}
+	before := total.Load()
+	m.restart(closed)
+	t.Logf("%d requests while the control plane was killed and came back", total.Load()-before)
 	close(stop)
 	load.Wait()
 	slices.Sort(took)
@@ -65,6 +69,21 @@ func TestFlipsUnderLoad(t *testing.T) {
 	if failed.Load() > 0 || total.Load() < 100 {
 		t.Errorf("%d of %d requests failed", failed.Load(), total.Load())
 	}
+}
+
+// restart kills the control plane and starts another after a while, which serves
+// nobody before it knows the world.
+func (m *mesh) restart(world *egress.Model) {
+	m.t.Helper()
+	m.stop()
+	time.Sleep(300 * time.Millisecond)
+	m.serveControlPlane()
+	time.Sleep(700 * time.Millisecond)
+	if n := len(m.server.Status()); n != 0 {
+		m.t.Errorf("%d sidecars are served by a control plane that knows nothing", n)
+	}
+	m.server.Publish(world)
+	m.settled()
 }
 
 // genNames are addresses for generated hosts.

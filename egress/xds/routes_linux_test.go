@@ -1,7 +1,10 @@
 package xds
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,6 +34,17 @@ func (r *received) of(path string) []*http.Request {
 	return r.all[path]
 }
 
+// echo takes a connection over and sends back what comes.
+func echo(w http.ResponseWriter) {
+	conn, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_, _ = io.Copy(conn, buffered)
+}
+
 const routed = `{"hosts": ["httpbin.org"], "http": [
 	{"match": [{"uri": {"exact": "/headers"}}], "route": [{"destination": {"host": "httpbin.org"}, "headers": {"request": {"add": {"x-to": "httpbin"}}}}],
 	 "headers": {"request": {"set": {"x-set": "%REQ(x-a)%"}, "add": {"x-more": "two"}, "remove": ["x-gone"]}, "response": {"set": {"x-out": "1"}}}},
@@ -52,6 +66,9 @@ func TestRoutes(t *testing.T) {
 	m.answer = func(w http.ResponseWriter, r *http.Request) bool {
 		if n := world.add(r); r.URL.Path == "/flaky" && n < 3 || r.URL.Path == "/firm" {
 			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		} else if r.Header.Get("Upgrade") == "websocket" {
+			echo(w)
 			return true
 		} else if r.URL.Path == "/tries" {
 			select {
@@ -114,6 +131,25 @@ func TestRoutes(t *testing.T) {
 		// reached the loopback, where nothing listens but what a pod keeps to itself.
 		if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(world.of("/half")) != 1 {
 			t.Errorf("the world got %v, and %d of /half", hosts, len(world.of("/half")))
+		}
+	})
+	t.Run("web socket", func(t *testing.T) {
+		var conn net.Conn
+		var err error
+		m.Do(func() { conn, err = net.Dial("tcp", addrOther+":80") })
+		must(t, err)
+		defer func() { _ = conn.Close() }()
+		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		_, err = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: httpbin.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		must(t, err)
+		from := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(from, nil)
+		must(t, err)
+		_, err = io.WriteString(conn, "ping")
+		must(t, err)
+		back := make([]byte, 4)
+		if _, err := io.ReadFull(from, back); err != nil || resp.StatusCode != http.StatusSwitchingProtocols || string(back) != "ping" {
+			t.Errorf("status %d, then %q: %v", resp.StatusCode, back, err)
 		}
 	})
 	t.Run("weights", func(t *testing.T) {
