@@ -7,6 +7,8 @@ HUB      ?= localhost
 TAG      ?= $(VERSION)
 FUZZTIME ?= 30s
 BENCH    ?= .
+# Where the demo runs: either, cluster or server.
+ON       ?= either
 # Packages that the test, race and bench targets work on.
 PKG      ?= ./...
 
@@ -22,8 +24,8 @@ help: ## List the targets
 	@echo "Variables: PKG=./inject/... FUZZTIME=10m BENCH=Admission VERSION=v1.2.3 HUB=registry.example/team TAG=v1.2.3"
 	@echo "REQUIRE_REAL=1 makes a test fail that would be skipped for want of a real server."
 
-demo: go ## Show the main job on a real API server
-	@$(GO) run ./test/demo
+demo: go ## Show the main job on a real cluster, or on the API server alone
+	@$(GO) run ./test/demo -on=$(ON)
 
 test: test-deps assets ## Run all tests; does its own set-up
 	$(GO) test -timeout 45m $(PKG)

@@ -102,7 +102,11 @@ func (d *demo) choose(ctx context.Context, on string) ([]step, error) {
 	if on == server {
 		return onServer, nil
 	}
+	hint := time.AfterFunc(20*time.Second, func() {
+		d.aside("the first time, the programs of a cluster are built, for about 20 minutes; make demo ON=server goes without them")
+	})
 	err := d.bringUp(ctx)
+	hint.Stop()
 	switch {
 	case err == nil:
 		d.say("The demo runs on a real cluster of one node, brought up for it.")

@@ -10,31 +10,42 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// kubeInject: the sample by hand in a namespace without the label, and by the
-// webhook in one with it, are the same pod, and both work.
+// kubeInject: the sample by hand in a namespace without the label and in one
+// with it, and by the webhook, are the same pod, and all work.
 func kubeInject(t *testing.T, s *Suite) {
-	byHand, byLabel := s.Namespace(t, "by-hand"), s.Namespace(t, "by-label", injected)
-	byHand.run("kubectl apply -f <(outrider kube-inject -f samples/sleep/sleep.yaml)")
-	byLabel.run("kubectl apply -f samples/sleep/sleep.yaml")
-	var specs []string
-	for _, n := range []*Namespace{byHand, byLabel} {
+	const byHand, byLabel = "kubectl apply -f <(outrider kube-inject -f samples/sleep/sleep.yaml)", "kubectl apply -f samples/sleep/sleep.yaml"
+	plain, twice, label := s.Namespace(t, "by-hand"), s.Namespace(t, "by-both", injected), s.Namespace(t, "by-label", injected)
+	plain.run(byHand)
+	twice.run(byHand)
+	label.run(byLabel)
+	var first string
+	for _, n := range []*Namespace{label, plain, twice} {
 		n.rolledOut("deployment/sleep")
 		p := n.pod("-l app=sleep")
 		if got := n.run("kubectl get pod " + p.name + " --no-headers"); !strings.Contains(got, " 2/2 ") {
 			t.Errorf("%s: %s", n.name, got)
 		}
 		p.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "PassthroughCluster", rule: "everything", world: true})
-		specs = append(specs, decided(t, &p.Pod))
-	}
-	if specs[0] != specs[1] {
-		a, b := strings.Split(specs[0], "\n"), strings.Split(specs[1], "\n")
-		for i := range min(len(a), len(b)) {
-			if a[i] != b[i] {
-				t.Fatalf("kube-inject and the webhook make different pods; line %d:\n%s\n%s", i+1, a[i], b[i])
-			}
+		if first == "" {
+			first = decided(t, &p.Pod)
+		} else if line := difference(first, decided(t, &p.Pod)); line != "" {
+			t.Errorf("the webhook's pod and the one in namespace %s differ: %s", n.name, line)
 		}
-		t.Fatalf("kube-inject and the webhook make different pods, of %d and %d lines", len(a), len(b))
 	}
+}
+
+// difference is the first place where two texts differ, "" where they do not.
+func difference(a, b string) string {
+	left, right := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(left), len(right)) {
+		if left[i] != right[i] {
+			return fmt.Sprintf("line %d:\n%s\n%s", i+1, left[i], right[i])
+		}
+	}
+	if len(left) != len(right) {
+		return fmt.Sprintf("%d and %d lines", len(left), len(right))
+	}
+	return ""
 }
 
 // decided is what injection decides of a pod, as text. The API server makes

@@ -14,18 +14,26 @@ import (
 	"github.com/outrider-mesh/outrider/test/mesh"
 )
 
-// scenarios are what the suite runs, in order.
-var scenarios = []struct {
+// scenario is a part of the suite.
+type scenario struct {
 	name string
 	run  func(*testing.T, *Suite)
-}{
-	{"getting-started", gettingStarted},
+}
+
+// together are scenarios that leave the mesh's configuration and the product
+// alone, and so may run beside each other: most of their time is waiting.
+var together = []scenario{
 	{"kube-inject", kubeInject},
 	{"untouched", untouched},
-	{"bypass", bypass},
-	{"ranges", ranges},
 	{"workloads", workloads},
 	{"rolling", rolling},
+}
+
+// alone are scenarios that change what all pods depend on, in order.
+var alone = []scenario{
+	{"getting-started", gettingStarted},
+	{"bypass", bypass},
+	{"ranges", ranges},
 	{"control", control},
 	{"flips", flips},
 	{"survives", survives},
@@ -61,16 +69,27 @@ func TestE2E(t *testing.T) {
 		defer astray(t)
 	}
 	s.install(t)
-	for _, sc := range scenarios {
+	t.Run("together", func(t *testing.T) {
+		for _, sc := range together {
+			t.Run(sc.name, func(t *testing.T) {
+				t.Parallel()
+				sc.timed(t, s)
+			})
+		}
+	})
+	for _, sc := range alone {
 		if ended.Err() != nil {
 			t.Fatal("interrupted")
 		}
-		t.Run(sc.name, func(t *testing.T) {
-			start := time.Now()
-			sc.run(t, s)
-			t.Logf("took %s", time.Since(start).Round(100*time.Millisecond))
-		})
+		t.Run(sc.name, func(t *testing.T) { sc.timed(t, s) })
 	}
+}
+
+// timed runs the scenario and says how long it took.
+func (sc scenario) timed(t *testing.T, s *Suite) {
+	start := time.Now()
+	sc.run(t, s)
+	t.Logf("took %s", time.Since(start).Round(100*time.Millisecond))
 }
 
 // bringUp makes the cluster of our own.
