@@ -20,7 +20,7 @@ import (
 func (d *demo) bringUp(ctx context.Context) error {
 	progress := d.output(faint)
 	defer progress.flush()
-	m, err := mesh.Up(ctx, mesh.Options{Name: "demo", Progress: progress})
+	m, err := mesh.Up(ctx, mesh.Options{Name: d.name, Progress: progress})
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func inOrder(t *testing.T, out string, texts []string) {
 // to.
 func TestDemoOnCluster(t *testing.T) {
 	clusters.Require(t)
-	cmd, temporary, err := command(t.Context(), os.Args[0])
+	cmd, temporary, err := command(t.Context(), os.Args[0], "-name="+testCluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,17 +172,20 @@ func TestDemoOnCluster(t *testing.T) {
 	excerpt(t, string(out))
 }
 
+// testCluster is not the cluster of a person's demo.
+const testCluster = "test-demo"
+
 // noCluster waits until the demo's cluster has gone with the demo.
 func noCluster(t *testing.T) {
 	t.Helper()
-	c, err := clusters.Find("demo")
+	c, err := clusters.Find(testCluster)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		var status strings.Builder
 		err := c.Status(t.Context(), &status)
-		if err == nil && status.String() == "cluster demo is down\n" {
+		if err == nil && status.String() == "cluster "+testCluster+" is down\n" {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -195,7 +198,7 @@ func noCluster(t *testing.T) {
 // running.
 func TestInterruptedOnCluster(t *testing.T) {
 	clusters.Require(t)
-	cmd, temporary, err := command(t.Context(), os.Args[0], "-on=cluster")
+	cmd, temporary, err := command(t.Context(), os.Args[0], "-on=cluster", "-name="+testCluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +221,7 @@ func TestWithoutCluster(t *testing.T) {
 	t.Setenv("PATH", "") // neither go nor apt-get nor runc
 	for on, want := range map[string]string{either: "real API server alone", cluster: ""} {
 		var out strings.Builder
-		d := &demo{screen: newScreen(&out, false)}
+		d := &demo{screen: newScreen(&out, false), name: testCluster}
 		steps, err := d.choose(t.Context(), on)
 		if (err == nil) != (on == either) || err == nil && len(steps) != len(onServer) {
 			t.Errorf("%s: %d steps, %v", on, len(steps), err)

@@ -67,6 +67,7 @@ const (
 
 func main() {
 	on := flag.String("on", either, "`where` to run: on a real cluster, on the API server alone (server), or on the former where that is possible (either)")
+	name := flag.String("name", "demo", "the `name` of the cluster that the demo makes")
 	flag.Parse()
 	if !slices.Contains([]string{either, cluster, server}, *on) || flag.NArg() > 0 {
 		flag.Usage()
@@ -74,12 +75,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(endWithParent(ctx), os.Stdout, colours(os.Stdout), *on))
+	os.Exit(run(endWithParent(ctx), os.Stdout, colours(os.Stdout), *on, *name))
 }
 
 // run shows the demo on w and returns the exit code.
-func run(ctx context.Context, w io.Writer, coloured bool, on string) int {
-	d := &demo{screen: newScreen(w, coloured), began: time.Now(), seen: map[string]bool{}}
+func run(ctx context.Context, w io.Writer, coloured bool, on, name string) int {
+	d := &demo{screen: newScreen(w, coloured), began: time.Now(), seen: map[string]bool{}, name: name}
 	steps, err := d.choose(ctx, on)
 	if err == nil {
 		err = d.show(ctx, steps)

@@ -36,6 +36,7 @@ type demo struct {
 	env    []string
 	client kubernetes.Interface
 
+	name   string          // of the cluster
 	mesh   *mesh.Mesh      // on a real cluster
 	server *kube.Server    // on the API server alone
 	serve  *program        // and the program beside it
