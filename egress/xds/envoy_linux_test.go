@@ -35,10 +35,12 @@ type mesh struct {
 	server *Server
 	asked  *locked
 	cert   tls.Certificate
-	poison atomic.Bool  // rejections are what is tried
-	sent   atomic.Int64 // resources
-	bytes  atomic.Int64 // of resources
-	stop   func()       // of the control plane
+	valid  atomic.Pointer[string] // the one token that is
+	why    atomic.Pointer[string] // the last refusal of a stream
+	poison atomic.Bool            // rejections are what is tried
+	sent   atomic.Int64           // resources
+	bytes  atomic.Int64           // of resources
+	stop   func()                 // of the control plane
 	// answer is the world's own answer where it gives one; it may be nil.
 	answer func(http.ResponseWriter, *http.Request) bool
 	names  map[string]string // what the name server knows
@@ -53,6 +55,7 @@ func newMesh(t *testing.T, more map[string]string, args ...string) *mesh {
 	}}
 	maps.Copy(m.names, more)
 	m.asked = m.serveNames(t, m.names)
+	m.valid.Store(new("shop-token"))
 	var ca string
 	m.cert, ca = selfSigned(t, []string{world4})
 	m.serveControlPlane()
@@ -64,11 +67,12 @@ func newMesh(t *testing.T, more map[string]string, args ...string) *mesh {
 // serveControlPlane starts a control plane that has nothing published.
 func (m *mesh) serveControlPlane() {
 	m.server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
-		if token != "shop-token" {
-			return Identity{}, ErrUnauthenticated
+		if token != *m.valid.Load() {
+			return Identity{}, fmt.Errorf("%w: token has expired", ErrUnauthenticated)
 		}
 		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
 	}), Observer{
+		Refused: func(err error) { m.why.Store(new(err.Error())) },
 		Rejected: func(r Rejection) {
 			if !m.poison.Load() {
 				m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason)

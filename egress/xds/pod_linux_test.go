@@ -49,7 +49,8 @@ type pod struct {
 	*netnstest.NS
 	world *netnstest.NS
 	log   locked
-	pid   int // of the sidecar
+	pid   int    // of the sidecar
+	dir   string // of what is projected into the sidecar
 
 	naming sync.Mutex // of the names that the world knows, and of ttl
 	ttl    uint32     // seconds that an answer may be kept
@@ -125,6 +126,7 @@ func bootstrap(t *testing.T, dir string) string {
 func (p *pod) run(t *testing.T, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
+	p.dir = dir
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
 	program := filepath.Join(dir, "envoy")
 	copyProgram(t, envoy.Require(t), program)
