@@ -77,7 +77,7 @@ func (n rangeNames) resolve(list cidr.List, wildcard bool) (rangeList, error) {
 		problems = append(problems, err.Error())
 	}
 	if len(problems) > 0 {
-		return out, fmt.Errorf("%s", strings.Join(problems, "; "))
+		return out, errors.New(strings.Join(problems, "; "))
 	}
 	out.list, out.evidence = resolved, strings.Join(evidence, "; ")
 	return out, nil
