@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,7 +55,10 @@ func (i *instance) stream(token, typeURL string) (discoveryv3.AggregatedDiscover
 	if err != nil {
 		return nil, err
 	}
-	return c, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL})
+	if err := c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return c, nil // after EOF, the stream's error is what it receives
 }
 
 // receive is the resources of the next response, as name and body.
