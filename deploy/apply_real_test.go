@@ -340,6 +340,15 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		}
 		return nil
 	})
+	// It says of objects what became of them. Nobody answers at the first one's
+	// address, so nothing judged them before.
+	apply := d.Kubectl(t.Context(), "apply", "-n", plain, "-f", "-")
+	apply.Stdin = strings.NewReader("{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a}, spec: {hosts: ['*']}}")
+	if out, err := apply.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	kubectl(t, d.Server, "wait", "-n", plain, "--for=condition=Accepted=False", "--timeout=30s", "serviceentry/a")
+
 	// What it writes and removes: the ConfigMap of a namespace no longer selected.
 	empty := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	there := func(want bool) {
@@ -400,6 +409,7 @@ func TestRightsEndThere(t *testing.T) {
 		"update leases -n kube-system", "patch namespaces/default", "patch nodes/a", "create services -n default", "create servicecidrs",
 		"get configmaps/extension-apiserver-authentication -n kube-system", "get networks.config.openshift.io/other",
 		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",
+		"patch serviceentries -n default", "delete virtualservices -n default", "update serviceentries/status -n default",
 		"patch customresourcedefinitions/serviceentries.networking.istio.io", "delete customresourcedefinitions/serviceentries.networking.istio.io",
 	} {
 		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + namespace + ":outrider"}, strings.Fields(may)...)

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/annotation/strict"
@@ -33,6 +36,8 @@ type sidecars struct {
 	tls     *tls.Config
 	server  *xds.Server
 	watcher *kube.Watcher
+	status  *kube.StatusWriter
+	leading *leading // which writes the status
 	client  kubernetes.Interface
 	events  recorder
 	log     logr.Logger
@@ -65,8 +70,30 @@ func newSidecars(mgr manager.Manager, certificate certs.GetCertificate, o Option
 			s.log.Error(err, "cannot make the configuration of a namespace; its sidecars keep what they have", "namespace", namespace)
 		},
 	}))
-	s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Log: s.log, Registry: o.Registry, Built: s.built})
-	return s, err
+	if s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Log: s.log, Registry: o.Registry, Built: s.built}); err != nil {
+		return nil, err
+	}
+	return s, s.writeStatus(o)
+}
+
+// writeStatus prepares the writer of the objects' status, on one replica.
+func (s *sidecars) writeStatus(o Options) error {
+	config := rest.CopyConfig(o.Cluster)
+	config.QPS = -1 // the writer has a limit of its own
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client for the status of objects: %w", err)
+	}
+	log := s.log.WithName("status")
+	if s.status, err = kube.NewStatusWriter(kube.StatusOptions{Dynamic: client, Revision: o.Revision, Log: log, Registry: o.Registry}); err != nil {
+		return err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name this replica: %w", err)
+	}
+	s.leading, err = newLeading(o, "outrider-status", identity(hostname, rand.Text()), s.status.Run, log)
+	return err
 }
 
 // register adds what runs and what has to be so before the replica is ready.
@@ -75,7 +102,7 @@ func (s *sidecars) register(mgr manager.Manager) error {
 		return nil
 	}
 	mgr.GetWebhookServer().Register(debugPath, s.debug())
-	return errors.Join(mgr.Add(s.watcher), mgr.Add(s), mgr.AddReadyzCheck("sidecars", s.watcher.Ready))
+	return errors.Join(mgr.Add(s.watcher), mgr.Add(s), mgr.Add(s.leading), mgr.AddReadyzCheck("sidecars", s.watcher.Ready))
 }
 
 // configure takes the configuration in force.
@@ -89,6 +116,7 @@ func (s *sidecars) configure(c *config.Config) {
 func (s *sidecars) built(r kube.Result) {
 	s.server.Publish(r.Model)
 	s.latest.Store(&r)
+	s.status.Offer(r)
 	var now []string
 	for _, p := range r.Problems {
 		text := p.String()

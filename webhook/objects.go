@@ -3,7 +3,6 @@ package webhook
 import (
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -55,12 +54,10 @@ func (d *door) judgeObject(r *request) outcome {
 	spec, faults := egress.Decode(kind, meta, []byte(gjson.GetBytes(r.Object, "spec").Raw))
 	v := verdict{title: kind + " " + meta.Namespace + "/" + meta.Name}
 	for _, p := range append(faults, d.problems(kind, meta, spec)...) {
-		p.Kind, p.Namespace, p.Name = "", "", "" // the title says it
-		text := strings.TrimPrefix(p.String(), ": ")
 		if p.Severity == egress.SeverityError {
-			v.errors = append(v.errors, text)
+			v.errors = append(v.errors, p.Finding())
 		} else {
-			v.warnings = append(v.warnings, text)
+			v.warnings = append(v.warnings, p.Finding())
 		}
 	}
 	return v.outcome(unchanged(r, "spec"))

@@ -18,6 +18,11 @@ type Object struct {
 	Meta       egress.Meta
 	UID        string
 	Generation int64
+
+	version  string // the API version it was read in
+	resource string // its resourceVersion
+	// status is the object's own as it was then; it is shared, and never changed.
+	status map[string]any
 }
 
 // object is one as it was read.
@@ -30,8 +35,10 @@ type object struct {
 func readObject(kind string, u *unstructured.Unstructured) object {
 	out := object{Object: Object{
 		Kind: kind, UID: string(u.GetUID()), Generation: u.GetGeneration(),
-		Meta: egress.Meta{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().Time},
+		Meta:    egress.Meta{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().Time},
+		version: u.GroupVersionKind().Version, resource: u.GetResourceVersion(),
 	}}
+	out.status, _ = u.Object["status"].(map[string]any)
 	// What came as JSON can be written as JSON.
 	text, _ := json.Marshal(u.Object["spec"])
 	out.spec, out.problems = egress.Decode(kind, out.Meta, text)

@@ -1,0 +1,257 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/test/kube"
+)
+
+// reported is a watcher whose results go to a writer of statuses.
+type reported struct {
+	*watched
+	writer *StatusWriter
+	stop   func()
+}
+
+func report(t *testing.T, revision string) *reported {
+	t.Helper()
+	r := &reported{watched: &watched{Server: kube.Require(t), t: t}}
+	r.kubectl("", "apply", "--server-side", "-f", "../../deploy/crds")
+	r.kubectl("", "wait", "--for=condition=Established", "--timeout=30s", "-f", "../../deploy/crds")
+	t.Cleanup(func() { // other tests here begin without the kinds
+		if out, err := r.Kubectl(context.Background(), "delete", "--ignore-not-found", "-f", "../../deploy/crds").CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	client, err := kubernetes.NewForConfig(r.Config)
+	r.must(err)
+	objects, err := dynamic.NewForConfig(r.Config)
+	r.must(err)
+	log := funcr.New(func(prefix, args string) { t.Log(prefix, args) }, funcr.Options{})
+	r.writer, err = NewStatusWriter(StatusOptions{Dynamic: objects, Revision: revision, Log: log, Registry: prometheus.NewRegistry(), PerSecond: 1000})
+	r.must(err)
+	r.Watcher, err = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond, Built: r.writer.Offer, Log: log})
+	r.must(err)
+	c, _ := config.Parse(config.Texts{}, config.Labels{})
+	r.SetMesh(c.Mesh)
+	r.stop = background(t, r.Start, r.writer.Run)
+	return r
+}
+
+// background runs functions until the test ends or stop is called.
+func background(t *testing.T, all ...func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, len(all))
+	for _, f := range all {
+		go func() { done <- f(ctx) }()
+	}
+	ended := false
+	stop = func() {
+		cancel()
+		for range all {
+			if ended {
+				return
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		ended = true
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// read is an object as kubectl shows it, by a JSON path.
+func (r *reported) read(ns, name, path string) string {
+	r.t.Helper()
+	out, err := r.Kubectl(r.t.Context(), "get", "-n", ns, name, "-o", "jsonpath="+path).CombinedOutput()
+	if err != nil {
+		return err.Error() + ": " + string(out)
+	}
+	return string(out)
+}
+
+const conditionText = `{.status.observedGeneration} {range .status.conditions[*]}{.type}={.status} {.reason} {.observedGeneration}: {.message}|{end}`
+
+// says waits until the object's conditions are as wanted.
+func (r *reported) says(ns, name, want string) {
+	r.t.Helper()
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if got = r.read(ns, name, conditionText); got == want {
+			return
+		}
+	}
+	r.t.Fatalf("%s says\n%s\nwant\n%s", name, got, want)
+}
+
+func TestStatusSaysWhatBecameOfAnObject(t *testing.T) {
+	r := report(t, "")
+	ns := r.Namespace(t, nil)
+	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
+	r.says(ns, "se/bin", "1 Accepted=True Accepted 1: in force|")
+	r.kubectl("", "wait", "-n", ns, "--for=condition=Accepted", "--timeout=10s", "se/bin")
+	since := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}")
+	if _, err := time.Parse(time.RFC3339, since); err != nil {
+		t.Errorf("lastTransitionTime: %v", err)
+	}
+
+	// What is wrong, and by which generation; the message alone changes no time.
+	r.kubectl(strings.Replace(entry("v1beta1", ns, "bin", "httpbin.org"), `"resolution"`, `"subjectAltNames":["a"],"resolution"`, 1), "apply", "-f", "-")
+	r.says(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it|")
+	if now := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}"); now != since {
+		t.Errorf("lastTransitionTime %s became %s, and the status is the same", since, now)
+	}
+	// Whatever somebody else says there stays.
+	time.Sleep(1100 * time.Millisecond) // the times have seconds
+	r.kubectl("", "patch", "-n", ns, "se/bin", "--subresource=status", "--type=json", "-p",
+		`[{"op":"add","path":"/status/conditions/0","value":{"type":"Reconciled","status":"True","reason":"r","message":"m","observedGeneration":"1"}},{"op":"add","path":"/status/theirs","value":"kept"}]`)
+	r.kubectl(entry("v1", ns, "bin", "*"), "apply", "-f", "-")
+	r.says(ns, "se/bin", `3 Reconciled=True r 1: m|Accepted=False Invalid 3: error: spec.hosts[0]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com|`)
+	if now := r.read(ns, "se/bin", "{.status.conditions[1].lastTransitionTime}"); now == since {
+		t.Error("lastTransitionTime did not change with the status")
+	}
+	if theirs := r.read(ns, "se/bin", "{.status.theirs}"); theirs != "kept" {
+		t.Errorf("another one's field: %q", theirs)
+	}
+
+	// A conflict is told by the object that loses.
+	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
+	r.kubectl(entry("v1alpha3", ns, "late", "httpbin.org"), "apply", "-f", "-")
+	r.says(ns, "se/late", `1 Accepted=True Warnings 1: warning: spec.hosts: "httpbin.org": no effect on port 80: ServiceEntry `+ns+`/bin is older, or comes first by name, and declares it; write all of it in one object|`)
+	r.kubectl("", "delete", "-n", ns, "se/bin")
+	r.says(ns, "se/late", "1 Accepted=True Accepted 1: in force|")
+
+	r.kubectl(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"namespace":"`+ns+`","name":"late"},
+		"spec":{"hosts":["httpbin.org"],"http":[{"timeout":"-1s","route":[{"destination":{"host":"httpbin.org"}}]}]}}`, "apply", "-f", "-")
+	r.says(ns, "vs/late", `1 Accepted=False Invalid 1: error: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none|`)
+}
+
+// Only what differs is written: not again after a restart, nor when others
+// write, and what others take away comes back with the next result.
+func TestStatusIsWrittenOnChangeAlone(t *testing.T) {
+	r := report(t, "canary")
+	ns := r.Namespace(t, nil)
+	const n = 30
+	var list strings.Builder
+	for i := range n {
+		fmt.Fprintln(&list, entry("v1", ns, fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.example", i)))
+	}
+	r.kubectl(list.String(), "apply", "-f", "-")
+	for i := range n {
+		r.says(ns, fmt.Sprintf("se/e%d", i), "1 Accepted-canary=True Accepted 1: in force|")
+	}
+	versions := func() string {
+		return r.read(ns, "se", `{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}`)
+	}
+	before := versions()
+	for n := range 3 { // results that change nothing for these
+		r.kubectl(entry("v1", ns+"", "other", fmt.Sprintf("o%d.example", n)), "apply", "-f", "-")
+		r.says(ns, "se/other", fmt.Sprintf("%d Accepted-canary=True Accepted %d: in force|", n+1, n+1))
+	}
+	r.kubectl("", "delete", "-n", ns, "se/other")
+	r.stop()
+	again := background(t, r.Start, r.writer.Run) // another term
+	time.Sleep(500 * time.Millisecond)
+	if after := versions(); after != before {
+		t.Errorf("written again:\n%s\n%s", before, after)
+	}
+	// Somebody takes the condition away, and an unrelated object changes.
+	r.kubectl("", "patch", "-n", ns, "se/e0", "--subresource=status", "--type=merge", "-p", `{"status": {"conditions": []}}`)
+	r.kubectl(entry("v1", ns, "other", "o.example"), "apply", "-f", "-")
+	r.says(ns, "se/e0", "1 Accepted-canary=True Accepted 1: in force|")
+
+	// The watcher's view of an object is older than the object: the write is made
+	// anew from what is there, and nothing of it is lost.
+	again()
+	result := *r.writer.latest.Load()
+	r.kubectl("", "patch", "-n", ns, "se/e1", "--subresource=status", "--type=merge", "-p", `{"status": {"conditions": [{"type": "Theirs", "status": "True"}]}}`)
+	var problems []string
+	for i := range result.Objects {
+		if o := &result.Objects[i]; o.Meta.Name == "e1" && o.Meta.Namespace == ns {
+			o.status = nil
+			o.resource = strings.Split(strings.Split(before, "e1=")[1], " ")[0]
+			problems = append(problems, o.Meta.Name)
+		}
+	}
+	r.writer.written = map[string]memory{}
+	r.must(r.writer.pass(t.Context(), r.take(result)))
+	r.says(ns, "se/e1", "1 Theirs=True  : |Accepted-canary=True Accepted 1: in force|")
+	if len(problems) != 1 {
+		t.Fatal("the object was not there")
+	}
+}
+
+// take offers a result and returns it as the writer has it.
+func (r *reported) take(result Result) *Result {
+	r.writer.Offer(result)
+	return r.writer.latest.Load()
+}
+
+// An object that has gone, or was made anew, or has another spec by now, is no
+// error, and is not written to.
+func TestStatusOfAnotherState(t *testing.T) {
+	r := report(t, "")
+	ns := r.Namespace(t, nil)
+	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example")+entry("v1", ns, "c", "c.example"), "apply", "-f", "-")
+	for _, name := range []string{"a", "b", "c"} {
+		r.says(ns, "se/"+name, "1 Accepted=True Accepted 1: in force|")
+	}
+	r.stop()
+	result := *r.writer.latest.Load()
+	for i := range result.Objects {
+		result.Objects[i].status = nil // so that there is something to write
+	}
+	r.writer.written = map[string]memory{}
+	r.kubectl("", "delete", "-n", ns, "se/a", "se/b")
+	r.kubectl(entry("v1", ns, "b", "b.example")+entry("v1", ns, "c", "other.example"), "apply", "-f", "-")
+	r.must(r.writer.pass(t.Context(), r.take(result)))
+	if got := r.read(ns, "se/b", "{.status}"); got != "" {
+		t.Errorf("written to another object: %s", got)
+	}
+	if got := r.read(ns, "se/c", "{.status.observedGeneration}"); got != "1" {
+		t.Errorf("written for another spec: %s", got)
+	}
+}
+
+// A definition without the subresource is an error that says so, once a pass.
+func TestStatusWithoutTheSubresource(t *testing.T) {
+	r := report(t, "")
+	ns := r.Namespace(t, nil)
+	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example"), "apply", "-f", "-")
+	r.says(ns, "se/b", "1 Accepted=True Accepted 1: in force|")
+	r.stop()
+	var ops []map[string]string
+	for i := range 3 {
+		ops = append(ops, map[string]string{"op": "remove", "path": fmt.Sprintf("/spec/versions/%d/subresources", i)})
+	}
+	patch, err := json.Marshal(ops)
+	r.must(err)
+	r.kubectl("", "patch", "crd", "serviceentries.networking.istio.io", "--type=json", "-p", string(patch))
+	result := *r.writer.latest.Load()
+	for i := range result.Objects {
+		result.Objects[i].status = nil
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		r.writer.written = map[string]memory{}
+		err := r.writer.pass(t.Context(), r.take(result))
+		if err != nil && strings.Contains(err.Error(), "2 writes failed, the first: write the status of ServiceEntry "+ns+"/a: its CustomResourceDefinition has no status subresource") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the error: %v", err)
+		}
+	}
+}
