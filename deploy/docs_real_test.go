@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/outrider-mesh/outrider/test/page"
+)
+
+// TestAdmissionPage does what the page on admission says, with the program at
+// work behind the manifests.
+func TestAdmissionPage(t *testing.T) {
+	d := deploy(t)
+	health, _ := d.start(d.address)
+	d.ready(health)
+	dir := t.TempDir()
+	shell := func(line string) string {
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
+		cmd.Dir = dir
+		cmd.Env = append(d.Kubectl(t.Context()).Env, "PATH="+filepath.Dir(d.KubectlPath())+":"+os.Getenv("PATH"))
+		out, _ := cmd.CombinedOutput() // what the page says includes the errors
+		return string(out)
+	}
+	text, err := os.ReadFile("../docs/admission.md")
+	d.must(err)
+	ran := 0
+	for _, b := range page.Blocks(string(text)) {
+		if b.File != "" {
+			d.must(os.WriteFile(filepath.Join(dir, b.File), []byte(b.Body), 0o600))
+		}
+		for _, c := range b.Commands() {
+			if b.Kind != "console" {
+				continue
+			}
+			// The first ones wait for the definitions and for the registration.
+			d.eventually("$ "+c.Line, func() error {
+				if got := shell(c.Line); !c.Prints(got) {
+					if ran > 0 {
+						t.Fatalf("$ %s\ngot:\n%s\nthe page says:\n%s", c.Line, got, c.Output)
+					}
+					return fmt.Errorf("%s", strings.TrimSpace(got))
+				}
+				return nil
+			})
+			ran++
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.denied) > 0 {
+		t.Errorf("the role does not suffice: %q", d.denied)
+	}
+	if ran < 5 {
+		t.Errorf("%d commands were run", ran)
+	}
+}
