@@ -65,17 +65,22 @@ func (l *loader) learned(facts *platform.Facts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.evidence.learn(facts)
-	if l.started {
-		l.offer()
+	if !l.started {
+		return
+	}
+	l.offer()
+	// While an edit is rejected, the configuration in force follows all the same.
+	if current := l.store.Current(); current != nil && current.Texts != l.texts {
+		if _, ok := l.judge(current.Texts); ok {
+			l.settings.Store(l.store.Current().Value)
+		}
 	}
 }
 
 // offer judges the latest texts by the latest evidence. What it came to is said
 // once: evidence is read again and again.
 func (l *loader) offer() {
-	problems, ok := l.store.Offer(l.texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
-		return l.compile(c, l.texts)
-	})
+	problems, ok := l.judge(l.texts)
 	if !ok {
 		if outcome := problems.Err().Error(); outcome != l.reported {
 			l.reported = outcome
@@ -84,7 +89,6 @@ func (l *loader) offer() {
 		return
 	}
 	i := l.store.Current().Value
-	l.evidence.hold(i)
 	// How many addresses a warning counts differs from reading to reading.
 	if outcome := fmt.Sprintf("%s, %d warnings", i.Hash(), len(problems)); outcome != l.reported {
 		l.reported = outcome
@@ -92,6 +96,17 @@ func (l *loader) offer() {
 		return
 	}
 	l.settings.Store(i)
+}
+
+// judge puts texts in force in the store, if they are right.
+func (l *loader) judge(texts config.Texts) (config.Problems, bool) {
+	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
+		return l.compile(c, texts)
+	})
+	if ok {
+		l.evidence.hold(l.store.Current().Value)
+	}
+	return problems, ok
 }
 
 func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector, config.Problems) {
