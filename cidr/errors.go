@@ -9,7 +9,6 @@ import (
 type Error struct {
 	Value    string    // the whole value as given
 	Problems []Problem // in input order, at least one
-	Names    []string  // the names among the good elements, where they are allowed
 }
 
 // Problem is one bad element.

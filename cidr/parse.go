@@ -46,7 +46,7 @@ func Parse(value string, o Options) (List, error) {
 	others := len(prefixes) + len(names) + len(problems)
 	problems = merge(problems, judgeWildcards(wildcards, others, o))
 	if len(problems) > 0 {
-		return List{}, &Error{Value: value, Problems: problems, Names: normalNames(names)}
+		return List{}, &Error{Value: value, Problems: problems}
 	}
 	if len(wildcards) > 0 {
 		return Wildcard(), nil
@@ -89,6 +89,17 @@ func merge(a, b []Problem) []Problem {
 		}
 	}
 	return append(append(out, a...), b...)
+}
+
+// Names are the names in a value, sorted, whatever else is right or wrong in it.
+func Names(value string) []string {
+	var names []string
+	for _, e := range split(value) {
+		if isName(e) {
+			names = append(names, e)
+		}
+	}
+	return normalNames(names)
 }
 
 // isName reports a word that can be resolved later: lower-case letters, digits

@@ -184,13 +184,8 @@ func (n rangeNames) badNames(annotations map[string]string) []string {
 		if !ok {
 			continue
 		}
-		list, err := cidr.Parse(value, a.o)
-		names := list.Names()
-		var bad *cidr.Error
-		if errors.As(err, &bad) {
-			names = bad.Names
-		}
-		if list, err = cidr.Parse(strings.Join(names, ","), a.o); err != nil {
+		list, err := cidr.Parse(strings.Join(cidr.Names(value), ","), a.o)
+		if err != nil {
 			continue
 		}
 		if _, err := n.resolve(list, a.o.AllowWildcard); err != nil {
