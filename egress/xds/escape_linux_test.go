@@ -118,6 +118,13 @@ func TestEscapes(t *testing.T) {
 			t.Errorf("an absolute URL: %q", got)
 		}
 	})
+	t.Run("CONNECT", func(t *testing.T) {
+		for _, target := range []string{"good.test:22", "203.0.113.66:80", "any.wild.test:22"} {
+			if got := m.fetch("CONNECT", target, target, nil); strings.HasPrefix(got, "at=") || strings.HasPrefix(got, "200") {
+				t.Errorf("%s: %q", target, got)
+			}
+		}
+	})
 	t.Run("a name that turns", func(t *testing.T) {
 		m.want("http", "good.test", addrOther, "/", "200 at=192.0.2.51")
 		m.setName("good.test", "127.0.0.1")
