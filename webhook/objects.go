@@ -85,8 +85,8 @@ func (d *door) problems(kind string, meta egress.Meta, spec proto.Message) egres
 	in.VirtualServices = without(in.VirtualServices, kind == egress.KindVirtualService, meta, func(v egress.VirtualService) egress.Meta { return v.Meta })
 	in.Add(meta, spec)
 	in.Problems, in.InCluster = nil, nil // neither is about this object
-	_, all := egress.Build(in)
-	return all.Of(kind, meta.Namespace, meta.Name)
+	model, all := egress.Build(in)
+	return append(all.Of(kind, meta.Namespace, meta.Name), model.Elsewhere(kind, meta.Namespace, meta.Name)...)
 }
 
 // without is a copy of the objects that leaves out an earlier state of one.
