@@ -36,6 +36,20 @@ func gettingStarted(t *testing.T, s *Suite) {
 	}
 }
 
+// operations does what docs/operations.md tells those who run Outrider.
+func operations(t *testing.T, s *Suite) {
+	n := s.Namespace(t, "operations", injected)
+	n.run("kubectl apply -f samples/sleep/sleep.yaml")
+	n.rolledOut("deployment/sleep")
+	n.run(httpbinEntry)
+	t.Cleanup(func() {
+		s.undo(t, "kubectl delete --ignore-not-found clusterrole/outrider-debug clusterrolebinding/outrider-debug")
+	})
+	if ran := n.follow("docs/operations.md", nil); ran < 6 {
+		t.Errorf("%d commands were run; the page has lost its blocks", ran)
+	}
+}
+
 // follow runs the commands of a page as one reader does, in whose shell exported
 // variables stay, and returns how many there were. After one that has a key of
 // the map in it comes the command that the key leads to.

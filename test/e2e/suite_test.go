@@ -32,6 +32,7 @@ var together = []scenario{
 // alone are scenarios that change what all pods depend on, in order.
 var alone = []scenario{
 	{"getting-started", gettingStarted},
+	{"operations", operations},
 	{"bypass", bypass},
 	{"ranges", ranges},
 	{"control", control},
