@@ -24,7 +24,10 @@ type Keyword struct {
 type Names struct {
 	Platform           string
 	Cluster, APIServer Keyword
-	Warnings           []string
+	// Lost says, where Keep kept the cluster's ranges, that the evidence for them
+	// is gone, and which. It is among the warnings, too.
+	Lost     string
+	Warnings []string
 
 	facts *Facts
 }
@@ -174,7 +177,8 @@ func Keep(last, next *Names) *Names {
 	}
 	kept := *next
 	kept.Cluster, kept.Platform = last.Cluster, last.Platform
-	kept.Warnings = append([]string{fmt.Sprintf("the evidence for %q was lost: %s; %s, by %s, stays in force", cidr.Cluster, why, last.Cluster.Ranges, last.Cluster.From)}, next.Warnings...)
+	kept.Lost = fmt.Sprintf("the evidence for %q was lost: %s; %s, by %s, stays in force", cidr.Cluster, why, last.Cluster.Ranges, last.Cluster.From)
+	kept.Warnings = append([]string{kept.Lost}, next.Warnings...)
 	return &kept
 }
 

@@ -93,9 +93,18 @@ func (l *loader) offer() {
 	if outcome := fmt.Sprintf("%s, %d warnings", i.Hash(), len(problems)); outcome != l.reported {
 		l.reported = outcome
 		l.accept(i, problems.Warnings())
+		l.lost(i.RangeNames())
 		return
 	}
 	l.settings.Store(i)
+}
+
+// lost reports ranges that stay in force without the evidence for them, by an
+// event of its own: one of the same reason as another would be counted with it.
+func (l *loader) lost(names *platform.Names) {
+	if names != nil && names.Lost != "" {
+		l.event(corev1.EventTypeWarning, "RangesEvidenceLost", names.Lost)
+	}
 }
 
 // judge puts texts in force in the store, if they are right.

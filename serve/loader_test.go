@@ -103,7 +103,7 @@ func TestLoaderFollowsEvidence(t *testing.T) {
 	said("ConfigurationInForce")
 	l.learned(facts(t, services, grown)) // the pools may not be read any more
 	captured("10.96.0.0/16,10.98.0.0/16,10.244.0.0/16")
-	said(`the evidence for "cluster" was lost`)
+	said("ConfigurationInForce", `RangesEvidenceLost: the evidence for "cluster" was lost: pod ranges: `)
 	l.load(config.Texts{Values: "global: {tag: other, proxy: {includeIPRanges: cluster}}"})
 	captured("10.96.0.0/16,10.98.0.0/16,10.244.0.0/16")
 	*events = nil

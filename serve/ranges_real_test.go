@@ -96,7 +96,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		i.must(err)
 		for _, e := range events.Items {
-			if e.Reason == "ConfigurationInForce" && strings.Contains(e.Note, `the evidence for "cluster" was lost`) {
+			if e.Reason == "RangesEvidenceLost" && strings.Contains(e.Note, `the evidence for "cluster" was lost: pod ranges`) {
 				return ""
 			}
 		}
