@@ -198,11 +198,13 @@ func duplicateKey(n *yaml4.Node) *Problem {
 			if key.Kind != yaml4.ScalarNode {
 				continue
 			}
-			if first := seen[key.Value]; first != nil {
-				return &Problem{Line: key.Line, Text: fmt.Sprintf("key %q occurs twice in one mapping, first on line %d "+
-					"of the document; remove one of the two", key.Value, first.Line)}
+			// By its name in JSON: 0x10 and 16 are the same key to the API server.
+			name := keyText(key)
+			if first := seen[name]; first != nil {
+				return &Problem{Line: key.Line, Text: fmt.Sprintf("key %s occurs twice in one mapping, first on line %d "+
+					"of the document; remove one of the two", quoteKey(name), first.Line)}
 			}
-			seen[key.Value] = key
+			seen[name] = key
 		}
 	}
 	for _, child := range n.Content {
