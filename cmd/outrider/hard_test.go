@@ -69,6 +69,8 @@ func TestHardInputs(t *testing.T) {
 		"duplicate keys":            {aPod + "kind: Service\n", `:8: document 1: key "kind" occurs twice in one mapping, first on line 2`},
 		"duplicate keys, deep":      {aPod + "    image: j\n", `:8: document 1: key "image" occurs twice in one mapping, first on line 7`},
 		"duplicate keys, many":      {aPod + "x:\n" + lines(100_000, key), `:100008: document 1: key "k0" occurs twice in one mapping, first on line 9`},
+		"duplicate keys, spelled":   {aPod + "16: a\n0x10: b\n", `:9: document 1: key "16" occurs twice in one mapping, first on line 8`},
+		"duplicate keys, ?":         {aPod + "16: a\n? 0x10\n", `:9: document 1: key "16" occurs twice in one mapping, first on line 8`},
 		"duplicate keys, slow":      {aPod + tag + "x:\n" + lines(100_000, key), `:100009: document 1: key "k0" occurs twice in one mapping, first on line 10`},
 		"binary":                    {strings.Repeat("\x7fELF\x00\x01\xff\xfe", 100_000), ":1: document 1: control character 0x7f; this is not a text file"},
 		"a zero byte":               {aPod + "\x00", ":8: document 1: control character 0x00"},
