@@ -83,12 +83,12 @@ func (m *Model) warnElsewhere(own, rival claim, more int, r reporter) {
 	if more > 0 {
 		who += fmt.Sprintf(" (and %d more)", more)
 	}
-	const where = "in namespaces that have none of their own: it is "
+	const where = "for namespaces without one: it is "
 	if m.compareElsewhere(own.meta, rival.meta) < 0 {
 		r.warn(own.path, own.host, "this comes before "+who+" "+where+m.precedence(own.meta, rival.meta), "if that is not meant, write exportTo")
 		return
 	}
-	r.warn(own.path, own.host, who+" has it, too, and comes first "+where+m.precedence(rival.meta, own.meta), `if this is for its own namespace, write exportTo: ["."]`)
+	r.warn(own.path, own.host, who+" has it too, and comes first "+where+m.precedence(rival.meta, own.meta), `for this namespace alone, write exportTo: ["."]`)
 }
 
 // precedence says why one object comes before another.

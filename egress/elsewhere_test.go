@@ -20,14 +20,14 @@ func TestElsewhere(t *testing.T) {
 		return one(KindServiceEntry, namespace, name, created, exportTo)
 	}
 	bank := entry("bank", "b", older, "")
-	const loses, wins = "has it, too, and comes first in namespaces that have none of their own: it is ", "this comes before "
+	const loses, wins = "has it too, and comes first for namespaces without one: it is ", "this comes before "
 	for _, tt := range []struct {
 		name, text string
 		kind, want string
 	}{
 		{"alone", "", KindServiceEntry, ""},
-		{"older", bank, KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older; if this is for its own namespace, write exportTo: ["."]`},
-		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b in namespaces that have none of their own: it is older; if that is not meant, write exportTo"},
+		{"older", bank, KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older; for this namespace alone, write exportTo: ["."]`},
+		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b for namespaces without one: it is older; if that is not meant, write exportTo"},
 		{"as old", entry("bank", "b", newer, ""), KindServiceEntry, "ServiceEntry bank/b " + loses + "as old, and first by name"},
 		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "in the root namespace"},
 		{"not exported", entry("bank", "b", older, `"."`), KindServiceEntry, ""},
