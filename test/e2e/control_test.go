@@ -107,7 +107,7 @@ func (n *Namespace) sees(line string, texts ...string) string {
 // control: the walk-through of controlled access, by the commands users know.
 func control(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "control", injected)
-	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml") })
+	t.Cleanup(func() { s.undo(t, "kubectl apply -f deploy/settings.yaml") })
 	n.run("kubectl apply -f samples/sleep/sleep.yaml")
 	n.rolledOut("deployment/sleep")
 

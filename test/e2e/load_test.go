@@ -97,7 +97,7 @@ func (n *Namespace) unharmed(name string, since time.Time, least int) {
 // flips: edits reach running pods soon, and nothing else of theirs.
 func flips(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "flips", injected)
-	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml") })
+	t.Cleanup(func() { s.undo(t, "kubectl apply -f deploy/settings.yaml") })
 	n.run(httpbinEntry)
 	n.run(googleEntry)
 	n.load("known", "http://httpbin.org/status/200", "https://www.google.com/", server+"/get")
@@ -137,7 +137,7 @@ func flips(t *testing.T, s *Suite) {
 // survives: what runs goes on, whatever becomes of those who configure it.
 func survives(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "survives", injected)
-	t.Cleanup(func() { s.bash(t, "kubectl apply -f deploy/settings.yaml") })
+	t.Cleanup(func() { s.undo(t, "kubectl apply -f deploy/settings.yaml") })
 	n.run(httpbinEntry)
 	n.run(googleEntry)
 	n.run(toRegistryOnly)
