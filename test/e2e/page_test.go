@@ -29,7 +29,8 @@ func gettingStarted(t *testing.T, s *Suite) {
 	after := map[string]string{}
 	if !s.Own() {
 		t.Log("the world is made of pods here, so the ranges to capture are those of Services alone")
-		after["CLUSTER_RANGES=$("] = "export CLUSTER_RANGES=" + strings.Join(ranges, ",")
+		after["|includeIPRanges: cluster|"] = "kubectl -n istio-system get configmap istio-sidecar-injector -o yaml" +
+			" | sed 's|includeIPRanges: cluster|includeIPRanges: " + strings.Join(ranges, ",") + "|' | kubectl apply -f -"
 	}
 	if ran := n.follow("docs/getting-started.md", after); ran < 20 {
 		t.Errorf("%d commands were run; the page has lost its blocks", ran)
