@@ -19,6 +19,7 @@ const debugPath = "/debug/"
 // debugPages says what the views are, for people who find the first one.
 const debugPages = `/debug/sidecars                 the connected sidecars: since when, what they refused
 /debug/sidecars/NAMESPACE/POD   what that pod's sidecar has been sent, whole
+/debug/rejections               what connected sidecars do not take, and why
 /debug/objects                  ServiceEntries and VirtualServices, and what is wrong with them
 `
 
@@ -30,6 +31,9 @@ func (s *sidecars) debug() http.Handler {
 		answer(w, summaries(s.server.Status()))
 	})
 	mux.HandleFunc("GET "+debugPath+"sidecars/{namespace}/{pod}", s.debugPod)
+	mux.HandleFunc("GET "+debugPath+"rejections", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, rejectionSummaries(s.server.Rejections()))
+	})
 	mux.HandleFunc("GET "+debugPath+"objects", func(w http.ResponseWriter, _ *http.Request) {
 		if r := s.latest.Load(); r != nil {
 			answer(w, objectsView(*r))
@@ -87,6 +91,23 @@ func summaries(all []xds.StreamStatus) []sidecarView {
 			v.Rejected[xds.ShortType(typeURL)] = rejectionView{r.Resources, r.Reason}
 		}
 		out = append(out, v)
+	}
+	return out
+}
+
+// summaryView is one thing that sidecars do not take.
+type summaryView struct {
+	Type      string   `json:"type"`
+	Resources []string `json:"resources"`
+	Reason    string   `json:"reason"`
+	Sidecars  int      `json:"sidecars"`
+	Example   string   `json:"example"` // one of them
+}
+
+func rejectionSummaries(all []xds.RejectionSummary) []summaryView {
+	out := make([]summaryView, 0, len(all))
+	for _, r := range all {
+		out = append(out, summaryView{xds.ShortType(r.TypeURL), r.Resources, r.Reason, r.Sidecars, r.Example.String()})
 	}
 	return out
 }

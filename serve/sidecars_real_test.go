@@ -245,6 +245,7 @@ func testDebug(i *instance, ns string, pod *corev1.Pod) {
 	for path, want := range map[string][]string{
 		"/debug/":                          {"/debug/sidecars/NAMESPACE/POD"},
 		"/debug/objects":                   {"["},
+		"/debug/rejections":                {`"sidecars": 1`, `"reason": "no such filter"`, `"example": "` + ns + `/sleep"`},
 		"/debug/sidecars":                  {`"pod": "sleep"`, `"Listener": 3`, `"reason": "no such filter"`},
 		"/debug/sidecars/" + ns + "/sleep": {`"name": "virtualOutbound"`, `"filterChainMatcher"`, "10.0.0.1"},
 	} {
