@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/outrider-mesh/outrider/platform"
 	"github.com/outrider-mesh/outrider/platform/live"
 )
 
@@ -39,11 +40,14 @@ func (r *ranges) Start(ctx context.Context) error {
 	return nil
 }
 
-// take hands a reading on. One that failed changes nothing.
-func (r *ranges) take(s *live.Snapshot, err error) {
+// take hands a reading on, and reports whether it told all. One that failed
+// changes nothing.
+func (r *ranges) take(s *live.Snapshot, err error) (enough bool) {
 	if err == nil {
 		r.failure = ""
 		r.loader.learned(s.Facts)
+		result := s.Facts.Resolve(platform.Options{Live: true})
+		enough = result.Known()
 	} else if r.failure != err.Error() {
 		r.failure = err.Error()
 		r.log.Error(err, "the cluster's ranges could not be read; trying again")
@@ -53,6 +57,7 @@ func (r *ranges) take(s *live.Snapshot, err error) {
 		r.told = true
 		close(r.first)
 	}
+	return enough
 }
 
 // firstReading bounds how long a start waits for evidence: a configuration that

@@ -21,6 +21,10 @@ type Pace struct {
 	// Again is when all is read although no change was seen: sources that are not
 	// watched, addresses in use, rights that were granted since; 10 min.
 	Again time.Duration
+	// Soon is the same after a reading that told too little, at first; it doubles
+	// each time, up to Again. What was missing may be a ConfigMap or a right, which
+	// nothing watches; 10 s.
+	Soon time.Duration
 	// Retry is the pause after a reading that failed; 5 s.
 	Retry time.Duration
 	// Timeout bounds one reading; 2 min.
@@ -31,7 +35,7 @@ func (p Pace) withDefaults() Pace {
 	for _, d := range []struct {
 		at    *time.Duration
 		value time.Duration
-	}{{&p.Quiet, 200 * time.Millisecond}, {&p.Again, 10 * time.Minute}, {&p.Retry, 5 * time.Second}, {&p.Timeout, 2 * time.Minute}} {
+	}{{&p.Quiet, 200 * time.Millisecond}, {&p.Again, 10 * time.Minute}, {&p.Soon, 10 * time.Second}, {&p.Retry, 5 * time.Second}, {&p.Timeout, 2 * time.Minute}} {
 		if *d.at <= 0 {
 			*d.at = d.value
 		}
@@ -41,20 +45,26 @@ func (p Pace) withDefaults() Pace {
 
 // Follow reads the cluster, again after every change of what it may watch, and
 // from time to time, until ctx ends. told gets each reading, or why there is
-// none, on one goroutine.
-func (c *Cluster) Follow(ctx context.Context, p Pace, told func(*Snapshot, error)) {
+// none, on one goroutine, and answers whether that is enough.
+func (c *Cluster) Follow(ctx context.Context, p Pace, told func(*Snapshot, error) bool) {
 	p = p.withDefaults()
+	soon := p.Soon
 	for ctx.Err() == nil {
 		s, err := c.gatherWithin(ctx, p.Timeout)
 		if ctx.Err() != nil {
 			return
 		}
-		told(s, err)
-		if err != nil {
+		enough := told(s, err)
+		switch {
+		case err != nil:
 			wait(ctx, p.Retry)
-			continue
+		case enough:
+			soon = p.Soon
+			s.waitForChange(ctx, p, p.Again)
+		default:
+			s.waitForChange(ctx, p, min(soon, p.Again))
+			soon = min(2*soon, p.Again)
 		}
-		s.waitForChange(ctx, p)
 	}
 }
 
@@ -72,8 +82,8 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // waitForChange returns some time after a change, or when it is time anyway.
-func (s *Snapshot) waitForChange(ctx context.Context, p Pace) {
-	ctx, cancel := context.WithTimeout(ctx, p.Again)
+func (s *Snapshot) waitForChange(ctx context.Context, p Pace, longest time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	changed := burst.New()
 	for _, w := range s.watches {

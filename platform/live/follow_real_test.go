@@ -19,6 +19,7 @@ import (
 // following is a cluster being followed, and what was told of it.
 type following struct {
 	mu     sync.Mutex
+	enough bool
 	count  int
 	latest *Snapshot
 	err    error
@@ -26,18 +27,19 @@ type following struct {
 
 func follow(t *testing.T, c *Cluster, p Pace) *following {
 	t.Helper()
-	f := &following{}
+	f := &following{enough: p.Soon == 0}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.Follow(ctx, p, func(s *Snapshot, err error) {
+		c.Follow(ctx, p, func(s *Snapshot, err error) bool {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.count++
 			if f.err = err; err == nil {
 				f.latest = s
 			}
+			return f.enough
 		})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
@@ -111,6 +113,33 @@ func TestFollow(t *testing.T) {
 		defer f.mu.Unlock()
 		if len(f.latest.Facts.NodeCIDR) != 1 {
 			return notYet("no slice")
+		}
+		return nil
+	})
+}
+
+// What tells too little is read again soon, as nothing watches a ConfigMap.
+func TestFollowSoon(t *testing.T) {
+	server := kube.Require(t)
+	c, err := New(server.Config, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := follow(t, c, Pace{Quiet: 20 * time.Millisecond, Soon: 50 * time.Millisecond})
+	eventually(t, "the first reading", func() error {
+		if _, n := f.services(); n == 0 {
+			return notYet("none")
+		}
+		return nil
+	})
+	a := newApplier(t, server.Config)
+	a.apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: kube-proxy, namespace: kube-system}, data: {config.conf: "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclusterCIDR: 10.128.0.0/12\n"}}`)
+	eventually(t, "the ConfigMap is seen", func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		r := f.latest.Facts.Resolve(platform.Options{Live: true})
+		if got := r.Pod.String(); got != "10.128.0.0/12" {
+			return notYet(got)
 		}
 		return nil
 	})
