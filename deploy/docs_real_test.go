@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestAdmissionPage(t *testing.T) {
 	shell := func(line string) string {
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
 		cmd.Dir = dir
-		cmd.Env = append(d.Kubectl(t.Context()).Env, "PATH="+filepath.Dir(d.KubectlPath())+":"+os.Getenv("PATH"))
+		cmd.Env = slices.Concat(d.Kubectl(t.Context()).Env, []string{"PATH=" + filepath.Dir(d.KubectlPath()) + ":" + os.Getenv("PATH")})
 		out, _ := cmd.CombinedOutput() // what the page says includes the errors
 		return string(out)
 	}

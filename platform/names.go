@@ -47,7 +47,7 @@ func (f *Facts) Names(o Options) *Names {
 		o.Platform = name
 	}
 	r := f.Resolve(o)
-	n.Platform, n.Warnings, n.APIServer = r.Platform, append(r.Warnings, f.unconfirmedDefaults(&r)...), f.apiServerKeyword()
+	n.Platform, n.Warnings, n.APIServer = r.Platform, slices.Concat(r.Warnings, f.unconfirmedDefaults(&r)), f.apiServerKeyword()
 	n.Cluster = Keyword{Ranges: r.Service.Union(r.Pod), From: r.sources(), grades: r.grades()}
 	if !r.Known() {
 		n.Cluster.Missing = r.missing()

@@ -187,7 +187,9 @@ func (s *sidecars) Start(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	stop(g)
-	<-failed // the server has ended, as it was told to
+	if err := <-failed; err != nil {
+		return fmt.Errorf("serve the sidecars: %w", err)
+	}
 	return nil
 }
 
