@@ -91,6 +91,7 @@ func (p *parser) flowNode() *node {
 		start := p.pos
 		name := p.name()
 		p.spaces()
+		delete(p.anchors, name)
 		if p.bad || p.lineEnd(p.pos) || p.s[p.pos] == '&' || p.s[p.pos] == '*' {
 			return p.fail()
 		}

@@ -255,6 +255,7 @@ func (p *parser) anchored(parent int) *node {
 	start := p.pos
 	name := p.name()
 	p.spaces()
+	delete(p.anchors, name) // within its own value an alias means this one, not an earlier
 	var n *node
 	switch {
 	case p.bad:
