@@ -134,7 +134,8 @@ func families(t *testing.T, s *Suite, n *Namespace, sleep *Pod) {
 	)
 }
 
-// roller is a server with sidecars that leaves its Service before it ends.
+// roller is a server with sidecars that leaves its Service before it ends: on a
+// busy machine kube-proxy takes some seconds to hear of that.
 const roller = `apiVersion: v1
 kind: Service
 metadata: {name: httpbin}
@@ -152,18 +153,18 @@ spec:
   template:
     metadata: {labels: {app: httpbin}}
     spec:
-      terminationGracePeriodSeconds: 15
+      terminationGracePeriodSeconds: 20
       containers:
       - name: httpbin
         image: localhost/world:1
         imagePullPolicy: IfNotPresent
-        lifecycle: {preStop: {sleep: {seconds: 3}}}
+        lifecycle: {preStop: {sleep: {seconds: 8}}}
         readinessProbe: {httpGet: {path: /status/200, port: 80, httpHeaders: [{name: Host, value: httpbin}]}, periodSeconds: 1}
 `
 
 // load sends requests from two loops until /tmp/stop is there, and says how many
 // there were and how many failed.
-const load = `rm -f /tmp/stop
+const load = `: > /tmp/begun
 worker() {
   ok=0; failed=0
   while [ ! -e /tmp/stop ]; do
@@ -188,7 +189,7 @@ func rolling(t *testing.T, s *Suite) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		out, err := n.Bash(ended, "kubectl exec deploy/sleep -c sleep -- sh -c '"+strings.ReplaceAll(load, "rm -f", ": > /tmp/begun; rm -f")+"'").CombinedOutput()
+		out, err := n.Bash(ended, "kubectl exec deploy/sleep -c sleep -- sh -c '"+load+"'").CombinedOutput()
 		done <- result{out, err}
 	}()
 	eventually(t, "the load begins", func() error {

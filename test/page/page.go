@@ -32,7 +32,8 @@ func Blocks(text string) (blocks []Block) {
 // end.
 type Command struct{ Line, Output string }
 
-// Any as a part of an output, or as the whole of it, stands for any text.
+// Any as a part of an output, or as the whole of it, stands for any text; between
+// two blanks also for none.
 const Any = "..."
 
 // Commands are those of the block: of one of "sh" the whole, whose output the
@@ -57,10 +58,9 @@ func (b Block) Commands() (commands []Command) {
 
 // Prints says whether what a command printed is what the page says.
 func (c Command) Prints(got string) bool {
-	parts := strings.Split(c.Output, Any)
-	for i, p := range parts {
-		parts[i] = regexp.QuoteMeta(p)
-	}
-	pattern := regexp.MustCompile(`(?s)\A` + strings.Join(parts, ".*") + `\z`)
+	text := regexp.QuoteMeta(c.Output)
+	text = strings.ReplaceAll(text, " "+regexp.QuoteMeta(Any)+" ", " (?:.* )?")
+	text = strings.ReplaceAll(text, regexp.QuoteMeta(Any), ".*")
+	pattern := regexp.MustCompile(`(?s)\A` + text + `\z`)
 	return pattern.MatchString(strings.TrimSuffix(got, "\n"))
 }
