@@ -53,7 +53,10 @@ func (c *Cluster) controllers(s settings) []node.Daemon {
 		{Name: "kube-controller-manager", Args: append([]string{c.bin("kube-controller-manager"),
 			"--allocate-node-cidrs", "--cluster-cidr", s.Pods, "--service-cluster-ip-range", s.Services,
 			"--use-service-account-credentials", "--service-account-private-key-file", pki + "sa.key", "--root-ca-file", pki + "ca.crt",
-			"--cluster-signing-cert-file", pki + "ca.crt", "--cluster-signing-key-file", pki + "ca.key"},
+			"--cluster-signing-cert-file", pki + "ca.crt", "--cluster-signing-key-file", pki + "ca.key",
+			// The one node's heartbeats stop with the API server, which a test stops
+			// for a minute. Taken for lost, the node would take DNS with it.
+			"--node-monitor-grace-period", "5m"},
 			kubeconfigs("kube-controller-manager")...)},
 		{Name: "kube-scheduler", Args: append([]string{c.bin("kube-scheduler")}, kubeconfigs("kube-scheduler")...)},
 	}
