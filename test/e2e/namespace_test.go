@@ -38,8 +38,9 @@ func (s *Suite) Namespace(t *testing.T, name string, labels ...string) *Namespac
 		if t.Failed() {
 			t.Log(n.report())
 		}
-		// Nobody waits for its end but the next run on a borrowed cluster.
-		s.undo(t, fmt.Sprintf("kubectl delete namespace %s --wait=%v", name, !s.Own()))
+		// Nobody waits for its end but the next run on a borrowed cluster. What it
+		// declared holds for all namespaces, and goes before the next scenario.
+		s.undo(t, fmt.Sprintf("kubectl -n %s delete virtualservices,serviceentries --all 2>&1 || true; kubectl delete namespace %[1]s --wait=%v", name, !s.Own()))
 	})
 	return n
 }

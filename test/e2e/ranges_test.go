@@ -55,7 +55,7 @@ func ranges(t *testing.T, s *Suite) {
 	// The cluster grows.
 	before := n.run("kubectl -n istio-system get pods -l app=outrider -o name")
 	t.Cleanup(func() {
-		s.undo(t, "kubectl -n "+servers+" delete service more --ignore-not-found; kubectl delete servicecidr more --ignore-not-found")
+		s.undo(t, "kubectl -n "+servers+" delete service more --ignore-not-found; kubectl delete servicecidr more --ignore-not-found --wait=false")
 	})
 	n.apply(fmt.Sprintf("apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: more}\nspec: {cidrs: [%s]}\n", more))
 	n.inForce(cluster+","+more, "")
