@@ -154,19 +154,25 @@ func (b *builder) strictDNS() *clusterv3.Cluster_ClusterType {
 	})
 }
 
-// The namespace and the key of a wildcard cluster's metadata that hold the port
-// to dial where the request does not say it.
+// The namespace and the keys of a cluster's metadata: the port to dial where the
+// request to a wildcard does not say it, and what requests to a host say in
+// X-Envoy-Decorator-Operation.
 const (
 	metadataNamespace = "outrider"
 	metadataPort      = "port"
+	metadataOperation = "operation"
 )
+
+func metadata(key, value string) *corev3.Metadata {
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {
+		Fields: map[string]*structpb.Value{key: structpb.NewStringValue(value)},
+	}}}
+}
 
 // wildcardCluster leads requests to the name that each asks for.
 func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
 	c := b.ofCache(h.cluster(), b.dnsCache(cacheWildcards), h.protocol)
-	c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {
-		Fields: map[string]*structpb.Value{metadataPort: structpb.NewStringValue(fmt.Sprint(h.target))},
-	}}}
+	c.Metadata = metadata(metadataPort, fmt.Sprint(h.target))
 	return c
 }
 
@@ -251,6 +257,9 @@ func (b *builder) listedCluster(h host, dynamic *clusterv3.Cluster_ClusterType, 
 		c.ClusterDiscoveryType = dynamic
 	} else {
 		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
+	}
+	if h.protocol.http() {
+		c.Metadata = metadata(metadataOperation, operationOf(h.name, h.port))
 	}
 	return c
 }

@@ -131,15 +131,17 @@ func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
 // with the first entry to need it would end every connection of the port.
 func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
+	var early []*corev3.TypedExtensionConfig
 	if route != catchAllRoute { // it leads to no declared host
 		filters = append(b.hostFilters(), filters...)
+		early = b.nameCluster(route)
 	}
 	return []*listenerv3.Filter{b.filter("envoy.filters.network.http_connection_manager", &hcmv3.HttpConnectionManager{
 		StatPrefix: "outbound_" + route,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			ConfigSource: fromADS(0), RouteConfigName: route,
 		}},
-		HttpFilters: filters, AccessLog: log,
+		EarlyHeaderMutationExtensions: early, HttpFilters: filters, AccessLog: log,
 		// Without it Envoy adds no X-Envoy-Decorator-Operation.
 		Tracing:           &hcmv3.HttpConnectionManager_Tracing{},
 		StreamIdleTimeout: durationpb.New(0),

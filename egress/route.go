@@ -45,10 +45,19 @@ func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
 		// Once here instead of at each host: a route that says nothing else is
 		// tried again, as in Istio.
 		c.RequestHeadersToAdd = retryHeaders(defaultRetryOn, defaultAttempts)
+		c.RequestHeadersToRemove = []string{clusterHeader}
 		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(bodyLimit)
 	}
+	var plain []string
 	for _, d := range b.view.domainsOf(name) {
-		c.VirtualHosts = append(c.VirtualHosts, b.virtualHostOf(d))
+		if d.plain() {
+			plain = append(plain, d.name)
+		} else {
+			c.VirtualHosts = append(c.VirtualHosts, b.virtualHostOf(d))
+		}
+	}
+	if len(plain) > 0 {
+		c.VirtualHosts = append(c.VirtualHosts, b.declared(name, plain))
 	}
 	c.VirtualHosts = append(c.VirtualHosts, b.restOfHTTP())
 	return c
@@ -81,7 +90,7 @@ func (b *builder) virtualHostOf(d domain) *routev3.VirtualHost {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: d.host.cluster()}, Timeout: durationpb.New(0),
 		}},
-		Decorator: &routev3.Decorator{Operation: fmt.Sprintf("%s:%d/*", d.name, d.host.port)},
+		Decorator: &routev3.Decorator{Operation: operationOf(d.name, d.host.port)},
 	})
 	return v
 }

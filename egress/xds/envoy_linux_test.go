@@ -277,10 +277,16 @@ func TestWalk(t *testing.T) {
 	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
 	// Whatever address was dialled, the name decides.
 	m.want("http", "HTTPBIN.org", addrOther, "/", "200 at="+addrHTTPBin+" operation=httpbin.org:80/*")
+	m.want("http", "httpbin.org", addrOther, "/", "200 at="+addrHTTPBin+" operation=httpbin.org:80/*")
 	m.want("https", "www.google.com", addrOther, "/", "200 at="+addrGoogle)
 	m.want("https", "edition.cnn.com", addrGoogle, "/", "closed")
 	m.want("http", "www.google.com", addrGoogle, "/", "502")
-	m.logged(`"httpbin.org"`, "outbound|80||httpbin.org", addrHTTPBin+":80", "default")
+	for _, host := range []string{"httpbin.org", "HTTPBIN.org", "httpbin.org:80", "HttpBin.org:8080"} { // one host, one cluster
+		if got := m.fetch("GET", host, "/", nil); !strings.HasPrefix(got, "at="+addrHTTPBin) || !strings.Contains(got, "host="+host+" ") {
+			t.Errorf("Host %s: %q", host, got)
+		}
+		m.logged(`"`+host+`"`, " outbound|80||httpbin.org ", addrHTTPBin+":80", "default")
+	}
 	m.logged("outbound|443||www.google.com", addrGoogle+":443", "www.google.com -")
 	if asked := m.asked.String(); strings.Contains(asked, "cluster.local") || strings.Contains(asked, "cnn") {
 		t.Errorf("names were asked for:\n%s", asked)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 // TestEscapes tries to reach what is not declared by way of what is.
 func TestEscapes(t *testing.T) {
-	names := map[string]string{"good.test": "192.0.2.51", "several-a.test": "192.0.2.52"}
+	names := map[string]string{"good.test": "192.0.2.51", "any.wild.test": "192.0.2.53", "several-a.test": "192.0.2.52"}
 	evil := map[string]string{
 		"loop.test": "127.0.0.1", "loop2.test": "127.1.2.3", "zero.test": "0.0.0.0", "metadata.test": "169.254.169.254",
 		"loop6.test": "::1", "link6.test": "fe80::1", "mapped.test": "::ffff:127.0.0.1", "under.wild.test": "127.0.0.1", "meta.wild.test": "169.254.169.254",
@@ -24,6 +25,8 @@ func TestEscapes(t *testing.T) {
 	}
 	m := newMesh(t, names)
 	m.setTTL(1)
+	var came received
+	m.answer = func(_ http.ResponseWriter, r *http.Request) bool { came.add(r); return false }
 	reached := m.listenInside()
 	entry := func(name, spec string) func(*egress.Input) { return entryOf(t, "shop", name, spec) }
 	const web = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 15000, "name": "admin", "protocol": "HTTP"}, {"number": 9000, "name": "tcp", "protocol": "TCP"}]`
@@ -104,6 +107,18 @@ func TestEscapes(t *testing.T) {
 		for _, name := range []string{"x-envoy-original-dst-host", "x-envoy-original-host", "x-forwarded-host", "x-outrider-host"} {
 			if got := m.fetch("GET", "good.test", "/", map[string][]string{name: {"203.0.113.66:80"}}); !strings.HasPrefix(got, "at=192.0.2.51 port=80 ") {
 				t.Errorf("%s: %q", name, got)
+			}
+		}
+		// The sidecar has a header of its own, between its filters.
+		for _, host := range []string{"good.test", "GOOD.test:80", "any.wild.test"} {
+			q := map[string][]string{"x-outrider-cluster": {"PassthroughCluster", "outbound|80||other.test"}, "X-Envoy-Decorator-Operation": {"mine"}}
+			path := "/own/" + host
+			if got := m.fetch("GET", host, path, q); !strings.HasPrefix(got, "at=192.0.2.5") || len(came.of(path)) != 1 {
+				t.Fatalf("%s: %q", host, got)
+			}
+			header := came.of(path)[0].Header
+			if want := strings.ToLower(strings.TrimSuffix(host, ":80")) + ":80/*"; header.Get("X-Outrider-Cluster") != "" || host != "any.wild.test" && header.Get("X-Envoy-Decorator-Operation") != want {
+				t.Errorf("%s: the world got %v", host, header)
 			}
 		}
 	})

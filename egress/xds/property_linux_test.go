@@ -103,13 +103,15 @@ func randomRequest(r *rand.Rand) egress.Request {
 	if q.Protocol == egress.ProtocolTLS {
 		q.ServerName = objects.Pick(r, host, strings.ToUpper(host), "unknown.test", "")
 	}
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0:
 		q.Authority = strings.ToUpper(host)
 	case 1:
 		q.Authority = fmt.Sprintf("%s:%d", host, q.Port)
 	case 2:
 		q.Authority = host + ":8081"
+	case 3:
+		q.Authority = strings.ToUpper(host) + objects.Pick(r, ":80", ":", ".", ":80:80", ":x")
 	}
 	if r.IntN(2) == 0 {
 		q.Path += "?" + objects.Pick(r, "q=one", "q=two&r=one", "r", "q=%6fne")
