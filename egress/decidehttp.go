@@ -125,12 +125,10 @@ func abortStatus(f *networkingv1alpha3.HTTPFaultInjection) (status int, ok bool)
 	if a.GetPercentage().GetValue() < 100 {
 		return 0, false
 	}
-	if a.GetGrpcStatus() == "" {
-		return int(a.GetHttpStatus()), true
+	if a.GetGrpcStatus() != "" {
+		return 200, true // the status of gRPC is in a header
 	}
-	code, _ := grpcStatus(a.GetGrpcStatus())
-	// As HTTP has it, by the number of the status.
-	return []int{200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401}[code], true
+	return int(a.GetHttpStatus()), true
 }
 
 func isPreflight(c *networkingv1alpha3.CorsPolicy, r Request) bool {

@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // received are the requests that reached the world, by path.
@@ -51,6 +54,7 @@ const routed = `{"hosts": ["httpbin.org"], "http": [
 	{"match": [{"uri": {"exact": "/flaky"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 3, "retryOn": "503", "backoff": "2ms"}},
 	{"match": [{"uri": {"exact": "/firm"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 0}},
 	{"match": [{"uri": {"exact": "/slow"}}], "route": [{"destination": {"host": "httpbin.org"}}], "fault": {"delay": {"percentage": {"value": 100}, "fixedDelay": "0.4s"}}},
+	{"match": [{"uri": {"exact": "/aborted"}}], "route": [{"destination": {"host": "httpbin.org"}}], "fault": {"abort": {"percentage": {"value": 100}, "grpcStatus": "NOT_FOUND"}}},
 	{"match": [{"uri": {"exact": "/tries"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 1, "perTryTimeout": "0.2s", "retryOn": "5xx"}},
 	{"match": [{"uri": {"prefix": "/copied"}}], "route": [{"destination": {"host": "httpbin.org"}}],
 	 "mirrors": [{"destination": {"host": "mirror.test"}}, {"destination": {"host": "fixed.test"}}, {"destination": {"host": "loop.test"}}]},
@@ -80,10 +84,11 @@ func TestRoutes(t *testing.T) {
 		return false
 	}
 	const ports = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]`
-	m.publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
+	model := modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
 		entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
 		entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
-	), "http", "httpbin.org", addrOther, "200")
+	)
+	m.publish(model, "http", "httpbin.org", addrOther, "200")
 
 	t.Run("headers", func(t *testing.T) {
 		m.fetch("GET", "httpbin.org", "/headers", map[string][]string{"x-a": {"there"}, "x-gone": {"1"}, "x-more": {"one"}})
@@ -95,6 +100,14 @@ func TestRoutes(t *testing.T) {
 			if strings.Contains(strings.ToLower(name), "retr") {
 				t.Errorf("the world got %s: %s", name, q.Header.Get(name))
 			}
+		}
+	})
+	t.Run("abort with a status of gRPC", func(t *testing.T) {
+		request := egress.Request{
+			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "httpbin.org", Path: "/aborted",
+		}
+		if got, want := m.send(request), m.expected(model.View("shop").Decide(request), request); !strings.HasPrefix(got, want[0]) {
+			t.Errorf("%q, and the model says %q", got, want)
 		}
 	})
 	t.Run("retries", func(t *testing.T) {
