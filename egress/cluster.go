@@ -82,7 +82,9 @@ func (b *builder) mirrorCluster(l lead) *clusterv3.Cluster {
 		c.Name, c.LoadAssignment.ClusterName = l.mirrorCluster(), l.mirrorCluster()
 		return c
 	}
-	cache := b.dnsCache(l.mirrorCluster())
+	// A cache cannot be changed while a cluster has it, so its name says all that
+	// is its own.
+	cache := b.dnsCache(l.mirrorCluster() + " " + joinPort(to.address, to.port))
 	cache.HostTtl = durationpb.New(mirrorTTL)
 	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.address, to.port).GetSocketAddress()}
 	return b.ofCache(l.mirrorCluster(), cache, h.protocol)
@@ -123,23 +125,17 @@ func unbroken() *clusterv3.CircuitBreakers {
 }
 
 func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
-	_, named := h.named()
 	switch {
 	case h.passthrough:
 		return b.originalDestination(h.cluster())
 	case h.static():
 		return b.listedCluster(h, nil, b.upstream(h.protocol))
-	case h.protocol.http() && len(h.endpoints) == 0:
+	case len(h.endpoints) == 0:
 		return b.wildcardCluster(h)
-	case h.protocol.http():
-		// This type of cluster balances over all answers and knows no filter of
-		// them: a request that would go to a refused address is stopped at the
-		// connection.
-		return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.protocol))
-	case named || len(h.endpoints) == 0:
-		return b.ofCache(h.cluster(), b.dnsCache(cacheNames), h.protocol)
 	}
-	return b.listedCluster(h, b.strictDNS(), nil)
+	// This type of cluster balances over all answers and knows no filter of them:
+	// a request that would go to a refused address is stopped at the connection.
+	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.protocol))
 }
 
 // strictDNS is the type of clusters that resolve their endpoints.

@@ -28,8 +28,8 @@ func TestDocs(t *testing.T) {
 		}
 		v := m.View("default")
 		want := []string{"outbound|80||httpbin.org", "outbound|443||*.googleapis.com", "outbound|443||www.google.com"}
-		if got := v.OnDemandNames(); i == 0 && !slices.Equal(got, want) {
-			t.Errorf("clusters %q, want %q", got, want)
+		if got := v.Hosts(); i == 0 && !slices.Equal(got, want) {
+			t.Errorf("hosts %q, want %q", got, want)
 		}
 		validate(t, envoy.Require(t), messagesOf(t, v))
 	}

@@ -151,32 +151,6 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 	})}
 }
 
-// toTargets passes bytes on to the destinations of a route, by weight. One of
-// them at most is resolved by name: the name is resolved before the choice.
-func (b *builder) toTargets(s sniRoute, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	var before []*listenerv3.Filter
-	proxy := &tcpproxyv3.TcpProxy{
-		StatPrefix: fmt.Sprintf("outbound_%d_route", s.port), AccessLog: log,
-		OnDemand: &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
-	}
-	all := &tcpproxyv3.TcpProxy_WeightedCluster{}
-	leads := b.view.leads(s)
-	for i, l := range leads {
-		if to, ok := l.resolved(); ok && l.fault == "" {
-			before = b.resolve(to)
-		} else if l.byRequest() {
-			before = b.resolveSNI(l.host.target)
-		}
-		all.Clusters = append(all.Clusters, &tcpproxyv3.TcpProxy_WeightedCluster_ClusterWeight{Name: l.cluster(), Weight: s.route.to[i].weight})
-	}
-	all.Clusters = slices.DeleteFunc(all.Clusters, func(w *tcpproxyv3.TcpProxy_WeightedCluster_ClusterWeight) bool { return w.Weight == 0 })
-	proxy.ClusterSpecifier = &tcpproxyv3.TcpProxy_WeightedClusters{WeightedClusters: all}
-	if len(all.Clusters) == 1 {
-		proxy.ClusterSpecifier = &tcpproxyv3.TcpProxy_Cluster{Cluster: all.Clusters[0].Name}
-	}
-	return append(before, b.tcpProxy(proxy))
-}
-
 // stateFilter sets the name and the port that the next filter resolves.
 const stateFilter = "envoy.filters.http.set_filter_state"
 

@@ -47,13 +47,17 @@ func messagesOf(t testing.TB, v *View) (m messages) {
 	t.Helper()
 	clusters, err := v.Clusters()
 	must(t, err)
-	for _, name := range v.OnDemandNames() {
+	for _, name := range v.Hosts() {
 		r, ok, err := v.OnDemand(name)
 		must(t, err)
-		if !ok || r.Name != name {
-			t.Fatalf("cluster %s: %v, named %s", name, ok, r.Name)
+		switch h := v.hosts[v.byCluster[name]]; {
+		case ok != h.fetched():
+			t.Fatalf("cluster %s: %v", name, ok)
+		case ok && r.Name != name:
+			t.Fatalf("cluster %s is named %s", name, r.Name)
+		case ok:
+			clusters = append(clusters, r)
 		}
-		clusters = append(clusters, r)
 	}
 	listeners, err := v.Listeners()
 	must(t, err)

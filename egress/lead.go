@@ -51,7 +51,7 @@ func (v *View) lead(t target, d domain, copies bool) lead {
 		l.fix, l.severity = "name a port that is declared as HTTP", SeverityError
 	case copies && l.byRequest():
 		l.fault, l.fix, l.severity = "a copy of a request cannot go to a wildcard", "name one host", SeverityError
-	case copies && unfiltered(l.host):
+	case copies && l.host.mixed():
 		l.fault = "copies of requests cannot go to a host with several named endpoints: what they resolve to would not be checked"
 		l.fix, l.severity = "name one endpoint, or give addresses", SeverityError
 	}
@@ -67,12 +67,6 @@ func (v *View) routeLead(route httpRoute, t target, d domain) lead {
 		l.fix, l.severity = "name one host, or leave the Host alone", SeverityError
 	}
 	return l
-}
-
-// unfiltered says that a host has several endpoints and names among them.
-func unfiltered(h host) bool {
-	_, named := h.named()
-	return len(h.endpoints) > 0 && !named && !h.static()
 }
 
 // leadTo finds the declared host that a destination names, as it is seen from a
@@ -112,7 +106,6 @@ func (v *View) leadTo(t target, port uint32, from string) lead {
 // 0 are not looked at.
 func (v *View) leads(s sniRoute) []lead {
 	out := make([]lead, len(s.route.to))
-	named := ""
 	for i, t := range s.route.to {
 		if t.weight == 0 {
 			continue
@@ -127,16 +120,6 @@ func (v *View) leads(s sniRoute) []lead {
 		for _, name := range s.names[1:] {
 			if other := v.leadTo(t, s.port, name); other.fault != "" {
 				l = other
-			}
-		}
-		if _, ok := l.resolved(); l.fault == "" && (ok || l.byRequest()) {
-			if named != "" {
-				l = lead{
-					fault: fmt.Sprintf("%s is resolved by name, and so is %s: a TLS connection can be shared out only among hosts with addresses", t.host, named),
-					fix:   "give all but one of them endpoints with addresses", severity: SeverityError,
-				}
-			} else {
-				named = t.host
 			}
 		}
 		out[i] = l

@@ -136,12 +136,11 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 		if h.protocol != protocolTCP || h.shadowed {
 			continue
 		}
-		name := "tcp " + h.name
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h, log)})
+		to := b.share(l, "tcp "+h.name, b.partsOf(h, log))
 		if len(h.addresses) == 0 {
-			rest = b.chain(name)
+			rest = to
 		} else {
-			tcp = append(tcp, ranges{h.addresses, b.chain(name)})
+			tcp = append(tcp, ranges{h.addresses, to})
 		}
 	}
 	return tcp, rest
@@ -149,7 +148,7 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 
 // tlsHosts leads declared names to their chains: almost all to one that is the
 // same whatever is declared, those that are resolved by another name or port,
-// wildcards and routes each to its own.
+// wildcards and routes each to chains of its own.
 func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
 	plain, listed := domains{then: b.chain(chainTLS)}, domains{then: b.chain(chainTLSListed)}
 	choices, routed := b.tlsRoutes(p, l, log)
@@ -159,12 +158,10 @@ func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 		case h.protocol != protocolTLS || routed[h.name]:
 		case named && to.address == h.name && to.port == h.port:
 			plain.names = append(plain.names, h.name)
-		case !named && !h.wildcard():
+		case !named && !h.wildcard() && !h.mixed():
 			listed.names = append(listed.names, h.name)
 		default:
-			name := "tls " + h.name
-			l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toHost(h, log)})
-			choices = append(choices, domains{[]string{h.name}, b.chain(name)})
+			choices = append(choices, domains{[]string{h.name}, b.share(l, "tls "+h.name, b.partsOf(h, log))})
 		}
 	}
 	return b.bySNI(append([]domains{plain, listed}, choices...), b.chain(chainRest))
@@ -178,8 +175,7 @@ func (b *builder) tlsRoutes(p port, l *listenerv3.Listener, log []*accesslogv3.A
 			continue
 		}
 		name := fmt.Sprintf("route %s/%s %s", s.by.Namespace, s.by.Name, s.route.path)
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: b.toTargets(s, log)})
-		choices = append(choices, domains{s.names, b.chain(name)})
+		choices = append(choices, domains{s.names, b.share(l, name, b.partsOfRoute(s, log))})
 		for _, n := range s.names {
 			routed[n] = true
 		}

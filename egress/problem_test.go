@@ -72,7 +72,7 @@ func TestProblems(t *testing.T) {
 					t.Errorf("problem %q, want %q and a fix", text, want[i])
 				}
 			}
-			if got := m.View("shop").OnDemandNames(); strings.Join(got, " ") != strings.Join(c.left, " ") {
+			if got := m.View("shop").Hosts(); strings.Join(got, " ") != strings.Join(c.left, " ") {
 				t.Errorf("clusters %q, want %q", got, c.left)
 			}
 			messagesOf(t, m.View("shop"))

@@ -85,10 +85,11 @@ func (v *View) Clusters() ([]Resource, error) {
 }
 
 // OnDemand is the cluster that a sidecar asks for by name when a host is first
-// used; ok is false where the namespace sees no such host.
+// used; ok is false where the namespace sees no such host, or one that needs no
+// cluster of its own.
 func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
 	i, ok := v.byCluster[name]
-	if !ok {
+	if !ok || !v.hosts[i].fetched() {
 		return Resource{}, false, nil
 	}
 	b := &builder{view: v}
@@ -99,8 +100,9 @@ func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
 	return r, err == nil, err
 }
 
-// OnDemandNames are the names that OnDemand knows, sorted by port and host.
-func (v *View) OnDemandNames() []string {
+// Hosts are all declared hosts, by the names that they have in the access log,
+// sorted by port and host.
+func (v *View) Hosts() []string {
 	out := make([]string, 0, len(v.hosts))
 	for _, h := range v.hosts {
 		out = append(out, h.cluster())

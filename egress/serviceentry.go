@@ -50,6 +50,13 @@ func (h host) static() bool {
 	return len(h.endpoints) > 0 && !slices.ContainsFunc(h.endpoints, func(e endpoint) bool { return e.name() })
 }
 
+// fetched says that the host has a cluster, which is fetched by name. Bytes for a
+// name go through namesCluster.
+func (h host) fetched() bool { return h.protocol.http() || h.passthrough || h.static() }
+
+// mixed says that there are several endpoints, and names among them.
+func (h host) mixed() bool { return len(h.endpoints) > 1 && !h.static() }
+
 // named gives the one name that the host leads to: its own, or that of its only
 // endpoint.
 func (h host) named() (endpoint, bool) {
@@ -81,7 +88,6 @@ func readServiceEntry(e ServiceEntry, m mesh, r reporter) []host {
 	noteUnsupported(s, r)
 	ports := readPorts(s, m, r)
 	addresses := readAddresses(s, r)
-	noteUnchecked(s, ports, r)
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "an entry declares at least one host", "add the host's name")
 	}
@@ -117,27 +123,6 @@ func noteUnsupported(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	}
 	if len(s.SubjectAltNames) > 0 {
 		r.warn("spec.subjectAltNames", "", "no effect: TLS is passed on as the application speaks it", fix)
-	}
-}
-
-// noteUnchecked warns about the one way in which the answers to a name escape
-// the filter: a sidecar that passes bytes on chooses among several names after
-// anything that could look at the address.
-func noteUnchecked(s *networkingv1alpha3.ServiceEntry, ports []declared, r reporter) {
-	names := 0
-	for _, e := range s.Endpoints {
-		if (endpoint{address: e.GetAddress()}).name() {
-			names++
-		}
-	}
-	if names == 0 || len(s.Endpoints) == 1 {
-		return
-	}
-	for _, p := range ports {
-		if !p.protocol.http() {
-			r.warn("spec.endpoints", "", fmt.Sprintf("what these names resolve to is not checked on port %d, which is passed on as bytes: a loopback or link-local answer would be followed", p.number),
-				"use one name, or addresses")
-		}
 	}
 }
 

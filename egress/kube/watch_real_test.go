@@ -127,7 +127,7 @@ func (w *watched) state() string {
 		fmt.Fprintln(&b, "problem", p)
 	}
 	v := w.latest.Model.View("any")
-	fmt.Fprintln(&b, "hosts", v.OnDemandNames())
+	fmt.Fprintln(&b, "hosts", v.Hosts())
 	listeners, err := v.Listeners()
 	w.must(err)
 	for _, l := range listeners {

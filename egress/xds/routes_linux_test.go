@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,10 +85,13 @@ func TestRoutes(t *testing.T) {
 		return false
 	}
 	const ports = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]`
-	model := modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
-		entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
-		entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
-	)
+	with := func(ports string) *egress.Model {
+		return modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
+			entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
+			entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
+		)
+	}
+	model := with(ports)
 	m.publish(model, "http", "httpbin.org", addrOther, "200")
 
 	t.Run("headers", func(t *testing.T) {
@@ -145,6 +149,15 @@ func TestRoutes(t *testing.T) {
 		if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(world.of("/half")) != 1 {
 			t.Errorf("the world got %v, and %d of /half", hosts, len(world.of("/half")))
 		}
+	})
+	t.Run("a mirror leads elsewhere", func(t *testing.T) {
+		m.server.Publish(with(`"ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080}]`))
+		m.settled()
+		defer func() { m.server.Publish(model); m.settled() }()
+		m.fetch("GET", "httpbin.org", "/copied/again", nil)
+		eventually(t, "a copy has the new port", func() bool {
+			return slices.ContainsFunc(world.of("/copied/again"), func(q *http.Request) bool { return q.Host == "mirror.test:8080" })
+		})
 	})
 	t.Run("web socket", func(t *testing.T) {
 		var conn net.Conn

@@ -182,7 +182,7 @@ func TestLifeOfAHost(t *testing.T) {
 // is withdrawn.
 func TestReconnect(t *testing.T) {
 	s := serve(t)
-	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)))
+	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "other", `{"hosts": ["other.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}`)))
 	c := s.dial(t, "Bearer shop")
 	versions := map[string]string{"gone": "1", "outbound|80||gone.example.com": "1"}
 	c.ask(egress.TypeCluster)
@@ -199,9 +199,9 @@ func TestReconnect(t *testing.T) {
 	again := s.dial(t, "Bearer shop")
 	must(t, again.Send(&discoveryv3.DeltaDiscoveryRequest{
 		TypeUrl: egress.TypeCluster, InitialResourceVersions: versions,
-		ResourceNamesSubscribe: []string{"*", binName, "outbound|443||www.google.com", "outbound|80||gone.example.com"},
+		ResourceNamesSubscribe: []string{"*", binName, "outbound|80||other.test", "outbound|80||gone.example.com"},
 	}))
-	again.want("Cluster +outbound|443||www.google.com -outbound|80||gone.example.com -gone")
+	again.want("Cluster +outbound|80||other.test -outbound|80||gone.example.com -gone")
 }
 
 func TestNamespacesSeeTheirOwn(t *testing.T) {

@@ -1,0 +1,80 @@
+package xds
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// TestSeveralNamedEndpoints shares connections out among names and addresses,
+// and none of the names leads where no name may.
+func TestSeveralNamedEndpoints(t *testing.T) {
+	m := newMesh(t, map[string]string{
+		"one.test": "192.0.2.61", "two.test": "192.0.2.62", "six.test": "2001:db8::63",
+		"loop.test": "127.0.0.1", "metadata.test": "169.254.169.254", "gone.test": "127.0.0.2",
+	})
+	entry := func(name, spec string) func(*egress.Input) { return entryOf(t, "shop", name, spec) }
+	const tcp, tls = `{"number": 9000, "name": "tcp", "protocol": "TCP"}`, `{"number": 443, "name": "tls", "protocol": "TLS"}`
+	reached := m.listenInside()
+	m.publish(modelOf(t, "REGISTRY_ONLY",
+		entry("good", `{"hosts": ["good.test"], "ports": [`+tcp+`, `+tls+`], "addresses": ["203.0.113.1"], "resolution": "DNS",
+			"endpoints": [{"address": "one.test", "weight": 3}, {"address": "two.test"}, {"address": "six.test"}, {"address": "192.0.2.64"}, {"address": "2001:db8::65", "weight": 2}]}`),
+		entry("evil", `{"hosts": ["evil.test", "*.evil.test"], "ports": [`+tcp+`, `+tls+`], "addresses": ["203.0.113.2"], "resolution": "DNS",
+			"endpoints": [{"address": "loop.test"}, {"address": "metadata.test"}, {"address": "gone.test"}]}`),
+		entry("by", `{"hosts": ["by.test"], "ports": [`+tls+`], "resolution": "DNS"}`),
+		routeOf(t, "shop", "by", `{"hosts": ["by.test"], "tls": [{"match": [{"sniHosts": ["by.test"]}], "route": [
+			{"destination": {"host": "good.test", "port": {"number": 443}}, "weight": 80}, {"destination": {"host": "by.test"}, "weight": 10}, {"destination": {"host": "evil.test", "port": {"number": 443}}, "weight": 10}]}]}`),
+		entry("httpbin", httpbin),
+	), "http", "httpbin.org", addrOther, "200")
+	m.setName("by.test", "192.0.2.66")
+
+	plain := egress.Request{Address: netip.MustParseAddr("203.0.113.1"), Port: 9000, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "x", Path: "/"}
+	sni := func(name string) egress.Request {
+		return egress.Request{Address: netip.MustParseAddr(addrOther), Port: 443, Protocol: egress.ProtocolTLS, ServerName: name, Method: "GET", Authority: "x", Path: "/"}
+	}
+	good := map[string]int{"192.0.2.61": 3, "192.0.2.62": 1, "2001:db8::63": 1, "192.0.2.64": 1, "2001:db8::65": 2}
+	for what, q := range map[string]egress.Request{"TCP": plain, "TLS": sni("good.test")} {
+		m.sharedOut(what, q, good, 8)
+	}
+	m.sharedOut("a route", sni("by.test"), map[string]int{"192.0.2.61": 30, "192.0.2.62": 10, "2001:db8::63": 10, "192.0.2.64": 10, "2001:db8::65": 20, "192.0.2.66": 10, "closed": 10}, 100)
+	m.logged("outbound|9000||good.test", "192.0.2.61:9000")
+	m.logged("outbound|443||good.test", "[2001:db8::63]:443")
+	m.logged("outbound|443||by.test", "192.0.2.66:443")
+
+	plain.Address = netip.MustParseAddr("203.0.113.2")
+	for what, q := range map[string]egress.Request{"TCP": plain, "TLS": sni("evil.test"), "TLS under a wildcard": sni("a.evil.test")} {
+		for range 30 {
+			if got := m.send(q); got != "closed" {
+				t.Errorf("%s: %q", what, got)
+			}
+		}
+	}
+	if got := reached.String(); got != "" {
+		t.Errorf("the pod's own addresses were reached:\n%s", got)
+	}
+}
+
+// sharedOut counts where 400 connections end, and holds that against the parts
+// that each place has of a whole.
+func (m *mesh) sharedOut(what string, q egress.Request, parts map[string]int, whole int) {
+	m.t.Helper()
+	const connections = 400
+	got := map[string]int{}
+	for range connections {
+		at, _, _ := strings.Cut(m.send(q), " ")
+		got[strings.TrimPrefix(at, "at=")]++
+	}
+	for where, n := range got {
+		want := connections * parts[where] / whole
+		// Four times the deviation that chance has, at the most.
+		if want == 0 || n < want-want/2-12 || n > want+want/2+12 {
+			m.t.Errorf("%s: %d of %d connections at %s, want about %d", what, n, connections, where, want)
+		}
+	}
+	if len(got) != len(parts) {
+		m.t.Errorf("%s: %s", what, fmt.Sprint(got))
+	}
+}
