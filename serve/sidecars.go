@@ -70,7 +70,7 @@ func newSidecars(mgr manager.Manager, certificate certs.GetCertificate, o Option
 			s.log.Error(err, "cannot make the configuration of a namespace; its sidecars keep what they have", "namespace", namespace)
 		},
 	}))
-	if s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Log: s.log, Registry: o.Registry, Built: s.built}); err != nil {
+	if s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Revision: o.Revision, Log: s.log, Registry: o.Registry, Built: s.built}); err != nil {
 		return nil, err
 	}
 	return s, s.writeStatus(o)

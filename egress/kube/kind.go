@@ -150,9 +150,10 @@ func (k *kind) start(ctx context.Context, version string, running *sync.WaitGrou
 	return cancel, nil
 }
 
-// specChanged passes over what changes in an object's status and metadata.
+// specChanged passes over what changes in an object's status and metadata, but
+// for the revision.
 func (k *kind) specChanged(before, after *object) {
-	if before == nil || after == nil || before.UID != after.UID || before.Generation != after.Generation {
+	if before == nil || after == nil || before.UID != after.UID || before.Generation != after.Generation || before.revision != after.revision {
 		k.changed.Raise()
 	}
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,7 +94,7 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 }
 
 func conditionType(revision string) string {
-	if revision == "" || revision == "default" {
+	if cmp.Or(revision, DefaultRevision) == DefaultRevision {
 		return egress.ConditionType
 	}
 	return egress.ConditionType + "-" + revision

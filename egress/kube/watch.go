@@ -31,6 +31,9 @@ type Options struct {
 	// serviceentries and virtualservices, and on the definitions of the last two.
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
+	// Revision is this control plane's, empty means DefaultRevision. Objects that
+	// name another one are passed over.
+	Revision string
 	// Built takes each model.
 	Built func(Result)
 	Log   logr.Logger
@@ -46,8 +49,8 @@ type Result struct {
 	Model    *egress.Model
 	Input    egress.Input
 	Problems egress.Problems
-	// Objects are all ServiceEntries and VirtualServices, sorted by kind,
-	// namespace and name.
+	// Objects are all ServiceEntries and VirtualServices that are for this
+	// revision, sorted by kind, namespace and name.
 	Objects []Object
 }
 
@@ -185,7 +188,9 @@ func (w *Watcher) build(addresses bool) {
 			continue
 		}
 		for _, o := range t.all() {
-			all = append(all, o)
+			if o.isFor(w.options.Revision) {
+				all = append(all, o)
+			}
 		}
 	}
 	if len(missing) > 0 {

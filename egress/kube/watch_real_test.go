@@ -219,6 +219,11 @@ func TestObjectsAreFollowed(t *testing.T) {
 	if now := w.builds(); now != before {
 		t.Errorf("%d builds for a label", now-before)
 	}
+	// What names another revision is another control plane's.
+	w.kubectl("", "label", "serviceentry", "-n", ns, "bin", "istio.io/rev=canary")
+	w.eventually("hosts []", "!object ServiceEntry")
+	w.kubectl("", "label", "serviceentry", "-n", ns, "bin", "istio.io/rev=default", "--overwrite")
+	w.eventually("outbound|80||httpbin.example", "object ServiceEntry")
 	w.kubectl("", "delete", "crd", "serviceentries.networking.istio.io")
 	w.eventually("!object ServiceEntry", "object VirtualService", "hosts []")
 	if now := w.builds(); now == before {
