@@ -56,12 +56,12 @@ func readAccessLog(mc *meshconfig.MeshConfig, r reporter) accessLog {
 		}
 	} else {
 		l.text = defaultLogFormat
-		if fault = formatFault(format); fault == "" && format != "" {
+		if fault = logFault(format); fault == "" && format != "" {
 			l.text = strings.TrimSuffix(format, "\n") + "\n"
 		}
 	}
 	if fault != "" {
-		r.error("accessLogFormat", format, fault, "see Envoy's access log format strings; until then the default format is used")
+		r.error("accessLogFormat", format, fault, "see the format strings of Envoy's access logs; until then the default format is used")
 	}
 	return l
 }
@@ -85,7 +85,7 @@ func jsonFields(format string) (*structpb.Struct, string) {
 func valueFault(v *structpb.Value) string {
 	switch k := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return formatFault(k.StringValue)
+		return logFault(k.StringValue)
 	case *structpb.Value_StructValue:
 		for _, inner := range k.StructValue.GetFields() {
 			if fault := valueFault(inner); fault != "" {
@@ -100,41 +100,6 @@ func valueFault(v *structpb.Value) string {
 		}
 	}
 	return ""
-}
-
-// formatFault finds what Envoy would refuse a whole listener for: a % that
-// neither begins nor ends a command such as %REQ(:METHOD):10%, nor is doubled.
-// Which commands there are is Envoy's to say.
-func formatFault(format string) string {
-	for rest := format; ; {
-		_, after, found := strings.Cut(rest, "%")
-		if !found {
-			return ""
-		}
-		if after, found = strings.CutPrefix(after, "%"); found {
-			rest = after
-			continue
-		}
-		name := strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
-		if len(name) == len(after) {
-			return "a % begins a command in capital letters, such as %PROTOCOL%; %% stands for the sign itself"
-		}
-		if inside, ok := strings.CutPrefix(name, "("); ok {
-			_, name, ok = strings.Cut(inside, ")")
-			if !ok {
-				return "a command's ( has no )"
-			}
-		}
-		if length, ok := strings.CutPrefix(name, ":"); ok {
-			name = strings.TrimLeft(length, "0123456789")
-			if len(name) == len(length) {
-				return "a command's : is followed by a length"
-			}
-		}
-		if rest, found = strings.CutPrefix(name, "%"); !found {
-			return "a command has no % at its end"
-		}
-	}
 }
 
 // withCluster is the log with a text in place of the cluster's name.

@@ -30,10 +30,7 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 		at := path + "." + name
 		readHeaderName(name, at, host, r)
 		readText(values[name], at, r)
-		fault := formatFault(values[name])
-		if fault == "" {
-			fault = commandFault(values[name])
-		}
+		fault := commandFault(values[name])
 		if fault == "" && isAuthority(name) && strings.Contains(values[name], "%") {
 			fault = "Host is set as it is written, without commands"
 		}
@@ -84,29 +81,13 @@ func headerCommands() []string {
 	}
 }
 
-// commandFault finds a command that is not known, or that lacks its name of a
-// header, in a text whose form is right.
+// commandFault finds what is wrong with the commands in a header's value.
 func commandFault(text string) string {
-	for {
-		_, after, found := strings.Cut(text, "%")
-		if !found {
-			return ""
-		}
-		if rest, escaped := strings.CutPrefix(after, "%"); escaped {
-			text = rest
-			continue
-		}
-		name := after[:len(after)-len(strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"))]
-		arguments := ""
-		rest := after[len(name):]
-		if inside, ok := strings.CutPrefix(rest, "("); ok {
-			arguments, rest, _ = strings.Cut(inside, ")")
-		}
-		if fault := argumentFault(name, arguments); fault != "" {
-			return fault
-		}
-		_, text, _ = strings.Cut(rest, "%")
+	all, fault := commands(text)
+	for i := 0; i < len(all) && fault == ""; i++ {
+		fault = argumentFault(all[i].name, all[i].argument)
 	}
+	return fault
 }
 
 func argumentFault(name, arguments string) string {

@@ -1,0 +1,164 @@
+package egress
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// command is one command of a format string, such as %REQ(:METHOD):10%.
+type command struct {
+	name, argument string
+	length         bool // it cuts its value off at a length
+}
+
+// commandPattern is Envoy's own idea of a command.
+var commandPattern = regexp.MustCompile(`^%([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%`)
+
+// commands reads a format string. Envoy refuses a whole listener, or all routes
+// of a port, for one whose form is wrong.
+func commands(format string) (out []command, fault string) {
+	for rest := format; ; {
+		i := strings.IndexByte(rest, '%')
+		if i < 0 {
+			return out, ""
+		}
+		if rest = rest[i:]; strings.HasPrefix(rest, "%%") {
+			rest = rest[2:]
+			continue
+		}
+		m := commandPattern.FindStringSubmatch(rest)
+		if m == nil {
+			return nil, formFault(rest)
+		}
+		out = append(out, command{m[1], m[2], m[3] != ""})
+		rest = rest[len(m[0]):]
+	}
+}
+
+// formFault says what is wrong with a text that begins with % and is no command.
+func formFault(text string) string {
+	name := strings.TrimLeft(text[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+	switch inside, bracket := strings.CutPrefix(name, "("); {
+	case len(name) == len(text)-1:
+		return "a % begins a command in capital letters, such as %PROTOCOL%; %% stands for the sign itself"
+	case bracket && !strings.Contains(inside, ")"):
+		return "a command's ( has no )"
+	case strings.HasPrefix(name, ":"), strings.Contains(inside, "):"):
+		return "a command's : is followed by a length, and a % ends it"
+	}
+	return "a command has no % at its end"
+}
+
+// commandForm is what commands have in their brackets, and whether a length may
+// follow.
+type commandForm struct {
+	names    string // separated by blanks
+	argument string // a pattern; what is empty stands for no brackets, too
+	length   bool
+	example  string // of the argument
+}
+
+const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
+
+// commandForms are all commands of access logs that Envoy 1.40 knows.
+var commandForms = []commandForm{
+	{plainCommands, ``, false, ``},
+	{`DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
+		DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME EMIT_TIME_LOCAL
+		RESPONSE_CODE_DETAILS START_TIME START_TIME_LOCAL UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_PEER_CERT_V_END
+		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, `.*`, false, ``},
+	{`REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER`,
+		headerPattern + `(\?` + headerPattern + `)?`, true, `X-API`},
+	{`FILTER_STATE UPSTREAM_FILTER_STATE`, `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, true, `NAME:PLAIN`},
+	{`DYNAMIC_METADATA ENVIRONMENT QUERY_PARAM`, `.+`, true, `NAME`},
+	{`CLUSTER_METADATA UPSTREAM_METADATA`, `.+`, false, `NAMESPACE:KEY`},
+	{`METADATA`, `(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):.+`, true, `ROUTE:NAMESPACE:KEY`},
+	{`PATH`, `(WQ|NQ)?(:(ORIG|PATH|ORIG_OR_PATH)?)?`, true, `NQ:ORIG`},
+	{`QUERY_PARAMS`, ``, true, ``},
+	{`REQUESTED_SERVER_NAME`, `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, false, `SNI_FIRST:HOST`},
+	{`COMMON_DURATION`, `[^:]*:[^:]*(:(ms|us|ns))?`, false, `DS_RX_BEG:US_TX_BEG:us`},
+	{`CEL TYPED_CEL COALESCE`, `.+`, true, `request.path`}, // what is in it is another language
+}
+
+// plainCommands have neither brackets nor a length.
+const plainCommands = `
+ACCESS_LOG_TYPE BYTES_RECEIVED BYTES_RETRANSMITTED BYTES_SENT CONNECTION_ID CONNECTION_TERMINATION_DETAILS
+CUSTOM_FLAGS DOWNSTREAM_CX_RTT DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED
+DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS
+DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_DIRECT_LOCAL_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS
+DOWNSTREAM_DIRECT_REMOTE_PORT DOWNSTREAM_HANDSHAKE_DURATION DOWNSTREAM_HEADER_BYTES_RECEIVED
+DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_LOCAL_ADDRESS DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID
+DOWNSTREAM_LOCAL_CLOSE_REASON DOWNSTREAM_LOCAL_DNS_SAN DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN
+DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_PORT DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN
+DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1 DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256
+DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN DOWNSTREAM_PEER_EMAIL_SAN DOWNSTREAM_PEER_FINGERPRINT_1
+DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_IP_SAN DOWNSTREAM_PEER_ISSUER
+DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL DOWNSTREAM_PEER_OTHERNAME_SAN
+DOWNSTREAM_PEER_SERIAL DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN DOWNSTREAM_REMOTE_ADDRESS
+DOWNSTREAM_REMOTE_PORT DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION
+DOWNSTREAM_TRANSPORT_FAILURE_REASON DOWNSTREAM_WIRE_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_SENT DURATION
+FILTER_CHAIN_NAME GRPC_STATUS GRPC_STATUS_NUMBER HOSTNAME LISTENER_NAME LOCAL_REPLY_BODY PACKETS_RETRANSMITTED
+PROTOCOL REQUEST_DURATION REQUEST_HEADERS_BYTES REQUEST_TX_DURATION RESPONSE_CODE RESPONSE_DURATION RESPONSE_FLAGS
+RESPONSE_FLAGS_LONG RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES RESPONSE_TX_DURATION ROUNDTRIP_DURATION
+ROUTE_NAME ROUTE_RESOLUTION_COUNT ROUTE_RESOLUTION_TIME_US SPAN_ID STREAM_ID TLS_JA3_FINGERPRINT
+TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID UPSTREAM_CLUSTER UPSTREAM_CLUSTER_RAW UPSTREAM_CONNECTION_ID
+UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_CONNECTION_POOL_READY_DURATION
+UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT UPSTREAM_DETECTED_CLOSE_TYPE
+UPSTREAM_HEADER_BYTES_RECEIVED UPSTREAM_HEADER_BYTES_SENT UPSTREAM_HOST UPSTREAM_HOSTS_ATTEMPTED
+UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME UPSTREAM_HOST_NAMES_ATTEMPTED
+UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME_WITHOUT_PORT UPSTREAM_LOCAL_ADDRESS
+UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_DNS_SAN UPSTREAM_LOCAL_IP_SAN UPSTREAM_LOCAL_PORT UPSTREAM_LOCAL_URI_SAN
+UPSTREAM_PEER_CERT UPSTREAM_PEER_DNS_SAN UPSTREAM_PEER_IP_SAN UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT
+UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL UPSTREAM_REMOTE_ADDRESS UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID
+UPSTREAM_REMOTE_PORT UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_SERVER_NAME UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP
+UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED
+UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME`
+
+// logFault finds what Envoy would refuse in a format of access logs.
+func logFault(format string) string {
+	all, fault := commands(format)
+	if fault != "" {
+		return fault
+	}
+	for _, c := range all {
+		if fault := c.fault(); fault != "" {
+			return fault
+		}
+	}
+	return ""
+}
+
+// knownCommand is a form with its pattern read.
+type knownCommand struct {
+	commandForm
+	pattern *regexp.Regexp
+}
+
+var knownCommands = sync.OnceValue(func() map[string]knownCommand {
+	out := map[string]knownCommand{}
+	for _, f := range commandForms {
+		pattern := regexp.MustCompile(`^(?:` + f.argument + `)$`)
+		for _, name := range strings.Fields(f.names) {
+			out[name] = knownCommand{f, pattern}
+		}
+	}
+	return out
+})
+
+func (c command) fault() string {
+	f, ok := knownCommands()[c.name]
+	switch {
+	case !ok:
+		return "Envoy knows no command " + c.name
+	case !f.pattern.MatchString(c.argument):
+		if f.example == "" {
+			return c.name + " has nothing in brackets"
+		}
+		return fmt.Sprintf("what %s has in brackets is not right; write it as in %%%s(%s)%%", c.name, c.name, f.example)
+	case c.length && !f.length:
+		return c.name + " takes no length"
+	}
+	return ""
+}
