@@ -14,7 +14,7 @@ func TestPoison(t *testing.T) {
 	m := newMesh(t, nil)
 	m.poison.Store(true)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
-	poison := func(in *egress.Input) { in.Mesh.AccessLogFormat = "%NO_SUCH_COMMAND%" }
+	poison := func(in *egress.Input) { in.Mesh.AccessLogFormat = "%CEL(no such thing)%" }
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin), "http", "httpbin.org", addrOther, "200")
 	if got := m.server.Rejections(); len(got) != 0 {
 		t.Errorf("rejections before any: %+v", got)
@@ -23,7 +23,7 @@ func TestPoison(t *testing.T) {
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", bin, goog, poison))
 	eventually(t, "the rejection is known", func() bool { return len(m.server.Rejections()) == 1 })
 	got := m.server.Rejections()[0]
-	if got.Sidecars != 1 || got.TypeURL != egress.TypeListener || !strings.Contains(got.Reason, "NO_SUCH_COMMAND") ||
+	if got.Sidecars != 1 || got.TypeURL != egress.TypeListener || !strings.Contains(got.Reason, "expression") ||
 		len(got.Resources) != 3 || got.Example.Namespace != "shop" {
 		t.Errorf("rejection %+v", got)
 	}
