@@ -78,14 +78,15 @@ func unique(files []string) (out []string) {
 	return out
 }
 
-// openInput opens a file, or standard input for "-", and says what to call it.
-func openInput(file string, in io.Reader) (io.ReadCloser, string, error) {
+// openInput opens the file that a flag has, or standard input for "-", and says
+// what to call it.
+func openInput(flag, file string, in io.Reader) (io.ReadCloser, string, error) {
 	if file == "-" {
 		return io.NopCloser(in), nameOf(file), nil
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, "", fmt.Errorf("-f %s: %w", file, cause(err))
+		return nil, "", fmt.Errorf("%s %s: %w", flag, file, cause(err))
 	}
 	return f, file, nil
 }

@@ -143,7 +143,7 @@ func (w *work) all(out *results) error {
 
 // file changes one file.
 func (w *work) file(file string, out *results) error {
-	r, name, err := openInput(file, w.stdio.in)
+	r, name, err := openInput("-f", file, w.stdio.in)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
 		result, _ := platform.Default(o.platform) // check has looked the name up
 		return printRanges(o.format, &result, "", stdio)
 	}
-	documents, err := readDocuments(o.files, stdio.in)
+	documents, err := readDocuments("-f", o.files, stdio.in)
 	if err != nil {
 		return err
 	}
@@ -179,11 +179,11 @@ func checkInclude(facts *platform.Facts) []string {
 // maxDocument is more than Read takes, so that Read refuses what is cut off here.
 const maxDocument = 64<<20 + 1
 
-func readDocuments(files []string, in io.Reader) ([]platform.Document, error) {
+func readDocuments(flag string, files []string, in io.Reader) ([]platform.Document, error) {
 	var documents []platform.Document
 	var failed []error
 	for _, file := range files {
-		r, name, err := openInput(file, in)
+		r, name, err := openInput(flag, file, in)
 		if err != nil {
 			failed = append(failed, err)
 			continue

@@ -18,9 +18,9 @@ const noRangesFrom = "a file is injected without a cluster; give --ranges-from D
 func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.Reader) (*platform.Names, error) {
 	switch {
 	case len(o.rangesFrom) > 0:
-		documents, err := readDocuments(o.rangesFrom, in)
+		documents, err := readDocuments("--ranges-from", o.rangesFrom, in)
 		if err != nil {
-			return nil, fmt.Errorf("--ranges-from: %w", err)
+			return nil, err
 		}
 		facts, err := platform.Read(documents)
 		if err != nil {

@@ -21,7 +21,7 @@ func TestRangesFrom(t *testing.T) {
 		{"standard input", []string{"--ranges-from", "-"}, `{"servicesIpv4Cidr": "10.1.0.0/20", "clusterIpv4Cidr": "10.4.0.0/14"}`, 0, "10.1.0.0/20,10.4.0.0/14", ""},
 		{"nothing", nil, "", 1, "", `"cluster" cannot be resolved: a file is injected without a cluster; give --ranges-from DOCUMENT`},
 		{"a range that is none", []string{"--ranges-from", broken}, "", 1, "", "--ranges-from: the documents are refused:\n" + broken + ":1: networkProfile.podCidr"},
-		{"no such file", []string{"--ranges-from", "/does/not/exist"}, "", 1, "", "--ranges-from: -f /does/not/exist: no such file"},
+		{"no such file", []string{"--ranges-from", "/does/not/exist"}, "", 1, "", "--ranges-from /does/not/exist: no such file"},
 		{"a cluster that cannot be read", []string{"--ranges-from", document, "--kubeconfig", "/does/not/exist"}, "", 1, "", "no such file"},
 		{"standard input twice", []string{"-f", "-", "--ranges-from", "-"}, "", 2, "", "standard input can be read once only"},
 	} {

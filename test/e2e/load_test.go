@@ -191,6 +191,18 @@ func survives(t *testing.T, s *Suite) {
 			// Refused at once, or taken and then left out.
 			n.typed(strings.ReplaceAll(strings.ReplaceAll(googleEntry, "www.google.com", "192.0.2.1"), "name: google", "name: poison"))
 		}},
+		{"settings that Envoy refuses", func() {
+			// Nobody but Envoy knows what is in the brackets.
+			n.run(`kubectl get configmap istio -n istio-system -o yaml | sed 's/^    accessLogFile:/    accessLogFormat: "%CEL(no such thing)%"\n&/' | kubectl replace -n istio-system -f -`)
+			eventually(t, "the cause is told where the pods are", func() error {
+				out := n.run("kubectl get events --field-selector reason=SidecarRejectedConfiguration")
+				if !strings.Contains(out, "pod/known") || !strings.Contains(out, "expression") {
+					return fmt.Errorf("%s", out)
+				}
+				return nil
+			})
+			n.run(`kubectl get configmap istio -n istio-system -o yaml | sed '/accessLogFormat:/d' | kubectl replace -n istio-system -f -`)
+		}},
 		{"the API server is away for a minute", func() { n.withoutAPI(time.Minute) }},
 	} {
 		began := time.Now()

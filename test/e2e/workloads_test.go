@@ -168,7 +168,7 @@ const load = `: > /tmp/begun
 worker() {
   ok=0; failed=0
   while [ ! -e /tmp/stop ]; do
-    if curl -sS --fail --max-time 5 -o /dev/null http://httpbin:8000/anything/load; then ok=$((ok+1)); else failed=$((failed+1)); fi
+    if curl -sS --fail --max-time 5 -o /dev/null http://httpbin:8000/anything/load; then ok=$((ok+1)); else failed=$((failed+1)); date -u +%T; fi
   done
   echo "ok=$ok failed=$failed"
 }
@@ -221,6 +221,11 @@ func rolling(t *testing.T, s *Suite) {
 		t.Logf("%d requests during the roll", total)
 		if r.err != nil || strings.Count(text, "failed=0\n") != 2 || total < 100 {
 			t.Errorf("want two loops without a failure and at least 100 requests: %v\n%s", r.err, text)
+			for line := range strings.Lines(n.pod("deploy/sleep").log()) {
+				if strings.Contains(line, ":8000") && !strings.Contains(line, `"- - -" 0 - - -`) {
+					t.Logf("the sidecar: %s", line)
+				}
+			}
 		}
 	case <-time.After(patience):
 		t.Fatal("the load does not end")
