@@ -182,6 +182,14 @@ func rolling(t *testing.T, s *Suite) {
 	n.run("kubectl apply -f samples/sleep/sleep.yaml")
 	n.rolledOut("deployment/sleep", "deployment/httpbin")
 	before := n.run("kubectl get pods -l app=httpbin -o name")
+	// The node learns of ready pods a little later, and refuses until then.
+	eventually(t, "the Service answers", func() error {
+		out, err := n.Bash(ended, "kubectl exec deploy/sleep -c sleep -- curl -sS --fail -o /dev/null http://httpbin:8000/status/200").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
 
 	type result struct {
 		out []byte
@@ -221,11 +229,6 @@ func rolling(t *testing.T, s *Suite) {
 		t.Logf("%d requests during the roll", total)
 		if r.err != nil || strings.Count(text, "failed=0\n") != 2 || total < 100 {
 			t.Errorf("want two loops without a failure and at least 100 requests: %v\n%s", r.err, text)
-			for line := range strings.Lines(n.pod("deploy/sleep").log()) {
-				if strings.Contains(line, ":8000") && !strings.Contains(line, `"- - -" 0 - - -`) {
-					t.Logf("the sidecar: %s", line)
-				}
-			}
 		}
 	case <-time.After(patience):
 		t.Fatal("the load does not end")
