@@ -53,6 +53,9 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 		bad("concurrency", "must be from 0 (one thread for each CPU) to 1024", "")
 	}
 	const day = 24 * 60 * 60
+	if d := pc.GetDrainDuration(); d != nil && (d.GetSeconds() < 1 || d.GetNanos() != 0 || d.GetSeconds() > day) {
+		bad("drainDuration", "must be whole seconds, from 1s to 24h", "")
+	}
 	if d := pc.GetTerminationDrainDuration(); d.GetSeconds() < 0 || d.GetNanos() < 0 || d.GetSeconds() > day {
 		bad("terminationDrainDuration", "must be from 0s to 24h", "")
 	}
@@ -108,7 +111,7 @@ func fieldsOf(n *strict.Node) []strict.Field {
 
 // effective are the fields of ProxyConfig that mean something without an agent.
 var effective = []string{
-	"concurrency", "discoveryAddress", "holdApplicationUntilProxyStarts", "image",
+	"concurrency", "discoveryAddress", "drainDuration", "holdApplicationUntilProxyStarts", "image",
 	"interceptionMode", "proxyMetadata", "terminationDrainDuration",
 }
 

@@ -184,7 +184,7 @@ var proxyRows = []Row{
 	{Name: UserVolumeMount, Type: "JSON mapping from name to mount", Default: "none",
 		Meaning: "Volume mounts to add to the proxy", check: by(ParseVolumeMounts)},
 	{Name: ProxyConfig, Type: "YAML of ProxyConfig", Default: "meshConfig.defaultConfig",
-		Meaning: "Overlay over the mesh's proxy configuration: concurrency, discoveryAddress, holdApplicationUntilProxyStarts, image, proxyMetadata, terminationDrainDuration",
+		Meaning: "Overlay over the mesh's proxy configuration: concurrency, discoveryAddress, drainDuration, holdApplicationUntilProxyStarts, image, proxyMetadata, terminationDrainDuration",
 		check:   func(v string) []fault { _, _, err := ParseProxyConfig(v); return faultsOf(err) }, warn: ignoredFields},
 }
 

@@ -55,6 +55,7 @@ type templateSettings struct {
 	ComponentLogLevel string
 	Concurrency       int32 // worker threads; 0 means one a core
 	DrainSeconds      int64 // how long a classic sidecar outlives the order to stop
+	DrainTime         int64 // seconds that a connection lives on after its rule is gone
 	PreStopSleep      bool  // the server knows lifecycle.preStop.sleep
 	ControlPlane      string
 	ControlPlaneHost  string
@@ -166,6 +167,7 @@ func (i *Injector) data(s *Settings) templateData {
 			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts,
 			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
 			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
+			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),
 			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),
 			ControlPlane:     s.ProxyConfig.GetDiscoveryAddress(),
 			ControlPlaneHost: host, ControlPlanePort: port,
