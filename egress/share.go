@@ -55,7 +55,7 @@ func (b *builder) byChance(parts []part, chains []*matcherv3.Matcher_OnMatch) *m
 					Input: b.typed("input", &inputv3.SourcePortInput{}),
 					Matcher: &matcherv3.Matcher_MatcherList_Predicate_SinglePredicate_CustomMatch{
 						CustomMatch: b.typed("envoy.matching.matchers.consistent_hashing", &hashingv3.ConsistentHashing{
-							Threshold: hashes - uint32(hashes*upTo/all), Modulo: hashes,
+							Threshold: hashes - max(1, uint32(hashes*upTo/all)), Modulo: hashes,
 						}),
 					},
 				},

@@ -1,0 +1,56 @@
+package egress
+
+import (
+	"fmt"
+	"testing"
+
+	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	hashingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/input_matchers/consistent_hashing/v3"
+)
+
+// TestShares counts, over all values of the hash, what each part takes.
+func TestShares(t *testing.T) {
+	for _, c := range []struct {
+		weights []float64
+		want    string // of a million
+	}{
+		{[]float64{1, 1}, "[500000 500000]"},
+		{[]float64{90, 10}, "[900000 100000]"},
+		{[]float64{3, 1, 1, 1, 2}, "[375000 125000 125000 125000 250000]"},
+		{[]float64{1, 1, 1}, "[333333 333333 333334]"},
+		{[]float64{1, 4294967294}, "[1 999999]"}, // whatever has a weight takes something
+		{[]float64{4294967294, 1}, "[999999 1]"},
+	} {
+		b := &builder{}
+		var parts []part
+		var chains []*matcherv3.Matcher_OnMatch
+		for i, w := range c.weights {
+			parts, chains = append(parts, part{weight: w}), append(chains, b.chain(fmt.Sprint(i)))
+		}
+		got := make([]int, len(parts))
+		thresholds := thresholdsOf(t, b.byChance(parts, chains))
+		for hash := range uint32(hashes) {
+			i := 0
+			for i < len(thresholds) && hash < thresholds[i] {
+				i++
+			}
+			got[i]++
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%v: %v, want %s", c.weights, got, c.want)
+		}
+	}
+}
+
+func thresholdsOf(t *testing.T, m *matcherv3.Matcher_OnMatch) (out []uint32) {
+	t.Helper()
+	for _, m := range m.GetMatcher().GetMatcherList().GetMatchers() {
+		h := &hashingv3.ConsistentHashing{}
+		must(t, m.GetPredicate().GetSinglePredicate().GetCustomMatch().GetTypedConfig().UnmarshalTo(h))
+		if h.Modulo != hashes {
+			t.Errorf("modulo %d", h.Modulo)
+		}
+		out = append(out, h.Threshold)
+	}
+	return out
+}
