@@ -112,6 +112,9 @@ const (
 	streamsPerConnection = 8
 )
 
+// readBuffer is what a connection keeps for what it reads: a sidecar says little.
+const readBuffer = 4 << 10
+
 // GRPC makes the gRPC server with the service on it, over TLS 1.2 or newer with
 // the certificates of config.
 func (s *Server) GRPC(config *tls.Config) *grpc.Server {
@@ -121,6 +124,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.Creds(credentials.NewTLS(config)),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(streamsPerConnection),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastProbe, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAgeGrace, Time: probe, Timeout: probeWait,
