@@ -31,7 +31,7 @@ const (
 // mesh is a control plane with one real sidecar in a pod.
 type mesh struct {
 	*pod
-	t      *testing.T
+	t      testing.TB
 	server *Server
 	asked  *locked
 	cert   tls.Certificate
@@ -48,7 +48,7 @@ type mesh struct {
 
 // newMesh starts all of it with the names of the walk, and more where they are
 // given.
-func newMesh(t *testing.T, more map[string]string, args ...string) *mesh {
+func newMesh(t testing.TB, more map[string]string, args ...string) *mesh {
 	envoy.Require(t)
 	m := &mesh{pod: newPod(t), t: t, names: map[string]string{
 		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,

@@ -64,7 +64,7 @@ func must(t testing.TB, err error) {
 }
 
 // eventually waits until a question has the answer that is wanted.
-func eventually(t *testing.T, what string, ok func() bool) time.Duration {
+func eventually(t testing.TB, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for !ok() {

@@ -73,7 +73,7 @@ func (l *locked) String() string {
 	return l.b.String()
 }
 
-func newPod(t *testing.T) *pod {
+func newPod(t testing.TB) *pod {
 	t.Helper()
 	netnstest.Need(t, "ip", "nft")
 	p := &pod{NS: netnstest.New(t), world: netnstest.New(t)}
@@ -97,7 +97,7 @@ func newPod(t *testing.T) *pod {
 
 // bootstrap is the sidecar's argument of --config-yaml, as the injector renders
 // it, with another place for the control plane and the projected files.
-func bootstrap(t *testing.T, dir string) string {
+func bootstrap(t testing.TB, dir string) string {
 	t.Helper()
 	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
 	must(t, problems.Err())
@@ -123,7 +123,7 @@ func bootstrap(t *testing.T, dir string) string {
 }
 
 // run starts the sidecar as its own user, with a resolver in the world.
-func (p *pod) run(t *testing.T, ca string, args ...string) {
+func (p *pod) run(t testing.TB, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	p.dir = dir
@@ -173,7 +173,7 @@ func (p *pod) run(t *testing.T, ca string, args ...string) {
 	})
 }
 
-func copyProgram(t *testing.T, from, to string) {
+func copyProgram(t testing.TB, from, to string) {
 	t.Helper()
 	if os.Link(from, to) == nil {
 		return
@@ -189,7 +189,7 @@ func copyProgram(t *testing.T, from, to string) {
 }
 
 // serveNames answers DNS in the world; a name it does not know does not exist.
-func (p *pod) serveNames(t *testing.T, names map[string]string) *locked {
+func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
 	t.Helper()
 	var conn net.PacketConn
 	var err error

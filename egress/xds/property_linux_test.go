@@ -71,7 +71,7 @@ func TestRequestsGoWhereTheModelSays(t *testing.T) {
 	}
 }
 
-func randomWorld(t *testing.T, r *rand.Rand, n int) egress.Input {
+func randomWorld(t testing.TB, r *rand.Rand, n int) egress.Input {
 	t.Helper()
 	in := egress.Input{Mesh: meshOf(t, objects.Pick(r, "ALLOW_ANY", "REGISTRY_ONLY"))}
 	in.InCluster = []egress.Destination{{Address: netip.MustParseAddr("10.96.0.77"), Ports: []uint16{80, 443}}, {Address: netip.MustParseAddr("10.96.0.78")}}
