@@ -31,7 +31,7 @@ func BenchmarkRequest(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			m.request(b, m.keep("HTTP", "http", c.host, addrOther, "80").client, c.host) // the first one waits for its cluster
-			b.SetParallelism(4) // with fewer, most of it is waking up
+			b.SetParallelism(4)                                                          // with fewer, most of it is waking up
 			before := m.cpu(b)
 			b.RunParallel(func(pb *testing.PB) {
 				client := m.keep("HTTP", "http", c.host, addrOther, "80").client
