@@ -217,6 +217,31 @@ func TestWarningsReachTheClient(t *testing.T) {
 	}
 }
 
+// Workloads of other groups have pod templates, too.
+func TestWarningsForRollouts(t *testing.T) {
+	i := startInstance(t, "").ready()
+	ns := i.workspace()
+	run := func(text string, args ...string) string {
+		out, err := i.kubectl(text, args...)
+		if err != nil {
+			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+		}
+		return out
+	}
+	run(`{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "rollouts.argoproj.io"},
+		"spec": {"group": "argoproj.io", "scope": "Namespaced", "names": {"kind": "Rollout", "plural": "rollouts", "singular": "rollout"},
+		"versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}}`,
+		"apply", "-f", "-")
+	defer func() { _, _ = i.kubectl("", "delete", "crd", "rollouts.argoproj.io") }()
+	run("", "wait", "--for=condition=Established", "--timeout=30s", "crd/rollouts.argoproj.io")
+	out := run(`{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "web", "namespace": "`+ns+`",
+		"annotations": {"traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.0/8"}},
+		"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "app"}]}}}}`, "apply", "-f", "-")
+	if !strings.Contains(out, "Warning: ") || !strings.Contains(out, "excludeOutboundIPRanges") {
+		t.Errorf("an annotation on the Rollout instead of its template: %q", out)
+	}
+}
+
 type warningFunc func(string)
 
 func (f warningFunc) HandleWarningHeader(_ int, _, text string) { f(text) }

@@ -119,7 +119,9 @@ func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookCon
 		w := r.validating(s.name+".workload."+entrySuffix, WarnPath,
 			rule("apps", []string{"deployments", "statefulsets", "daemonsets"}, write...),
 			rule("batch", []string{"jobs", "cronjobs"}, write...),
-			rule("", []string{"replicationcontrollers"}, write...))
+			rule("", []string{"replicationcontrollers"}, write...),
+			anyVersion(rule("argoproj.io", []string{"rollouts"}, write...)),
+			anyVersion(rule("apps.openshift.io", []string{"deploymentconfigs"}, write...)))
 		w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: s.namespace}
 		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: object}
 		out.Webhooks = append(out.Webhooks, w)
@@ -255,6 +257,12 @@ func rule(group string, resources []string, operations ...admissionregistrationv
 			Scope: new(admissionregistrationv1.NamespacedScope),
 		},
 	}
+}
+
+// anyVersion is a rule for kinds whose versions are not Kubernetes' own.
+func anyVersion(r admissionregistrationv1.RuleWithOperations) admissionregistrationv1.RuleWithOperations {
+	r.APIVersions = []string{"*"}
+	return r
 }
 
 func require(label string, op metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
