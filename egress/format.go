@@ -51,35 +51,37 @@ func formFault(text string) string {
 	return "a command has no % at its end"
 }
 
-// commandForm is what commands have in their brackets, and whether a length may
-// follow.
+// commandForm is what commands have in their brackets.
 type commandForm struct {
 	names    string // separated by blanks
 	argument string // a pattern; what is empty stands for no brackets, too
-	length   bool
-	example  string // of the argument
+	length   bool   // may follow
+	example  string // of the argument; empty: there is none
+	opaque   bool   // the argument is another language
 }
 
 const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
 
-// commandForms are all commands of access logs that Envoy 1.40 knows.
+// commandForms are all commands that Envoy 1.40 knows in the formats of access
+// logs and in the values of headers.
 var commandForms = []commandForm{
-	{plainCommands, ``, false, ``},
-	{`DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
+	{names: plainCommands},
+	{names: `DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
 		DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME EMIT_TIME_LOCAL
 		RESPONSE_CODE_DETAILS START_TIME START_TIME_LOCAL UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_PEER_CERT_V_END
-		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, `.*`, false, ``},
-	{`REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER`,
-		headerPattern + `(\?` + headerPattern + `)?`, true, `X-API`},
-	{`FILTER_STATE UPSTREAM_FILTER_STATE`, `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, true, `NAME:PLAIN`},
-	{`DYNAMIC_METADATA ENVIRONMENT QUERY_PARAM`, `.+`, true, `NAME`},
-	{`CLUSTER_METADATA UPSTREAM_METADATA`, `.+`, false, `NAMESPACE:KEY`},
-	{`METADATA`, `(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):.+`, true, `ROUTE:NAMESPACE:KEY`},
-	{`PATH`, `(WQ|NQ)?(:(ORIG|PATH|ORIG_OR_PATH)?)?`, true, `NQ:ORIG`},
-	{`QUERY_PARAMS`, ``, true, ``},
-	{`REQUESTED_SERVER_NAME`, `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, false, `SNI_FIRST:HOST`},
-	{`COMMON_DURATION`, `[^:]*:[^:]*(:(ms|us|ns))?`, false, `DS_RX_BEG:US_TX_BEG:us`},
-	{`CEL TYPED_CEL COALESCE`, `.+`, true, `request.path`}, // what is in it is another language
+		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, argument: `.*`},
+	{names: `REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER`,
+		argument: headerPattern + `(\?` + headerPattern + `)?`, length: true, example: `X-API`},
+	{names: `FILTER_STATE UPSTREAM_FILTER_STATE`, argument: `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, length: true, example: `NAME:PLAIN`},
+	{names: `DYNAMIC_METADATA ENVIRONMENT QUERY_PARAM`, argument: `.+`, length: true, example: `NAME`},
+	{names: `CLUSTER_METADATA UPSTREAM_METADATA`, argument: `.+`, example: `NAMESPACE:KEY`},
+	{names: `METADATA`, argument: `(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):.+`,
+		length: true, example: `ROUTE:NAMESPACE:KEY`},
+	{names: `PATH`, argument: `(WQ|NQ)?(:(ORIG|PATH|ORIG_OR_PATH)?)?`, length: true, example: `NQ:ORIG`},
+	{names: `QUERY_PARAMS`, length: true},
+	{names: `REQUESTED_SERVER_NAME`, argument: `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, example: `SNI_FIRST:HOST`},
+	{names: `COMMON_DURATION`, argument: `[^:]*:[^:]*(:(ms|us|ns))?`, example: `DS_RX_BEG:US_TX_BEG:us`},
+	{names: `CEL TYPED_CEL COALESCE`, argument: `.+`, length: true, example: `request.path`, opaque: true},
 }
 
 // plainCommands have neither brackets nor a length.

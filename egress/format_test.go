@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/outrider-mesh/outrider/test/envoy"
@@ -74,25 +76,40 @@ func everyCommand() []string {
 	return out
 }
 
-// TestEnvoyKnowsTheCommands holds the verdicts against the real Envoy's.
+// TestEnvoyKnowsTheCommands holds the verdicts against the real Envoy's, in a
+// log and in a header.
 func TestEnvoyKnowsTheCommands(t *testing.T) {
 	program := envoy.Require(t)
-	good := strings.Join(append(everyCommand(), goodFormats...), " ")
-	if out, ok := takesFormat(t, program, good); !ok {
+	good := append(everyCommand(), goodFormats...)
+	header := strings.Join(slices.DeleteFunc(slices.Clone(good), func(f string) bool { return headerFault(f) != "" }), " ")
+	if n := strings.Count(header, " "); n < len(good)-10 {
+		t.Errorf("only %d of %d are for headers", n, len(good))
+	}
+	if out, ok := takesFormats(t, program, strings.Join(good, " "), header); !ok {
 		t.Errorf("Envoy refuses what has no fault:\n%s", out)
 	}
 	for _, f := range badFormats {
-		if _, ok := takesFormat(t, program, f); ok {
-			t.Errorf("Envoy takes %q", f)
+		if _, ok := takesFormats(t, program, f, "x"); ok {
+			t.Errorf("Envoy takes %q in a log", f)
+		}
+		if _, ok := takesFormats(t, program, "x", f); ok {
+			t.Errorf("Envoy takes %q in a header", f)
+		}
+		if headerFault(f) == "" {
+			t.Errorf("%q has no fault in a header", f)
 		}
 	}
 }
 
-func takesFormat(t *testing.T, program, format string) (output string, ok bool) {
+func takesFormats(t *testing.T, program, log, header string) (output string, ok bool) {
 	t.Helper()
-	v := &View{mesh: mesh{listenPort: listenPort, connectTimeout: time.Second, log: accessLog{file: "/dev/stdout", text: format}}}
+	v := &View{mesh: mesh{listenPort: listenPort, connectTimeout: time.Second, log: accessLog{file: "/dev/stdout", text: log}}}
 	b := &builder{view: v}
-	text, err := protojson.Marshal(bootstrapOf(messages{clusters: b.standingClusters(), listeners: b.listeners()[:1]}))
+	routes := b.routeConfiguration(catchAllRoute)
+	routes.RequestHeadersToAdd = []*corev3.HeaderValueOption{headerOption("x-test", header, corev3.HeaderValueOption_ADD_IF_ABSENT)}
+	text, err := protojson.Marshal(bootstrapOf(messages{
+		clusters: b.standingClusters(), listeners: b.listeners()[:1], routes: []*routev3.RouteConfiguration{routes},
+	}))
 	must(t, err)
 	out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--config-yaml", string(text), "--log-level", "warning").CombinedOutput()
 	return string(out), err == nil

@@ -113,9 +113,11 @@ func TestRouteProblems(t *testing.T) {
 
 		"header host":     {route(`headers: {request: {add: {host: x}}}`), `spec.http[0].headers.request.add.host: "host": the Host of a request can be set`},
 		"header response": {route(`headers: {response: {set: {":status": "1"}}}`), `spec.http[0].headers.response.set.:status: ":status": it is not the name`},
-		"header command":  {route(`headers: {request: {set: {x: "%NOPE%"}}}`), `spec.http[0].headers.request.set.x: "%NOPE%": there is no command NOPE`},
+		"header command":  {route(`headers: {request: {set: {x: "%NOPE%"}}}`), `spec.http[0].headers.request.set.x: "%NOPE%": Envoy knows no command NOPE`},
+		"header length":   {route(`headers: {request: {set: {x: "%PROTOCOL:5%"}}}`), `"%PROTOCOL:5%": PROTOCOL takes no length; write %% for`},
+		"header opaque":   {route(`headers: {request: {set: {x: "%CEL(1 +)%"}}}`), "what is in brackets of CEL cannot be checked before Envoy reads it"},
 		"header sign":     {route(`headers: {request: {set: {x: "100% y"}}}`), "a % begins a command"},
-		"header REQ":      {route(`headers: {request: {set: {x: "%REQ%"}}}`), "REQ needs the name of a header"},
+		"header REQ":      {route(`headers: {request: {set: {x: "%REQ%"}}}`), "what REQ has in brackets is not right; write it as in %REQ(X-API)%"},
 		"header value":    {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "a line break cannot be part of it"},
 		"dest header":     {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": the Host of a request can be set"},
 
