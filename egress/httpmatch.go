@@ -36,8 +36,11 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 	readHeaderMatches(m.WithoutHeaders, path+".withoutHeaders", r)
 	for _, name := range slices.Sorted(maps.Keys(m.QueryParams)) {
 		at := path + ".queryParams." + name
-		if name == "" {
+		switch {
+		case name == "":
 			r.error(at, "", "a parameter has a name", "write one")
+		case len(name) > nameLimit:
+			r.error(at[:80]+"...", "", fmt.Sprintf("it has %d bytes; %d are the most", len(name), nameLimit), "write a shorter one")
 		}
 		if m.QueryParams[name].GetMatchType() != nil {
 			readString(m.QueryParams[name], at, r)

@@ -22,6 +22,7 @@ const (
 	bodyLimit     = 1 << 20 // Istio's
 	bodyThreshold = 100 << 10
 	textLimit     = 16 << 10 // Envoy's for a header's value
+	nameLimit     = 1 << 10  // Envoy's for a parameter's name
 )
 
 func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) httpRoute {
@@ -384,7 +385,7 @@ func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
 }
 
 func validToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+	return s != "" && len(s) <= nameLimit && !strings.ContainsFunc(s, func(c rune) bool {
 		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
 	})
 }

@@ -53,6 +53,7 @@ const routed = `{"hosts": ["httpbin.org"], "http": [
 	{"match": [{"uri": {"exact": "/headers"}}], "route": [{"destination": {"host": "httpbin.org"}, "headers": {"request": {"add": {"x-to": "httpbin"}}}}],
 	 "headers": {"request": {"set": {"x-set": "%REQ(x-a)%"}, "add": {"x-more": "two"}, "remove": ["x-gone"]}, "response": {"set": {"x-out": "1"}}}},
 	{"match": [{"uri": {"exact": "/flaky"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 3, "retryOn": "503", "backoff": "2ms"}},
+	{"match": [{"uri": {"regex": "/(a{300}|[0-9a-f]{200})"}}], "directResponse": {"status": 299}},
 	{"match": [{"uri": {"exact": "/firm"}}], "route": [{"destination": {"host": "httpbin.org"}}], "retries": {"attempts": 0}},
 	{"match": [{"uri": {"exact": "/slow"}}], "route": [{"destination": {"host": "httpbin.org"}}], "fault": {"delay": {"percentage": {"value": 100}, "fixedDelay": "0.4s"}}},
 	{"match": [{"uri": {"exact": "/aborted"}}], "route": [{"destination": {"host": "httpbin.org"}}], "fault": {"abort": {"percentage": {"value": 100}, "grpcStatus": "NOT_FOUND"}}},
@@ -112,6 +113,11 @@ func TestRoutes(t *testing.T) {
 		}
 		if got, want := m.send(request), m.expected(model.View("shop").Decide(request), request); !strings.HasPrefix(got, want[0]) {
 			t.Errorf("%q, and the model says %q", got, want)
+		}
+	})
+	t.Run("a large regular expression", func(t *testing.T) {
+		if got := m.fetch("GET", "httpbin.org", "/"+strings.Repeat("a", 300), nil); !strings.HasPrefix(got, "299") {
+			t.Errorf("%q", got)
 		}
 	})
 	t.Run("retries", func(t *testing.T) {
