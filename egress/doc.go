@@ -22,7 +22,9 @@
 // a name that was never declared never leads to a question. The filter chains
 // themselves do not depend on what is declared: Envoy drains the connections of
 // a chain that changes, and edits a filter_chain_matcher in place. A wildcard, a
-// TCP host and a route by SNI have chains of their own.
+// TCP host and a route by SNI have chains of their own, one for each endpoint or
+// destination that connections are shared out among. HTTP hosts that no
+// VirtualService is about share one virtual host.
 //
 // # Who resolves what
 //

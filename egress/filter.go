@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -114,12 +115,21 @@ func (b *builder) resolve(to endpoint) []*listenerv3.Filter {
 // toHost passes bytes on to a declared host.
 func (b *builder) toHost(h host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	if to, ok := h.named(); ok {
-		return append(b.resolve(to), b.tcp(namesCluster, b.logAs(h.cluster()))...)
+		return b.toName(to, h.cluster())
 	}
 	if len(h.endpoints) == 0 && !h.passthrough {
 		return append(b.resolveSNI(h.target), b.tcp(namesCluster, b.logAs(h.cluster()))...)
 	}
 	return b.onDemandTCP(h.cluster(), log)
+}
+
+// toName passes bytes on to one name or address, under the name of a cluster in
+// the log.
+func (b *builder) toName(to endpoint, cluster string) []*listenerv3.Filter {
+	if strings.Contains(to.address, ":") { // which begins a port for a cache of names
+		to.address = "[" + to.address + "]"
+	}
+	return append(b.resolve(to), b.tcp(namesCluster, b.logAs(cluster))...)
 }
 
 // logAs are the loggers of a chain whose cluster is called otherwise.

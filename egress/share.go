@@ -2,7 +2,6 @@ package egress
 
 import (
 	"fmt"
-	"strings"
 
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -75,18 +74,9 @@ func (b *builder) partsOf(h host, log []*accesslogv3.AccessLog) []part {
 	}
 	var out []part
 	for _, e := range h.endpoints {
-		out = append(out, part{float64(max(e.weight, 1)), append(b.resolve(bracketed(e)), b.tcp(namesCluster, b.logAs(h.cluster()))...)})
+		out = append(out, part{float64(max(e.weight, 1)), b.toName(e, h.cluster())})
 	}
 	return out
-}
-
-// bracketed is an endpoint as a cache of names reads it, for which the colons of
-// an address begin a port.
-func bracketed(e endpoint) endpoint {
-	if strings.Contains(e.address, ":") {
-		e.address = "[" + e.address + "]"
-	}
-	return e
 }
 
 // partsOfRoute are the ways that a route by SNI has, by weight.
@@ -114,7 +104,7 @@ func (b *builder) partsOfLead(l lead, log []*accesslogv3.AccessLog) []part {
 		return []part{{1, b.tcp(BlackHoleCluster, log)}}
 	}
 	if to, ok := l.resolved(); ok {
-		return []part{{1, append(b.resolve(to), b.tcp(namesCluster, b.logAs(l.cluster()))...)}}
+		return []part{{1, b.toName(to, l.cluster())}}
 	}
 	return b.partsOf(l.host, log)
 }
