@@ -44,7 +44,7 @@ func (ps Problems) Condition() Condition {
 		} else if c.Accepted {
 			c.Reason = ReasonWarnings
 		}
-		line := p.Severity.String() + ": " + clip(p.Finding())
+		line := p.Severity.String() + ": " + clip(p.Finding(), maxLine)
 		if size += len(line) + 1; size > maxCondition {
 			left++
 			continue
@@ -64,11 +64,4 @@ func (ps Problems) Condition() Condition {
 func (p Problem) Finding() string {
 	p.Kind, p.Namespace, p.Name = "", "", ""
 	return strings.TrimPrefix(p.String(), ": ")
-}
-
-func clip(line string) string {
-	if len(line) <= maxLine {
-		return line
-	}
-	return strings.ToValidUTF8(line[:maxLine], "") + "…"
 }

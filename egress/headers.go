@@ -50,7 +50,7 @@ func readHeaderName(name, path string, host bool, r reporter) {
 			r.error(path, name, "the Host of a request can be set and nothing else", "use rewrite.authority, or headers.request.set")
 		}
 	case !validToken(name):
-		r.error(path, name, "it is not the name of a header that can be changed", "write one such as x-api")
+		r.error(path, name, "it is not the name of a header that can be changed", fixHeaderName)
 	}
 }
 

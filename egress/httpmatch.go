@@ -40,7 +40,7 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 		case name == "":
 			r.error(at, "", "a parameter has a name", "write one")
 		case len(name) > nameLimit:
-			r.error(at[:80]+"...", "", fmt.Sprintf("it has %d bytes; %d are the most", len(name), nameLimit), "write a shorter one")
+			r.error(at, "", fmt.Sprintf("it has %d bytes; %d are the most", len(name), nameLimit), "write a shorter one")
 		}
 		if m.QueryParams[name].GetMatchType() != nil {
 			readString(m.QueryParams[name], at, r)
@@ -85,7 +85,7 @@ func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path 
 			r.warn(at, "", "no effect: it is a field of its own", "write "+name+" beside headers")
 			continue
 		case !validToken(name):
-			r.error(at, name, "it is not the name of a header", "write one such as x-api")
+			r.error(at, name, "it is not the name of a header", fixHeaderName)
 		}
 		if headers[name].GetMatchType() != nil { // without one the header has to be there
 			readString(headers[name], at, r)
@@ -128,7 +128,7 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		return nil
 	}
 	if len(text) > regexLength {
-		r.error(path, text[:40]+"...", fmt.Sprintf("it has %d characters; %d are the most", len(text), regexLength), "write a shorter one")
+		r.error(path, text, fmt.Sprintf("it has %d characters; %d are the most", len(text), regexLength), "write a shorter one")
 		return nil
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)

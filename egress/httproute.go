@@ -362,7 +362,7 @@ func readNames(list []string, path string, r reporter) {
 // readText holds text that becomes part of a header: a path, a Host.
 func readText(text, path string, r reporter) {
 	if len(text) > textLimit {
-		r.error(path, text[:40]+"...", fmt.Sprintf("it has %d bytes; %d are the most", len(text), textLimit), "write a shorter one")
+		r.error(path, text, fmt.Sprintf("it has %d bytes; %d are the most", len(text), textLimit), "write a shorter one")
 	} else if strings.ContainsAny(text, "\r\n\x00") {
 		r.error(path, text, "a line break cannot be part of it", "write it on one line")
 	}
@@ -383,6 +383,9 @@ func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
 		return m.GetPort() == 0 && matchesAll(m)
 	}))
 }
+
+// fixHeaderName is what to do about a name that validToken refuses.
+var fixHeaderName = fmt.Sprintf("write one such as x-api, of %d characters at the most", nameLimit)
 
 func validToken(s string) bool {
 	return s != "" && len(s) <= nameLimit && !strings.ContainsFunc(s, func(c rune) bool {

@@ -88,7 +88,7 @@ type reporter struct {
 
 // add notes a problem once: an endpoint, for one, is read for each host and port.
 func (r reporter) add(severity Severity, path, value, rule, fix string) {
-	p := Problem{severity, r.kind, r.meta.Namespace, r.meta.Name, path, value, rule, fix}
+	p := Problem{severity, r.kind, r.meta.Namespace, r.meta.Name, clip(path, maxText), clip(value, maxText), rule, fix}
 	for i := len(*r.all) - 1; i >= 0; i-- {
 		q := (*r.all)[i]
 		if q == p {
@@ -99,6 +99,18 @@ func (r reporter) add(severity Severity, path, value, rule, fix string) {
 		}
 	}
 	*r.all = append(*r.all, p)
+}
+
+// maxText bounds a path and a value, in bytes: the name of a header may be as
+// long as an object.
+const maxText = 256
+
+// clip shortens a text to a number of bytes.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // errors counts those of all objects so far.
