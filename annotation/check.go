@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // prefixes are Istio's own for a sidecar; a name below one of them that the
@@ -110,7 +110,7 @@ func (c *checker) together(annotations, labels map[string]string) {
 	label, hasL := labels[Inject]
 	if hasA && hasL && onPod != label {
 		c.warnings = append(c.warnings, Problem{Name: Inject, Value: onPod,
-			Rule: "the label of the same name wins, with the value " + strict.Quote(label), Fix: "remove the annotation"})
+			Rule: "the label of the same name wins, with the value " + document.Quote(label), Fix: "remove the annotation"})
 	}
 	for _, pair := range [...][2]string{{ProxyCPU, ProxyCPULimit}, {ProxyMemory, ProxyMemoryLimit}} {
 		request, hasR := annotations[pair[0]]
@@ -122,7 +122,7 @@ func (c *checker) together(annotations, labels map[string]string) {
 		l, errL := ParseQuantity(limit)
 		if errR == nil && errL == nil && r.Cmp(l) > 0 {
 			c.errs = append(c.errs, Problem{Name: pair[0], Value: request,
-				Rule: "more than the limit " + strict.Quote(limit) + " of annotation " + strict.Quote(pair[1]), Fix: "raise the limit, or lower the request"})
+				Rule: "more than the limit " + document.Quote(limit) + " of annotation " + document.Quote(pair[1]), Fix: "raise the limit, or lower the request"})
 		}
 	}
 }
@@ -150,7 +150,7 @@ func unknown(name, value string, isLabel bool) []Problem {
 	}
 	p.Rule = "no effect: not the name of " + kind
 	if near := nearest(name, known); near != "" {
-		p.Fix = "did you mean " + strict.Quote(near) + "?"
+		p.Fix = "did you mean " + document.Quote(near) + "?"
 	}
 	return []Problem{p}
 }
@@ -171,10 +171,10 @@ func nearest(name string, known []string) string {
 			shorts = append(shorts, s)
 		}
 	}
-	if s := strict.Nearest(short, shorts); s != "" {
+	if s := document.Nearest(short, shorts); s != "" {
 		return full[s]
 	}
-	return strict.Nearest(name, known)
+	return document.Nearest(name, known)
 }
 
 // CheckPlace finds the names that would have an effect elsewhere but have none

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // IncludeRangeOptions and ExcludeRangeOptions are what the two range lists may
@@ -61,10 +61,10 @@ func ParseTrueFalse(value string) (bool, error) {
 func ParseQuantity(value string) (resource.Quantity, error) {
 	q, err := resource.ParseQuantity(value)
 	if err != nil {
-		return q, &fault{"not a quantity", strict.QuantityFix}
+		return q, &fault{"not a quantity", document.QuantityFix}
 	}
 	if q.Sign() < 0 {
-		return resource.Quantity{}, &fault{"a negative quantity", strict.QuantityFix}
+		return resource.Quantity{}, &fault{"a negative quantity", document.QuantityFix}
 	}
 	return q, nil
 }
@@ -121,16 +121,16 @@ func parseScopes(value, what string, levels, known []string) (string, error) {
 		if !pair && bare {
 			name, level = "default", e
 		}
-		where := fmt.Sprintf("element %d %s: ", i+1, strict.Quote(e))
+		where := fmt.Sprintf("element %d %s: ", i+1, document.Quote(e))
 		switch {
 		case !pair && !bare:
 			return "", &fault{where + "not a pair " + what + ":level", fix}
 		case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") != "":
 			return "", &fault{where + "not the name of a " + what, fix}
 		case !bare && !slices.Contains(known, name):
-			return "", &fault{where + strict.Quote(name) + " is no component of Envoy 1.40, which would not start", meant(name, known)}
+			return "", &fault{where + document.Quote(name) + " is no component of Envoy 1.40, which would not start", meant(name, known)}
 		case !slices.Contains(levels, level):
-			return "", &fault{where + strict.Quote(level) + " is not a log level", fix}
+			return "", &fault{where + document.Quote(level) + " is not a log level", fix}
 		}
 		out = append(out, e)
 	}
@@ -139,8 +139,8 @@ func parseScopes(value, what string, levels, known []string) (string, error) {
 
 // meant proposes a component, or lists them.
 func meant(name string, known []string) string {
-	if near := strict.Nearest(name, known); near != "" {
-		return "did you mean " + strict.Quote(near) + "?"
+	if near := document.Nearest(name, known); near != "" {
+		return "did you mean " + document.Quote(near) + "?"
 	}
 	return "the components are " + strings.Join(known, ", ")
 }
@@ -184,7 +184,7 @@ func ParseInterfaces(value string) ([]string, error) {
 		if e == "" {
 			continue
 		}
-		where := fmt.Sprintf("element %d %s: ", i+1, strict.Quote(e))
+		where := fmt.Sprintf("element %d %s: ", i+1, document.Quote(e))
 		const fix = "write the interfaces' names as ip link shows them, separated by commas"
 		switch {
 		case len(e) > longest:
@@ -250,7 +250,7 @@ func faultsOf(err error) []fault {
 				out = append(out, fault{rule: fmt.Sprintf("and %d more bad elements", len(list.Problems)-most)})
 				break
 			}
-			out = append(out, fault{fmt.Sprintf("element %d %s: %s", p.Index+1, strict.Quote(p.Element), p.Rule), p.Fix})
+			out = append(out, fault{fmt.Sprintf("element %d %s: %s", p.Index+1, document.Quote(p.Element), p.Rule), p.Fix})
 		}
 		return out
 	}
@@ -269,7 +269,7 @@ func (fs faults) Error() string {
 }
 
 // ofDocument turns faults of a YAML value into an error; nil when there is none.
-func ofDocument(found []strict.Fault) error {
+func ofDocument(found []document.Fault) error {
 	if len(found) == 0 {
 		return nil
 	}

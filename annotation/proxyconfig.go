@@ -9,7 +9,7 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // ParseProxyConfig reads proxy.istio.io/config: YAML of Istio's ProxyConfig,
@@ -17,12 +17,12 @@ import (
 // ignored are the paths that are valid but do nothing here, sorted. The error
 // holds every fault with its line and column.
 func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string, err error) {
-	root, found := strict.Load(text, maxDocument)
+	root, found := document.Load(text, maxDocument)
 	if len(found) > 0 {
 		return nil, nil, ofDocument(found)
 	}
 	pc = &meshconfig.ProxyConfig{}
-	found = append(strict.Message(root, "", pc), ProxyConfigFaults(root, "", pc)...)
+	found = append(document.Message(root, "", pc), ProxyConfigFaults(root, "", pc)...)
 	if err := ofDocument(found); err != nil {
 		return nil, nil, err
 	}
@@ -38,10 +38,10 @@ func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string
 
 // ProxyConfigFaults are the values of a ProxyConfig that its type allows and
 // that are refused all the same. n is the mapping that pc was read from.
-func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) []strict.Fault {
-	var found []strict.Fault
+func ProxyConfigFaults(n *document.Node, path string, pc *meshconfig.ProxyConfig) []document.Fault {
+	var found []document.Fault
 	bad := func(name, rule, fix string) {
-		found = append(found, protoField(n, name).Fault(strict.Join(path, name), rule, fix))
+		found = append(found, protoField(n, name).Fault(document.Join(path, name), rule, fix))
 	}
 	if pc.GetInterceptionMode() == meshconfig.ProxyConfig_TPROXY {
 		if _, err := ParseInterceptionMode("TPROXY"); err != nil {
@@ -64,15 +64,15 @@ func ProxyConfigFaults(n *strict.Node, path string, pc *meshconfig.ProxyConfig) 
 	}
 	if t := pc.GetImage().GetImageType(); t != "" && !slices.Contains(imageTypes, t) {
 		v := protoField(protoField(n, "image"), "imageType")
-		found = append(found, v.Fault(strict.Join(path, "image.imageType"), "not an image type", "write one of default, debug, distroless"))
+		found = append(found, v.Fault(document.Join(path, "image.imageType"), "not an image type", "write one of default, debug, distroless"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(pc.GetProxyMetadata())) {
 		if !strings.ContainsAny(name, "=\x00") && name != "" {
 			continue
 		}
 		v := protoField(n, "proxyMetadata")
-		found = append(found, strict.Fault{Line: v.Line, Column: v.Column, Path: strict.Join(path, "proxyMetadata"),
-			Value: strict.Quote(name), Rule: "not the name of an environment variable"})
+		found = append(found, document.Fault{Line: v.Line, Column: v.Column, Path: document.Join(path, "proxyMetadata"),
+			Value: document.Quote(name), Rule: "not the name of an environment variable"})
 	}
 	return found
 }
@@ -95,14 +95,14 @@ func isHostPort(address string) bool {
 }
 
 // protoField is a field's value, or n itself where it is absent.
-func protoField(n *strict.Node, name string) *strict.Node {
+func protoField(n *document.Node, name string) *document.Node {
 	if v := n.GetProto(name); v != nil {
 		return v
 	}
 	return n
 }
 
-func fieldsOf(n *strict.Node) []strict.Field {
+func fieldsOf(n *document.Node) []document.Field {
 	if n == nil {
 		return nil
 	}
@@ -124,26 +124,26 @@ var agentMetadata = []string{
 
 // IgnoredProxyConfig are the fields of a ProxyConfig mapping that are valid
 // and do nothing here, in the order of the document.
-func IgnoredProxyConfig(n *strict.Node, path string) []strict.Fault {
+func IgnoredProxyConfig(n *document.Node, path string) []document.Fault {
 	const rule = "no effect: the proxy runs without Istio's agent, and its bootstrap does not use this field"
 	known := (&meshconfig.ProxyConfig{}).ProtoReflect().Descriptor().Fields()
-	var out []strict.Fault
+	var out []document.Fault
 	for _, f := range fieldsOf(n) {
 		fd := known.ByJSONName(f.Name)
 		if fd == nil {
 			fd = known.ByTextName(f.Name)
 		}
 		switch {
-		case fd == nil || f.Value.Kind == strict.Null:
+		case fd == nil || f.Value.Kind == document.Null:
 		case fd.JSONName() == "proxyMetadata":
 			for _, m := range f.Value.Fields {
 				if slices.Contains(agentMetadata, m.Name) {
-					out = append(out, strict.Fault{Line: m.Line, Column: m.Column, Path: strict.Join(strict.Join(path, f.Name), m.Name),
+					out = append(out, document.Fault{Line: m.Line, Column: m.Column, Path: document.Join(document.Join(path, f.Name), m.Name),
 						Rule: "no effect: only Istio's agent and init container read it", Fix: "remove it"})
 				}
 			}
 		case !slices.Contains(effective, fd.JSONName()):
-			out = append(out, strict.Fault{Line: f.Line, Column: f.Column, Path: strict.Join(path, f.Name), Rule: rule, Fix: "remove it"})
+			out = append(out, document.Fault{Line: f.Line, Column: f.Column, Path: document.Join(path, f.Name), Rule: rule, Fix: "remove it"})
 		}
 	}
 	return out

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // maxDocument bounds a document in an annotation: all annotations of an
@@ -22,18 +22,18 @@ const maxDocument = 256 << 10
 func ParseVolumes(text string) ([]corev1.Volume, error) {
 	const fix = `write {"NAME": {"emptyDir": {}}} with one volume source for each name`
 	var out []corev1.Volume
-	found := named(text, fix, func(n *strict.Node, name, at string) []strict.Fault {
+	found := named(text, fix, func(n *document.Node, name, at string) []document.Fault {
 		v := corev1.Volume{}
-		bad := strict.Object(n, at, &v)
+		bad := document.Object(n, at, &v)
 		if len(bad) > 0 {
 			return bad
 		}
 		if v.Name != "" && v.Name != name {
-			return []strict.Fault{n.Fault(at, "the volume's own name "+strict.Quote(v.Name)+" differs from its key", "keep one of the two")}
+			return []document.Fault{n.Fault(at, "the volume's own name "+document.Quote(v.Name)+" differs from its key", "keep one of the two")}
 		}
 		v.Name = name
 		if k := sources(v.VolumeSource); k != 1 {
-			return []strict.Fault{n.Fault(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
+			return []document.Fault{n.Fault(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
 		}
 		out = append(out, v)
 		return nil
@@ -62,21 +62,21 @@ func sources(s corev1.VolumeSource) int {
 func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 	const fix = `write {"NAME": {"mountPath": "/absolute/path"}}`
 	var out []corev1.VolumeMount
-	found := named(text, fix, func(n *strict.Node, name, at string) []strict.Fault {
+	found := named(text, fix, func(n *document.Node, name, at string) []document.Fault {
 		m := corev1.VolumeMount{}
-		bad := strict.Object(n, at, &m)
+		bad := document.Object(n, at, &m)
 		if len(bad) > 0 {
 			return bad
 		}
 		switch {
 		case m.Name != "" && m.Name != name:
-			return []strict.Fault{n.Fault(at, "the mount's own name "+strict.Quote(m.Name)+" differs from its key", "keep one of the two")}
+			return []document.Fault{n.Fault(at, "the mount's own name "+document.Quote(m.Name)+" differs from its key", "keep one of the two")}
 		case m.MountPath == "":
-			return []strict.Fault{n.Fault(at, "no mountPath", fix)}
+			return []document.Fault{n.Fault(at, "no mountPath", fix)}
 		case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
-			return []strict.Fault{n.Fault(strict.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
+			return []document.Fault{n.Fault(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
 		case m.SubPath != "" && m.SubPathExpr != "":
-			return []strict.Fault{n.Fault(at, "both subPath and subPathExpr", "keep one of the two")}
+			return []document.Fault{n.Fault(at, "both subPath and subPathExpr", "keep one of the two")}
 		}
 		m.Name = name
 		out = append(out, m)
@@ -92,33 +92,33 @@ func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 }
 
 // named walks a mapping from name to object, or a list of objects with names.
-func named(text, fix string, each func(n *strict.Node, name, at string) []strict.Fault) []strict.Fault {
-	root, found := strict.Load(text, maxDocument)
+func named(text, fix string, each func(n *document.Node, name, at string) []document.Fault) []document.Fault {
+	root, found := document.Load(text, maxDocument)
 	if len(found) > 0 {
 		return found
 	}
 	if root == nil {
-		return []strict.Fault{{Rule: "empty", Fix: fix + ", or remove it"}}
+		return []document.Fault{{Rule: "empty", Fix: fix + ", or remove it"}}
 	}
-	one := func(n *strict.Node, name, at string) {
+	one := func(n *document.Node, name, at string) {
 		switch bad := notLabel(name); {
-		case n.Kind != strict.Map:
+		case n.Kind != document.Map:
 			found = append(found, n.Fault(at, "must be a mapping", fix))
 		case bad != "":
-			found = append(found, strict.Fault{Line: n.Line, Column: n.Column, Path: at, Value: strict.Quote(name), Rule: "not a volume's name: " + bad})
+			found = append(found, document.Fault{Line: n.Line, Column: n.Column, Path: at, Value: document.Quote(name), Rule: "not a volume's name: " + bad})
 		default:
 			found = append(found, each(n, name, at)...)
 		}
 	}
 	switch root.Kind {
-	case strict.Map:
+	case document.Map:
 		for _, f := range root.Fields {
-			one(f.Value, f.Name, strict.Join("", f.Name))
+			one(f.Value, f.Name, document.Join("", f.Name))
 		}
-	case strict.List:
+	case document.List:
 		for i, n := range root.Items {
 			name, _ := n.Get("name").Any().(string)
-			one(n, name, strict.Index("", i))
+			one(n, name, document.Index("", i))
 		}
 	default:
 		found = append(found, root.Fault("", "must be a mapping", fix))

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 const (
@@ -26,7 +26,7 @@ var injectionKeys = []string{
 }
 
 // injection reads the key "config". Where it has no policy, the values' does.
-func (r *reader) injection(n *strict.Node, v *Values) Injection {
+func (r *reader) injection(n *document.Node, v *Values) Injection {
 	in := defaultInjection()
 	in.Where = r.where
 	if v != nil && v.Global.Proxy.AutoInject == policyDisabled {
@@ -40,7 +40,7 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 		case "policy":
 			if p := r.text(f.Value, f.Name); p == policyEnabled || p == policyDisabled {
 				in.Policy = p
-			} else if f.Value.Kind != strict.Null {
+			} else if f.Value.Kind != document.Null {
 				r.error(f.Value, f.Name, "not a policy", `write "enabled" or "disabled"`)
 			}
 		case "alwaysInjectSelector":
@@ -54,7 +54,7 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 			in.Templates = r.stringMap(f.Value, f.Name)
 			in.Places = places(f.Value)
 		case "defaultTemplates":
-			if f.Value.Kind != strict.Null {
+			if f.Value.Kind != document.Null {
 				in.DefaultTemplates, in.DefaultTemplatesGiven = r.texts(f.Value, f.Name), true
 			}
 		case "aliases":
@@ -62,7 +62,7 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 		case "template":
 			r.singular(f)
 		default:
-			r.faults([]strict.Fault{f.Unknown(strict.Join("", f.Name), injectionKeys)})
+			r.faults([]document.Fault{f.Unknown(document.Join("", f.Name), injectionKeys)})
 		}
 	}
 	r.templateNames(n, in)
@@ -70,7 +70,7 @@ func (r *reader) injection(n *strict.Node, v *Values) Injection {
 }
 
 // places is where the fields of a mapping stand.
-func places(n *strict.Node) map[string]Place {
+func places(n *document.Node) map[string]Place {
 	out := map[string]Place{}
 	for _, f := range n.Fields {
 		out[f.Name] = Place{f.Line, f.Column}
@@ -79,36 +79,36 @@ func places(n *strict.Node) map[string]Place {
 }
 
 // singular is the key "template" of Istio before 1.9.
-func (r *reader) singular(f strict.Field) {
-	if f.Value.Kind == strict.Null || strings.Contains(f.Value.Text, trap) {
+func (r *reader) singular(f document.Field) {
+	if f.Value.Kind == document.Null || strings.Contains(f.Value.Text, trap) {
 		return
 	}
-	fault := strict.Fault{Line: f.Line, Column: f.Column, Path: f.Name,
+	fault := document.Fault{Line: f.Line, Column: f.Column, Path: f.Name,
 		Rule: "a single template is no longer a key of its own", Fix: `move it to "templates", below the name "sidecar"`}
 	r.add(SeverityError, fault)
 }
 
-func (r *reader) selectors(n *strict.Node, path string) []Selector {
+func (r *reader) selectors(n *document.Node, path string) []Selector {
 	switch n.Kind {
-	case strict.Null:
+	case document.Null:
 		return nil
-	case strict.List:
+	case document.List:
 	default:
 		r.error(n, path, "must be a list of label selectors", "write - matchLabels: {key: value}")
 		return nil
 	}
 	var out []Selector
 	for i, item := range n.Items {
-		at := strict.Index(path, i)
+		at := document.Index(path, i)
 		var spec metav1.LabelSelector
-		found := strict.Object(item, at, &spec)
+		found := document.Object(item, at, &spec)
 		r.faults(found)
 		if len(found) > 0 && !onlyUnknown(found) {
 			continue
 		}
 		s, err := NewSelector(spec)
 		if err != nil {
-			r.error(item, at, "not a label selector: "+strict.Cut(err.Error()), "")
+			r.error(item, at, "not a label selector: "+document.Cut(err.Error()), "")
 			continue
 		}
 		if s.compiled == nil {
@@ -119,25 +119,25 @@ func (r *reader) selectors(n *strict.Node, path string) []Selector {
 	return out
 }
 
-func onlyUnknown(found []strict.Fault) bool {
-	return !slices.ContainsFunc(found, func(f strict.Fault) bool { return !f.Unknown })
+func onlyUnknown(found []document.Fault) bool {
+	return !slices.ContainsFunc(found, func(f document.Fault) bool { return !f.Unknown })
 }
 
 // stringMap is a mapping from name to string; other scalars are errors, as
 // their text after YAML's reading may not be what was written.
-func (r *reader) stringMap(n *strict.Node, path string) map[string]string {
+func (r *reader) stringMap(n *document.Node, path string) map[string]string {
 	switch n.Kind {
-	case strict.Null:
+	case document.Null:
 		return nil
-	case strict.Map:
+	case document.Map:
 	default:
 		r.error(n, path, "must be a mapping of strings", "")
 		return nil
 	}
 	out := make(map[string]string, len(n.Fields))
 	for _, f := range n.Fields {
-		if f.Value.Kind != strict.String {
-			r.error(f.Value, strict.Join(path, f.Name), "must be a string", "put it in quotes")
+		if f.Value.Kind != document.String {
+			r.error(f.Value, document.Join(path, f.Name), "must be a string", "put it in quotes")
 			continue
 		}
 		out[f.Name] = f.Value.Text
@@ -145,36 +145,36 @@ func (r *reader) stringMap(n *strict.Node, path string) map[string]string {
 	return out
 }
 
-func (r *reader) annotationNames(n *strict.Node) {
+func (r *reader) annotationNames(n *document.Node) {
 	for _, f := range n.Fields {
 		if bad := validation.IsQualifiedName(strings.ToLower(f.Name)); len(bad) > 0 {
-			r.add(SeverityError, strict.Fault{Line: f.Line, Column: f.Column, Path: "injectedAnnotations",
-				Value: strict.Quote(f.Name), Rule: "not an annotation's name: " + strict.Cut(bad[0])})
+			r.add(SeverityError, document.Fault{Line: f.Line, Column: f.Column, Path: "injectedAnnotations",
+				Value: document.Quote(f.Name), Rule: "not an annotation's name: " + document.Cut(bad[0])})
 		}
 	}
 }
 
-func (r *reader) aliases(n *strict.Node) map[string][]string {
-	if n.Kind == strict.Null {
+func (r *reader) aliases(n *document.Node) map[string][]string {
+	if n.Kind == document.Null {
 		return nil
 	}
-	if n.Kind != strict.Map {
+	if n.Kind != document.Map {
 		r.error(n, "aliases", "must be a mapping from alias to a list of templates", "")
 		return nil
 	}
 	out := make(map[string][]string, len(n.Fields))
 	for _, f := range n.Fields {
-		out[f.Name] = r.texts(f.Value, strict.Join("aliases", f.Name))
+		out[f.Name] = r.texts(f.Value, document.Join("aliases", f.Name))
 	}
 	return out
 }
 
 // templateNames checks that defaultTemplates and aliases name what exists.
-func (r *reader) templateNames(n *strict.Node, in Injection) {
+func (r *reader) templateNames(n *document.Node, in Injection) {
 	templates := append(slices.Sorted(maps.Keys(in.Templates)), BuiltinTemplate)
 	any := append(slices.Sorted(maps.Keys(in.Aliases)), templates...)
-	check := func(list *strict.Node, path string, known []string, what string) {
-		if list == nil || list.Kind != strict.List {
+	check := func(list *document.Node, path string, known []string, what string) {
+		if list == nil || list.Kind != document.List {
 			return
 		}
 		for i, item := range list.Items {
@@ -182,16 +182,16 @@ func (r *reader) templateNames(n *strict.Node, in Injection) {
 				continue
 			}
 			fix := "define it under templates"
-			if near := strict.Nearest(item.Text, known); near != "" {
-				fix = "did you mean " + strict.Quote(near) + "?"
+			if near := document.Nearest(item.Text, known); near != "" {
+				fix = "did you mean " + document.Quote(near) + "?"
 			}
-			r.error(item, strict.Index(path, i), what, fix)
+			r.error(item, document.Index(path, i), what, fix)
 		}
 	}
 	check(n.Get("defaultTemplates"), "defaultTemplates", any, "no such template or alias")
 	if aliases := n.Get("aliases"); aliases != nil {
 		for _, f := range aliases.Fields {
-			check(f.Value, strict.Join("aliases", f.Name), templates, "no such template; an alias names templates, not aliases")
+			check(f.Value, document.Join("aliases", f.Name), templates, "no such template; an alias names templates, not aliases")
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // meshNotes are the fields of MeshConfig that are valid, do nothing, and would
@@ -27,9 +27,9 @@ var quietProxy = []string{
 }
 
 // mesh reads the key "mesh" and applies the defaults.
-func (r *reader) mesh(n *strict.Node) *meshconfig.MeshConfig {
+func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 	m := &meshconfig.MeshConfig{}
-	r.faults(strict.Message(n, "", m))
+	r.faults(document.Message(n, "", m))
 	if n != nil {
 		for _, f := range n.Fields {
 			if note, ok := meshNotes[f.Name]; ok {
@@ -44,8 +44,8 @@ func (r *reader) mesh(n *strict.Node) *meshconfig.MeshConfig {
 	return m
 }
 
-func (r *reader) defaultConfig(n *strict.Node, path string, pc *meshconfig.ProxyConfig) {
-	if n.Kind != strict.Map || pc == nil {
+func (r *reader) defaultConfig(n *document.Node, path string, pc *meshconfig.ProxyConfig) {
+	if n.Kind != document.Map || pc == nil {
 		return
 	}
 	r.faults(annotation.ProxyConfigFaults(n, path, pc))
@@ -57,22 +57,22 @@ func (r *reader) defaultConfig(n *strict.Node, path string, pc *meshconfig.Proxy
 }
 
 // note warns about a key that does nothing, unless its value asks for nothing.
-func (r *reader) note(f strict.Field, path string, n note) {
+func (r *reader) note(f document.Field, path string, n note) {
 	v := f.Value
-	empty := v.Kind == strict.Null || v.Kind == strict.List && len(v.Items) == 0 || v.Kind == strict.Map && len(v.Fields) == 0
-	scalar := v.Kind != strict.List && v.Kind != strict.Map
+	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0
+	scalar := v.Kind != document.List && v.Kind != document.Map
 	if n.rule == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
 		return
 	}
-	r.add(SeverityWarning, strict.Fault{Line: f.Line, Column: f.Column, Path: path, Value: v.Quoted(), Rule: n.rule, Fix: n.fix})
+	r.add(SeverityWarning, document.Fault{Line: f.Line, Column: f.Column, Path: path, Value: v.Quoted(), Rule: n.rule, Fix: n.fix})
 }
 
 // has reports whether the document has the path, in either spelling of
 // protobuf's names, with a value other than null.
-func has(n *strict.Node, path string) bool {
+func has(n *document.Node, path string) bool {
 	for _, name := range strings.Split(path, ".") {
 		next := n.GetProto(name)
-		if next == nil || next.Kind == strict.Null {
+		if next == nil || next.Kind == document.Null {
 			return false
 		}
 		n = next

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // namedRanges reads lists by the names of the administrator's own.
@@ -16,7 +16,7 @@ func (t tree) namedRanges(path string) map[string]cidr.List {
 	if n == nil {
 		return nil
 	}
-	if n.Kind != strict.Map {
+	if n.Kind != document.Map {
 		t.r.error(n, path, "must be a mapping", "write NAME: RANGES below it")
 		return nil
 	}
@@ -59,7 +59,7 @@ func (t tree) rangeNames(path string, list cidr.List, named map[string]cidr.List
 func UnknownRangeName(name string, named map[string]cidr.List) (rule, fix string) {
 	known := append(cidr.Keywords(), slices.Sorted(maps.Keys(named))...)
 	fix = "write ranges, or one of the names " + strings.Join(known, ", ") + "; global.namedRanges defines others"
-	if near := strict.Nearest(name, known); near != "" {
+	if near := document.Nearest(name, known); near != "" {
 		fix = fmt.Sprintf("did you mean %q? %s defines others", near, "global.namedRanges")
 	}
 	return fmt.Sprintf("%q is neither a range nor the name of ranges", name), fix

@@ -1,20 +1,20 @@
 package config
 
 import (
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // builtin is the tree of defaultValues, built once and never changed. Its
 // nodes have no position: no message is ever about them.
-var builtin = unplaced(func() *strict.Node {
-	n, found := strict.Load(defaultValues, maxText)
+var builtin = unplaced(func() *document.Node {
+	n, found := document.Load(defaultValues, maxText)
 	if len(found) > 0 {
 		panic("config: the built-in defaults: " + found[0].String()) // a test loads them
 	}
 	return n
 }())
 
-func unplaced(n *strict.Node) *strict.Node {
+func unplaced(n *document.Node) *document.Node {
 	n.Line, n.Column = 0, 0
 	for _, item := range n.Items {
 		unplaced(item)
@@ -30,23 +30,23 @@ func unplaced(n *strict.Node) *strict.Node {
 // mappings field by field, everything else replaces. A null takes away a
 // default that is a mapping (resources: null means none), and leaves any other
 // default in place. The result shares nodes with both.
-func overlay(defaults, user *strict.Node) *strict.Node {
+func overlay(defaults, user *document.Node) *document.Node {
 	switch {
 	case user == nil:
 		return defaults
 	case defaults == nil:
 		return user
-	case user.Kind != strict.Map || defaults.Kind != strict.Map:
+	case user.Kind != document.Map || defaults.Kind != document.Map:
 		return user
 	}
-	out := &strict.Node{Line: user.Line, Column: user.Column, Kind: strict.Map}
+	out := &document.Node{Line: user.Line, Column: user.Column, Kind: document.Map}
 	for _, d := range defaults.Fields {
 		u := user.Get(d.Name)
 		switch {
 		case u == nil:
-		case u.Kind != strict.Null:
+		case u.Kind != document.Null:
 			d.Value = overlay(d.Value, u)
-		case d.Value.Kind == strict.Map:
+		case d.Value.Kind == document.Map:
 			continue
 		}
 		out.Fields = append(out.Fields, d)

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // maxText is the size of the largest text: a ConfigMap cannot hold more.
@@ -94,10 +94,10 @@ func newReader(ps *Problems, order int, label, fallback string) *reader {
 }
 
 // load reads the text into a mapping, or nil when there is none.
-func (r *reader) load(text string) *strict.Node {
-	n, found := strict.Load(text, maxText)
+func (r *reader) load(text string) *document.Node {
+	n, found := document.Load(text, maxText)
 	r.faults(found)
-	if n != nil && n.Kind != strict.Map {
+	if n != nil && n.Kind != document.Map {
 		r.error(n, "", "must be a mapping", "write keys and values")
 		return nil
 	}
@@ -105,7 +105,7 @@ func (r *reader) load(text string) *strict.Node {
 }
 
 // faults takes over faults of a document: unknown keys are warnings.
-func (r *reader) faults(found []strict.Fault) {
+func (r *reader) faults(found []document.Fault) {
 	for _, f := range found {
 		severity := SeverityError
 		if f.Unknown {
@@ -115,27 +115,27 @@ func (r *reader) faults(found []strict.Fault) {
 	}
 }
 
-func (r *reader) add(severity Severity, f strict.Fault) {
+func (r *reader) add(severity Severity, f document.Fault) {
 	*r.ps = append(*r.ps, Problem{Severity: severity, Where: r.where, Line: f.Line, Column: f.Column,
 		Path: f.Path, Value: f.Value, Rule: f.Rule, Fix: f.Fix, order: r.order})
 }
 
-func (r *reader) error(n *strict.Node, path, rule, fix string) {
+func (r *reader) error(n *document.Node, path, rule, fix string) {
 	r.add(SeverityError, n.Fault(path, rule, fix))
 }
 
-func (r *reader) warn(n *strict.Node, path, rule, fix string) {
+func (r *reader) warn(n *document.Node, path, rule, fix string) {
 	r.add(SeverityWarning, n.Fault(path, rule, fix))
 }
 
 // text is a string scalar; a number counts as the text it was written as, so
 // that tag: 1.30 stays 1.30. Null and absent are "".
-func (r *reader) text(n *strict.Node, path string) string {
+func (r *reader) text(n *document.Node, path string) string {
 	switch {
-	case n == nil || n.Kind == strict.Null:
-	case n.Kind == strict.String || n.Kind == strict.Number:
+	case n == nil || n.Kind == document.Null:
+	case n.Kind == document.String || n.Kind == document.Number:
 		return n.Text
-	case n.Kind == strict.Bool:
+	case n.Kind == document.Bool:
 		r.error(n, path, "must be a string", "put it in quotes")
 	default:
 		r.error(n, path, "must be a string", "")
@@ -144,18 +144,18 @@ func (r *reader) text(n *strict.Node, path string) string {
 }
 
 // texts is a list of strings; a single string is split at commas.
-func (r *reader) texts(n *strict.Node, path string) []string {
+func (r *reader) texts(n *document.Node, path string) []string {
 	switch {
-	case n == nil || n.Kind == strict.Null:
+	case n == nil || n.Kind == document.Null:
 		return nil
-	case n.Kind != strict.List:
+	case n.Kind != document.List:
 		r.error(n, path, "must be a list of strings", `write [one, two]`)
 		return nil
 	}
 	out := make([]string, 0, len(n.Items))
 	for i, item := range n.Items {
-		at := strict.Index(path, i)
-		if item.Kind == strict.Null || item.Kind == strict.String && item.Text == "" {
+		at := document.Index(path, i)
+		if item.Kind == document.Null || item.Kind == document.String && item.Text == "" {
 			r.error(item, at, "an empty element", "remove it")
 			continue
 		}
@@ -164,14 +164,14 @@ func (r *reader) texts(n *strict.Node, path string) []string {
 	return out
 }
 
-func (r *reader) boolean(n *strict.Node, path string) bool {
-	if n == nil || n.Kind == strict.Null {
+func (r *reader) boolean(n *document.Node, path string) bool {
+	if n == nil || n.Kind == document.Null {
 		return false
 	}
-	if b, ok := n.Value.(bool); ok && n.Kind == strict.Bool {
+	if b, ok := n.Value.(bool); ok && n.Kind == document.Bool {
 		return b
 	}
-	if n.Kind == strict.String && (n.Text == "true" || n.Text == "false") {
+	if n.Kind == document.String && (n.Text == "true" || n.Text == "false") {
 		return n.Text == "true"
 	}
 	r.error(n, path, "must be true or false", "")

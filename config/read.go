@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 func (t tree) text(path string) string { return t.r.text(t.at(path), path) }
@@ -37,13 +37,13 @@ func (t tree) parsed(path string, parse func(string) (string, error)) string {
 func (t tree) oneOf(path string, allowed ...string) string {
 	n := t.at(path)
 	s := t.r.text(n, path)
-	if n == nil || slices.Contains(allowed, s) || n.Kind == strict.List || n.Kind == strict.Map || n.Kind == strict.Bool {
+	if n == nil || slices.Contains(allowed, s) || n.Kind == document.List || n.Kind == document.Map || n.Kind == document.Bool {
 		return s
 	}
 	var words []string
 	for _, a := range allowed {
 		if a != "" {
-			words = append(words, strict.Quote(a))
+			words = append(words, document.Quote(a))
 		}
 	}
 	t.r.error(n, path, "must be one of "+strings.Join(words, ", "), "")
@@ -76,7 +76,7 @@ func (t tree) domain(path string) string {
 func (t tree) tag(path string) string {
 	n := t.at(path)
 	s := t.r.text(n, path)
-	if n != nil && n.Kind == strict.Number {
+	if n != nil && n.Kind == document.Number {
 		replace(t.raw, s, strings.Split(path, ".")...)
 	}
 	ok := len(s) <= 128
@@ -91,7 +91,7 @@ func (t tree) tag(path string) string {
 }
 
 func (t tree) image(path string) string {
-	if n := t.at(path); n != nil && n.Kind == strict.String && n.Text == "" {
+	if n := t.at(path); n != nil && n.Kind == document.String && n.Text == "" {
 		_, err := annotation.ParseImage("")
 		rule, fix, _ := strings.Cut(err.Error(), "; ")
 		t.r.error(n, path, rule, fix)
@@ -115,9 +115,9 @@ func (t tree) number(path string, least, most int64) int32 {
 
 // joined is a comma list, written as one string or as a list of strings. Raw
 // values get the normal form, because templates print them.
-func (t tree) joined(path string) (n *strict.Node, text string) {
+func (t tree) joined(path string) (n *document.Node, text string) {
 	n = t.at(path)
-	if n == nil || n.Kind != strict.List {
+	if n == nil || n.Kind != document.List {
 		return n, t.r.text(n, path)
 	}
 	return n, strings.Join(t.r.texts(n, path), ",")
@@ -158,7 +158,7 @@ func (t tree) interfaces(path string) []string {
 
 // elements reports each bad element of a list, at its own place where the
 // list is one of YAML.
-func (t tree) elements(n *strict.Node, path string, err error) {
+func (t tree) elements(n *document.Node, path string, err error) {
 	var list *cidr.Error
 	if !errors.As(err, &list) {
 		t.r.error(n, path, err.Error(), "")
@@ -168,13 +168,13 @@ func (t tree) elements(n *strict.Node, path string, err error) {
 		at, where := n, path
 		for i, item := range n.Items {
 			if strings.Contains(item.Text, p.Element) {
-				at, where = item, strict.Index(path, i)
+				at, where = item, document.Index(path, i)
 				break
 			}
 		}
 		f := at.Fault(where, p.Rule, p.Fix)
-		if f.Value != strict.Quote(p.Element) {
-			f.Rule = fmt.Sprintf("element %s: %s", strict.Quote(p.Element), f.Rule)
+		if f.Value != document.Quote(p.Element) {
+			f.Rule = fmt.Sprintf("element %s: %s", document.Quote(p.Element), f.Rule)
 		}
 		t.r.add(SeverityError, f)
 	}
@@ -182,10 +182,10 @@ func (t tree) elements(n *strict.Node, path string, err error) {
 
 func (t tree) pullSecrets(path string) []string {
 	n := t.at(path)
-	if n != nil && n.Kind == strict.List {
+	if n != nil && n.Kind == document.List {
 		for i, item := range n.Items {
-			if item.Kind == strict.Map {
-				t.r.error(item, strict.Index(path, i), "must be a string", "write the secret's name alone")
+			if item.Kind == document.Map {
+				t.r.error(item, document.Index(path, i), "must be a string", "write the secret's name alone")
 				return nil
 			}
 		}
@@ -193,7 +193,7 @@ func (t tree) pullSecrets(path string) []string {
 	names := t.r.texts(n, path)
 	for i, name := range names {
 		if bad := validation.IsDNS1123Subdomain(name); name != "" && len(bad) > 0 {
-			t.r.error(n, strict.Index(path, i), strict.Quote(name)+" is not a secret's name: "+bad[0], "")
+			t.r.error(n, document.Index(path, i), document.Quote(name)+" is not a secret's name: "+bad[0], "")
 		}
 	}
 	return names
@@ -202,11 +202,11 @@ func (t tree) pullSecrets(path string) []string {
 // object reads a Kubernetes object; nil when it is absent or empty.
 func object[T any](t tree, path string) *T {
 	n := t.at(path)
-	if n == nil || n.Kind == strict.Map && len(n.Fields) == 0 {
+	if n == nil || n.Kind == document.Map && len(n.Fields) == 0 {
 		return nil
 	}
 	out := new(T)
-	found := strict.Object(n, path, out)
+	found := document.Object(n, path, out)
 	t.r.faults(found)
 	if !onlyUnknown(found) {
 		return nil
@@ -234,7 +234,7 @@ func (t tree) resources(path string) *corev1.ResourceRequirements {
 			limit, limited := out.Limits[corev1.ResourceName(f.Name)]
 			switch {
 			case q.Sign() < 0:
-				t.r.error(f.Value, at, "a negative quantity", strict.QuantityFix)
+				t.r.error(f.Value, at, "a negative quantity", document.QuantityFix)
 			case kind.name == "requests" && limited && q.Cmp(limit) > 0:
 				place := f.Value
 				if place.Line == 0 { // the request is a default; the limit is not

@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // values reads the key "values": keys first, then every value that is used.
-func (r *reader) values(user *strict.Node) (*Values, map[string]any) {
+func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	v := &Values{set: map[string]bool{}, Where: r.where, Places: map[string]Place{}}
 	if user != nil {
 		r.keys(user, "", v.set)
@@ -36,13 +36,13 @@ func (r *reader) values(user *strict.Node) (*Values, map[string]any) {
 
 // keys walks the user's tree: unknown keys, keys without effect, and the paths
 // that are set.
-func (r *reader) keys(n *strict.Node, path string, set map[string]bool) {
+func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
 		at := f.Name
 		if path != "" {
 			at = path + "." + f.Name
 		}
-		if f.Value.Kind != strict.Null {
+		if f.Value.Kind != document.Null {
 			set[at] = true
 		}
 		kind := valueKeys.kind[at]
@@ -52,12 +52,12 @@ func (r *reader) keys(n *strict.Node, path string, set map[string]bool) {
 		switch {
 		case kind == keyUnknown && path == "pilot.env": // any environment variable
 		case kind == keyUnknown:
-			r.faults([]strict.Fault{f.Unknown(strict.Join(path, f.Name), valueKeys.children[path])})
-		case kind == keyParent && f.Value.Kind == strict.Map:
+			r.faults([]document.Fault{f.Unknown(document.Join(path, f.Name), valueKeys.children[path])})
+		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
-		case kind == keyParent && f.Value.Kind != strict.Null:
+		case kind == keyParent && f.Value.Kind != document.Null:
 			r.error(f.Value, at, "must be a mapping", "write "+strings.Join(some(valueKeys.children[at]), ", ")+" below it")
-		case kind == keyTyped && f.Value.Kind == strict.Map:
+		case kind == keyTyped && f.Value.Kind == document.Map:
 			mark(f.Value, at, set)
 		}
 	}
@@ -66,9 +66,9 @@ func (r *reader) keys(n *strict.Node, path string, set map[string]bool) {
 func some(names []string) []string { return names[:min(3, len(names))] }
 
 // mark notes the paths below a Kubernetes object as set.
-func mark(n *strict.Node, path string, set map[string]bool) {
+func mark(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
-		if f.Value.Kind != strict.Null {
+		if f.Value.Kind != document.Null {
 			set[path+"."+f.Name] = true
 			mark(f.Value, path+"."+f.Name, set)
 		}
@@ -78,15 +78,15 @@ func mark(n *strict.Node, path string, set map[string]bool) {
 // tree is the merged values while they are read; raw is the same for templates.
 type tree struct {
 	r    *reader
-	root *strict.Node
+	root *document.Node
 	raw  map[string]any
 }
 
 // at is the value at a path; nil when absent or null.
-func (t tree) at(path string) *strict.Node {
+func (t tree) at(path string) *document.Node {
 	n := t.root
 	for _, name := range strings.Split(path, ".") {
-		if n = n.Get(name); n == nil || n.Kind == strict.Null {
+		if n = n.Get(name); n == nil || n.Kind == document.Null {
 			return nil
 		}
 	}
@@ -167,7 +167,7 @@ func (t tree) images(v *Values) {
 		}
 		short := !strings.Contains(i.image, "/")
 		for _, part := range []struct{ path, value string }{{"global.hub", g.Hub}, {"global.tag", g.Tag}} {
-			if m := t.at(part.path); short && part.value == "" && m != nil && m.Kind == strict.String {
+			if m := t.at(part.path); short && part.value == "" && m != nil && m.Kind == document.String {
 				t.r.error(m, part.path, fmt.Sprintf("empty, but %s is the short name %q", i.path, i.image), "write it, or a full image reference there")
 			}
 		}

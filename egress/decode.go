@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // maxSpec bounds an object's text: etcd takes no request of more than 1.5 MiB.
@@ -24,8 +24,8 @@ func Decode(kind string, m Meta, spec []byte) (proto.Message, Problems) {
 	}
 	// The other reader is slower, and says what is wrong where.
 	message = newSpec(kind)
-	node, faults := strict.Load(string(spec), maxSpec)
-	faults = append(faults, strict.Message(node, "spec", message)...)
+	node, faults := document.Load(string(spec), maxSpec)
+	faults = append(faults, document.Message(node, "spec", message)...)
 	if len(faults) == 0 {
 		return message, nil // a form that only the other reader takes
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // Run with: go test -run xxx -bench . -benchtime 1s ./inject

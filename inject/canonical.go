@@ -5,7 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // canonical spells a template's output as the API server would, or a second

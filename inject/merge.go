@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // merge applies a strategic merge patch to a tree, as the API server would:

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 var testSchema = podSchema()

@@ -12,7 +12,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // The containers of Istio's interface whose order matters.

@@ -12,17 +12,17 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 )
 
 // RangeNames is what the names in range lists stand for under a configuration.
 // live says that the facts are all that the cluster itself shows.
-func RangeNames(cfg *config.Config, facts *platform.Facts, live bool) *platform.Names {
+func RangeNames(cfg *config.Config, facts *ranges.Facts, live bool) *ranges.Names {
 	name := cfg.Values.Global.Platform
 	if name == platformAuto {
 		name = ""
 	}
-	return facts.Names(platform.Options{Platform: name, Live: live})
+	return facts.Names(ranges.Options{Platform: name, Live: live})
 }
 
 // platformAuto is the value of global.platform that means: as the cluster shows.
@@ -48,7 +48,7 @@ func (l rangeList) source(from Source) Source {
 // rangeNames resolves the names in range lists.
 type rangeNames struct {
 	global *config.Global
-	names  *platform.Names
+	names  *ranges.Names
 }
 
 // resolve resolves the names in a list. The error names each that stands for
@@ -147,11 +147,11 @@ func (i *Injector) resolveGlobals() config.Problems {
 // list it is an error of that list.
 func (i *Injector) platformProblems() config.Problems {
 	name := i.cfg.Values.Global.Platform
-	if _, ok := platform.Canonical(name); ok || name == "" || name == platformAuto {
+	if _, ok := ranges.Canonical(name); ok || name == "" || name == platformAuto {
 		return nil
 	}
 	return config.Problems{i.valuesProblem(config.SeverityWarning, valuesPlatform, name,
-		"not a known platform, so no defaults are known for it; write auto, or one of "+strings.Join(platform.Platforms(), ", "))}
+		"not a known platform, so no defaults are known for it; write auto, or one of "+strings.Join(ranges.Platforms(), ", "))}
 }
 
 func (i *Injector) valuesProblem(s config.Severity, path, value, rule string) config.Problem {

@@ -17,8 +17,8 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // templateData is what a template sees. The names are Istio's, so that

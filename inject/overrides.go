@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // overrides are containers in the user's pod that bear the name of an injected

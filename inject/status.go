@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // status is the annotation sidecar.istio.io/status. The first five keys are

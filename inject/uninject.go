@@ -2,7 +2,7 @@ package inject
 
 import (
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/inject/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // Uninjector takes injections back, by the record in the status annotation. It

@@ -5,24 +5,24 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 )
 
 // evidence is what is known of the cluster's ranges, and what the configuration
 // in force makes of it.
 type evidence struct {
 	mu    sync.Mutex
-	facts *platform.Facts // nil: nothing was read yet
-	why   string          // there are no facts
+	facts *ranges.Facts // nil: nothing was read yet
+	why   string        // there are no facts
 	// held is what the names stand for under the configuration in force, which
 	// says that the platform is heldFor.
-	held    *platform.Names
+	held    *ranges.Names
 	heldFor string
 }
 
 // names is what the names in range lists stand for under a configuration. Where
 // evidence was lost, the ranges stay.
-func (e *evidence) names(c *config.Config) *platform.Names {
+func (e *evidence) names(c *config.Config) *ranges.Names {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.facts == nil {
@@ -30,13 +30,13 @@ func (e *evidence) names(c *config.Config) *platform.Names {
 		if why == "" {
 			why = "the cluster's ranges were not read yet"
 		}
-		return platform.NoCluster(why)
+		return ranges.NoCluster(why)
 	}
 	next := inject.RangeNames(c, e.facts, true)
 	if e.held == nil || e.heldFor != c.Values.Global.Platform {
 		return next
 	}
-	return platform.Keep(e.held, next)
+	return ranges.Keep(e.held, next)
 }
 
 // hold notes what is in force.
@@ -46,7 +46,7 @@ func (e *evidence) hold(i *inject.Injector) {
 	e.held, e.heldFor = i.RangeNames(), i.Config().Values.Global.Platform
 }
 
-func (e *evidence) learn(facts *platform.Facts) {
+func (e *evidence) learn(facts *ranges.Facts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.facts = facts

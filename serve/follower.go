@@ -20,7 +20,7 @@ type follower struct {
 	cluster *cluster
 	loader  *loader
 	options watch.Options
-	ranges  *ranges
+	ranges  *rangesReader
 }
 
 // NeedLeaderElection tells the manager that every replica follows.

@@ -17,7 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -61,7 +61,7 @@ func (l *loader) load(texts config.Texts) {
 }
 
 // learned judges the configuration by what the cluster shows now.
-func (l *loader) learned(facts *platform.Facts) {
+func (l *loader) learned(facts *ranges.Facts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.evidence.learn(facts)
@@ -101,7 +101,7 @@ func (l *loader) offer() {
 
 // lost reports ranges that stay in force without the evidence for them, by an
 // event of its own: one of the same reason as another would be counted with it.
-func (l *loader) lost(names *platform.Names) {
+func (l *loader) lost(names *ranges.Names) {
 	if names != nil && names.Lost != "" {
 		l.event(corev1.EventTypeWarning, "RangesEvidenceLost", names.Lost)
 	}

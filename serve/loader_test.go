@@ -15,7 +15,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -41,9 +41,9 @@ func newTestLoader(t *testing.T) (*loader, *notes) {
 	}, events
 }
 
-func facts(t *testing.T, texts ...string) *platform.Facts {
+func facts(t *testing.T, texts ...string) *ranges.Facts {
 	t.Helper()
-	f, err := platform.Read([]platform.Document{{Name: "d", Text: strings.Join(texts, "\n"), Answer: true}})
+	f, err := ranges.Read([]ranges.Document{{Name: "d", Text: strings.Join(texts, "\n"), Answer: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

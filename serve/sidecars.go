@@ -22,12 +22,12 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // sidecars tells the sidecars what to do. It is a manager's runnable.
@@ -207,7 +207,7 @@ func meshProblems(c *config.Config, text, where string) config.Problems {
 	if len(problems) == 0 {
 		return nil
 	}
-	root, _ := strict.Load(text, len(text)) // it has been read before
+	root, _ := document.Load(text, len(text)) // it has been read before
 	var out config.Problems
 	for _, p := range problems {
 		at := config.Problem{Severity: p.Severity, Where: where, Path: p.Path, Rule: p.Rule, Fix: p.Fix}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/outrider-mesh/outrider/annotation/strict"
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // ConfigMaps says how the two ConfigMaps are judged.
@@ -93,7 +93,7 @@ func unread(data gjson.Result, known []string) (warnings []string) {
 	}
 	data.ForEach(func(key, _ gjson.Result) bool {
 		if name := key.String(); !slices.Contains(known, name) {
-			f := strict.Field{Name: name}.Unknown(fmt.Sprintf("data[%q]", clip(name, 80)), known)
+			f := document.Field{Name: name}.Unknown(fmt.Sprintf("data[%q]", clip(name, 80)), known)
 			f.Rule = "no effect: no such key is read"
 			warnings = append(warnings, f.String())
 		}

@@ -13,9 +13,9 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// kubeconfig writes a kubeconfig with one context, named there, for the real
+// writeKubeconfig writes a kubeconfig with one context, named there, for the real
 // API server. It is not the current one.
-func kubeconfig(t *testing.T, server *kube.Server) string {
+func writeKubeconfig(t *testing.T, server *kube.Server) string {
 	t.Helper()
 	c, there := server.Config, "there"
 	config := api.NewConfig()
@@ -48,7 +48,7 @@ func TestClusterConfiguration(t *testing.T) {
 	configMap(t, server, namespace, "istio-sidecar-injector-canary", map[string]string{"values": `{"revision": "canary", "global": {"proxy": {"excludeIPRanges": "10.10.0.0/16"}}}`})
 	configMap(t, server, namespace, "istio-canary", map[string]string{"mesh": "defaultConfig: {concurrency: 7}\n"})
 	configMap(t, server, namespace, "bad", map[string]string{"values": "global:\n  proxy:\n    excludeIPRanges: 10.0.0.0/99\n"})
-	path := kubeconfig(t, server)
+	path := writeKubeconfig(t, server)
 	values := write(t, "values.yaml", "global: {proxy: {excludeIPRanges: 10.11.0.0/16}}\n")
 	there := []string{"--kubeconfig", path, "--context", "there", "-i", namespace}
 

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/outrider-mesh/outrider/cluster"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/kubeconfig"
 )
 
 // clusterOptions say which cluster's configuration kube-inject uses. Without
@@ -19,7 +19,7 @@ import (
 type clusterOptions struct {
 	injector, mesh string
 	namespace      string
-	cluster.Access
+	kubeconfig.Access
 }
 
 func (o *clusterOptions) addFlags(f *pflag.FlagSet) {
@@ -35,9 +35,9 @@ func (o *clusterOptions) asked() bool {
 }
 
 // names are the ConfigMaps to read. One that has been named must exist.
-func (o *clusterOptions) names(revision string) cluster.Names {
+func (o *clusterOptions) names(revision string) kubeconfig.Names {
 	usual := watch.Options{Namespace: o.namespace, Revision: revision}
-	n := cluster.Names{Namespace: o.namespace, Injector: o.injector, Mesh: o.mesh}
+	n := kubeconfig.Names{Namespace: o.namespace, Injector: o.injector, Mesh: o.mesh}
 	if n.Injector == "" {
 		n.Injector = usual.Injector()
 	}
@@ -49,7 +49,7 @@ func (o *clusterOptions) names(revision string) cluster.Names {
 }
 
 // read reads the configuration and, unless it is known, the version of the
-// cluster.
+// kubeconfig.
 func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.Environment, w io.Writer) (t config.Texts, l config.Labels, err error) {
 	access, err := o.Config()
 	if err != nil {
@@ -59,7 +59,7 @@ func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.
 	if err != nil {
 		return t, l, fmt.Errorf("reach the cluster: %w", err)
 	}
-	t, l, missing, err := cluster.Texts(ctx, client, o.names(revision))
+	t, l, missing, err := kubeconfig.Texts(ctx, client, o.names(revision))
 	if err != nil {
 		return t, l, err
 	}
@@ -69,7 +69,7 @@ func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.
 	if env.Kubernetes != (inject.Version{}) {
 		return t, l, nil
 	}
-	version, err := cluster.Version(ctx, client)
+	version, err := kubeconfig.Version(ctx, client)
 	if err != nil {
 		return t, l, err
 	}

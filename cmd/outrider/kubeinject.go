@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/outrider-mesh/outrider/inject/stream"
+	"github.com/outrider-mesh/outrider/manifest"
 )
 
 const kubeInjectLong = `Inject the sidecar into the pods and pod templates of manifests. The result is
@@ -90,7 +90,7 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 }
 
 // tell says why an object is skipped or stays, and its warnings.
-func tell(w io.Writer, file string, object stream.Object) {
+func tell(w io.Writer, file string, object manifest.Object) {
 	at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
 	switch {
 	case !object.Decision.Inject:

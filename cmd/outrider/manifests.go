@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/inject/stream"
+	"github.com/outrider-mesh/outrider/manifest"
 )
 
 // manifestOptions are the flags of the commands that change manifests.
@@ -38,7 +38,7 @@ func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
 }
 
 // formats are the values of --format.
-var formats = map[string]stream.Format{"yaml": stream.Text, "json": stream.JSON, "patch": stream.Patches}
+var formats = map[string]manifest.Format{"yaml": manifest.Text, "json": manifest.JSON, "patch": manifest.Patches}
 
 // check refuses flags that do not go together.
 func (o *manifestOptions) check() error {
@@ -52,7 +52,7 @@ func (o *manifestOptions) check() error {
 		return usagef("--in-place changes files and --diff changes none: give one of the two")
 	case o.inPlace && o.output != "":
 		return usagef("--in-place writes to the files that -f names: leave -o %s out", o.output)
-	case (o.inPlace || o.diff) && format != stream.Text:
+	case (o.inPlace || o.diff) && format != manifest.Text:
 		return usagef("--format %s goes with neither --in-place nor --diff", o.format)
 	}
 	standard := 0
@@ -85,9 +85,9 @@ func (o *manifestOptions) paths() (inject.Paths, error) {
 type work struct {
 	manifestOptions
 	stdio    stdio
-	injector stream.Injector
+	injector manifest.Injector
 	paths    inject.Paths
-	tell     func(w io.Writer, file string, object stream.Object)
+	tell     func(w io.Writer, file string, object manifest.Object)
 	nothing  string // said of the files when there was nothing to do in any of them
 
 	objects int // with a pod template, in all files
@@ -153,9 +153,9 @@ func (w *work) file(file string, out *results) error {
 		return err
 	}
 	changed := false
-	o := stream.Options{
+	o := manifest.Options{
 		Injector: w.injector, File: name, Namespace: w.namespace, Paths: w.paths, Format: formats[w.format], Workers: workers(),
-		Each: func(object stream.Object) {
+		Each: func(object manifest.Object) {
 			changed = changed || object.Changed
 			w.tell(w.stdio.err, name, object)
 		},
@@ -165,10 +165,10 @@ func (w *work) file(file string, out *results) error {
 	case w.diff:
 		d := &differ{w: to, name: name}
 		o.Replaced, target = d.replaced, io.Discard
-	case o.Format == stream.Text:
+	case o.Format == manifest.Text:
 		target = &joiner{w: to, start: to.size}
 	}
-	report, err := stream.Transform(r, target, o)
+	report, err := manifest.Transform(r, target, o)
 	w.objects += report.Injected + report.Skipped
 	if err != nil {
 		err = inFile(name, err)
@@ -211,7 +211,7 @@ func interruptible(ctx context.Context, work func(context.Context) error) error 
 
 // inFile names the file in errors that do not name it themselves.
 func inFile(name string, err error) error {
-	var problems *stream.Error
+	var problems *manifest.Error
 	if errors.As(err, &problems) {
 		return err
 	}

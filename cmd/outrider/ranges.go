@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/outrider-mesh/outrider/cluster"
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+	"github.com/outrider-mesh/outrider/ranges"
 )
 
 const rangesLong = `Find the address ranges of a cluster's Services and pods, for includeIPRanges:
@@ -43,9 +43,9 @@ const rangesExample = `  # The current cluster
   az aks show -g GROUP -n CLUSTER -o json | outrider ranges -f - -o helm
 
   # Pods of EKS have addresses of the VPC
-  aws eks describe-cluster --name CLUSTER > cluster.json
+  aws eks describe-cluster --name CLUSTER > kubeconfig.json
   aws ec2 describe-vpcs --vpc-ids VPC > vpc.json
-  outrider ranges -f cluster.json -f vpc.json
+  outrider ranges -f kubeconfig.json -f vpc.json
 
   # The same, with all else from the cluster itself
   outrider ranges --live -f vpc.json
@@ -55,7 +55,7 @@ const rangesExample = `  # The current cluster
 
   # A patch that keeps the other values
   kubectl -n istio-system get configmap istio-sidecar-injector -o yaml > injector.yaml
-  outrider ranges -f cluster.json -f vpc.json -f injector.yaml -o configmap-patch`
+  outrider ranges -f kubeconfig.json -f vpc.json -f injector.yaml -o configmap-patch`
 
 // exitIncomplete is the exit code when a range is missing or known in part.
 const exitIncomplete = 3
@@ -70,7 +70,7 @@ type rangesOptions struct {
 	files            []string
 	platform, format string
 	live             bool
-	cluster.Access
+	kubeconfig.Access
 }
 
 func rangesCommand(stdio stdio) *cobra.Command {
@@ -85,12 +85,12 @@ func rangesCommand(stdio stdio) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func(ctx context.Context) error { return ranges(ctx, o, stdio) })
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return runRanges(ctx, o, stdio) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is standard input; may be repeated")
-	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(platform.Platforms(), ", "))
+	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(ranges.Platforms(), ", "))
 	f.BoolVar(&o.live, "live", false, "read the cluster too; without -f and --platform it is read anyway")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "file that says how to reach the cluster; default as kubectl's")
 	f.StringVar(&o.Context, "context", "", "context of the kubeconfig to use; default the current one")
@@ -104,9 +104,9 @@ func (o *rangesOptions) check() error {
 		return usagef("-o %q: not an output; use %s", o.format, strings.Join(rangesFormats, ", "))
 	}
 	if o.platform != "" {
-		name, ok := platform.Canonical(o.platform)
+		name, ok := ranges.Canonical(o.platform)
 		if !ok {
-			return usagef("--platform %q: not a known platform; use one of %s", o.platform, strings.Join(platform.Platforms(), ", "))
+			return usagef("--platform %q: not a known platform; use one of %s", o.platform, strings.Join(ranges.Platforms(), ", "))
 		}
 		o.platform = name
 	}
@@ -122,10 +122,10 @@ func (o *rangesOptions) check() error {
 	return nil
 }
 
-// ranges answers from documents, from the cluster, or from the table of defaults.
-func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
+// runRanges answers from documents, from the cluster, or from the table of defaults.
+func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 	if o.platform != "" && len(o.files) == 0 && !o.live {
-		result, _ := platform.Default(o.platform) // check has looked the name up
+		result, _ := ranges.Default(o.platform) // check has looked the name up
 		return printRanges(o.format, &result, "", stdio)
 	}
 	documents, err := readDocuments("-f", o.files, stdio.in)
@@ -133,21 +133,21 @@ func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
 		return err
 	}
 	live := o.live || len(o.files) == 0
-	var facts *platform.Facts
+	var facts *ranges.Facts
 	var forbidden []string
 	if live {
 		facts, forbidden, err = readCluster(ctx, o.Access, true, documents)
 	} else {
-		facts, err = platform.Read(documents)
+		facts, err = ranges.Read(documents)
 	}
-	var faults *platform.Error
+	var faults *ranges.Error
 	switch {
 	case errors.As(err, &faults):
 		return fmt.Errorf("the documents are refused:\n%w", err)
 	case err != nil:
 		return err
 	}
-	result := facts.Resolve(platform.Options{Platform: o.platform, Live: live})
+	result := facts.Resolve(ranges.Options{Platform: o.platform, Live: live})
 	result.Warnings = append(result.Warnings, checkInclude(facts)...)
 	if len(forbidden) > 0 && !result.Known() {
 		result.Warnings = append(result.Warnings, "not read, for want of rights: "+strings.Join(forbidden, ", "))
@@ -157,7 +157,7 @@ func ranges(ctx context.Context, o rangesOptions, stdio stdio) error {
 
 // checkInclude checks the include list of an injector's ConfigMap that is among
 // the documents.
-func checkInclude(facts *platform.Facts) []string {
+func checkInclude(facts *ranges.Facts) []string {
 	if facts.Values == "" {
 		return nil
 	}
@@ -179,8 +179,8 @@ func checkInclude(facts *platform.Facts) []string {
 // maxDocument is more than Read takes, so that Read refuses what is cut off here.
 const maxDocument = 64<<20 + 1
 
-func readDocuments(flag string, files []string, in io.Reader) ([]platform.Document, error) {
-	var documents []platform.Document
+func readDocuments(flag string, files []string, in io.Reader) ([]ranges.Document, error) {
+	var documents []ranges.Document
 	var failed []error
 	for _, file := range files {
 		r, name, err := openInput(flag, file, in)
@@ -194,14 +194,14 @@ func readDocuments(flag string, files []string, in io.Reader) ([]platform.Docume
 			failed = append(failed, fmt.Errorf("read %s: %w", name, cause(err)))
 			continue
 		}
-		documents = append(documents, platform.Document{Name: name, Text: string(data)})
+		documents = append(documents, ranges.Document{Name: name, Text: string(data)})
 	}
 	return documents, errors.Join(failed...)
 }
 
 // printRanges prints the result in the format, and what is wrong with it on
 // standard error unless the format has it.
-func printRanges(format string, result *platform.Result, values string, stdio stdio) error {
+func printRanges(format string, result *ranges.Result, values string, stdio stdio) error {
 	out := ""
 	value, ok := result.IncludeIPRanges()
 	switch {
@@ -211,12 +211,12 @@ func printRanges(format string, result *platform.Result, values string, stdio st
 		out = result.Table()
 	case !ok: // said below
 	case format == "helm":
-		out = platform.Helm(value)
+		out = ranges.Helm(value)
 	case format == "annotation":
-		out = platform.Annotation(value)
+		out = ranges.Annotation(value)
 	default:
 		var err error
-		if out, err = platform.ConfigMapPatch(values, value); err != nil {
+		if out, err = ranges.ConfigMapPatch(values, value); err != nil {
 			return err
 		}
 		if values == "" {

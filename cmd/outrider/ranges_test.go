@@ -13,7 +13,7 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
-const rangesData = "../../platform/testdata/"
+const rangesData = "../../ranges/testdata/"
 
 // rangesAnswer is what -o json prints.
 type rangesAnswer struct {

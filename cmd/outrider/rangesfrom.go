@@ -7,7 +7,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 )
 
 // noRangesFrom is why a file's injection knows no cluster.
@@ -15,14 +15,14 @@ const noRangesFrom = "a file is injected without a cluster; give --ranges-from D
 
 // rangeNames is what the names in range lists stand for: by the documents of
 // --ranges-from, by the cluster whose configuration is used, or by nothing.
-func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.Reader) (*platform.Names, error) {
+func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.Reader) (*ranges.Names, error) {
 	switch {
 	case len(o.rangesFrom) > 0:
 		documents, err := readDocuments("--ranges-from", o.rangesFrom, in)
 		if err != nil {
 			return nil, err
 		}
-		facts, err := platform.Read(documents)
+		facts, err := ranges.Read(documents)
 		if err != nil {
 			return nil, fmt.Errorf("--ranges-from: the documents are refused:\n%w", err)
 		}
@@ -30,9 +30,9 @@ func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.
 	case o.cluster.asked():
 		facts, _, err := readCluster(ctx, o.cluster.Access, false, nil)
 		if err != nil { // needed only where a list has a name
-			return platform.NoCluster(err.Error()), nil
+			return ranges.NoCluster(err.Error()), nil
 		}
 		return inject.RangeNames(cfg, facts, true), nil
 	}
-	return platform.NoCluster(noRangesFrom), nil
+	return ranges.NoCluster(noRangesFrom), nil
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/outrider-mesh/outrider/cluster"
-	"github.com/outrider-mesh/outrider/platform"
-	"github.com/outrider-mesh/outrider/platform/live"
+	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+	"github.com/outrider-mesh/outrider/ranges"
+	"github.com/outrider-mesh/outrider/ranges/live"
 )
 
 // rangesTimeout bounds the reading of a cluster: some twenty requests, and a page
@@ -15,7 +15,7 @@ const rangesTimeout = 2 * time.Minute
 
 // readCluster reads what a cluster shows of its ranges, and the documents with
 // it. It names the sources that the rights did not suffice for.
-func readCluster(ctx context.Context, access cluster.Access, probe bool, documents []platform.Document) (*platform.Facts, []string, error) {
+func readCluster(ctx context.Context, access kubeconfig.Access, probe bool, documents []ranges.Document) (*ranges.Facts, []string, error) {
 	ctx, cancel := context.WithTimeout(ctx, rangesTimeout)
 	defer cancel()
 	c, err := access.Config()

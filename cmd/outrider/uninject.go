@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/inject/stream"
+	"github.com/outrider-mesh/outrider/manifest"
 )
 
 const uninjectLong = `Take the sidecar out of manifests again, by the record that every injection
@@ -56,7 +56,7 @@ func uninjectCommand(stdio stdio) *cobra.Command {
 }
 
 // tellTaken says why an object is left alone, and its warnings.
-func tellTaken(w io.Writer, file string, object stream.Object) {
+func tellTaken(w io.Writer, file string, object manifest.Object) {
 	at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
 	if !object.Decision.Inject {
 		fmt.Fprintf(w, "%s: left alone: %s\n", at, object.Decision.Sentence)

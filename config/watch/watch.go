@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/outrider-mesh/outrider/burst"
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // Options say what to follow.
@@ -66,7 +66,7 @@ func (o Options) Labels() config.Labels {
 // changes nothing, as it is one half of a replacement more often than a wish
 // for the defaults, and Options.Gone reports it.
 func Run(ctx context.Context, client kubernetes.Interface, o Options, changed func(config.Texts)) error {
-	f := &follower{options: o, signal: burst.New()}
+	f := &follower{options: o, signal: debounce.New()}
 	var synced []cache.InformerSynced
 	var factories []informers.SharedInformerFactory
 	for _, name := range []string{o.Injector(), o.Mesh()} {
@@ -95,7 +95,7 @@ func Run(ctx context.Context, client kubernetes.Interface, o Options, changed fu
 // follower holds what the informers have seen.
 type follower struct {
 	options Options
-	signal  burst.Signal
+	signal  debounce.Signal
 
 	mu    sync.Mutex
 	texts config.Texts

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/outrider-mesh/outrider/burst"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // Group is the API group of the objects.
@@ -35,7 +35,7 @@ var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Ver
 type kind struct {
 	name, resource string // ServiceEntry, serviceentries
 	client         dynamic.Interface
-	changed        burst.Signal
+	changed        debounce.Signal
 	log            logr.Logger
 
 	// current is nil until the objects are known, or it is known that there can
@@ -43,7 +43,7 @@ type kind struct {
 	current atomic.Pointer[table[object]]
 }
 
-func newKind(name, resource string, client dynamic.Interface, changed burst.Signal, log logr.Logger) *kind {
+func newKind(name, resource string, client dynamic.Interface, changed debounce.Signal, log logr.Logger) *kind {
 	return &kind{name: name, resource: resource, client: client, changed: changed, log: log.WithValues("kind", name)}
 }
 
@@ -55,7 +55,7 @@ func (k *kind) use(t *table[object]) {
 
 // run follows the kind until ctx ends.
 func (k *kind) run(ctx context.Context) error {
-	look := burst.New()
+	look := debounce.New()
 	name := k.resource + "." + Group
 	crds := dynamicinformer.NewFilteredDynamicInformer(k.client, definitions, metav1.NamespaceAll, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) {

@@ -20,8 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/outrider-mesh/outrider/burst"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // StatusOptions of a StatusWriter.
@@ -48,7 +48,7 @@ type StatusWriter struct {
 	kind    string // the condition's type
 	limit   *rate.Limiter
 	latest  atomic.Pointer[Result]
-	changed burst.Signal
+	changed debounce.Signal
 	written map[string]memory // by the object's uid
 	writes  *prometheus.CounterVec
 	now     func() time.Time
@@ -79,7 +79,7 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 		o.PerSecond = 20
 	}
 	w := &StatusWriter{
-		options: o, kind: conditionType(o.Revision), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: burst.New(), now: time.Now,
+		options: o, kind: conditionType(o.Revision), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: debounce.New(), now: time.Now,
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "egress", Name: "status_writes_total",
 			Help: "Conditions written into the status of ServiceEntries and VirtualServices, by result (written, failed).",

@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/outrider-mesh/outrider/burst"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // Options of a Watcher.
@@ -58,7 +58,7 @@ type Result struct {
 type Watcher struct {
 	options  Options
 	metrics  *metrics
-	changed  burst.Signal
+	changed  debounce.Signal
 	mesh     atomic.Pointer[meshconfig.MeshConfig]
 	services table[service]
 	slices   table[slice]
@@ -74,7 +74,7 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	o.Quiet, o.Longest = cmp.Or(o.Quiet, 50*time.Millisecond), cmp.Or(o.Longest, 500*time.Millisecond)
-	w := &Watcher{options: o, metrics: m, changed: burst.New()}
+	w := &Watcher{options: o, metrics: m, changed: debounce.New()}
 	w.services = table[service]{read: func(o any) (key, service, bool) {
 		s, ok := o.(*corev1.Service)
 		if !ok {

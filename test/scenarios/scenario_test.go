@@ -13,7 +13,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/platform"
+	"github.com/outrider-mesh/outrider/ranges"
 )
 
 // options are what a scenario says about its surroundings.
@@ -119,13 +119,13 @@ func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, conf
 }
 
 // rangeNames are those that the section ranges.yaml gives evidence for.
-func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *platform.Names {
+func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *ranges.Names {
 	t.Helper()
 	text, ok := s.get("ranges.yaml")
 	if !ok {
-		return platform.NoCluster("a file is injected without a cluster; give --ranges-from DOCUMENT, which is what \"outrider ranges -f\" reads")
+		return ranges.NoCluster("a file is injected without a cluster; give --ranges-from DOCUMENT, which is what \"outrider ranges -f\" reads")
 	}
-	facts, err := platform.Read([]platform.Document{{Name: "ranges.yaml", Text: text}})
+	facts, err := ranges.Read([]ranges.Document{{Name: "ranges.yaml", Text: text}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,0 @@
-// Package cluster reads from a Kubernetes API server the objects that commands
-// need, and hands them over as values. It judges nothing: that is the work of
-// the pure rooms.
-package cluster

@@ -1,0 +1,269 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
+const (
+	maxDepth = 100     // nesting; Kubernetes objects need about 20
+	maxNodes = 100_000 // after aliases are expanded; 1 MiB of text holds fewer in practice
+	maxText  = 8 << 20 // bytes of all scalars, after aliases are expanded
+)
+
+// Load reads exactly one document of at most maxBytes. An empty document is a
+// nil Node without faults. When there are faults, the Node holds what could be
+// read, so that the caller can go on and report everything at once; it is nil
+// when nothing could.
+func Load(text string, maxBytes int) (*Node, []Fault) {
+	switch {
+	case len(text) > maxBytes:
+		return nil, []Fault{{Rule: fmt.Sprintf("%d bytes, more than the limit of %d", len(text), maxBytes)}}
+	case !utf8.ValidString(text):
+		line, column := invalidAt(text)
+		return nil, []Fault{{Line: line, Column: column, Rule: "not valid UTF-8", Fix: "save the text as UTF-8"}}
+	case blank(text):
+		return nil, nil
+	}
+	var doc yaml.Node
+	err := yaml.Load([]byte(text), &doc, yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	if err != nil {
+		return nil, []Fault{syntax(text, err)}
+	}
+	l := loader{active: map[*yaml.Node]bool{}}
+	n := l.node(&doc, "", 0)
+	if n != nil && n.Kind == Null {
+		n = nil
+	}
+	return n, l.faults
+}
+
+// blank reports a text of white space, comments and document markers only.
+func blank(text string) bool {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "\uFEFF"))
+		if line != "" && line != "---" && line != "..." && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
+func invalidAt(text string) (line, column int) {
+	line, column = 1, 1
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return line, column
+		}
+		i += size
+		column++
+		if r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return line, column
+}
+
+// syntax is the fault of a text that is not YAML.
+func syntax(text string, err error) Fault {
+	f := Fault{Rule: "not valid YAML or JSON: " + Cut(err.Error())}
+	var le *yaml.LoadError
+	if errors.As(err, &le) && le.Message != "" {
+		f.Rule = "not valid YAML or JSON: " + le.Message
+		if le.Mark.Line > 0 {
+			f.Line, f.Column = le.Mark.Line, le.Mark.Column
+		}
+	}
+	switch {
+	case strings.Contains(f.Rule, "found multiple"):
+		f.Rule, f.Fix = "more than one document", `remove all but one, and the "---" between them`
+	case f.Line > 0 && tabIndented(text, f.Line):
+		f.Fix = "indent with spaces, not tabs"
+	}
+	return f
+}
+
+// tabIndented reports a tab in the indentation of the line or of the next one.
+func tabIndented(text string, line int) bool {
+	i := 0
+	for l := range strings.Lines(text) {
+		i++
+		indent := l[:len(l)-len(strings.TrimLeft(l, " \t"))]
+		if (i == line || i == line+1) && strings.Contains(indent, "\t") {
+			return true
+		}
+	}
+	return false
+}
+
+type loader struct {
+	faults []Fault
+	count  int // values
+	text   int // bytes of scalars
+	over   bool
+	active map[*yaml.Node]bool // aliases being expanded
+	outer  *yaml.Node          // the outermost of them
+}
+
+func (l *loader) add(n *yaml.Node, path, rule, fix string) {
+	l.faults = append(l.faults, Fault{Line: n.Line, Column: n.Column, Path: path, Rule: rule, Fix: fix})
+}
+
+// node converts a YAML node; it returns nil where there is nothing to go on with.
+func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
+	l.count++
+	l.text += len(n.Value)
+	if l.count > maxNodes || l.text > maxText || depth > maxDepth {
+		at := n
+		if l.outer != nil {
+			at = l.outer
+		}
+		if !l.over {
+			l.add(at, path, fmt.Sprintf("more than %d values, %d bytes or %d levels once aliases are expanded",
+				maxNodes, maxText, maxDepth), "write fewer aliases")
+		}
+		l.over = true
+		return nil
+	}
+	switch n.Kind {
+	case yaml.DocumentNode:
+		if len(n.Content) == 0 {
+			return nil
+		}
+		return l.node(n.Content[0], path, depth)
+	case yaml.AliasNode:
+		if n.Alias == nil || l.active[n.Alias] {
+			l.add(n, path, "an alias inside its own anchor", "write the value out")
+			return nil
+		}
+		l.active[n.Alias] = true
+		defer delete(l.active, n.Alias)
+		if l.outer == nil {
+			l.outer = n
+			defer func() { l.outer = nil }()
+		}
+		return l.node(n.Alias, path, depth+1)
+	case yaml.SequenceNode:
+		out := &Node{Line: n.Line, Column: n.Column, Kind: List}
+		for i, c := range n.Content {
+			if item := l.node(c, Index(path, i), depth+1); item != nil {
+				out.Items = append(out.Items, item)
+			}
+		}
+		return out
+	case yaml.MappingNode:
+		return l.mapping(n, path, depth)
+	}
+	return l.scalar(n, path)
+}
+
+func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
+	out := &Node{Line: n.Line, Column: n.Column, Kind: Map}
+	seen := make(map[string]int, len(n.Content)/2)
+	var merges []*Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind == yaml.AliasNode && key.Alias != nil {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode {
+			l.add(n.Content[i], path, "a key that is not a string", "")
+			continue
+		}
+		if key.ShortTag() == "!!merge" {
+			if m := l.node(value, path, depth+1); m != nil {
+				merges = append(merges, m)
+			}
+			continue
+		}
+		at := Join(path, key.Value)
+		if line, dup := seen[key.Value]; dup {
+			l.add(n.Content[i], at, fmt.Sprintf("duplicate key, first on line %d", line), "keep one of the two")
+			continue
+		}
+		seen[key.Value] = n.Content[i].Line
+		if v := l.node(value, at, depth+1); v != nil {
+			out.Fields = append(out.Fields, Field{Name: key.Value, Line: n.Content[i].Line, Column: n.Content[i].Column, Value: v})
+		}
+	}
+	for _, m := range merges {
+		l.merge(out, m, n, path)
+	}
+	return out
+}
+
+// merge adds the fields of a "<<" value that the mapping lacks: its own win,
+// then the earlier of several.
+func (l *loader) merge(out, m *Node, at *yaml.Node, path string) {
+	switch m.Kind {
+	case Map:
+		have := make(map[string]bool, len(out.Fields))
+		for _, f := range out.Fields {
+			have[f.Name] = true
+		}
+		for _, f := range m.Fields {
+			if !have[f.Name] {
+				out.Fields = append(out.Fields, f)
+			}
+		}
+	case List:
+		for _, item := range m.Items {
+			if item.Kind == Map {
+				l.merge(out, item, at, path)
+			}
+		}
+	default:
+		l.add(at, path, `the value of "<<" is not a mapping`, "")
+	}
+}
+
+func (l *loader) scalar(n *yaml.Node, path string) *Node {
+	out := &Node{Line: n.Line, Column: n.Column, Kind: String, Text: n.Value, Value: n.Value}
+	switch tag := n.ShortTag(); tag {
+	case "!!str", "!!timestamp":
+	case "!!null":
+		out.Kind, out.Value = Null, nil
+	case "!!bool", "!!int", "!!float":
+		var v any
+		if err := n.Decode(&v); err != nil {
+			l.add(n, path, "not a value of the type "+tag, "")
+			return nil
+		}
+		return l.decoded(out, v, n, path)
+	default:
+		l.add(n, path, "the YAML tag "+Quote(tag)+" has no meaning here", "remove it")
+		return nil
+	}
+	return out
+}
+
+// decoded fills in a scalar that is not a string.
+func (l *loader) decoded(out *Node, v any, n *yaml.Node, path string) *Node {
+	out.Kind = Number
+	switch v := v.(type) {
+	case bool:
+		out.Kind, out.Value = Bool, v
+	case int:
+		out.Value = int64(v)
+	case int64:
+		out.Value = v
+	case uint64:
+		out.Value = float64(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			l.add(n, path, "not a finite number", "")
+			return nil
+		}
+		out.Value = v
+	default: // a number of another type, such as a very large one: keep its text
+		out.Kind, out.Value = String, n.Value
+	}
+	return out
+}

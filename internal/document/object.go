@@ -1,0 +1,165 @@
+package document
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Object fills into, a pointer to a Kubernetes API type, from a node in the
+// type's JSON form; names are case-sensitive, as the API server's are. A field
+// with a fault is left out. path is the node's own path, for the faults.
+func Object(n *Node, path string, into any) []Fault {
+	if n == nil || n.Kind == Null {
+		return nil
+	}
+	clean, faults := value(n, path, reflect.TypeOf(into).Elem())
+	if clean == nil {
+		return faults
+	}
+	if err := json.Unmarshal(marshal(clean), into); err != nil {
+		faults = append(faults, n.fault(path, jsonText(err), ""))
+	}
+	return faults
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// value checks a node against a Go type; clean is what is good of it, or nil.
+func value(n *Node, path string, t reflect.Type) (clean any, faults []Fault) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if !reflect.PointerTo(t).Implements(unmarshaler) {
+		switch t.Kind() {
+		case reflect.Struct:
+			return structValue(n, path, t)
+		case reflect.Map:
+			return mapValue(n, path, t)
+		case reflect.Slice:
+			if t.Elem().Kind() != reflect.Uint8 { // []byte is a base64 string
+				return sliceValue(n, path, t)
+			}
+		}
+	}
+	v := n.Any()
+	if err := json.Unmarshal(marshal(v), reflect.New(t).Interface()); err != nil {
+		rule, fix := typeRule(t, err)
+		return nil, []Fault{n.fault(path, rule, fix)}
+	}
+	return v, nil
+}
+
+func structValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+	if n.Kind != Map {
+		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+	}
+	fields, names := jsonFields(t)
+	clean := map[string]any{}
+	var faults []Fault
+	for _, f := range n.Fields {
+		at := Join(path, f.Name)
+		ft, ok := fields[f.Name]
+		if !ok {
+			faults = append(faults, f.Unknown(at, names))
+			continue
+		}
+		if f.Value.Kind == Null {
+			continue
+		}
+		v, bad := value(f.Value, at, ft)
+		faults = append(faults, bad...)
+		if v != nil {
+			clean[f.Name] = v
+		}
+	}
+	return clean, faults
+}
+
+func mapValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+	if n.Kind != Map {
+		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+	}
+	clean := map[string]any{}
+	var faults []Fault
+	for _, f := range n.Fields {
+		v, bad := value(f.Value, Join(path, f.Name), t.Elem())
+		faults = append(faults, bad...)
+		if v != nil {
+			clean[f.Name] = v
+		}
+	}
+	return clean, faults
+}
+
+func sliceValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+	if n.Kind != List {
+		return nil, []Fault{n.fault(path, "must be a list", "")}
+	}
+	clean := []any{}
+	var faults []Fault
+	for i, item := range n.Items {
+		v, bad := value(item, Index(path, i), t.Elem())
+		faults = append(faults, bad...)
+		if v != nil {
+			clean = append(clean, v)
+		}
+	}
+	return clean, faults
+}
+
+// jsonFields are a struct's fields by JSON name, embedded structs included,
+// and the names in the order of the type.
+func jsonFields(t reflect.Type) (fields map[string]reflect.Type, names []string) {
+	fields = map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			inner := f.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			more, order := jsonFields(inner)
+			for _, k := range order {
+				fields[k] = more[k]
+			}
+			names = append(names, order...)
+		case name != "" && name != "-" && f.IsExported():
+			fields[name] = f.Type
+			names = append(names, name)
+		}
+	}
+	return fields, names
+}
+
+// typeRule words the rule of a Go type.
+func typeRule(t reflect.Type, err error) (rule, fix string) {
+	switch t {
+	case reflect.TypeFor[resource.Quantity]():
+		return "not a quantity", QuantityFix
+	case reflect.TypeFor[intstr.IntOrString]():
+		return "must be a whole number or a string", ""
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "must be true or false", ""
+	case reflect.String:
+		return "must be a string", "put it in quotes"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return fmt.Sprintf("must be a whole number of %d bits", t.Bits()), ""
+	}
+	return jsonText(err), ""
+}
+
+// QuantityFix is what to write for a quantity.
+const QuantityFix = "write a number with an optional unit, such as 100m, 0.5, 128Mi or 1Gi"
+
+func jsonText(err error) string {
+	return Cut(strings.TrimPrefix(err.Error(), "json: "))
+}

@@ -1,0 +1,105 @@
+package kubeconfig
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/outrider-mesh/outrider/config"
+)
+
+// Access says how to reach a cluster, as kubectl's flags do.
+type Access struct {
+	// Kubeconfig is a file; empty means $KUBECONFIG, ~/.kube/config, or the
+	// pod's service account.
+	Kubeconfig string
+	// Context is the context of the kubeconfig; empty means its current one.
+	Context string
+}
+
+// requestTimeout bounds one request. The API server answers a read of one
+// object in milliseconds; what takes longer than this is not coming.
+const requestTimeout = 10 * time.Second
+
+// Config is the client's configuration.
+func (a Access) Config() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = a.Kubeconfig
+	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w; --kubeconfig names the file and --context the context to use", err)
+	}
+	c.Timeout = requestTimeout
+	return c, nil
+}
+
+// Names are the ConfigMaps with the configuration. One that Optional names may
+// be missing: then the built-in defaults hold in its place, as for the webhook.
+type Names struct {
+	Namespace      string
+	Injector, Mesh string
+	Optional       []string
+}
+
+// Texts reads the configuration from the ConfigMaps, with the labels that name
+// the texts in messages. missing are the optional ConfigMaps that there are not.
+func Texts(ctx context.Context, client kubernetes.Interface, n Names) (t config.Texts, l config.Labels, missing []string, err error) {
+	injector, err := n.get(ctx, client, n.Injector)
+	if err != nil {
+		return t, l, nil, err
+	}
+	mesh, err := n.get(ctx, client, n.Mesh)
+	if err != nil {
+		return t, l, nil, err
+	}
+	for _, c := range []struct {
+		name string
+		read *corev1.ConfigMap
+	}{{n.Injector, injector}, {n.Mesh, mesh}} {
+		if c.read == nil {
+			missing = append(missing, c.name)
+		}
+	}
+	label := func(name, key string) string { return fmt.Sprintf("ConfigMap %s/%s, key %q", n.Namespace, name, key) }
+	if injector != nil {
+		t.Config, t.Values = injector.Data["config"], injector.Data["values"]
+		l.Config, l.Values = label(n.Injector, "config"), label(n.Injector, "values")
+	}
+	if mesh != nil {
+		t.Mesh, l.Mesh = mesh.Data["mesh"], label(n.Mesh, "mesh")
+	}
+	return t, l, missing, nil
+}
+
+// get reads one ConfigMap; nil where it is missing and may be.
+func (n Names) get(ctx context.Context, client kubernetes.Interface, name string) (*corev1.ConfigMap, error) {
+	found, err := client.CoreV1().ConfigMaps(n.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		return found, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", n.Namespace, name, err)
+	}
+	for _, optional := range n.Optional {
+		if optional == name {
+			return nil, nil
+		}
+	}
+	return nil, fmt.Errorf("read ConfigMap %s/%s: there is none of this name in the cluster", n.Namespace, name)
+}
+
+// Version is the API server's version, such as "v1.37.2".
+func Version(ctx context.Context, client kubernetes.Interface) (string, error) {
+	v, err := client.Discovery().ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("read the API server's version: %w", err)
+	}
+	return v.GitVersion, ctx.Err()
+}

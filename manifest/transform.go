@@ -1,0 +1,399 @@
+package manifest
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/inject"
+)
+
+// outcome is what became of one chunk.
+type outcome struct {
+	text     string // the new text
+	changed  bool   // text takes the place of the chunk's
+	whole    bool   // and of its byte order mark: it is no text of the stream
+	objects  []Object
+	problems []Problem
+}
+
+// transformer works on one chunk.
+type transformer struct {
+	c        *chunk
+	o        *Options
+	mem      *arena
+	slow     *slowDocument // nil when the document was read with places
+	out      outcome
+	expanded int     // values that aliases have added to the document
+	want     []*node // the roots as they shall be
+
+	patches []byte // the lines of Format Patches
+}
+
+// found is an object of the document: a root, or an item of a List.
+type found struct {
+	path []string // keys and indexes from the root
+	node *node
+}
+
+func transform(c *chunk, o *Options, a *arena) outcome {
+	defer a.reset()
+	t := &transformer{c: c, o: o, mem: a, out: outcome{whole: o.Format != Text}}
+	if c.number == 0 {
+		return t.out
+	}
+	doc := t.read()
+	if doc == nil {
+		return t.out
+	}
+	t.want = slices.Clone(doc.roots)
+	for i, root := range doc.roots {
+		t.want[i] = t.objects(found{node: root})
+	}
+	if len(t.out.problems) == 0 {
+		t.write(doc)
+	}
+	return t.out
+}
+
+// read parses the document: quickly and with places where it can, else the slow
+// way.
+func (t *transformer) read() *document {
+	text := string(t.c.text)
+	if !t.c.directive {
+		if doc := t.mem.parse(text, t.c.from); doc != nil {
+			return doc
+		}
+		if t.mem.problem != nil {
+			t.unread(t.mem.problem)
+			return nil
+		}
+	}
+	slow, problem := t.mem.readSlow(text)
+	if problem != nil {
+		t.unread(problem)
+		return nil
+	}
+	t.slow = slow
+	return slow.doc
+}
+
+// unread adds what is wrong about the document's text.
+func (t *transformer) unread(problem *Problem) {
+	problem.File, problem.Document = t.o.File, t.c.number
+	problem.Line += t.c.line - 1
+	t.out.problems = append(t.out.problems, *problem)
+}
+
+// objects looks at an object, or at those of a List, and returns what it shall
+// be: the very node where nothing changes.
+func (t *transformer) objects(f found) *node {
+	n := f.node.resolved()
+	if n.kind != mappingKind {
+		return f.node
+	}
+	items := n.get("items")
+	if items == nil || items.kind != sequenceKind || !strings.HasSuffix(n.str("kind"), "List") {
+		return t.object(f, n)
+	}
+	want := slices.Clone(items.items)
+	for i, item := range want {
+		path := append(slices.Clone(f.path), "items", strconv.Itoa(i))
+		want[i] = t.objects(found{path: path, node: item})
+	}
+	if slices.Equal(want, items.items) {
+		return f.node
+	}
+	return replaceAt(n, []string{"items"}, &node{kind: sequenceKind, items: want})
+}
+
+// object injects the pod of one object.
+func (t *transformer) object(f found, n *node) *node {
+	object, err := toJSON(n, &t.expanded)
+	if err != nil {
+		t.problem(f, err.Error())
+		return f.node
+	}
+	templates, err := inject.FindTemplates(object, t.o.Paths)
+	if err != nil {
+		t.problem(f, err.Error())
+		return f.node
+	}
+	want := f.node
+	for i := range templates {
+		want = t.pod(f, n, want, &templates[i], len(templates) > 1)
+	}
+	return want
+}
+
+// pod injects the pod of one template of the object n, and returns what want,
+// which is n as it shall be so far, then is.
+func (t *transformer) pod(f found, n, want *node, template *inject.Template, several bool) *node {
+	if template.Namespace == "" {
+		template.Namespace = t.o.Namespace
+	}
+	result, err := t.o.Injector.Inject(inject.Request{
+		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
+	})
+	if err != nil {
+		t.refused(f, n, template.Pointer, err)
+		return want
+	}
+	before := want
+	if len(result.Patch) > 0 {
+		if want = changed(want.resolved(), template, t.mem.pods.node(t.o.tree(result))); want == nil {
+			t.problem(f, "internal error: the injected pod does not fit the object; please report it with this file")
+			return before
+		}
+		t.patch(n, template, result.Patch)
+	}
+	object := Object{
+		Document: t.c.number, Line: t.line(f),
+		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
+		Decision: result.Decision, Changed: want != before,
+		Warnings: t.warnings(template, result.Warnings),
+	}
+	if several {
+		object.Template = strings.ReplaceAll(strings.TrimPrefix(template.Pointer, "/"), "/", ".")
+	}
+	t.out.objects = append(t.out.objects, object)
+	return want
+}
+
+// objectLabel is the object's name, or what its name is generated from.
+func objectLabel(n *node) string {
+	metadata := n.get("metadata")
+	if name := metadata.str("name"); name != "" {
+		return name
+	}
+	if prefix := metadata.str("generateName"); prefix != "" {
+		return prefix + "*"
+	}
+	return ""
+}
+
+// warnings adds to the pod's warnings those about the workload around it, which
+// only matter where it carries the mesh's annotations or labels itself.
+func (t *transformer) warnings(template *inject.Template, warnings []string) []string {
+	reviewer, ok := t.o.Injector.(workloadReviewer)
+	if !ok || template.Pointer == "" || !mentionsMesh(template.Annotations) && !mentionsMesh(template.Labels) {
+		return warnings
+	}
+	warnings = slices.Clone(warnings)
+	for _, w := range reviewer.Review(template, template.Namespace, nil) {
+		if !slices.Contains(warnings, w) {
+			warnings = append(warnings, w)
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+func mentionsMesh(keys map[string]string) bool {
+	for key := range keys {
+		if strings.Contains(key, "istio.io/") {
+			return true
+		}
+	}
+	return false
+}
+
+// changed is the object n as it shall be: as it was, with metadata and spec of
+// the pod (template) from the injected one. It is nil when they do not fit.
+func changed(n *node, template *inject.Template, injected *node) *node {
+	path := splitPointer(template.Pointer)
+	for _, key := range []string{"metadata", "spec"} {
+		switch value := injected.get(key); {
+		case n == nil:
+		case value != nil:
+			n = replaceAt(n, append(slices.Clone(path), key), value)
+		default: // taken back: there was none before the injection
+			n = replaceAt(n, append(slices.Clone(path), key), absent)
+		}
+	}
+	return n
+}
+
+// absent is what replaceAt is given for a key that shall go.
+var absent = &node{}
+
+func splitPointer(pointer string) []string {
+	if pointer == "" {
+		return nil
+	}
+	steps := strings.Split(pointer[1:], "/")
+	for i, s := range steps {
+		steps[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
+	}
+	return steps
+}
+
+// replaceAt is a copy of n in which the value at path is v; what is not on the
+// path is shared.
+func replaceAt(n *node, path []string, v *node) *node {
+	if len(path) == 0 {
+		return v
+	}
+	n = n.resolved()
+	out := &node{kind: n.kind}
+	switch n.kind {
+	case sequenceKind:
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i >= len(n.items) {
+			return nil
+		}
+		out.items = slices.Clone(n.items)
+		out.items[i] = replaceAt(n.items[i], path[1:], v)
+		return out
+	case mappingKind:
+		missing := true
+		for _, e := range n.entries() {
+			if e.key.text == path[0] {
+				missing = false
+				if v == absent && len(path) == 1 {
+					continue
+				}
+				e.value = replaceAt(e.value, path[1:], v)
+			}
+			if e.value == nil {
+				return nil
+			}
+			out.items = append(out.items, e.key, e.value)
+		}
+		if missing && v == absent {
+			return n
+		}
+		if missing && len(path) == 1 {
+			out.items = append(out.items, &node{text: path[0]}, v)
+			missing = false
+		}
+		if missing {
+			return nil
+		}
+		return out
+	default:
+		return nil
+	}
+}
+
+// write makes what is written for the document.
+func (t *transformer) write(doc *document) {
+	switch {
+	case t.o.Format == JSON:
+		t.out.text = t.asJSON()
+	case t.o.Format == Patches:
+		t.out.text = string(t.patches)
+	case !slices.Equal(t.want, doc.roots):
+		t.rewrite(doc)
+	}
+}
+
+// rewrite makes the new text: by edits, or else by writing the document anew.
+// Either is read again and compared.
+func (t *transformer) rewrite(doc *document) {
+	t.out.changed = true
+	if t.slow == nil {
+		if text, ok := t.edited(doc); ok {
+			t.out.text = text
+			return
+		}
+	}
+	text, err := t.mem.reencode(t.c, t.slow, t.want)
+	if err != nil {
+		t.problem(found{node: doc.roots[0]}, err.Error())
+		return
+	}
+	t.out.text = text
+}
+
+// edited is the document with its text edited.
+func (t *transformer) edited(doc *document) (string, bool) {
+	e := newEditor(doc, t.mem.edits[:0])
+	for i, root := range doc.roots {
+		e.detectDashes(root)
+		e.diff(root, t.want[i], slot{})
+	}
+	for _, root := range doc.roots {
+		e.settleAliases(root, slot{})
+	}
+	text, ok := e.result()
+	t.mem.edits = e.out
+	if !ok {
+		return "", false
+	}
+	again := t.mem.parse(text, t.c.from)
+	return text, again != nil && slices.EqualFunc(again.roots, t.want, equal)
+}
+
+// line is the line in the file of the value at path, or as near as is known.
+func (t *transformer) line(f found, path ...string) int {
+	if t.slow != nil {
+		return t.c.line - 1 + t.slow.line(slices.Concat(f.path, path))
+	}
+	n := f.node.resolved()
+	at := n.start
+	for _, key := range path {
+		if n.kind != mappingKind {
+			break
+		}
+		for _, e := range n.entries() {
+			if e.key.text == key {
+				at, n = e.key.start, e.value.resolved()
+				break
+			}
+		}
+	}
+	return t.c.lineOf(at)
+}
+
+// problem adds a problem of an object, at the value at path within it.
+func (t *transformer) problem(f found, text string, path ...string) {
+	n := f.node.resolved()
+	namespace := n.get("metadata").str("namespace")
+	if namespace == "" {
+		namespace = t.o.Namespace
+	}
+	t.out.problems = append(t.out.problems, Problem{
+		File: t.o.File, Line: t.line(f, path...), Document: t.c.number,
+		Object: objectName(n.str("kind"), namespace, objectLabel(n)), Text: text,
+	})
+}
+
+// refused adds the injector's problems, each at the annotation or label that it
+// names.
+func (t *transformer) refused(f found, n *node, pointer string, err error) {
+	var refusal *inject.Error
+	if !errors.As(err, &refusal) || len(refusal.Problems) == 0 {
+		t.problem(f, err.Error())
+		return
+	}
+	path := append(splitPointer(pointer), "metadata")
+	for _, key := range path {
+		n = n.get(key)
+	}
+	for _, text := range refusal.Problems {
+		if field, key := culprit(n, text); key != "" {
+			t.problem(f, text, append(path, field, key)...)
+		} else {
+			t.problem(f, text)
+		}
+	}
+}
+
+// culprit is the longest annotation or label key of a pod's metadata that text
+// names.
+func culprit(metadata *node, text string) (field, key string) {
+	for _, name := range []string{"annotations", "labels"} {
+		keys := metadata.get(name)
+		if keys == nil || keys.kind != mappingKind {
+			continue
+		}
+		for _, e := range keys.entries() {
+			if strings.Contains(text, e.key.text) && len(e.key.text) > len(key) {
+				field, key = name, e.key.text
+			}
+		}
+	}
+	return field, key
+}

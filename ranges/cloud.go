@@ -1,0 +1,232 @@
+package ranges
+
+import (
+	"fmt"
+	"strings"
+)
+
+// leave notes what a document leaves open.
+func (r *reader) leave(g gap, n *node, path string) {
+	g.where, g.root = r.place(n, path), r.root
+	r.facts.gaps = append(r.facts.gaps, g)
+}
+
+// gkeNames finds pod ranges that a description only names. A name is known
+// where a node pool gives its range.
+func gkeNames(r *reader, n *node, base string) {
+	known := map[string]bool{}
+	for _, at := range []*node{n, n.get("ipAllocationPolicy")} {
+		if at.hasKey("clusterIpv4CidrBlock", "clusterIpv4Cidr") || n.hasKey("clusterIpv4Cidr") {
+			known[at.get("clusterSecondaryRangeName").str()] = true
+		}
+	}
+	pools := n.get("nodePools")
+	if pools != nil {
+		for _, p := range pools.items {
+			if p.has("networkConfig.podIpv4CidrBlock") {
+				known[p.at("networkConfig", "podRange").str()] = true
+			}
+		}
+	}
+	subnet := n.get("subnetwork").str()
+	if subnet == "" {
+		subnet = "SUBNETWORK"
+	}
+	region := n.get("location").str()
+	if strings.Count(region, "-") == 2 { // a zone
+		region = region[:strings.LastIndexByte(region, '-')]
+	}
+	if region == "" {
+		region = "REGION"
+	}
+	paths := under([]string{"clusterSecondaryRangeName", "additionalPodRangesConfig.podRangeNames", "additionalPodRangesConfig.podRangeInfo.rangeName",
+		"additionalIpRangesConfigs.podIpv4RangeNames"}, "ipAllocationPolicy")
+	for _, p := range append(paths, "nodePools.networkConfig.podRange") {
+		for _, f := range n.find(p, base) {
+			if name := f.node.text; !known[name] {
+				known[name] = true
+				r.leave(gap{kind: Pod, family: IPv4, need: "gcp:" + name,
+					why:     fmt.Sprintf("pod range %q is given by its name only", clip(name)),
+					command: fmt.Sprintf("gcloud compute networks subnets describe %s --region %s --format json", shellWord(subnet), shellWord(region)),
+				}, f.node, f.path)
+			}
+		}
+	}
+}
+
+// gkePool reads one node pool: its pods' range is a part of the cluster's.
+func gkePool(r *reader, n *node, base string) {
+	src := source{"gcloud container node-pools describe", rankProvider, LowerBound, false}
+	r.paths(Pod, src, n, base, []string{"networkConfig.podIpv4CidrBlock"})
+}
+
+// aksSubnets handles clusters whose pods have addresses of a VNet subnet, which
+// the description names and does not give.
+func aksSubnets(r *reader, n *node, base string) {
+	if props := n.get("properties"); props.has("networkProfile") {
+		n, base = props, join(base, "properties")
+	}
+	profile := n.get("networkProfile")
+	if profile == nil {
+		profile = n
+	}
+	if len(profile.get("podCidr").strings())+len(profile.get("podCidrs").strings()) > 0 {
+		return
+	}
+	var ids []found
+	for _, pool := range []string{"podSubnetId", "vnetSubnetId", "podSubnetID", "vnetSubnetID"} {
+		if strings.HasPrefix(pool, "vnet") && len(ids) > 0 {
+			continue
+		}
+		ids = append(ids, n.find("agentPoolProfiles."+pool, base)...)
+	}
+	seen := map[string]bool{}
+	for _, f := range ids {
+		key := "azure:" + strings.ToLower(f.node.text)
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		r.leave(gap{kind: Pod, need: key, why: "pods have addresses of the VNet subnet " + last(f.node.text) + ", whose range is not in the document",
+			command: "az network vnet subnet show --ids " + shellWord(f.node.text) + " -o json"}, f.node, f.path)
+	}
+	if len(ids) == 0 {
+		r.leave(gap{kind: Pod, soft: true, need: "azure:", why: "the document gives no pod range: pods have addresses of a VNet subnet, which it does not name",
+			command: "az network vnet subnet show -g GROUP --vnet-name VNET -n SUBNET -o json"}, profile, base)
+	}
+	if profile.get("networkPlugin").str() != "none" {
+		r.native("Azure CNI gives pods addresses of a VNet subnet")
+	}
+}
+
+func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// eksVPC handles pods of EKS: they have addresses of the VPC, but for those on
+// hybrid nodes.
+func eksVPC(r *reader, n *node, base string) {
+	remote := source{"aws eks describe-cluster, remote pod networks", rankProvider, LowerBound, false}
+	before := len(r.facts.Evidence)
+	r.paths(Pod, remote, n, base, []string{"remoteNetworkConfig.remotePodNetworks.cidrs"})
+	g := gap{kind: Pod, soft: len(r.facts.Evidence) == before, family: IPv4}
+	if strings.EqualFold(n.at("kubernetesNetworkConfig", "ipFamily").str(), "ipv6") || n.has("kubernetesNetworkConfig.serviceIpv6Cidr") || n.has("serviceIpv6Cidr") {
+		g.family = IPv6
+	}
+	if n.has("KubernetesNetworkConfig.ServiceIpv6Cidr") {
+		g.family = IPv6
+	}
+	g.vpc(n.at("resourcesVpcConfig", "vpcId").str() + n.at("ResourcesVpcConfig", "VpcId").str())
+	at, path := n.at("resourcesVpcConfig", "vpcId"), join(join(base, "resourcesVpcConfig"), "vpcId")
+	if at == nil {
+		at, path = n, base
+	}
+	r.leave(g, at, path)
+}
+
+// vpc fills in that pods have addresses of an AWS VPC.
+func (g *gap) vpc(id string) {
+	g.need, g.why = "vpc:"+id, "pods have addresses of VPC "+id+", whose ranges are not in the document"
+	word := shellWord(id)
+	if id == "" {
+		g.why, word = "pods have addresses of the cluster's VPC, whose ranges are not in the document",
+			"$(aws eks describe-cluster --name CLUSTER --query cluster.resourcesVpcConfig.vpcId --output text)"
+	}
+	g.command = "aws ec2 describe-vpcs --vpc-ids " + word
+}
+
+// eksctl takes the VPC's range for pods where pods have IPv4 addresses.
+func eksctl(r *reader, n *node, base string) {
+	r.paths(Pod, source{"eksctl ClusterConfig, remote pod networks", rankPodConfig, LowerBound, false}, n, base,
+		[]string{"remoteNetworkConfig.remotePodNetworks.cidrs"})
+	if strings.EqualFold(n.at("kubernetesNetworkConfig", "ipFamily").str(), "IPv6") {
+		g := gap{kind: Pod, family: IPv6}
+		g.vpc(n.at("vpc", "id").str())
+		r.leave(g, n.get("kubernetesNetworkConfig"), base)
+		return
+	}
+	before := len(r.facts.Evidence)
+	r.paths(Pod, source{"eksctl ClusterConfig, the VPC's range", rankPodConfig, Claimed, true}, n, base,
+		[]string{"vpc.cidr", "vpc.extraCIDRs"})
+	if len(r.facts.Evidence) == before {
+		g := gap{kind: Pod, family: IPv4, soft: true}
+		g.vpc(n.at("vpc", "id").str())
+		r.leave(g, n.get("vpc"), base)
+	}
+}
+
+// iksFlavour tells OpenShift on IBM Cloud from Kubernetes there.
+func iksFlavour(r *reader, n *node, _ string) {
+	if n.get("type").str() == "openshift" {
+		r.signal("openshift", "ibmcloud ks cluster get, type openshift")
+	}
+}
+
+// okePods takes the pod range but for clusters whose pods have addresses of the
+// VCN: there the field is of no effect.
+func okePods(r *reader, n *node, base string) {
+	for _, p := range []string{"cluster-pod-network-options.cni-type", "cluster-pool-network-options.cni-type",
+		"clusterPodNetworkOptions.cniType", "options.cluster-pod-network-options.cni-type"} {
+		for _, f := range n.find(p, base) {
+			if !strings.EqualFold(f.node.text, "OCI_VCN_IP_NATIVE") {
+				continue
+			}
+			vcn := n.get("vcn-id").str() + n.get("vcnId").str()
+			r.native("the VCN-native plugin gives pods addresses of VCN subnets")
+			r.leave(gap{kind: Pod, need: "vcn:" + vcn, why: "pods have addresses of VCN subnets, whose ranges are not in the document",
+				command: "oci network subnet get --subnet-id SUBNET_OF_THE_PODS"}, f.node, f.path)
+			return
+		}
+	}
+	r.paths(Pod, source{"oci ce cluster get", rankProvider, Complete, true}, n, base,
+		[]string{"options.kubernetes-network-config.pods-cidr", "options.kubernetesNetworkConfig.podsCidr"})
+}
+
+// tkePods takes ClusterCIDR; with VPC-CNI there is none.
+func tkePods(r *reader, n *node, base string) {
+	before := len(r.facts.Evidence)
+	r.paths(Pod, source{"tccli tke DescribeClusters", rankProvider, Complete, true}, n, base,
+		under([]string{"ClusterCIDR"}, "ClusterNetworkSettings"))
+	settings := n.get("ClusterNetworkSettings")
+	if settings == nil {
+		settings = n
+	}
+	if len(r.facts.Evidence) == before {
+		r.leave(gap{kind: Pod, need: "tke:" + n.get("ClusterId").str(), why: "the document has no ClusterCIDR: pods have addresses of VPC subnets",
+			command: "tccli vpc DescribeSubnets --SubnetIds '[\"SUBNET_OF_THE_PODS\"]'"}, settings, base)
+	}
+	if len(settings.get("ServiceCIDR").strings()) == 0 {
+		r.leave(gap{kind: Service, soft: true, why: "the document has no ServiceCIDR: older clusters take Services from the end of ClusterCIDR",
+			command: "kubectl get servicecidrs -o yaml"}, settings, base)
+	}
+}
+
+// ackRanges reads a cluster of Alibaba Cloud: what describes one that exists is
+// explicit, the body of a request is a claim.
+func ackRanges(r *reader, n *node, base string) {
+	service, pod := source{"ACK create body", rankConfig, Claimed, true}, source{"ACK create body", rankPodConfig, Claimed, true}
+	if n.hasKey("cluster_id") {
+		r.clusters++
+		service = source{"aliyun cs DescribeClusterDetail", rankProvider, Complete, true}
+		pod = service
+	}
+	r.paths(Service, service, n, base, []string{"service_cidr"})
+	terway := len(n.get("pod_vswitch_ids").strings()) > 0
+	for _, f := range n.find("addons.name", base) {
+		terway = terway || strings.HasPrefix(f.node.text, "terway")
+	}
+	if !terway {
+		r.paths(Pod, pod, n, base, []string{"container_cidr", "subnet_cidr"})
+		return
+	}
+	r.native("Terway gives pods addresses of vSwitches")
+	ids := n.get("pod_vswitch_ids").strings()
+	if len(ids) == 0 {
+		ids = n.get("vswitch_ids").strings()
+	}
+	if len(ids) == 0 {
+		ids = []string{"VSWITCH_OF_THE_PODS"}
+	}
+	for _, id := range ids {
+		r.leave(gap{kind: Pod, need: "vsw:" + id, why: "pods have addresses of vSwitch " + clip(id) + ", whose range is not in the document",
+			command: "aliyun vpc DescribeVSwitches --VSwitchId " + shellWord(id)}, n, base)
+	}
+}

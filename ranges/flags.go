@@ -1,0 +1,164 @@
+package ranges
+
+import (
+	"encoding/json"
+	"path"
+	"strconv"
+	"strings"
+)
+
+func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
+
+// component is a program whose flags hold ranges.
+type component struct {
+	name         string
+	service, pod source // the zero source: the flag means nothing there
+}
+
+var components = []component{
+	{"kube-apiserver", source{"kube-apiserver --service-cluster-ip-range", rankAPIServer, Complete, false}, source{}},
+	{"kube-controller-manager",
+		source{"kube-controller-manager --service-cluster-ip-range", rankControllers, Complete, false},
+		source{"kube-controller-manager --cluster-cidr", rankClusterCIDR, Claimed, false}},
+	{"cloud-controller-manager", source{}, source{"cloud-controller-manager --cluster-cidr", rankClusterCIDR, Claimed, false}},
+	{"kube-proxy", source{}, source{"kube-proxy --cluster-cidr", rankKubeProxy, Claimed, false}},
+}
+
+// controlPlane are the namespaces of a cluster's own control plane. Pods of the
+// same programs elsewhere may serve another cluster.
+var controlPlane = map[string]bool{
+	"": true, "kube-system": true, "openshift-kube-apiserver": true, "openshift-kube-controller-manager": true,
+}
+
+// containers reads the flags of the containers of a pod.
+func (r *reader) containers(spec *node, namespace, base string) {
+	containers := spec.get("containers")
+	if containers == nil {
+		return
+	}
+	for i, c := range containers.items {
+		at := join(base, "containers") + index(i)
+		args := append(c.get("command").find("", at+".command"), c.get("args").find("", at+".args")...)
+		program, ok := programOf(c.get("name").str(), args)
+		if !ok {
+			continue
+		}
+		if !controlPlane[namespace] {
+			r.facts.warn("%s: a %s in namespace %q may be another cluster's; its flags were not taken", r.place(c, at), program.name, clip(namespace))
+			continue
+		}
+		for _, f := range flagsIn(args) {
+			switch {
+			case f.name == "service-cluster-ip-range" && program.service.name != "":
+				r.take(Service, program.service, f.found)
+			case f.name == "cluster-cidr" && program.pod.name != "":
+				r.take(Pod, program.pod, f.found)
+			}
+		}
+	}
+}
+
+// programOf says which component a container runs: by the program it starts,
+// and by its name where an image's entry point starts it.
+func programOf(container string, args []found) (component, bool) {
+	for _, a := range args {
+		for _, word := range strings.Fields(a.node.text) {
+			if c, ok := componentNamed(path.Base(word)); ok && !strings.HasPrefix(word, "-") {
+				return c, true
+			}
+		}
+	}
+	return componentNamed(container)
+}
+
+func componentNamed(name string) (component, bool) {
+	switch name { // hyperkube's names
+	case "apiserver":
+		name = "kube-apiserver"
+	case "controller-manager":
+		name = "kube-controller-manager"
+	}
+	for _, c := range components {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return component{}, false
+}
+
+// flag is a flag with its value, wherever the two stand.
+type flag struct {
+	name string
+	found
+}
+
+var rangeFlags = map[string]bool{"service-cluster-ip-range": true, "cluster-cidr": true, "service-cidr": true}
+
+// flagsIn finds the flags that hold ranges: --flag=value in one argument, flag
+// and value in two, or several in the text of a shell command.
+func flagsIn(args []found) []flag {
+	var words []found
+	for _, a := range args {
+		if !strings.ContainsAny(a.node.text, " \n\t") {
+			words = append(words, a)
+			continue
+		}
+		for _, w := range strings.Fields(a.node.text) {
+			words = append(words, found{&node{shape: scalar, line: a.node.line, text: strings.Trim(w, `"';\`)}, a.path})
+		}
+	}
+	var out []flag
+	for i, w := range words {
+		name, value, joined := strings.Cut(strings.TrimLeft(w.node.text, "-"), "=")
+		if !strings.HasPrefix(w.node.text, "-") || !rangeFlags[name] {
+			continue
+		}
+		f := flag{name, w}
+		switch {
+		case joined:
+			f.node = &node{shape: scalar, line: w.node.line, text: strings.Trim(value, `"'`)}
+		case i+1 < len(words) && !strings.HasPrefix(words[i+1].node.text, "-"):
+			f.found = words[i+1]
+		default:
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// k3sArgs reads the arguments of a k3s or RKE2 server: a flag left out means
+// the default.
+func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, serviceRank, podRank int) {
+	have := map[Kind]bool{}
+	for _, f := range flagsIn(args) {
+		switch f.name {
+		case "service-cidr":
+			r.take(Service, source{name + " --service-cidr", serviceRank, grade, false}, f.found)
+			have[Service] = true
+		case "cluster-cidr":
+			r.take(Pod, source{name + " --cluster-cidr", podRank, Claimed, false}, f.found)
+			have[Pod] = true
+		}
+	}
+	if !have[Service] {
+		r.add(Service, source{name + ", default of a flag left out", serviceRank, Assumed, false}, k3sService, where)
+	}
+	if !have[Pod] {
+		r.add(Pod, source{name + ", default of a flag left out", podRank, Assumed, false}, k3sPod, where)
+	}
+}
+
+// nodeArgs reads the annotation in which k3s and RKE2 keep their arguments: a
+// JSON list as text. Agents are told nothing of ranges.
+func (r *reader) nodeArgs(n *node, name, path string) {
+	var words []string
+	if json.Unmarshal([]byte(n.text), &words) != nil || len(words) == 0 || words[0] != "server" {
+		return
+	}
+	args := make([]found, 0, len(words))
+	for _, w := range words[1:] {
+		args = append(args, found{&node{shape: scalar, line: n.line, text: w}, path})
+	}
+	r.k3sArgs(args, name, r.place(n, path), Complete, rankNodeArgs, rankPodNodeArgs)
+}

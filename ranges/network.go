@@ -1,0 +1,230 @@
+package ranges
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// isSupply knows descriptions of the network below a cluster.
+func isSupply(n *node) bool {
+	return n.hasKey("Vpcs", "CidrBlockAssociationSet", "secondaryIpRanges", "VSwitches", "SubnetSet") || isAzureSubnet(n) ||
+		n.has("addressSpace.addressPrefixes") || isOCISubnet(n)
+}
+
+func isAzureSubnet(n *node) bool {
+	return strings.Contains(strings.ToLower(n.get("id").str()), "/subnets/") &&
+		(n.hasKey("addressPrefix", "addressPrefixes") || n.get("properties").hasKey("addressPrefix", "addressPrefixes"))
+}
+
+func isOCISubnet(n *node) bool { return n.has("cidr-block") && n.has("vcn-id") }
+
+// supplies reads ranges of the network below a cluster.
+func supplies(r *reader, n *node, base string) {
+	switch {
+	case n.hasKey("Vpcs"):
+		r.each(n.get("Vpcs"), join(base, "Vpcs"), vpcSupply)
+	case n.hasKey("CidrBlockAssociationSet"):
+		vpcSupply(r, n, base)
+	case n.hasKey("secondaryIpRanges"):
+		r.each(n.get("secondaryIpRanges"), join(base, "secondaryIpRanges"), gcpSupply)
+	case n.hasKey("VSwitches"):
+		at := n.at("VSwitches", "VSwitch")
+		r.each(at, join(join(base, "VSwitches"), "VSwitch"), func(r *reader, n *node, base string) {
+			r.supply("alibaba", "vSwitch "+n.get("VSwitchId").str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "vsw:"+n.get("VSwitchId").str())
+		})
+	case n.hasKey("SubnetSet"):
+		r.each(n.get("SubnetSet"), join(base, "SubnetSet"), func(r *reader, n *node, base string) {
+			r.supply("tencent", "subnet "+n.get("SubnetId").str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "tke:*")
+		})
+	case isAzureSubnet(n):
+		azureSupply(r, n, base)
+	case n.has("addressSpace"):
+		r.each(n.get("subnets"), join(base, "subnets"), azureSupply)
+	default:
+		r.supply("oci", "subnet "+n.get("id").str(), n, base, []string{"cidr-block", "ipv6-cidr-blocks"}, "vcn:"+n.get("vcn-id").str(), "vcn:")
+	}
+}
+
+func (r *reader) each(n *node, base string, f func(*reader, *node, string)) {
+	if n == nil {
+		return
+	}
+	for i, item := range n.items {
+		f(r, item, base+"["+strconv.Itoa(i)+"]")
+	}
+}
+
+// supply keeps a range until it is known whether a cluster asks for it. Alone
+// it stands for pods: that is what it was looked up for.
+func (r *reader) supply(sort, what string, n *node, base string, paths []string, keys ...string) {
+	s := supply{keys: keys, what: what, sort: sort, kind: Pod, root: r.root}
+	for _, p := range paths {
+		for _, f := range n.find(p, base) {
+			s.ranges = append(s.ranges, f.node.text)
+			s.where = append(s.where, r.place(f.node, f.path))
+		}
+	}
+	if len(s.ranges) > 0 {
+		r.facts.supplies = append(r.facts.supplies, s)
+	}
+}
+
+// vpcSupply takes the ranges that are associated with an AWS VPC now.
+func vpcSupply(r *reader, n *node, base string) {
+	id := n.get("VpcId").str()
+	s := supply{keys: []string{"vpc:" + id, "vpc:"}, what: "VPC " + id, sort: "aws", kind: Pod, root: r.root}
+	for _, set := range []struct{ list, block, state string }{
+		{"CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"},
+		{"Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"},
+	} {
+		r.each(n.get(set.list), join(base, set.list), func(r *reader, a *node, at string) {
+			if f := a.get(set.block); f.str() != "" && a.at(set.state, "State").str() == "associated" {
+				s.ranges = append(s.ranges, f.text)
+				s.where = append(s.where, r.place(f, join(at, set.block)))
+			}
+		})
+	}
+	if f := n.get("CidrBlock"); f.str() != "" && !n.has("CidrBlockAssociationSet") {
+		s.ranges, s.where = append(s.ranges, f.text), append(s.where, r.place(f, join(base, "CidrBlock")))
+	}
+	if len(s.ranges) > 0 {
+		r.facts.supplies = append(r.facts.supplies, s)
+	}
+}
+
+// gkeRange is the name that GKE gives to a range it makes itself.
+var gkeRange = regexp.MustCompile(`^gke-.+-(pods|services)-[0-9a-f]{8}$`)
+
+func gcpSupply(r *reader, n *node, base string) {
+	name, value := n.get("rangeName").str(), n.get("ipCidrRange")
+	if name == "" || value.str() == "" {
+		return
+	}
+	s := supply{keys: []string{"gcp:" + name}, what: "range " + name, sort: "gcp", root: r.root,
+		ranges: []string{value.text}, where: []Place{r.place(value, join(base, "ipCidrRange"))}}
+	if m := gkeRange.FindStringSubmatch(name); m != nil {
+		s.kind = map[string]Kind{"pods": Pod, "services": Service}[m[1]]
+	}
+	r.facts.supplies = append(r.facts.supplies, s)
+}
+
+func azureSupply(r *reader, n *node, base string) {
+	id := n.get("id").str()
+	keys := []string{"azure:" + strings.ToLower(id), "azure:"}
+	if props := n.get("properties"); props.hasKey("addressPrefix", "addressPrefixes") {
+		n, base = props, join(base, "properties")
+	}
+	r.supply("azure", "subnet "+last(id), n, base, []string{"addressPrefixes", "addressPrefix"}, keys...)
+}
+
+// settle gives supplies to the gaps that ask for them.
+func (r *reader) settle() {
+	f := r.facts
+	if f.version != "" && f.nodes == 0 {
+		r.versionMarks(f.version, "", "", false)
+	}
+	r.gradeProbe()
+	r.askForVPC()
+	used := make([]bool, len(f.supplies))
+	open := f.gaps[:0]
+	asked := map[string]bool{} // sorts of supply that some gap asked for
+	for _, g := range f.gaps {
+		closed := false
+		for i, s := range f.supplies {
+			if g.need == "" || !asks(g, s) {
+				continue
+			}
+			asked[s.sort] = true
+			if matches(g, s) {
+				used[i], closed = true, r.give(g.kind, g.family, s, Complete) || closed
+			}
+		}
+		if !closed {
+			open = append(open, g)
+		}
+	}
+	f.gaps = open
+	alone := map[string]int{}
+	for _, s := range f.supplies {
+		if s.sort != "gcp" {
+			alone[s.sort]++
+		}
+	}
+	for i, s := range f.supplies {
+		switch {
+		case used[i]:
+		case asked[s.sort] && s.sort != "gcp":
+			f.warn("%s: %s is not what the cluster's document names; it was not taken", s.where[0], s.what)
+		case r.clusters > 0 || asked[s.sort]:
+		case alone[s.sort] > 1:
+			f.warn("%s: %s is one of several; give the cluster's own document too, to say which is meant", s.where[0], s.what)
+		case s.kind == "":
+			f.warn("%s: nothing says what %s is for; give the cluster's own document too", s.where[0], s.what)
+		default:
+			f.warn("%s: %s is taken for the %s range; give the cluster's own document too, to confirm it", s.where[0], s.what, s.kind)
+			r.give(s.kind, "", s, Claimed)
+		}
+	}
+}
+
+// gradeProbe: servers before 1.33 have one range, and name it whole.
+func (r *reader) gradeProbe() {
+	if r.facts.minor == 0 || r.facts.minor >= 33 {
+		return
+	}
+	for i := range r.facts.Evidence {
+		if e := &r.facts.Evidence[i]; e.Kind == Service && e.rank == rankProbe {
+			e.Grade = Complete
+		}
+	}
+}
+
+// askForVPC: where the VPC plugin runs, other pools are for some of the pods.
+func (r *reader) askForVPC() {
+	for _, g := range r.facts.gaps {
+		if strings.HasPrefix(g.need, "vpc:") {
+			return
+		}
+	}
+	if r.vpc {
+		r.facts.gaps = append(r.facts.gaps, gap{kind: Pod, need: "vpc:", where: Place{Document: "aws-node"},
+			why: "the Amazon VPC plugin gives pods addresses of the VPC, whose ranges are not in the cluster", command: command("eks", Pod)})
+	}
+}
+
+var sorts = map[string]string{"vpc": "aws", "azure": "azure", "gcp": "gcp", "vsw": "alibaba", "tke": "tencent", "vcn": "oci"}
+
+// asks reports a gap that a supply of this sort could close.
+func asks(g gap, s supply) bool {
+	scheme, _, _ := strings.Cut(g.need, ":")
+	return sorts[scheme] == s.sort
+}
+
+func matches(g gap, s supply) bool {
+	for _, k := range s.keys {
+		if k == g.need || k == "tke:*" {
+			return true
+		}
+	}
+	// A document that does not name its network takes what it is given.
+	return g.need == "vpc:" || g.need == "azure:" || g.need == "vcn:"
+}
+
+// give makes evidence of a supply, of one family or of both.
+func (r *reader) give(kind Kind, family Family, s supply, grade Grade) bool {
+	given := false
+	for i, value := range s.ranges {
+		l, rule, fix := ranges(value)
+		switch {
+		case rule != "":
+			r.problems = append(r.problems, Problem{Where: s.where[i], Value: value, Rule: rule, Fix: fix})
+		case !l.IsEmpty() && (family == "" || familyOf(l.Prefixes()[0].Addr()) == family):
+			root := r.root
+			r.root = s.root
+			r.add(kind, source{s.what, rankProvider, grade, false}, value, s.where[i])
+			r.root, given = root, true
+		}
+	}
+	return given
+}
