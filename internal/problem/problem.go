@@ -66,27 +66,33 @@ type Problem struct {
 	Fix      string // what to do; may be empty
 }
 
-// String is the problem on one line: source, line, path, value, rule and fix.
+// String is the problem on one line: source, line and column, path, value, rule
+// and fix. The place has the form that editors and terminals jump to; without a
+// source it is spelled out.
 //
-//	values.yaml line 3, column 5: global.proxy.statusPort: 70000: must be in the range 0..65535
+//	values.yaml:3:5: global.proxy.statusPort: 70000: must be in the range 0..65535
+//	line 3, column 5: global.proxy.statusPort: 70000: must be in the range 0..65535
 func (p Problem) String() string {
-	if p.Source == "" && p.Line == 0 {
+	place := p.place()
+	if place == "" {
 		return p.Finding()
 	}
-	var b strings.Builder
-	b.WriteString(p.Source)
-	if p.Line > 0 {
-		if p.Source != "" {
-			b.WriteByte(' ')
-		}
-		b.WriteString("line " + strconv.Itoa(p.Line))
-		if p.Column > 0 {
-			b.WriteString(", column " + strconv.Itoa(p.Column))
-		}
+	return Printable(place) + ": " + p.Finding()
+}
+
+func (p Problem) place() string {
+	line, column := strconv.Itoa(p.Line), strconv.Itoa(p.Column)
+	switch {
+	case p.Line == 0:
+		return p.Source
+	case p.Source == "" && p.Column == 0:
+		return "line " + line
+	case p.Source == "":
+		return "line " + line + ", column " + column
+	case p.Column == 0:
+		return p.Source + ":" + line
 	}
-	b.WriteString(": ")
-	b.WriteString(p.Finding())
-	return Printable(b.String())
+	return p.Source + ":" + line + ":" + column
 }
 
 // Finding is String without the source and line, for output that stands below

@@ -13,7 +13,9 @@ func TestString(t *testing.T) {
 		want string
 	}{
 		{Invalid("", "10.0.0.0/33", "an IPv4 prefix has at most 32 bits", "use /32"), `"10.0.0.0/33": an IPv4 prefix has at most 32 bits; use /32`},
-		{Invalid("a.b", "x", "not a number", "").In("values.yaml").On(3, 5), `values.yaml line 3, column 5: a.b: "x": not a number`},
+		{Invalid("a.b", "x", "not a number", "").In("values.yaml").On(3, 5), `values.yaml:3:5: a.b: "x": not a number`},
+		{Invalid("a.b", "x", "not a number", "").In("values.yaml").On(3, 0), `values.yaml:3: a.b: "x": not a number`},
+		{Invalid("a.b", "x", "not a number", "").On(3, 5), `line 3, column 5: a.b: "x": not a number`},
 		{Invalid("a.b", "", "not a number", "").On(3, 0), `line 3: a.b: not a number`},
 		{Required("spec.hosts", "").In("ServiceEntry a/b"), `ServiceEntry a/b: spec.hosts: required`},
 		{Duplicate("spec.hosts", "a.com", "host"), `spec.hosts: "a.com": duplicate host; remove one of the two`},
