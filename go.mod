@@ -34,6 +34,8 @@ require (
 
 require github.com/aymanbagabas/go-udiff v0.4.1
 
+require golang.org/x/tools v0.49.0
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	dario.cat/mergo v1.0.1 // indirect

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
@@ -231,13 +233,24 @@ func FuzzRead(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatal(files, err)
 	}
-	for _, name := range append(files, "testdata/cases.txt") {
+	for _, name := range files {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, part := range strings.Split(string(data), "\n>>> ") {
-			f.Add(part)
+		f.Add(string(data))
+	}
+	cases, err := filepath.Glob("testdata/cases/*.txtar")
+	if err != nil || len(cases) == 0 {
+		f.Fatal(cases, err)
+	}
+	for _, name := range cases {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range archive.Files {
+			f.Add(string(file.Data))
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {

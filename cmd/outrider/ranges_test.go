@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
@@ -125,34 +127,34 @@ func wantEvidence(t *testing.T, a rangesAnswer) {
 	}
 }
 
-// rangesCase is one case of cases.txt.
+// rangesCase is one file of testdata/cases: its title, the expected result, and
+// the documents.
 type rangesCase struct {
 	name      string
 	want      map[string]string
-	documents [][2]string // name and text
+	documents []txtar.File
 }
 
 func rangesCases(t *testing.T) []rangesCase {
 	t.Helper()
-	data, err := os.ReadFile(rangesData + "cases.txt")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(rangesData + "cases/*.txtar")
+	if err != nil || len(files) < 73 {
+		t.Fatalf("%d cases, want at least 73; %v", len(files), err)
 	}
 	var cases []rangesCase
-	for _, text := range strings.Split("\n"+string(data), "\n=== ")[1:] {
-		parts := strings.Split(text, "\n>>> ")
-		lines := strings.Split(parts[0], "\n")
-		c := rangesCase{name: lines[0], want: map[string]string{}}
-		for _, line := range lines[1:] {
-			key, value, ok := strings.Cut(line, ": ")
-			if !ok {
-				t.Fatalf("%s: %q", c.name, line)
-			}
-			c.want[key] = value
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, doc := range parts[1:] {
-			name, body, _ := strings.Cut(doc, "\n")
-			c.documents = append(c.documents, [2]string{name, body})
+		name, head, _ := strings.Cut(string(archive.Comment), "\n\n")
+		c := rangesCase{name: name, want: map[string]string{}, documents: archive.Files}
+		for _, line := range strings.Split(strings.TrimSpace(head), "\n") {
+			if key, value, ok := strings.Cut(line, ": "); ok {
+				c.want[key] = value
+			} else if line != "" {
+				t.Fatalf("%s: %q", file, line)
+			}
 		}
 		cases = append(cases, c)
 	}
@@ -166,10 +168,10 @@ func TestRangesOfCases(t *testing.T) {
 			t.Chdir(dir)
 			var args []string
 			for _, d := range c.documents {
-				if err := os.WriteFile(d[0], []byte(d[1]), 0o600); err != nil {
+				if err := os.WriteFile(d.Name, d.Data, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				args = append(args, "-f", d[0])
+				args = append(args, "-f", d.Name)
 			}
 			if c.want["exit"] == "1" {
 				got := runWith(t, "", append([]string{"ranges"}, args...)...)

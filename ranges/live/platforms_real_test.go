@@ -1,17 +1,20 @@
 package live
 
 import (
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// simulated is one case of platforms.txt.
+// simulated is one file of testdata/platforms: its title, the expected result,
+// and the objects.
 type simulated struct {
 	name    string
 	want    map[string]string
@@ -20,20 +23,26 @@ type simulated struct {
 
 func simulations(t *testing.T) []simulated {
 	t.Helper()
-	data, err := os.ReadFile("testdata/platforms.txt")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("testdata/platforms/*.txtar")
+	if err != nil || len(files) < 41 {
+		t.Fatalf("%d platforms, want at least 41; %v", len(files), err)
 	}
 	var out []simulated
-	for _, text := range strings.Split("\n"+string(data), "\n=== ")[1:] {
-		head, objects, _ := strings.Cut(text, "\n---\n")
-		lines := strings.Split(head, "\n")
-		c := simulated{name: lines[0], want: map[string]string{}, objects: objects}
-		for _, line := range lines[1:] {
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, head, _ := strings.Cut(string(archive.Comment), "\n\n")
+		c := simulated{name: name, want: map[string]string{}}
+		for _, f := range archive.Files {
+			c.objects += string(f.Data)
+		}
+		for _, line := range strings.Split(strings.TrimSpace(head), "\n") {
 			if key, value, ok := strings.Cut(line, ": "); ok {
 				c.want[key] = value
-			} else {
-				t.Fatalf("%s: %q", c.name, line)
+			} else if line != "" {
+				t.Fatalf("%s: %q", file, line)
 			}
 		}
 		out = append(out, c)

@@ -3,7 +3,6 @@
 package kernel
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/tools/txtar"
 
 	"github.com/outrider-mesh/outrider/redirect"
 	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
@@ -89,52 +90,53 @@ func reach(t testing.TB, pod *netnstest.Pod, c redirect.Connection) string {
 }
 
 type realCase struct {
-	line         int
+	place        string // in cases.txtar
 	what, answer string
 	args         []string
 	reason       redirect.Reason
 	conns        []redirect.Connection
 }
 
-// readCases reads testdata/cases.txt; the format is at its top.
+// readCases reads testdata/cases.txtar; the format is at its top.
 func readCases(t *testing.T) []realCase {
-	f, err := os.Open("testdata/cases.txt")
+	archive, err := txtar.ParseFile("testdata/cases.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	var cases []realCase
-	scan := bufio.NewScanner(f)
-	for line := 1; scan.Scan(); line++ {
-		if strings.HasPrefix(scan.Text(), "#") {
-			continue
+	for _, f := range archive.Files {
+		for i, line := range strings.Split(strings.TrimSpace(string(f.Data)), "\n") {
+			cases = append(cases, readCase(t, fmt.Sprintf("cases.txtar: %s:%d", f.Name, i+1), line))
 		}
-		col := strings.Split(scan.Text(), " | ")
-		if len(col) != 7 {
-			t.Fatalf("cases.txt:%d: %d columns", line, len(col))
-		}
-		for i := range col {
-			col[i] = strings.TrimSpace(col[i])
-		}
-		c := realCase{line: line, what: col[0], args: words(col[1]), answer: col[5], reason: redirect.Reason(col[6])}
-		for _, to := range col[3:5] {
-			if to == "-" {
-				continue
-			}
-			conn := redirect.Connection{Protocol: "tcp"}
-			if rest, ok := strings.CutPrefix(to, "udp "); ok {
-				conn.Protocol, to = "udp", rest
-			}
-			if _, err := fmt.Sscanf(col[2], "%d:%d", &conn.UID, &conn.GID); err != nil {
-				t.Fatalf("cases.txt:%d: owner %q", line, col[2])
-			}
-			conn.Destination = netip.MustParseAddrPort(to)
-			conn.Interface = netnstest.Via(conn.Destination.Addr())
-			c.conns = append(c.conns, conn)
-		}
-		cases = append(cases, c)
 	}
 	return cases
+}
+
+func readCase(t *testing.T, place, line string) realCase {
+	col := strings.Split(line, " | ")
+	if len(col) != 7 {
+		t.Fatalf("%s: %d columns", place, len(col))
+	}
+	for i := range col {
+		col[i] = strings.TrimSpace(col[i])
+	}
+	c := realCase{place: place, what: col[0], args: words(col[1]), answer: col[5], reason: redirect.Reason(col[6])}
+	for _, to := range col[3:5] {
+		if to == "-" {
+			continue
+		}
+		conn := redirect.Connection{Protocol: "tcp"}
+		if rest, ok := strings.CutPrefix(to, "udp "); ok {
+			conn.Protocol, to = "udp", rest
+		}
+		if _, err := fmt.Sscanf(col[2], "%d:%d", &conn.UID, &conn.GID); err != nil {
+			t.Fatalf("%s: owner %q", place, col[2])
+		}
+		conn.Destination = netip.MustParseAddrPort(to)
+		conn.Interface = netnstest.Via(conn.Destination.Addr())
+		c.conns = append(c.conns, conn)
+	}
+	return c
 }
 
 // words splits a command line; quotes keep spaces together.
@@ -155,8 +157,8 @@ func words(s string) []string {
 func TestRealConnections(t *testing.T) {
 	pod := setup(t)
 	cases := readCases(t)
-	if len(cases) < 77 {
-		t.Errorf("%d cases, want at least 77", len(cases))
+	if len(cases) < 91 {
+		t.Errorf("%d cases, want at least 91", len(cases))
 	}
 	connections, before := 0, ""
 	var plan redirect.Plan
@@ -168,10 +170,10 @@ func TestRealConnections(t *testing.T) {
 			connections++
 			d := plan.Decide(conn)
 			if d.Reason != c.reason || d.Captured != strings.HasPrefix(c.answer, "proxy") {
-				t.Errorf("cases.txt:%d: %s: %s: the model says %s (%s)", c.line, c.what, conn.Destination, d, d.Reason)
+				t.Errorf("%s: %s: %s: the model decides %s (%s)", c.place, c.what, conn.Destination, d, d.Reason)
 			}
 			if got := reach(t, pod, conn); got != c.answer {
-				t.Errorf("cases.txt:%d: %s: %s reached %q, want %q", c.line, c.what, conn.Destination, got, c.answer)
+				t.Errorf("%s: %s: %s reached %q, want %q", c.place, c.what, conn.Destination, got, c.answer)
 			}
 		}
 	}
