@@ -25,6 +25,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config/watch"
+	"github.com/outrider-mesh/outrider/deploy/crds/install"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -122,7 +123,7 @@ func assemble(o Options) (*server, error) {
 	if follower.ranges, err = newRanges(mgr, follower.loader, o); err != nil {
 		return nil, err
 	}
-	definitions, err := newDefinitions(mgr, o.Log.WithName("definitions"))
+	crds, err := install.New(mgr, o.Log.WithName("crds"))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func assemble(o Options) (*server, error) {
 	}, o)
 	s := &server{mgr: mgr}
 	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(follower.ranges), mgr.Add(definitions), sidecars.register(mgr),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(follower), mgr.Add(follower.ranges), mgr.Add(crds), sidecars.register(mgr),
 		s.health(keeper, settings),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/outrider-mesh/outrider/deploy/crds/internal/gen"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -22,7 +23,7 @@ var versions = []string{"v1", "v1beta1", "v1alpha3"}
 
 var created sync.Once
 
-// defined is a server that has the definitions, created as the files say.
+// defined returns a server with the CRDs, created by the command in the files.
 func defined(t *testing.T) *kube.Server {
 	t.Helper()
 	s := kube.Require(t)
@@ -39,7 +40,7 @@ func defined(t *testing.T) *kube.Server {
 	return s
 }
 
-// try hands kubectl a text and returns what it wrote.
+// try passes a text to kubectl on stdin and returns its output.
 func try(t *testing.T, s *kube.Server, text string, args ...string) (string, error) {
 	t.Helper()
 	cmd := s.Kubectl(t.Context(), args...)
@@ -140,7 +141,7 @@ func TestSamplesApplyInAllVersions(t *testing.T) {
 	}
 }
 
-// What users type, and what they then see.
+// What users type and what kubectl prints.
 func TestShortNamesAndColumns(t *testing.T) {
 	s := defined(t)
 	ns := s.Namespace(t, nil)
@@ -151,7 +152,7 @@ func TestShortNamesAndColumns(t *testing.T) {
 		{"get se httpbin-ext", "NAME HOSTS LOCATION RESOLUTION AGE\nhttpbin-ext [\"httpbin.org\"] MESH_EXTERNAL DNS "},
 		{"get vs much", "NAME GATEWAYS HOSTS AGE\nmuch [\"mesh\"] [\"httpbin.org\"] "},
 		{"get istio-io -o name", "serviceentry.networking.istio.io/database\n"},
-		{"explain vs.spec.http.timeout", "Time for the whole request, such as 3s; 0s is without end."},
+		{"explain vs.spec.http.timeout", "Timeout of the whole request, such as 3s; 0s disables it."},
 		{"explain se.spec", "hosts <[]string> -required-"},
 	} {
 		out, err := try(t, s, "", append(strings.Fields(tt.args), "-n", ns)...)
@@ -165,7 +166,7 @@ func TestShortNamesAndColumns(t *testing.T) {
 	}
 }
 
-func TestWrongTypesAreRefused(t *testing.T) {
+func TestSchemaRejectsWrongTypes(t *testing.T) {
 	s := defined(t)
 	ns := s.Namespace(t, nil)
 	entry := func(spec string) string {
@@ -197,8 +198,8 @@ func TestWrongTypesAreRefused(t *testing.T) {
 	}
 }
 
-// filled sets every field of a message. Of a choice it sets the field whose turn
-// it is; the second result says whether there are further turns.
+// filled sets every field of a message. In a oneof it sets field number turn; it
+// reports whether there are further turns.
 func filled(m protoreflect.Message, turn int) (more bool) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -254,18 +255,18 @@ func scalar(f protoreflect.FieldDescriptor) protoreflect.Value {
 	return f.Default()
 }
 
-// Whatever the types can say is stored and comes back, in spec and in status.
-func TestEveryFieldIsKept(t *testing.T) {
+// Every field of the types is stored and returned, in spec and in status.
+func TestSchemaKeepsEveryField(t *testing.T) {
 	s := defined(t)
-	for _, d := range definitions {
+	for _, d := range gen.CRDs {
 		for turn, more := 0, true; more; turn++ {
-			spec, status := d.spec.ProtoReflect().New(), d.status.ProtoReflect().New()
+			spec, status := d.Spec.ProtoReflect().New(), d.Status.ProtoReflect().New()
 			more = filled(spec, turn)
 			filled(status, turn)
 			for _, version := range versions {
 				ns := s.Namespace(t, nil)
 				written := map[string]any{
-					"apiVersion": "networking.istio.io/" + version, "kind": d.kind, "metadata": map[string]any{"name": "a"},
+					"apiVersion": "networking.istio.io/" + version, "kind": d.Kind, "metadata": map[string]any{"name": "a"},
 					"spec": asJSON(t, spec.Interface()), "status": asJSON(t, status.Interface()),
 				}
 				text, err := json.Marshal(written)
@@ -273,19 +274,19 @@ func TestEveryFieldIsKept(t *testing.T) {
 					t.Fatal(err)
 				}
 				if out, err := try(t, s, string(text), "create", "-n", ns, "-f", "-"); err != nil {
-					t.Fatalf("%s %s, turn %d: %v\n%s\n%s", d.kind, version, turn, err, out, text)
+					t.Fatalf("%s %s, turn %d: %v\n%s\n%s", d.Kind, version, turn, err, out, text)
 				}
-				if out, err := try(t, s, "", "get", "-n", ns, d.short, "a", "-o", "jsonpath={.status}"); err != nil || out != "" {
-					t.Errorf("a status came with the object: %q, %v", out, err)
+				if out, err := try(t, s, "", "get", "-n", ns, d.Short, "a", "-o", "jsonpath={.status}"); err != nil || out != "" {
+					t.Errorf("the status was stored with the object: %q, %v", out, err)
 				}
 				patch, err := json.Marshal(map[string]any{"status": written["status"]})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if out, err := try(t, s, "", "patch", "-n", ns, d.short, "a", "--subresource=status", "--type=merge", "-p", string(patch)); err != nil {
-					t.Fatalf("%s %s, turn %d: %v\n%s", d.kind, version, turn, err, out)
+				if out, err := try(t, s, "", "patch", "-n", ns, d.Short, "a", "--subresource=status", "--type=merge", "-p", string(patch)); err != nil {
+					t.Fatalf("%s %s, turn %d: %v\n%s", d.Kind, version, turn, err, out)
 				}
-				out, err := try(t, s, "", "get", "-n", ns, d.short, "a", "-o", "json")
+				out, err := try(t, s, "", "get", "-n", ns, d.Short, "a", "-o", "json")
 				var read map[string]any
 				if err == nil {
 					err = json.Unmarshal([]byte(out), &read)
@@ -295,7 +296,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 				}
 				for _, part := range []string{"spec", "status"} {
 					if diff := cmp.Diff(written[part], read[part]); diff != "" {
-						t.Errorf("%s %s, turn %d: %s came back otherwise:\n%s", d.kind, version, turn, part, diff)
+						t.Errorf("%s %s, turn %d: %s differs after a round trip:\n%s", d.Kind, version, turn, part, diff)
 					}
 				}
 			}
@@ -303,7 +304,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 	}
 }
 
-// asJSON is a message as clients write it.
+// asJSON returns a message in the JSON form that clients send.
 func asJSON(t *testing.T, m proto.Message) (out any) {
 	t.Helper()
 	text, err := protojson.Marshal(m)
@@ -311,7 +312,7 @@ func asJSON(t *testing.T, m proto.Message) (out any) {
 		err = json.Unmarshal(text, &out)
 	}
 	if err != nil {
-		t.Fatal(fmt.Errorf("write a message: %w", err))
+		t.Fatal(fmt.Errorf("encode message: %w", err))
 	}
 	return out
 }

@@ -1,11 +1,11 @@
-// Package crds holds the CustomResourceDefinitions of the objects that Outrider
-// reads, for clusters that have none. They are only ever created: where a
-// cluster has a definition of the name, Istio's or an older one, it stays.
+// Package crds embeds the CustomResourceDefinitions of the objects that Outrider
+// reads, for clusters that have none. They are only ever created: an existing
+// definition, of Istio or of another version, is kept.
 package crds
 
 import "embed"
 
-// Files are the definitions, one a file.
+// Files are the CustomResourceDefinitions, one per file.
 //
 //go:embed *.yaml
 var Files embed.FS

@@ -28,7 +28,7 @@ type room struct {
 var (
 	pureRooms = []string{"annotation", "cidr", "config", "egress", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allRooms  = append([]string{
-		"certs", "config/watch", "deploy", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/kubeconfig",
+		"certs", "config/watch", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook",
 	}, pureRooms...)
 )
@@ -85,6 +85,9 @@ var rooms = []room{
 	{path: "cmd/outrider-init", kind: shell, may: []string{"redirect/kernel"},
 		why: "a static binary of a few megabytes that knows nothing of Kubernetes"},
 	{path: "deploy", kind: data, unbuilt: true, why: "manifests"},
+	{path: "deploy/crds/install", kind: shell, may: []string{"deploy"},
+		why: "it creates the CRDs that lie beside it and needs nothing else"},
+	{path: "deploy/crds/internal/gen", kind: tool, why: "it generates deploy/crds/*.yaml; only their test imports it"},
 	{path: "samples", kind: data, unbuilt: true, why: "manifests"},
 	{path: "docs", kind: data, unbuilt: true, why: "pages"},
 	{path: "test", kind: tool, why: "tests may reach everything; nothing reaches tests"},
