@@ -18,8 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/test/kube"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 func TestMain(m *testing.M) {
@@ -50,7 +51,7 @@ func install(t testing.TB) *installation {
 	s := kube.Require(t)
 	i := &installation{Server: s, t: t, revision: fmt.Sprintf("c%d", installations.Add(1)), namespace: s.Namespace(t, nil)}
 	i.lifetimes = DefaultLifetimes
-	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, Service: "outrider"}
+	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, Service: "outrider"}
 	api := i.Client.AdmissionregistrationV1()
 	_, err := api.MutatingWebhookConfigurations().Create(t.Context(), r.Mutating(), metav1.CreateOptions{})
 	i.must(err)

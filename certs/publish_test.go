@@ -8,7 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 func TestWantedNamespaces(t *testing.T) {
@@ -41,13 +42,13 @@ func TestWantedNamespaces(t *testing.T) {
 		{name: "a system namespace", auto: true, namespace: ns(map[string]string{name: "kube-system"})},
 		{name: "ending", namespace: namespace{labels: map[string]string{enabled: "enabled"}, ending: true}},
 	} {
-		r := webhook.Registration{Revision: tt.revision, Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating()
+		r := registration.Options{Revision: revision.Revision(tt.revision), Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating()
 		got, err := wanted(r, map[string]namespace{"shop": tt.namespace})
 		if err != nil || got["shop"] != tt.want || len(got) > 1 {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
 	}
-	broken := webhook.Registration{}.Mutating()
+	broken := registration.Options{}.Mutating()
 	broken.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
 	if _, err := wanted(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
 		t.Errorf("a broken selector: %v", err)

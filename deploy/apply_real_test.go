@@ -30,8 +30,8 @@ import (
 )
 
 const (
-	namespace    = "istio-system"
-	registration = "outrider-sidecar-injector"
+	namespace         = "istio-system"
+	configurationName = "outrider-sidecar-injector"
 )
 
 // kubectl runs it and returns what it wrote.
@@ -61,11 +61,11 @@ func TestManifestsAreAccepted(t *testing.T) {
 		t.Errorf("applied again, something changed:\n%s\n%s", before, after)
 	}
 	// What the program patches survives an upgrade, whichever way it is applied.
-	kubectl(t, s, "patch", "mutatingwebhookconfiguration", registration, "--type=json", "-p",
+	kubectl(t, s, "patch", "mutatingwebhookconfiguration", configurationName, "--type=json", "-p",
 		`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+bundle(t)+`"}]`)
 	for _, mode := range [][]string{{"--dry-run=server"}, {"--dry-run=none"}, {"--server-side", "--force-conflicts"}} {
 		kubectl(t, s, append([]string{"apply", "--warnings-as-errors", "-f", "."}, mode...)...)
-		if kubectl(t, s, "get", "mutatingwebhookconfiguration", registration, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}") != bundle(t) {
+		if kubectl(t, s, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}") != bundle(t) {
 			t.Errorf("apply %v took the caBundle away", mode)
 		}
 	}
@@ -167,7 +167,7 @@ func deploy(t testing.TB) *deployed {
 	kubectl(t, d.Server, "apply", "-f", ".")
 	// There are no nodes here, so the Service leads nowhere: an address instead.
 	for _, kind := range []string{"mutating", "validating"} {
-		name := kind + "webhookconfiguration/" + registration
+		name := kind + "webhookconfiguration/" + configurationName
 		var c struct {
 			Webhooks []admissionregistrationv1.ValidatingWebhook // whose client is written as the other kind's
 		}
@@ -182,7 +182,7 @@ func deploy(t testing.TB) *deployed {
 		kubectl(t, d.Server, "patch", name, "--type=json", "-p", string(patch))
 	}
 	t.Cleanup(func() {
-		out, err := d.Kubectl(context.Background(), "delete", "--wait=false", "mutatingwebhookconfiguration/"+registration, "validatingwebhookconfiguration/"+registration).CombinedOutput()
+		out, err := d.Kubectl(context.Background(), "delete", "--wait=false", "mutatingwebhookconfiguration/"+configurationName, "validatingwebhookconfiguration/"+configurationName).CombinedOutput()
 		if err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
@@ -303,7 +303,7 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 		kubectl(t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
 	}
 
-	bundle := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", registration, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
+	bundle := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
 	if bundle == "" {
 		t.Error("no caBundle")
 	}
@@ -331,11 +331,11 @@ func TestProgramRunsWithTheseRights(t *testing.T) {
 	other, _ := d.start(free(t))
 	d.ready(other)
 	stop()
-	_, err := d.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), registration, types.JSONPatchType,
+	_, err := d.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), configurationName, types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/webhooks/0/clientConfig/caBundle","value":""}]`), metav1.PatchOptions{})
 	d.must(err)
 	d.eventually("the second replica heals the caBundle", func() error {
-		if now := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", registration, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"); now != bundle {
+		if now := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"); now != bundle {
 			return fmt.Errorf("not yet")
 		}
 		return nil
@@ -405,7 +405,7 @@ func TestRightsEndThere(t *testing.T) {
 		"get secrets -n kube-system", "list secrets -n " + namespace, "delete secrets/outrider-certs -n " + namespace,
 		"get configmaps/other -n default", "delete pods -n default", "create pods -n default",
 		"create mutatingwebhookconfigurations", "patch mutatingwebhookconfigurations/other",
-		"update mutatingwebhookconfigurations/" + registration, "delete validatingwebhookconfigurations/" + registration,
+		"update mutatingwebhookconfigurations/" + configurationName, "delete validatingwebhookconfigurations/" + configurationName,
 		"update leases -n kube-system", "patch namespaces/default", "patch nodes/a", "create services -n default", "create servicecidrs",
 		"get configmaps/extension-apiserver-authentication -n kube-system", "get networks.config.openshift.io/other",
 		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",

@@ -14,7 +14,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/test/kube"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write the rendered part of outrider.yam
 const (
 	program, settings = "outrider.yaml", "settings.yaml"
 
-	// rendered begins what comes from webhook/registration.go.
-	rendered = "# Rendered from webhook/registration.go; `go test ./deploy -update` writes it anew.\n"
+	// rendered begins what comes from webhook/registration.
+	rendered = "# Rendered from webhook/registration; `go test ./deploy -update` writes it anew.\n"
 )
 
 func read(t testing.TB, name string) string {
@@ -61,7 +61,7 @@ func documents[T any](t testing.TB, file, kind string) (out []T) {
 }
 
 func TestRegistrationsAreThoseOfTheProgram(t *testing.T) {
-	r := webhook.Registration{Namespace: "istio-system", Service: "outrider"}
+	r := registration.Options{Namespace: "istio-system", Service: "outrider"}
 	want := rendered
 	for i, object := range []any{r.Mutating(), r.Validating()} {
 		doc, err := yaml.Marshal(object)
@@ -82,7 +82,7 @@ func TestRegistrationsAreThoseOfTheProgram(t *testing.T) {
 		return
 	}
 	if rendered+got != want {
-		t.Errorf("%s differs from webhook/registration.go; run go test ./deploy -update and read the difference", program)
+		t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and read the difference", program)
 	}
 	if strings.Contains(got, "caBundle") {
 		t.Error("a caBundle in the manifest would overwrite what the program has patched")

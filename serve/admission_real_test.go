@@ -9,14 +9,15 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // judgeEdits registers the instance for edits of its ConfigMaps, too, and waits
 // until the API server asks.
 func (i *instance) judgeEdits() {
 	i.t.Helper()
-	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, URL: i.url, CABundle: i.ca}
+	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, URL: i.url, CABundle: i.ca}
 	api := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	now, err := api.Get(i.t.Context(), r.Validating().Name, metav1.GetOptions{})
 	i.must(err)

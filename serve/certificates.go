@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/certs"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // certificates prepares what is served: our own certificates, or the files of
@@ -18,7 +19,7 @@ import (
 func certificates(o Options) (*certs.Keeper, manager.Runnable, error) {
 	options := certs.Options{
 		Cluster: o.Cluster, Namespace: o.Namespace, Revision: o.Revision,
-		Registration: webhook.Registration{Revision: o.Revision}.Mutating().Name,
+		Registration: registration.Options{Revision: revision.Revision(o.Revision)}.Name(),
 		CAFile:       o.CAFile, Registry: o.Registry, Log: o.Log.WithName("certificates"),
 	}
 	var files manager.Runnable = manager.RunnableFunc(func(context.Context) error { return nil })
@@ -43,10 +44,7 @@ func certificates(o Options) (*certs.Keeper, manager.Runnable, error) {
 func serviceHosts(o Options) []string {
 	service := o.Service
 	if service == "" {
-		service = "outrider"
-		if o.Revision != "" && o.Revision != webhook.DefaultRevision {
-			service += "-" + o.Revision
-		}
+		service = revision.Revision(o.Revision).Name("outrider")
 	}
 	name := service + "." + o.Namespace
 	return []string{name + ".svc", name, name + ".svc.cluster.local"}

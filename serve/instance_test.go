@@ -29,8 +29,9 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/test/kube"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 func TestMain(m *testing.M) {
@@ -108,7 +109,7 @@ func (i *instance) must(err error) {
 
 func (i *instance) register() {
 	i.t.Helper()
-	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, URL: i.url, CABundle: i.ca}
+	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, URL: i.url, CABundle: i.ca}
 	api := i.Client.AdmissionregistrationV1()
 	mutating, err := api.MutatingWebhookConfigurations().Create(i.t.Context(), r.Mutating(), metav1.CreateOptions{})
 	i.must(err)
@@ -116,7 +117,7 @@ func (i *instance) register() {
 	// of a bad one is under test here. judgeEdits changes that.
 	unseen := r.Validating()
 	unseen.Webhooks = slices.DeleteFunc(unseen.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
-		return strings.HasSuffix(*w.ClientConfig.URL, webhook.ConfigurationPath)
+		return strings.HasSuffix(*w.ClientConfig.URL, registration.ConfigurationPath)
 	})
 	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), unseen, metav1.CreateOptions{})
 	i.must(err)
@@ -244,7 +245,7 @@ func (i *instance) review(ns string, pod []byte) *admissionv1.AdmissionResponse 
 	roots.AppendCertsFromPEM(i.ca)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer client.CloseIdleConnections()
-	resp, err := client.Post(i.url+webhook.InjectPath, "application/json", bytes.NewReader(body))
+	resp, err := client.Post(i.url+registration.InjectPath, "application/json", bytes.NewReader(body))
 	i.must(err)
 	defer func() { _ = resp.Body.Close() }()
 	rv = admissionv1.AdmissionReview{}

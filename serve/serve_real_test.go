@@ -19,7 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 const excludeOne = "global:\n  proxy:\n    excludeIPRanges: 10.96.0.0/12\n"
@@ -111,7 +112,7 @@ func addingWebhook(t *testing.T, i *instance) (calls func() int) {
 		_ = json.NewEncoder(w).Encode(out)
 	}))
 	t.Cleanup(server.Close)
-	r := webhook.Registration{Revision: i.revision, Namespace: i.namespace, URL: server.URL, CABundle: pemOf(server)}.Mutating()
+	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, URL: server.URL, CABundle: pemOf(server)}.Mutating()
 	r.Name = "zz-late-" + i.revision // webhooks are called in the order of their names
 	r.Webhooks = r.Webhooks[:1]
 	_, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), r, metav1.CreateOptions{})

@@ -26,7 +26,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // token is one that the API server issues for the pod; without an audience it is
@@ -172,7 +172,7 @@ func TestServedApart(t *testing.T) {
 			plain := i.Namespace(t, nil) // no webhook is asked about its pods
 			pod, err := i.create(plain, sleepPod("sleep"))
 			i.must(err)
-			code, _ := i.get(webhook.InjectPath, "")
+			code, _ := i.get(registration.InjectPath, "")
 			if served := code != http.StatusNotFound; served != tt.inject {
 				t.Errorf("the webhook answers %d", code)
 			}

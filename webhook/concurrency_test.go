@@ -20,6 +20,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // Answers of many requests at once, of very different sizes, must never mix:
@@ -89,7 +90,7 @@ func TestLimitOfConcurrentRequests(t *testing.T) {
 	go func() { first <- post(h, reviewOf(smallPod)) }()
 	<-entered
 
-	r := httptest.NewRequest(http.MethodPost, InjectPath+"?timeout=20ms", bytes.NewReader(reviewOf(smallPod)))
+	r := httptest.NewRequest(http.MethodPost, registration.InjectPath+"?timeout=20ms", bytes.NewReader(reviewOf(smallPod)))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -138,7 +139,7 @@ func TestPanicsDoNotUseUpPlaces(t *testing.T) {
 func TestBodyThatEndsEarly(t *testing.T) {
 	b := newBench(t, fake{inject: patching})
 	body := reviewOf(smallPod)
-	r := httptest.NewRequest(http.MethodPost, InjectPath, io.MultiReader(bytes.NewReader(body[:50]), errReader{}))
+	r := httptest.NewRequest(http.MethodPost, registration.InjectPath, io.MultiReader(bytes.NewReader(body[:50]), errReader{}))
 	r.Header.Set("Content-Type", "application/json")
 	r.ContentLength = int64(len(body))
 	w := httptest.NewRecorder()

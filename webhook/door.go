@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // Options are what a door works with.
@@ -37,8 +38,8 @@ type Options struct {
 // Handlers are all doors by their paths.
 func Handlers(o Options) map[string]http.Handler {
 	return map[string]http.Handler{
-		InjectPath: NewHandler(o), WarnPath: NewWorkloadHandler(o),
-		ValidatePath: NewObjectHandler(o), ConfigurationPath: NewConfigMapHandler(o),
+		registration.InjectPath: NewHandler(o), registration.WarnPath: NewWorkloadHandler(o),
+		registration.ValidatePath: NewObjectHandler(o), registration.ConfigurationPath: NewConfigMapHandler(o),
 	}
 }
 

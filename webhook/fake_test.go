@@ -15,6 +15,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // fake answers with what a test gives it.
@@ -122,7 +123,7 @@ func workload(group, kind, resource string) func(*admissionv1.AdmissionReview) {
 // requestOf is the API server's request with a body.
 func requestOf(body []byte) *http.Request {
 	return &http.Request{
-		Method: http.MethodPost, URL: &url.URL{Path: InjectPath}, Header: http.Header{"Content-Type": {"application/json"}},
+		Method: http.MethodPost, URL: &url.URL{Path: registration.InjectPath}, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}
 }

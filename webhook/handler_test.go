@@ -13,6 +13,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 const smallPod = `{"kind":"Pod","apiVersion":"v1","metadata":{"generateName":"sleep-"},"spec":{"containers":[{"name":"sleep"}]}}`
@@ -55,7 +56,7 @@ func TestRequestsThatAreNoReview(t *testing.T) {
 			if body == nil {
 				body = reviewOf(smallPod)
 			}
-			r := httptest.NewRequest(http.MethodPost, InjectPath, bytes.NewReader(body))
+			r := httptest.NewRequest(http.MethodPost, registration.InjectPath, bytes.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
 			if tt.edit != nil {
 				tt.edit(r)
@@ -80,7 +81,7 @@ func TestRequestsThatAreNoReview(t *testing.T) {
 
 func TestContentTypeWithParametersIsAccepted(t *testing.T) {
 	b := newBench(t, fake{inject: patching})
-	r := httptest.NewRequest(http.MethodPost, InjectPath, bytes.NewReader(reviewOf(smallPod)))
+	r := httptest.NewRequest(http.MethodPost, registration.InjectPath, bytes.NewReader(reviewOf(smallPod)))
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	w := httptest.NewRecorder()
 	NewHandler(b.options).ServeHTTP(w, r)

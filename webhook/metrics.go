@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // The results of an admission: values of the label "result".
@@ -128,7 +130,7 @@ func (m *Metrics) workload(o *outcome, _ time.Duration) {
 func (m *Metrics) validation(o *outcome, took time.Duration) {
 	resource := "other"
 	switch o.resource {
-	case resourceEntries, resourceServices, "configmaps":
+	case registration.ServiceEntries, registration.VirtualServices, "configmaps":
 		resource = o.resource
 	}
 	m.validations.WithLabelValues(resource, o.result, o.reason).Inc()

@@ -9,18 +9,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-// groupNetworking holds the objects that say where sidecars may go.
-const groupNetworking = "networking.istio.io"
-
-// The objects' resources and their versions, all of one schema.
-const (
-	resourceEntries  = "serviceentries"
-	resourceServices = "virtualservices"
-)
-
-var objectVersions = []string{"v1", "v1beta1", "v1alpha3"}
+var objectVersions = registration.NetworkingVersions()
 
 // NewObjectHandler is the door that judges ServiceEntries and VirtualServices,
 // for ValidatePath. What cannot work is refused, what has no effect is a
@@ -39,15 +31,15 @@ func unjudged(string) outcome {
 }
 
 func (d *door) judgeObject(r *request) outcome {
-	if r.Resource.Group != groupNetworking || !slices.Contains(objectVersions, r.Resource.Version) ||
-		r.Resource.Resource != resourceEntries && r.Resource.Resource != resourceServices {
+	if r.Resource.Group != registration.NetworkingGroup || !slices.Contains(objectVersions, r.Resource.Version) ||
+		r.Resource.Resource != registration.ServiceEntries && r.Resource.Resource != registration.VirtualServices {
 		return ignored("another_resource")
 	}
 	if reason := unconcerned(r); reason != "" {
 		return ignored(reason)
 	}
 	kind := egress.KindServiceEntry
-	if r.Resource.Resource == resourceServices {
+	if r.Resource.Resource == registration.VirtualServices {
 		kind = egress.KindVirtualService
 	}
 	meta := metaOf(r)

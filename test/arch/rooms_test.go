@@ -29,7 +29,7 @@ var (
 	pureRooms = []string{"annotation", "cidr", "config", "egress", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allRooms  = append([]string{
 		"certs", "config/watch", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/kubeconfig",
-		"ranges/live", "redirect/kernel", "samples", "serve", "webhook",
+		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
 	}, pureRooms...)
 )
 
@@ -76,7 +76,9 @@ var rooms = []room{
 		why: "it watches the objects that egress translates"},
 	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/revision"},
 		why: "a certificate is issued and rotated without knowing what it serves"},
-	{path: "webhook", kind: shell, may: pureRooms,
+	{path: "webhook/registration", kind: pure, may: []string{"annotation", "internal/revision"},
+		why: "the webhook configurations are objects: who writes them to a cluster is no matter of theirs"},
+	{path: "webhook", kind: shell, may: append([]string{"webhook/registration"}, pureRooms...),
 		why: "the handler gets its settings as a value; watches and certificates are wired in serve"},
 	{path: "serve", kind: shell, may: allRooms,
 		why: "the one place that wires the Deployment"},
@@ -155,7 +157,7 @@ var fences = []fence{
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
-		rooms: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress"},
+		rooms: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "webhook/registration"},
 		why:   "cidr and redirect go into the init container, which knows nothing of Kubernetes"},
 	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, rooms: []string{"redirect/kernel"},
 		why: "the kernel is programmed in one place"},

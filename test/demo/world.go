@@ -23,7 +23,7 @@ import (
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/test/mesh"
-	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // demo is what the steps share.
@@ -156,7 +156,7 @@ func (d *demo) startServe(ctx context.Context) error {
 	}
 	d.say("Ready after %s.", took.Round(10*time.Millisecond))
 
-	r := webhook.Registration{Namespace: "istio-system", URL: "https://" + webhookAt, CABundle: ca}
+	r := registration.Options{Namespace: "istio-system", URL: "https://" + webhookAt, CABundle: ca}
 	var b bytes.Buffer
 	for _, object := range []any{r.Mutating(), r.Validating()} {
 		text, err := yaml.Marshal(object)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // door is the webhook, served over HTTPS with one injector.
@@ -41,8 +42,8 @@ func newDoor(t *testing.T, s *scenario, injector *inject.Injector) *door {
 		NamespaceAnnotations: func(string) map[string]string { return s.options.NamespaceAnnotations },
 	}
 	mux := http.NewServeMux()
-	mux.Handle(webhook.InjectPath, webhook.NewHandler(o))
-	mux.Handle(webhook.WarnPath, webhook.NewWorkloadHandler(o))
+	mux.Handle(registration.InjectPath, webhook.NewHandler(o))
+	mux.Handle(registration.WarnPath, webhook.NewWorkloadHandler(o))
 	d := &door{server: httptest.NewUnstartedServer(mux)}
 	d.server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	d.server.StartTLS()
@@ -64,7 +65,7 @@ type answer struct {
 func (d *door) admit(t *testing.T, pod tree, namespace string) answer {
 	t.Helper()
 	raw := encode(t, pod)
-	response := d.post(t, webhook.InjectPath, &admissionv1.AdmissionRequest{
+	response := d.post(t, registration.InjectPath, &admissionv1.AdmissionRequest{
 		UID:       "705ab4f5-6393-11e8-b7cc-42010a800002",
 		Kind:      metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
 		Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
@@ -100,7 +101,7 @@ func (d *door) review(t *testing.T, o object, namespace string) []string {
 		group, version = "", group
 	}
 	resource := strings.ToLower(o.kind()) + "s"
-	response := d.post(t, webhook.WarnPath, &admissionv1.AdmissionRequest{
+	response := d.post(t, registration.WarnPath, &admissionv1.AdmissionRequest{
 		UID:       "705ab4f5-6393-11e8-b7cc-42010a800003",
 		Kind:      metav1.GroupVersionKind{Group: group, Version: version, Kind: o.kind()},
 		Resource:  metav1.GroupVersionResource{Group: group, Version: version, Resource: resource},

@@ -1,0 +1,88 @@
+package registration
+
+import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/revision"
+)
+
+// The URL paths of the handlers.
+const (
+	InjectPath        = "/inject"
+	WarnPath          = "/warn"
+	ValidatePath      = "/validate"
+	ConfigurationPath = "/validate-configuration"
+)
+
+// Options describe how the API server reaches the webhook, and which pods and
+// objects it sends.
+type Options struct {
+	// Revision is the revision that namespaces and pods select with istio.io/rev.
+	Revision revision.Revision
+	// Namespace is where the webhook itself runs. It is excluded: otherwise the
+	// pods that serve the webhook could not start without it. It is also the
+	// Service's namespace.
+	Namespace string
+	// Service is the name of the Service in Namespace, on port 443.
+	Service string
+	// URL replaces the Service where the webhook runs outside the cluster: the
+	// base, "https://HOST:PORT", without a path.
+	URL string
+	// CABundle is the PEM that verifies the serving certificate.
+	CABundle []byte
+	// Auto injects every namespace without an injection label.
+	Auto bool
+}
+
+// Name is the name of both configurations.
+func (o Options) Name() string { return o.Revision.Name("outrider-sidecar-injector") }
+
+func (o Options) meta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: o.Name(),
+		// The labels that Istio's tools select by.
+		Labels: map[string]string{"app": "sidecar-injector", annotation.Rev: o.Revision.String()},
+	}
+}
+
+// The suffixes of the entries' names.
+const (
+	injectorSuffix   = "sidecar-injector.istio.io"
+	validationSuffix = "validation.istio.io"
+)
+
+// timeoutSeconds is how long the API server waits for one admission. The
+// handler needs well under a millisecond; the rest is for a busy machine. With
+// the default of 10, each request of a rollout would be delayed twice as long
+// while every replica is unavailable.
+const timeoutSeconds int32 = 5
+
+// Mutating is the configuration of the injection. Its failurePolicy is Fail: no
+// pod of a selected namespace starts without having been looked at.
+func (o Options) Mutating() *admissionregistrationv1.MutatingWebhookConfiguration {
+	out := &admissionregistrationv1.MutatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "MutatingWebhookConfiguration"},
+		ObjectMeta: o.meta(),
+	}
+	for _, s := range o.selectors() {
+		out.Webhooks = append(out.Webhooks, admissionregistrationv1.MutatingWebhook{
+			Name:         s.name + "." + injectorSuffix,
+			ClientConfig: o.client(InjectPath),
+			Rules: []admissionregistrationv1.RuleWithOperations{
+				rule("", []string{"pods"}, admissionregistrationv1.Create),
+			},
+			FailurePolicy:     new(admissionregistrationv1.Fail),
+			MatchPolicy:       new(admissionregistrationv1.Equivalent),
+			NamespaceSelector: &metav1.LabelSelector{MatchExpressions: s.namespace},
+			ObjectSelector:    &metav1.LabelSelector{MatchExpressions: s.object},
+			SideEffects:       new(admissionregistrationv1.SideEffectClassNone),
+			TimeoutSeconds:    new(timeoutSeconds),
+			// Containers that a later webhook adds are seen in a second call.
+			ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
+			AdmissionReviewVersions: []string{"v1"},
+		})
+	}
+	return out
+}

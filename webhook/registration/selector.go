@@ -1,0 +1,96 @@
+package registration
+
+import (
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/annotation"
+)
+
+// selector is one way to be selected: by labels of the namespace and of the object.
+type selector struct {
+	name      string
+	namespace []metav1.LabelSelectorRequirement
+	object    []metav1.LabelSelectorRequirement
+}
+
+// selectors lists the ways to be selected. No two of them select the same pod.
+func (o Options) selectors() []selector {
+	rev := o.Revision.String()
+	never := []string{"kube-system", "kube-public", "kube-node-lease"}
+	if o.Namespace != "" {
+		never = append(never, o.Namespace)
+	}
+	exclude := require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, never...)
+	notFalse := require(annotation.Inject, metav1.LabelSelectorOpNotIn, "false")
+
+	out := []selector{
+		{"rev.namespace",
+			all(require(annotation.Rev, metav1.LabelSelectorOpIn, rev), absent(annotation.Injection), exclude),
+			all(notFalse)},
+		{"rev.object",
+			all(absent(annotation.Rev), absent(annotation.Injection), exclude),
+			all(notFalse, require(annotation.Rev, metav1.LabelSelectorOpIn, rev))},
+	}
+	if !o.Revision.IsDefault() {
+		return out
+	}
+	out = append(out,
+		selector{"namespace",
+			all(require(annotation.Injection, metav1.LabelSelectorOpIn, "enabled"), exclude),
+			all(notFalse)},
+		selector{"object",
+			all(absent(annotation.Injection), absent(annotation.Rev), exclude),
+			all(require(annotation.Inject, metav1.LabelSelectorOpIn, "true"), absent(annotation.Rev))},
+	)
+	if o.Auto {
+		out = append(out, selector{"auto",
+			all(absent(annotation.Injection), absent(annotation.Rev),
+				require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, append(never, "local-path-storage")...)),
+			all(absent(annotation.Inject), absent(annotation.Rev))})
+	}
+	return out
+}
+
+func (o Options) client(path string) admissionregistrationv1.WebhookClientConfig {
+	if o.URL != "" {
+		return admissionregistrationv1.WebhookClientConfig{URL: new(strings.TrimSuffix(o.URL, "/") + path), CABundle: o.CABundle}
+	}
+	return admissionregistrationv1.WebhookClientConfig{
+		Service: &admissionregistrationv1.ServiceReference{
+			Namespace: o.Namespace, Name: o.Service, Path: new(path), Port: new(int32(443)),
+		},
+		CABundle: o.CABundle,
+	}
+}
+
+func rule(group string, resources []string, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+	return admissionregistrationv1.RuleWithOperations{
+		Operations: operations,
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources,
+			Scope: new(admissionregistrationv1.NamespacedScope),
+		},
+	}
+}
+
+// anyVersion is a rule for kinds whose versions are not Kubernetes' own.
+func anyVersion(r admissionregistrationv1.RuleWithOperations) admissionregistrationv1.RuleWithOperations {
+	r.APIVersions = []string{"*"}
+	return r
+}
+
+func require(label string, op metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: label, Operator: op, Values: values}
+}
+
+func absent(label string) metav1.LabelSelectorRequirement {
+	return require(label, metav1.LabelSelectorOpDoesNotExist)
+}
+
+func all(requirements ...metav1.LabelSelectorRequirement) []metav1.LabelSelectorRequirement {
+	return requirements
+}

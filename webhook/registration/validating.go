@@ -1,0 +1,104 @@
+package registration
+
+import (
+	"fmt"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/outrider-mesh/outrider/annotation"
+)
+
+// The mesh objects that are validated: their API group, resources and versions,
+// all of one schema.
+const (
+	NetworkingGroup = "networking.istio.io"
+	ServiceEntries  = "serviceentries"
+	VirtualServices = "virtualservices"
+)
+
+// NetworkingVersions are the versions of NetworkingGroup that are validated.
+func NetworkingVersions() []string { return []string{"v1", "v1beta1", "v1alpha3"} }
+
+// Validating is the configuration of what is validated and not changed:
+// workloads, which only get warnings, the mesh objects, and the two ConfigMaps.
+// failurePolicy is Ignore throughout. A workload's warnings are repeated for its
+// pods; and the control plane validates objects and ConfigMaps again, by the
+// same functions, and keeps the last good state. Fail would protect nothing
+// more, and while no replica is available the administrator could not fix the
+// ConfigMap that may be the cause.
+func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	out := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"},
+		ObjectMeta: o.meta(),
+	}
+	write := []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}
+	for _, s := range o.selectors() {
+		// The labels of a workload are not those of its pods. A label that was
+		// put on the workload by mistake is what the warning is about, so an
+		// opt-out there must not keep the warning away.
+		object := s.object
+		if strings.HasSuffix(s.name, "namespace") || s.name == "auto" {
+			object = nil
+		}
+		w := o.validating(s.name+".workload."+injectorSuffix, WarnPath,
+			rule("apps", []string{"deployments", "statefulsets", "daemonsets"}, write...),
+			rule("batch", []string{"jobs", "cronjobs"}, write...),
+			rule("", []string{"replicationcontrollers"}, write...),
+			anyVersion(rule("argoproj.io", []string{"rollouts"}, write...)),
+			anyVersion(rule("apps.openshift.io", []string{"deploymentconfigs"}, write...)))
+		w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: s.namespace}
+		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: object}
+		out.Webhooks = append(out.Webhooks, w)
+	}
+	out.Webhooks = append(append(out.Webhooks, o.objects(write)...), o.configMaps(write))
+	return out
+}
+
+// objects are the entries for ServiceEntries and VirtualServices. An object with
+// a revision label is validated by that revision, one without by the default one.
+func (o Options) objects(write []admissionregistrationv1.OperationType) (out []admissionregistrationv1.ValidatingWebhook) {
+	for _, s := range []selector{
+		{name: "rev." + validationSuffix, object: all(require(annotation.Rev, metav1.LabelSelectorOpIn, o.Revision.String()))},
+		{name: validationSuffix, object: all(absent(annotation.Rev))},
+	} {
+		if s.name == validationSuffix && !o.Revision.IsDefault() {
+			continue
+		}
+		objects := rule(NetworkingGroup, []string{ServiceEntries, VirtualServices}, write...)
+		objects.APIVersions = NetworkingVersions()
+		w := o.validating(s.name, ValidatePath, objects)
+		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: s.object}
+		out = append(out, w)
+	}
+	return out
+}
+
+// configMaps is the entry for the two ConfigMaps. They have no labels to select
+// them by, only names: an API server without matchConditions (before Kubernetes
+// 1.28) sends every ConfigMap of the namespace, and the handler allows the
+// others.
+func (o Options) configMaps(write []admissionregistrationv1.OperationType) admissionregistrationv1.ValidatingWebhook {
+	w := o.validating("configuration."+validationSuffix, ConfigurationPath, rule("", []string{"configmaps"}, write...))
+	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(require(corev1.LabelMetadataName, metav1.LabelSelectorOpIn, o.Namespace))}
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "name", Expression: fmt.Sprintf("request.name in ['%s', '%s']", o.Revision.Name("istio-sidecar-injector"), o.Revision.Name("istio")),
+	}}
+	return w
+}
+
+// validating is an entry without selectors.
+func (o Options) validating(name, path string, rules ...admissionregistrationv1.RuleWithOperations) admissionregistrationv1.ValidatingWebhook {
+	return admissionregistrationv1.ValidatingWebhook{
+		Name: name, ClientConfig: o.client(path), Rules: rules,
+		FailurePolicy:           new(admissionregistrationv1.Ignore),
+		MatchPolicy:             new(admissionregistrationv1.Equivalent),
+		NamespaceSelector:       &metav1.LabelSelector{},
+		ObjectSelector:          &metav1.LabelSelector{},
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		TimeoutSeconds:          new(timeoutSeconds),
+		AdmissionReviewVersions: []string{"v1"},
+	}
+}
