@@ -35,29 +35,29 @@ const defaultLogFields = `{
   "route_name": "%ROUTE_NAME%"
 }`
 
-// accessLog is where and how each request is logged.
-type accessLog struct {
-	file   string // empty: nowhere
-	text   string // one line with its newline; empty when fields is set
-	fields *structpb.Struct
+// AccessLog is where and how each request is logged.
+type AccessLog struct {
+	File   string // empty: nowhere
+	Text   string // one line with its newline; empty when fields is set
+	Fields *structpb.Struct
 }
 
-func readAccessLog(mc *meshconfig.MeshConfig, r reporter) accessLog {
-	l, format := accessLog{file: mc.GetAccessLogFile()}, mc.GetAccessLogFormat()
-	switch l.file {
+func readAccessLog(mc *meshconfig.MeshConfig, r reporter) AccessLog {
+	l, format := AccessLog{File: mc.GetAccessLogFile()}, mc.GetAccessLogFormat()
+	switch l.File {
 	case "", "/dev/stdout", "/dev/stderr":
 	default:
-		r.warn("accessLogFile", l.file, "a sidecar that cannot write to the file refuses every listener", "use /dev/stdout, or mount a volume there in every pod")
+		r.warn("accessLogFile", l.File, "a sidecar that cannot write to the file refuses every listener", "use /dev/stdout, or mount a volume there in every pod")
 	}
 	fault := ""
 	if mc.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
-		if l.fields, fault = jsonFields(format); fault != "" {
-			l.fields, _ = jsonFields("")
+		if l.Fields, fault = jsonFields(format); fault != "" {
+			l.Fields, _ = jsonFields("")
 		}
 	} else {
-		l.text = defaultLogFormat
+		l.Text = defaultLogFormat
 		if fault = logFault(format); fault == "" && format != "" {
-			l.text = strings.TrimSuffix(format, "\n") + "\n"
+			l.Text = strings.TrimSuffix(format, "\n") + "\n"
 		}
 	}
 	if fault != "" {
@@ -103,12 +103,12 @@ func valueFault(v *structpb.Value) string {
 }
 
 // withCluster is the log with a text in place of the cluster's name.
-func (l accessLog) withCluster(text string) accessLog {
+func (l AccessLog) withCluster(text string) AccessLog {
 	replace := strings.NewReplacer("%UPSTREAM_CLUSTER_RAW%", text, "%UPSTREAM_CLUSTER%", text)
-	l.text = replace.Replace(l.text)
-	if l.fields != nil {
-		l.fields = proto.CloneOf(l.fields)
-		for _, v := range l.fields.Fields {
+	l.Text = replace.Replace(l.Text)
+	if l.Fields != nil {
+		l.Fields = proto.CloneOf(l.Fields)
+		for _, v := range l.Fields.Fields {
 			replaceIn(v, replace)
 		}
 	}
@@ -131,19 +131,19 @@ func replaceIn(v *structpb.Value, with *strings.Replacer) {
 }
 
 // loggers is the access log as Envoy's filters have it.
-func (b *builder) loggers(l accessLog) []*accesslogv3.AccessLog {
-	if l.file == "" {
+func (b *builder) loggers(l AccessLog) []*accesslogv3.AccessLog {
+	if l.File == "" {
 		return nil
 	}
 	format := &corev3.SubstitutionFormatString{}
-	if l.fields != nil {
-		format.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: l.fields}
+	if l.Fields != nil {
+		format.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: l.Fields}
 	} else {
-		format.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(l.text)}
+		format.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(l.Text)}
 	}
 	var name string
 	var config *anypb.Any
-	switch l.file {
+	switch l.File {
 	// /dev/stdout as a file would belong to the runtime's user, and Envoy, which
 	// is another, would refuse to start.
 	case "/dev/stdout":
@@ -154,7 +154,7 @@ func (b *builder) loggers(l accessLog) []*accesslogv3.AccessLog {
 			AccessLogFormat: &streamlogv3.StderrAccessLog_LogFormat{LogFormat: format}})
 	default:
 		name, config = "envoy.access_loggers.file", b.pack(&filelogv3.FileAccessLog{
-			Path: l.file, AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: format}})
+			Path: l.File, AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: format}})
 	}
 	return []*accesslogv3.AccessLog{{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config}}}
 }

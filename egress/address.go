@@ -8,12 +8,12 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// refusedRanges are the addresses that no declared name may lead to: the pod's
+// LocalRanges are the addresses that no declared name may lead to: the pod's
 // own, where the sidecar's administration listens, and the node's, where clouds
 // have their metadata services. To connect to the unspecified address is to
 // connect to the machine itself; a mapped address is its IPv4 address in
 // disguise, and no name has one in earnest.
-func refusedRanges() []netip.Prefix {
+func LocalRanges() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),
 		netip.MustParsePrefix("127.0.0.0/8"),
@@ -23,17 +23,17 @@ func refusedRanges() []netip.Prefix {
 	}
 }
 
-// refused reports whether no declared host may lead to an address.
-func refused(a netip.Addr) bool {
+// isLocal reports whether no declared host may lead to an address.
+func isLocal(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
 		netip.MustParsePrefix("0.0.0.0/8").Contains(a)
 }
 
-// resolvedFilter takes the refused addresses out of the answers to a name.
-func resolvedFilter() *matcherv3.AddressMatcher {
+// resolvedAddressFilter takes the refused addresses out of the answers to a name.
+func resolvedAddressFilter() *matcherv3.AddressMatcher {
 	m := &matcherv3.AddressMatcher{}
-	for _, p := range refusedRanges() {
+	for _, p := range LocalRanges() {
 		m.Ranges = append(m.Ranges, xdsRange(p))
 	}
 	return m

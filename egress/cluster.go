@@ -60,13 +60,13 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 const ipv4First = clusterv3.Cluster_V4_PREFERRED
 
 func (b *builder) standingClusters() []*clusterv3.Cluster {
-	timeout := durationpb.New(b.view.mesh.connectTimeout)
+	timeout := durationpb.New(b.view.mesh.ConnectTimeout)
 	out := []*clusterv3.Cluster{
 		{Name: BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
 		b.originalDestination(PassthroughCluster),
 	}
 	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), protocolTCP))
-	for _, l := range b.view.mirrored {
+	for _, l := range b.view.mirrors {
 		out = append(out, b.mirrorCluster(l))
 	}
 	return out
@@ -74,27 +74,27 @@ func (b *builder) standingClusters() []*clusterv3.Cluster {
 
 // mirrorCluster takes copies of requests. They go past the filters that resolve
 // a name, so it has a cache of its own that does so from the start.
-func (b *builder) mirrorCluster(l lead) *clusterv3.Cluster {
-	h := l.host
-	to, named := l.resolved()
+func (b *builder) mirrorCluster(l Destination) *clusterv3.Cluster {
+	h := l.Host
+	to, named := l.ResolvedName()
 	if !named {
 		c := b.onDemandCluster(h)
-		c.Name, c.LoadAssignment.ClusterName = l.mirrorCluster(), l.mirrorCluster()
+		c.Name, c.LoadAssignment.ClusterName = l.MirrorClusterName(), l.MirrorClusterName()
 		return c
 	}
 	// A cache cannot be changed while a cluster has it, so its name says all that
 	// is its own.
-	cache := b.dnsCache(l.mirrorCluster() + " " + joinPort(to.address, to.port))
+	cache := b.dnsCache(l.MirrorClusterName() + " " + joinPort(to.Address, to.Port))
 	cache.HostTtl = durationpb.New(mirrorTTL)
-	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.address, to.port).GetSocketAddress()}
-	return b.ofCache(l.mirrorCluster(), cache, h.protocol)
+	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.Address, to.Port).GetSocketAddress()}
+	return b.ofCache(l.MirrorClusterName(), cache, h.Protocol)
 }
 
 // ofCache is a cluster that leads to the names in a cache.
-func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p protocol) *clusterv3.Cluster {
+func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p Protocol) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout), CircuitBreakers: unbroken(),
+		ConnectTimeout: durationpb.New(b.view.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
 		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
 			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: cache},
 			// What it insists on otherwise is TLS options of a cluster that
@@ -109,7 +109,7 @@ func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p proto
 func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, ClusterDiscoveryType: ofType(clusterv3.Cluster_ORIGINAL_DST), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout:                durationpb.New(b.view.mesh.connectTimeout),
+		ConnectTimeout:                durationpb.New(b.view.mesh.ConnectTimeout),
 		CircuitBreakers:               unbroken(),
 		TypedExtensionProtocolOptions: b.upstream(protocolHTTP),
 	}
@@ -124,18 +124,18 @@ func unbroken() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-func (b *builder) onDemandCluster(h host) *clusterv3.Cluster {
+func (b *builder) onDemandCluster(h Host) *clusterv3.Cluster {
 	switch {
-	case h.passthrough:
-		return b.originalDestination(h.cluster())
-	case h.static():
-		return b.listedCluster(h, nil, b.upstream(h.protocol))
-	case len(h.endpoints) == 0:
+	case h.Passthrough:
+		return b.originalDestination(h.ClusterName())
+	case h.Static():
+		return b.listedCluster(h, nil, b.upstream(h.Protocol))
+	case len(h.Endpoints) == 0:
 		return b.wildcardCluster(h)
 	}
 	// This type of cluster balances over all answers and knows no filter of them:
 	// a request that would go to a refused address is stopped at the connection.
-	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.protocol))
+	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.Protocol))
 }
 
 // strictDNS is the type of clusters that resolve their endpoints.
@@ -166,9 +166,9 @@ func metadata(key, value string) *corev3.Metadata {
 }
 
 // wildcardCluster leads requests to the name that each asks for.
-func (b *builder) wildcardCluster(h host) *clusterv3.Cluster {
-	c := b.ofCache(h.cluster(), b.dnsCache(cacheWildcards), h.protocol)
-	c.Metadata = metadata(metadataPort, fmt.Sprint(h.target))
+func (b *builder) wildcardCluster(h Host) *clusterv3.Cluster {
+	c := b.ofCache(h.ClusterName(), b.dnsCache(cacheWildcards), h.Protocol)
+	c.Metadata = metadata(metadataPort, fmt.Sprint(h.TargetPort))
 	return c
 }
 
@@ -188,7 +188,7 @@ func (b *builder) dnsCache(name string) *dnscachev3.DnsCacheConfig {
 		MaxHosts:               wrapperspb.UInt32(namesLimit),
 		DnsFailureRefreshRate:  &clusterv3.Cluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
 		TypedDnsResolverConfig: b.resolver(),
-		ResolvedAddressFilter:  resolvedFilter(),
+		ResolvedAddressFilter:  resolvedAddressFilter(),
 	}
 }
 
@@ -205,7 +205,7 @@ func (b *builder) resolver() *corev3.TypedExtensionConfig {
 
 // upstream are the HTTP options of a cluster: what came in is what goes out,
 // but a port declared as HTTP/2 speaks it always.
-func (b *builder) upstream(p protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
+func (b *builder) upstream(p Protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
 	o := &httpv3.HttpProtocolOptions{HttpFilters: filters}
 	switch p {
 	case protocolHTTP:
@@ -227,9 +227,9 @@ func (b *builder) upstream(p protocol, filters ...*hcmv3.HttpFilter) map[string]
 }
 
 // guardedUpstream refuses requests whose connection led to a refused address.
-func (b *builder) guardedUpstream(p protocol) map[string]*anypb.Any {
+func (b *builder) guardedUpstream(p Protocol) map[string]*anypb.Any {
 	policy := &rbacv3.Policy{Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}}}
-	for _, r := range refusedRanges() {
+	for _, r := range LocalRanges() {
 		policy.Permissions = append(policy.Permissions, &rbacv3.Permission{Rule: &rbacv3.Permission_Matcher{Matcher: &corev3.TypedExtensionConfig{
 			Name: "envoy.rbac.matchers.upstream_ip_port", TypedConfig: b.pack(&upstreamipv3.UpstreamIpPortMatcher{UpstreamIp: coreRange(r)}),
 		}}})
@@ -243,10 +243,10 @@ func (b *builder) guardedUpstream(p protocol) map[string]*anypb.Any {
 
 // listedCluster balances over a host's endpoints: addresses, or names of which
 // the type says how they are resolved.
-func (b *builder) listedCluster(h host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
+func (b *builder) listedCluster(h Host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
-		Name: h.cluster(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
-		ConnectTimeout: durationpb.New(b.view.mesh.connectTimeout), CircuitBreakers: unbroken(),
+		Name: h.ClusterName(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
+		ConnectTimeout: durationpb.New(b.view.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
 		LoadAssignment: assignment(h), TypedExtensionProtocolOptions: options,
 	}
 	if dynamic != nil {
@@ -254,24 +254,24 @@ func (b *builder) listedCluster(h host, dynamic *clusterv3.Cluster_ClusterType, 
 	} else {
 		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
 	}
-	if h.protocol.http() {
-		c.Metadata = metadata(metadataOperation, operationOf(h.name, h.port))
+	if h.Protocol.IsHTTP() {
+		c.Metadata = metadata(metadataOperation, operationOf(h.Name, h.Port))
 	}
 	return c
 }
 
-func assignment(h host) *endpointv3.ClusterLoadAssignment {
+func assignment(h Host) *endpointv3.ClusterLoadAssignment {
 	group := &endpointv3.LocalityLbEndpoints{}
-	for _, e := range h.endpoints {
+	for _, e := range h.Endpoints {
 		to := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
-			Endpoint: &endpointv3.Endpoint{Address: socket(e.address, e.port)},
+			Endpoint: &endpointv3.Endpoint{Address: socket(e.Address, e.Port)},
 		}}
-		if e.weight > 0 {
-			to.LoadBalancingWeight = wrapperspb.UInt32(e.weight)
+		if e.Weight > 0 {
+			to.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
 		}
 		group.LbEndpoints = append(group.LbEndpoints, to)
 	}
-	return &endpointv3.ClusterLoadAssignment{ClusterName: h.cluster(), Endpoints: []*endpointv3.LocalityLbEndpoints{group}}
+	return &endpointv3.ClusterLoadAssignment{ClusterName: h.ClusterName(), Endpoints: []*endpointv3.LocalityLbEndpoints{group}}
 }
 
 func socket(address string, port uint32) *corev3.Address {

@@ -38,8 +38,8 @@ const (
 
 // Decision is where a request goes, and why.
 type Decision struct {
-	Kind     string  // Passed, Answered or Closed
-	Clusters []Share // as the access log names them
+	Kind     string            // Passed, Answered or Closed
+	Clusters []WeightedCluster // as the access log names them
 	// Status is what the sidecar answers itself; 0 for what is passed on.
 	Status   int
 	Location string // of a redirection
@@ -48,13 +48,13 @@ type Decision struct {
 	// Authority and Path are what the destination gets, where HTTP is passed on.
 	Authority, Path string
 	Timeout         time.Duration // 0: none
-	Mirrors         []Share
+	Mirrors         []WeightedCluster
 	// Reason says why, with the objects that had a part in it.
 	Reason string
 }
 
-// Share is one cluster and its part.
-type Share struct {
+// WeightedCluster is one cluster and its part.
+type WeightedCluster struct {
 	Cluster string
 	Weight  uint32 // of the sum of all
 	// To are the names or addresses with their ports that it leads to; none for
@@ -70,15 +70,15 @@ type Share struct {
 // requests through a real sidecar.
 func (v *View) Decide(r Request) Decision {
 	r.Address = r.Address.Unmap()
-	if uint32(r.Port) == v.mesh.listenPort {
+	if uint32(r.Port) == v.mesh.ListenPort {
 		return Decision{Kind: Closed, Reason: fmt.Sprintf("port %d is the sidecar's own", r.Port)}
 	}
 	if v.isInCluster(r.Address, r.Port) {
 		return dialled("%s is in the cluster", netip.AddrPortFrom(r.Address, r.Port))
 	}
-	p := port{number: uint32(r.Port)}
-	for _, known := range v.ports() {
-		if known.number == p.number {
+	p := Port{Number: uint32(r.Port)}
+	for _, known := range v.Ports() {
+		if known.Number == p.Number {
 			return v.decideOn(known, r)
 		}
 	}
@@ -89,7 +89,7 @@ func (v *View) Decide(r Request) Decision {
 }
 
 func dialled(format string, args ...any) Decision {
-	return Decision{Kind: Passed, Clusters: []Share{{Cluster: PassthroughCluster, Weight: 1}}, Reason: fmt.Sprintf(format, args...)}
+	return Decision{Kind: Passed, Clusters: []WeightedCluster{{Cluster: PassthroughCluster, Weight: 1}}, Reason: fmt.Sprintf(format, args...)}
 }
 
 func (v *View) isInCluster(a netip.Addr, port uint16) bool {
@@ -103,8 +103,8 @@ func (v *View) isInCluster(a netip.Addr, port uint16) bool {
 
 // restBytes is for connections to what is not declared.
 func (v *View) restBytes(why string) Decision {
-	if v.mesh.registryOnly {
-		return Decision{Kind: Closed, Clusters: []Share{{Cluster: BlackHoleCluster, Weight: 1}}, Reason: why + ", and mode REGISTRY_ONLY closes what is not declared"}
+	if v.mesh.RegistryOnly {
+		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reason: why + ", and mode REGISTRY_ONLY closes what is not declared"}
 	}
 	return dialled("%s, and mode ALLOW_ANY passes on what is not declared", why)
 }
@@ -112,7 +112,7 @@ func (v *View) restBytes(why string) Decision {
 // restHTTP is for requests to what is not declared.
 func (v *View) restHTTP(r Request) Decision {
 	why := fmt.Sprintf("no ServiceEntry declares host %s on port %d", hostOf(r.Authority), r.Port)
-	if v.mesh.registryOnly {
+	if v.mesh.RegistryOnly {
 		return Decision{Kind: Answered, Status: http502, Route: routeBlock, Reason: why + ", and mode REGISTRY_ONLY answers so what is not declared"}
 	}
 	d := dialled("%s, and mode ALLOW_ANY passes on what is not declared", why)
@@ -121,15 +121,15 @@ func (v *View) restHTTP(r Request) Decision {
 }
 
 // decideOn decides on a port with declared hosts.
-func (v *View) decideOn(p port, r Request) Decision {
+func (v *View) decideOn(p Port, r Request) Decision {
 	if h, ok := p.byAddress(r.Address); ok {
 		return v.toHostDecision(h, r, fmt.Sprintf("%s is an address of it", r.Address))
 	}
 	switch {
-	case p.onlyTCP() || r.Protocol == ProtocolTCP:
-		for _, h := range p.hosts {
-			if h.protocol == protocolTCP && !h.shadowed && len(h.addresses) == 0 {
-				return v.toHostDecision(h, r, fmt.Sprintf("it has port %d for all addresses", p.number))
+	case p.OnlyTCP() || r.Protocol == ProtocolTCP:
+		for _, h := range p.Hosts {
+			if h.Protocol == protocolTCP && !h.Shadowed && len(h.Addresses) == 0 {
+				return v.toHostDecision(h, r, fmt.Sprintf("it has port %d for all addresses", p.Number))
 			}
 		}
 		return v.restBytes(fmt.Sprintf("no ServiceEntry declares %s on port %d", r.Address, r.Port))
@@ -140,11 +140,11 @@ func (v *View) decideOn(p port, r Request) Decision {
 }
 
 // byAddress finds the TCP host whose range is the closest around an address.
-func (p port) byAddress(a netip.Addr) (found host, ok bool) {
+func (p Port) byAddress(a netip.Addr) (found Host, ok bool) {
 	bits := -1
-	for _, h := range p.hosts {
-		for _, prefix := range h.addresses {
-			if h.protocol == protocolTCP && !h.shadowed && prefix.Contains(a) && prefix.Bits() > bits {
+	for _, h := range p.Hosts {
+		for _, prefix := range h.Addresses {
+			if h.Protocol == protocolTCP && !h.Shadowed && prefix.Contains(a) && prefix.Bits() > bits {
 				found, ok, bits = h, true, prefix.Bits()
 			}
 		}
@@ -153,19 +153,19 @@ func (p port) byAddress(a netip.Addr) (found host, ok bool) {
 }
 
 // toHostDecision passes a connection on to a declared host.
-func (v *View) toHostDecision(h host, r Request, why string) Decision {
-	share := Share{Cluster: h.cluster(), Weight: 1, To: h.leadsTo()}
-	if len(h.endpoints) == 0 && !h.passthrough {
-		share.To = []string{fmt.Sprintf("%s:%d", strings.ToLower(r.ServerName), h.target)}
+func (v *View) toHostDecision(h Host, r Request, why string) Decision {
+	share := WeightedCluster{Cluster: h.ClusterName(), Weight: 1, To: h.endpointAddresses()}
+	if len(h.Endpoints) == 0 && !h.Passthrough {
+		share.To = []string{fmt.Sprintf("%s:%d", strings.ToLower(r.ServerName), h.TargetPort)}
 	}
-	return Decision{Kind: Passed, Clusters: []Share{share}, Reason: fmt.Sprintf("ServiceEntry %s/%s declares %s, and %s", h.meta.Namespace, h.meta.Name, h.name, why)}
+	return Decision{Kind: Passed, Clusters: []WeightedCluster{share}, Reason: fmt.Sprintf("ServiceEntry %s/%s declares %s, and %s", h.Meta.Namespace, h.Meta.Name, h.Name, why)}
 }
 
-// leadsTo are a host's endpoints.
-func (h host) leadsTo() []string {
+// endpointAddresses are a host's endpoints.
+func (h Host) endpointAddresses() []string {
 	var out []string
-	for _, e := range h.endpoints {
-		out = append(out, joinPort(e.address, e.port))
+	for _, e := range h.Endpoints {
+		out = append(out, joinPort(e.Address, e.Port))
 	}
 	return out
 }
@@ -178,15 +178,15 @@ func joinPort(address string, port uint32) string {
 }
 
 // decideSNI decides by the name that a TLS client asks for.
-func (v *View) decideSNI(p port, r Request) Decision {
+func (v *View) decideSNI(p Port, r Request) Decision {
 	name := strings.ToLower(r.ServerName)
 	if name == "" {
 		return v.restBytes("the client asks for no name")
 	}
-	hosts, routes := map[string]host{}, map[string]sniRoute{}
-	for _, h := range p.hosts {
-		if h.protocol == protocolTLS {
-			hosts[h.name] = h
+	hosts, routes := map[string]Host{}, map[string]SNIRoute{}
+	for _, h := range p.Hosts {
+		if h.Protocol == protocolTLS {
+			hosts[h.Name] = h
 		}
 	}
 	all := map[string]bool{}
@@ -194,8 +194,8 @@ func (v *View) decideSNI(p port, r Request) Decision {
 		all[n] = true
 	}
 	for _, s := range v.sni {
-		for _, n := range s.names {
-			if s.port == p.number {
+		for _, n := range s.Names {
+			if s.Port == p.Number {
 				routes[n], all[n] = s, true
 			}
 		}
@@ -208,18 +208,18 @@ func (v *View) decideSNI(p port, r Request) Decision {
 	if !routed {
 		return v.toHostDecision(hosts[found], r, "the client asks for "+name)
 	}
-	d := Decision{Kind: Passed, Reason: fmt.Sprintf("%s of VirtualService %s/%s takes %s", s.route.path, s.by.Namespace, s.by.Name, found)}
-	for i, l := range v.leads(s) {
-		t := s.route.to[i]
-		if t.weight == 0 {
+	d := Decision{Kind: Passed, Reason: fmt.Sprintf("%s of VirtualService %s/%s takes %s", s.Route.Path, s.By.Namespace, s.By.Name, found)}
+	for i, l := range v.sniDestinations(s) {
+		t := s.Route.Destinations[i]
+		if t.Weight == 0 {
 			continue
 		}
-		d.Clusters = append(d.Clusters, l.share(t, name))
-		if l.fault != "" {
-			d.Reason += "; " + l.fault
+		d.Clusters = append(d.Clusters, l.weighted(t, name))
+		if l.Fault != "" {
+			d.Reason += "; " + l.Fault
 		}
 	}
-	if !slices.ContainsFunc(d.Clusters, func(s Share) bool { return s.Cluster != BlackHoleCluster }) {
+	if !slices.ContainsFunc(d.Clusters, func(s WeightedCluster) bool { return s.Cluster != BlackHoleCluster }) {
 		d.Kind = Closed
 	}
 	return d
@@ -235,17 +235,17 @@ func closestName(names map[string]bool, name string) (string, bool) {
 	return "", false
 }
 
-// share is a destination's part of a route, as a request for a name sees it.
-func (l lead) share(t target, name string) Share {
-	s := Share{Cluster: l.cluster(), Weight: t.weight, Authority: authorityOf(t.headers)}
-	switch to, ok := l.resolved(); {
-	case l.fault != "":
+// weighted is a destination's part of a route, as a request for a name sees it.
+func (l Destination) weighted(t RouteDestination, name string) WeightedCluster {
+	s := WeightedCluster{Cluster: l.ClusterName(), Weight: t.Weight, Authority: authorityOf(t.Headers)}
+	switch to, ok := l.ResolvedName(); {
+	case l.Fault != "":
 	case ok:
-		s.To = []string{joinPort(to.address, to.port)}
-	case l.byRequest():
-		s.To = []string{joinPort(name, l.host.target)}
+		s.To = []string{joinPort(to.Address, to.Port)}
+	case l.ByRequest():
+		s.To = []string{joinPort(name, l.Host.TargetPort)}
 	default:
-		s.To = l.host.leadsTo()
+		s.To = l.Host.endpointAddresses()
 	}
 	return s
 }

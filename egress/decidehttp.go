@@ -10,12 +10,12 @@ import (
 )
 
 // decideHTTP decides by the Host, and then by the routes for it.
-func (v *View) decideHTTP(p port, r Request) Decision {
-	domains := map[string]domain{}
+func (v *View) decideHTTP(p Port, r Request) Decision {
+	domains := map[string]Domain{}
 	names := map[string]bool{}
 	for _, d := range v.domains {
-		if d.host.port == p.number {
-			domains[d.name], names[d.name] = d, true
+		if d.Host.Port == p.Number {
+			domains[d.Name], names[d.Name] = d, true
 		}
 	}
 	name := hostOf(r.Authority)
@@ -24,47 +24,47 @@ func (v *View) decideHTTP(p port, r Request) Decision {
 		return v.restHTTP(r)
 	}
 	d := domains[found]
-	declared := fmt.Sprintf("ServiceEntry %s/%s declares %s", d.host.meta.Namespace, d.host.meta.Name, d.host.name)
-	if v.byHost(d) && !hostPortAllowed(d.host, r.Authority) {
-		return Decision{Kind: Answered, Status: http502, Route: routeBlockPort, Reason: declared + fmt.Sprintf(" on port %d, and the Host %s has another port", d.host.port, r.Authority)}
+	declared := fmt.Sprintf("ServiceEntry %s/%s declares %s", d.Host.Meta.Namespace, d.Host.Meta.Name, d.Host.Name)
+	if v.ResolvedByHost(d) && !hostPortAllowed(d.Host, r.Authority) {
+		return Decision{Kind: Answered, Status: http502, Route: routeBlockPort, Reason: declared + fmt.Sprintf(" on port %d, and the Host %s has another port", d.Host.Port, r.Authority)}
 	}
-	if len(d.rules) == 0 {
-		l := lead{host: d.host}
+	if len(d.Routes) == 0 {
+		l := Destination{Host: d.Host}
 		return Decision{
-			Kind: Passed, Clusters: []Share{l.share(target{weight: 1}, name)}, Route: routeDefault,
+			Kind: Passed, Clusters: []WeightedCluster{l.weighted(RouteDestination{Weight: 1}, name)}, Route: routeDefault,
 			Authority: r.Authority, Path: normalPath(r.Path), Reason: declared + ", and no VirtualService says more",
 		}
 	}
-	for _, rule := range d.rules {
-		matches, _ := matchesOn(rule.spec, d.host.port)
+	for _, rule := range d.Routes {
+		matches, _ := matchesOn(rule.Spec, d.Host.Port)
 		for i, m := range matches {
 			if !matchRequest(m, r) {
 				continue
 			}
 			out := v.follow(rule, m, d, r)
-			out.Reason = fmt.Sprintf("%s; %s of VirtualService %s/%s takes the request", declared, rule.path, d.by.Namespace, d.by.Name) + orAs(i, rule) + out.Reason
+			out.Reason = fmt.Sprintf("%s; %s of VirtualService %s/%s takes the request", declared, rule.Path, d.By.Namespace, d.By.Name) + orAs(i, rule) + out.Reason
 			return out
 		}
 	}
-	return Decision{Kind: Answered, Status: 404, Reason: declared + fmt.Sprintf(", and no route of VirtualService %s/%s takes the request", d.by.Namespace, d.by.Name)}
+	return Decision{Kind: Answered, Status: 404, Reason: declared + fmt.Sprintf(", and no route of VirtualService %s/%s takes the request", d.By.Namespace, d.By.Name)}
 }
 
-func orAs(i int, rule httpRoute) string {
-	if len(rule.spec.Match) < 2 {
+func orAs(i int, rule HTTPRoute) string {
+	if len(rule.Spec.Match) < 2 {
 		return ""
 	}
 	return fmt.Sprintf(" by its match %d", i+1)
 }
 
 // hostPortAllowed is the rule about a Host that is resolved as it is.
-func hostPortAllowed(h host, authority string) bool {
+func hostPortAllowed(h Host, authority string) bool {
 	_, port, has := strings.Cut(authority, ":")
-	return !has || h.target == h.port && port == fmt.Sprint(h.port)
+	return !has || h.TargetPort == h.Port && port == fmt.Sprint(h.Port)
 }
 
 // follow says what a route does with a request that it takes.
-func (v *View) follow(rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d domain, r Request) Decision {
-	s := rule.spec
+func (v *View) follow(rule HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, d Domain, r Request) Decision {
+	s := rule.Spec
 	out := Decision{Kind: Answered, Route: routeName(s, m)}
 	leadsOn := s.Redirect == nil && s.DirectResponse == nil
 	switch status, aborted := abortStatus(s.Fault); {
@@ -73,7 +73,7 @@ func (v *View) follow(rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d 
 	case aborted:
 		out.Status, out.Reason = status, "; its fault aborts all requests"
 	case s.Redirect != nil:
-		out.Status, out.Location = redirectCode(s.Redirect), location(s.Redirect, d.host.port, r)
+		out.Status, out.Location = redirectCode(s.Redirect), location(s.Redirect, d.Host.Port, r)
 	case s.DirectResponse != nil:
 		out.Status = int(s.DirectResponse.Status)
 	default:
@@ -83,27 +83,27 @@ func (v *View) follow(rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d 
 }
 
 // pass leads a request to the destinations of its route.
-func (v *View) pass(out *Decision, rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d domain, r Request) {
-	s, name := rule.spec, hostOf(r.Authority)
+func (v *View) pass(out *Decision, rule HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, d Domain, r Request) {
+	s, name := rule.Spec, hostOf(r.Authority)
 	out.Kind, out.Timeout = Passed, s.Timeout.AsDuration()
-	for _, t := range rule.to {
-		if t.weight == 0 {
+	for _, t := range rule.Destinations {
+		if t.Weight == 0 {
 			continue
 		}
-		l := v.routeLead(rule, t, d)
-		out.Clusters = append(out.Clusters, l.share(t, name))
-		if l.fault != "" {
-			out.Reason += "; " + l.fault
+		l := v.routeDestination(rule, t, d)
+		out.Clusters = append(out.Clusters, l.weighted(t, name))
+		if l.Fault != "" {
+			out.Reason += "; " + l.Fault
 		}
 	}
-	if !slices.ContainsFunc(out.Clusters, func(s Share) bool { return s.Cluster != BlackHoleCluster }) {
+	if !slices.ContainsFunc(out.Clusters, func(s WeightedCluster) bool { return s.Cluster != BlackHoleCluster }) {
 		out.Kind, out.Status = Answered, 503
 		return
 	}
-	for _, t := range rule.mirrors {
-		if l := v.lead(t, d, true); l.fault == "" {
-			share := l.share(t, name)
-			share.Cluster = l.mirrorCluster()
+	for _, t := range rule.Mirrors {
+		if l := v.destination(t, d, true); l.Fault == "" {
+			share := l.weighted(t, name)
+			share.Cluster = l.MirrorClusterName()
 			out.Mirrors = append(out.Mirrors, share)
 		}
 	}
@@ -111,7 +111,7 @@ func (v *View) pass(out *Decision, rule httpRoute, m *networkingv1alpha3.HTTPMat
 	if host := routeAuthority(s); host != "" {
 		out.Authority = host
 	}
-	if share := delayShare(s.GetFault().GetDelay()); share > 0 {
+	if share := delayMillionths(s.GetFault().GetDelay()); share > 0 {
 		out.Reason += fmt.Sprintf("; %g%% of the requests are delayed by %s", float64(share)/1e4, s.Fault.Delay.GetFixedDelay().AsDuration())
 	}
 	if p := s.GetFault().GetAbort().GetPercentage().GetValue(); p > 0 {

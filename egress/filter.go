@@ -108,33 +108,33 @@ func (b *builder) resolveSNI(port uint32) []*listenerv3.Filter {
 }
 
 // resolve resolves one name for all connections.
-func (b *builder) resolve(to endpoint) []*listenerv3.Filter {
-	return append([]*listenerv3.Filter{b.state(map[string]string{stateHost: to.address})}, b.resolveSNI(to.port)...)
+func (b *builder) resolve(to Endpoint) []*listenerv3.Filter {
+	return append([]*listenerv3.Filter{b.state(map[string]string{stateHost: to.Address})}, b.resolveSNI(to.Port)...)
 }
 
 // toHost passes bytes on to a declared host.
-func (b *builder) toHost(h host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	if to, ok := h.named(); ok {
-		return b.toName(to, h.cluster())
+func (b *builder) toHost(h Host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	if to, ok := h.SingleName(); ok {
+		return b.toName(to, h.ClusterName())
 	}
-	if len(h.endpoints) == 0 && !h.passthrough {
-		return append(b.resolveSNI(h.target), b.tcp(namesCluster, b.logAs(h.cluster()))...)
+	if len(h.Endpoints) == 0 && !h.Passthrough {
+		return append(b.resolveSNI(h.TargetPort), b.tcp(namesCluster, b.logAs(h.ClusterName()))...)
 	}
-	return b.onDemandTCP(h.cluster(), log)
+	return b.onDemandTCP(h.ClusterName(), log)
 }
 
 // toName passes bytes on to one name or address, under the name of a cluster in
 // the log.
-func (b *builder) toName(to endpoint, cluster string) []*listenerv3.Filter {
-	if strings.Contains(to.address, ":") { // which begins a port for a cache of names
-		to.address = "[" + to.address + "]"
+func (b *builder) toName(to Endpoint, cluster string) []*listenerv3.Filter {
+	if strings.Contains(to.Address, ":") { // which begins a port for a cache of names
+		to.Address = "[" + to.Address + "]"
 	}
 	return append(b.resolve(to), b.tcp(namesCluster, b.logAs(cluster))...)
 }
 
 // logAs are the loggers of a chain whose cluster is called otherwise.
 func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
-	return b.loggers(b.view.mesh.log.withCluster(cluster))
+	return b.loggers(b.view.mesh.AccessLog.withCluster(cluster))
 }
 
 // http decides by Host. The filters are all there from the start: one that came

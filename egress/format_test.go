@@ -103,7 +103,7 @@ func TestEnvoyKnowsTheCommands(t *testing.T) {
 
 func takesFormats(t *testing.T, program, log, header string) (output string, ok bool) {
 	t.Helper()
-	v := &View{mesh: mesh{listenPort: listenPort, connectTimeout: time.Second, log: accessLog{file: "/dev/stdout", text: log}}}
+	v := &View{mesh: Mesh{ListenPort: defaultListenPort, ConnectTimeout: time.Second, AccessLog: AccessLog{File: "/dev/stdout", Text: log}}}
 	b := &builder{view: v}
 	routes := b.routeConfiguration(catchAllRoute)
 	routes.RequestHeadersToAdd = []*corev3.HeaderValueOption{headerOption("x-test", header, corev3.HeaderValueOption_ADD_IF_ABSENT)}

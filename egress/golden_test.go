@@ -52,7 +52,7 @@ func messagesOf(t testing.TB, v *View) (m messages) {
 		r, ok, err := v.OnDemand(name)
 		must(t, err)
 		switch h := v.hosts[v.byCluster[name]]; {
-		case ok != h.fetched():
+		case ok != h.hasCluster():
 			t.Fatalf("cluster %s: %v", name, ok)
 		case ok && r.Name != name:
 			t.Fatalf("cluster %s is named %s", name, r.Name)

@@ -25,8 +25,8 @@ const (
 	nameLimit     = 1 << 10  // Envoy's for a parameter's name
 )
 
-func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) httpRoute {
-	out := httpRoute{spec: s, path: path}
+func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTTPRoute {
+	out := HTTPRoute{Spec: s, Path: path}
 	if s == nil {
 		r.error(path, "", "it is missing", "write a route, or remove the item")
 		return out
@@ -37,12 +37,12 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) htt
 	for i, m := range s.Match {
 		readMatch(m, fmt.Sprintf("%s.match[%d]", path, i), r)
 	}
-	out.to = readTargets(s.Route, path+".route", r)
+	out.Destinations = readDestinations(s.Route, path+".route", r)
 	for i, d := range s.Route {
 		at := fmt.Sprintf("%s.route[%d].headers", path, i)
 		readHeaders(d.GetHeaders(), at, r)
 		if d.GetHeaders() != nil {
-			out.to[i].headers = d.Headers
+			out.Destinations[i].Headers = d.Headers
 		}
 	}
 	readRouteKind(s, path, r)
@@ -55,7 +55,7 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) htt
 	}
 	readFault(s.Fault, path+".fault", r)
 	readCORS(s.CorsPolicy, path+".corsPolicy", r)
-	out.mirrors = readMirrors(s, path, r)
+	out.Mirrors = readMirrors(s, path, r)
 	return out
 }
 
@@ -292,21 +292,21 @@ func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
 // millionths of all requests.
 func millionths(percent float64) uint32 { return uint32(math.Round(percent * 1e4)) }
 
-func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []target {
-	var out []target
+func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []RouteDestination {
+	var out []RouteDestination
 	whole, given := mirrorPercent(s)
 	if s.Mirror != nil {
-		t := readTarget(s.Mirror, path+".mirror", r)
-		t.weight = millionths(100)
+		t := readDestination(s.Mirror, path+".mirror", r)
+		t.Weight = millionths(100)
 		readPercent(s.MirrorPercentage, path+".mirrorPercentage", r)
 		if whole > 100 {
 			r.error(path+".mirrorPercent", fmt.Sprint(whole), "a percentage is 0 to 100", "use mirrorPercentage.value")
 		}
 		switch {
 		case s.MirrorPercentage != nil:
-			t.weight = millionths(s.MirrorPercentage.Value)
+			t.Weight = millionths(s.MirrorPercentage.Value)
 		case given:
-			t.weight = millionths(float64(whole))
+			t.Weight = millionths(float64(whole))
 		}
 		out = append(out, t)
 	} else if s.MirrorPercentage != nil || given {
@@ -317,15 +317,15 @@ func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []tar
 	}
 	for i, m := range s.Mirrors {
 		at := fmt.Sprintf("%s.mirrors[%d]", path, i)
-		t := readTarget(m.GetDestination(), at+".destination", r)
-		t.weight = millionths(100)
+		t := readDestination(m.GetDestination(), at+".destination", r)
+		t.Weight = millionths(100)
 		if p := m.GetPercentage(); p != nil {
 			readPercent(p, at+".percentage", r)
-			t.weight = millionths(p.Value)
+			t.Weight = millionths(p.Value)
 		}
 		out = append(out, t)
 	}
-	return slices.DeleteFunc(out, func(t target) bool { return t.weight == 0 })
+	return slices.DeleteFunc(out, func(t RouteDestination) bool { return t.Weight == 0 })
 }
 
 func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {

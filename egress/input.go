@@ -13,18 +13,18 @@ type Input struct {
 	// Mesh has its defaults applied, as config.Parse returns it.
 	Mesh *meshconfig.MeshConfig
 	// InCluster are the destinations that always work.
-	InCluster       []Destination
+	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
 	// Problems are those of objects that could not be read, and so are not here.
 	Problems Problems
 }
 
-// Destination is an address of the cluster: a ClusterIP, an endpoint of a
+// InClusterAddress is an address of the cluster: a ClusterIP, an endpoint of a
 // headless Service, or an endpoint of the API server. It is one address and
 // never a range: on a platform whose pods have addresses of the cloud's network
 // a range would open all of that network.
-type Destination struct {
+type InClusterAddress struct {
 	Address netip.Addr
 	// Ports are the TCP ports; none stands for all of them.
 	Ports []uint16

@@ -45,41 +45,41 @@ func serverFirstPorts() []uint32 {
 	return []uint32{21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 4222, 5900}
 }
 
-// port is what is declared on one port.
-type port struct {
-	number uint32
-	hosts  []host
+// Port is what is declared on one port.
+type Port struct {
+	Number uint32
+	Hosts  []Host
 }
 
-// ports are the ports that have a listener of their own, sorted.
-func (v *View) ports() []port {
-	byNumber := map[uint32][]host{}
+// Ports are the ports that have a listener of their own, sorted.
+func (v *View) Ports() []Port {
+	byNumber := map[uint32][]Host{}
 	for _, n := range standingPorts() {
 		byNumber[n] = nil
 	}
 	for _, h := range v.hosts {
-		byNumber[h.port] = append(byNumber[h.port], h)
+		byNumber[h.Port] = append(byNumber[h.Port], h)
 	}
-	out := make([]port, 0, len(byNumber))
+	out := make([]Port, 0, len(byNumber))
 	for n, hosts := range byNumber {
-		out = append(out, port{n, hosts})
+		out = append(out, Port{n, hosts})
 	}
-	slices.SortFunc(out, func(a, b port) int { return int(a.number) - int(b.number) })
+	slices.SortFunc(out, func(a, b Port) int { return int(a.Number) - int(b.Number) })
 	return out
 }
 
-// onlyTCP says that no client has to say what it speaks.
-func (p port) onlyTCP() bool {
-	if slices.Contains(standingPorts(), p.number) {
+// OnlyTCP says that no client has to say what it speaks.
+func (p Port) OnlyTCP() bool {
+	if slices.Contains(standingPorts(), p.Number) {
 		return false
 	}
-	return !slices.ContainsFunc(p.hosts, func(h host) bool { return h.protocol != protocolTCP })
+	return !slices.ContainsFunc(p.Hosts, func(h Host) bool { return h.Protocol != protocolTCP })
 }
 
 func (b *builder) listeners() []*listenerv3.Listener {
-	log := b.loggers(b.view.mesh.log)
+	log := b.loggers(b.view.mesh.AccessLog)
 	out := []*listenerv3.Listener{b.virtualOutbound(log)}
-	for _, p := range b.view.ports() {
+	for _, p := range b.view.Ports() {
 		out = append(out, b.portListener(p, log))
 	}
 	return out
@@ -88,7 +88,7 @@ func (b *builder) listeners() []*listenerv3.Listener {
 // virtualOutbound is the one listener that is bound.
 func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	m := b.view.mesh
-	l := listen(virtualOutbound, m.listenPort, m.detection)
+	l := listen(virtualOutbound, m.ListenPort, m.DetectionTimeout)
 	l.UseOriginalDst = wrapperspb.Bool(true)
 	l.FilterChains = []*listenerv3.FilterChain{
 		{Name: chainLoop, Filters: b.tcp(BlackHoleCluster, log)},
@@ -98,7 +98,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 	}
 	// A connection to the sidecar's own port would be handed to itself.
 	l.FilterChainMatcher = b.exactly(&inputv3.DestinationPortInput{},
-		map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(m.listenPort): b.chain(chainLoop)},
+		map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(m.ListenPort): b.chain(chainLoop)},
 		b.inCluster(0, b.byProtocol(b.chain(chainRest), b.chain(chainHTTP), b.chain(chainRest)))).GetMatcher()
 	l.ListenerFilters = append(b.originalDst(), b.inspectors(serverFirstPorts())...)
 	return l
@@ -106,23 +106,23 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 
 // portListener decides what goes to one port. It is not bound: connections come
 // from virtualOutbound.
-func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
-	l := listen(fmt.Sprintf("0.0.0.0_%d", p.number), p.number, b.view.mesh.detection)
+func (b *builder) portListener(p Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
+	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.view.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
 	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.tcp(PassthroughCluster, log)}, b.rest(log)}
 	tcp, rest := b.tcpHosts(p, l, log)
 	decide := rest
-	if !p.onlyTCP() {
+	if !p.OnlyTCP() {
 		l.FilterChains = append(l.FilterChains,
-			&listenerv3.FilterChain{Name: chainHTTP, Filters: b.http(fmt.Sprint(p.number), log)},
-			&listenerv3.FilterChain{Name: chainTLS, Filters: b.bySNIName(p.number)},
-			&listenerv3.FilterChain{Name: chainTLSListed, Filters: b.bySNICluster(p.number, log)})
+			&listenerv3.FilterChain{Name: chainHTTP, Filters: b.http(fmt.Sprint(p.Number), log)},
+			&listenerv3.FilterChain{Name: chainTLS, Filters: b.bySNIName(p.Number)},
+			&listenerv3.FilterChain{Name: chainTLSListed, Filters: b.bySNICluster(p.Number, log)})
 		decide = b.byProtocol(b.tlsHosts(p, l, log), b.chain(chainHTTP), rest)
 		l.ListenerFilters = b.inspectors(nil)
 	}
-	decide = b.inCluster(p.number, b.byAddress(tcp, decide))
+	decide = b.inCluster(p.Number, b.byAddress(tcp, decide))
 	if decide.GetMatcher() == nil { // one chain for all; a listener still wants a matcher for it
-		decide = b.exactly(&inputv3.DestinationPortInput{}, map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(p.number): decide}, decide)
+		decide = b.exactly(&inputv3.DestinationPortInput{}, map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(p.Number): decide}, decide)
 	}
 	l.FilterChainMatcher = decide.GetMatcher()
 	return l
@@ -130,17 +130,17 @@ func (b *builder) portListener(p port, log []*accesslogv3.AccessLog) *listenerv3
 
 // tcpHosts adds the chains of TCP entries: those with addresses, and what takes
 // the rest, which is an entry without addresses where there is one.
-func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []ranges, rest *matcherv3.Matcher_OnMatch) {
+func (b *builder) tcpHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []addressChoice, rest *matcherv3.Matcher_OnMatch) {
 	rest = b.chain(chainRest)
-	for _, h := range p.hosts {
-		if h.protocol != protocolTCP || h.shadowed {
+	for _, h := range p.Hosts {
+		if h.Protocol != protocolTCP || h.Shadowed {
 			continue
 		}
-		to := b.share(l, "tcp "+h.name, b.partsOf(h, log))
-		if len(h.addresses) == 0 {
+		to := b.splitChains(l, "tcp "+h.Name, b.hostBranches(h, log))
+		if len(h.Addresses) == 0 {
 			rest = to
 		} else {
-			tcp = append(tcp, ranges{h.addresses, to})
+			tcp = append(tcp, addressChoice{h.Addresses, to})
 		}
 	}
 	return tcp, rest
@@ -149,34 +149,34 @@ func (b *builder) tcpHosts(p port, l *listenerv3.Listener, log []*accesslogv3.Ac
 // tlsHosts leads declared names to their chains: almost all to one that is the
 // same whatever is declared, those that are resolved by another name or port,
 // wildcards and routes each to chains of its own.
-func (b *builder) tlsHosts(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
-	plain, listed := domains{then: b.chain(chainTLS)}, domains{then: b.chain(chainTLSListed)}
+func (b *builder) tlsHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+	plain, listed := sniChoice{then: b.chain(chainTLS)}, sniChoice{then: b.chain(chainTLSListed)}
 	choices, routed := b.tlsRoutes(p, l, log)
-	for _, h := range p.hosts {
-		to, named := h.named()
+	for _, h := range p.Hosts {
+		to, named := h.SingleName()
 		switch {
-		case h.protocol != protocolTLS || routed[h.name]:
-		case named && to.address == h.name && to.port == h.port:
-			plain.names = append(plain.names, h.name)
-		case !named && !h.wildcard() && !h.mixed():
-			listed.names = append(listed.names, h.name)
+		case h.Protocol != protocolTLS || routed[h.Name]:
+		case named && to.Address == h.Name && to.Port == h.Port:
+			plain.names = append(plain.names, h.Name)
+		case !named && !h.Wildcard() && !h.SeveralNames():
+			listed.names = append(listed.names, h.Name)
 		default:
-			choices = append(choices, domains{[]string{h.name}, b.share(l, "tls "+h.name, b.partsOf(h, log))})
+			choices = append(choices, sniChoice{[]string{h.Name}, b.splitChains(l, "tls "+h.Name, b.hostBranches(h, log))})
 		}
 	}
-	return b.bySNI(append([]domains{plain, listed}, choices...), b.chain(chainRest))
+	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.chain(chainRest))
 }
 
 // tlsRoutes adds a chain for each route by SNI, and gives the names it takes.
-func (b *builder) tlsRoutes(p port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []domains, routed map[string]bool) {
+func (b *builder) tlsRoutes(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []sniChoice, routed map[string]bool) {
 	routed = map[string]bool{}
 	for _, s := range b.view.sni {
-		if s.port != p.number {
+		if s.Port != p.Number {
 			continue
 		}
-		name := fmt.Sprintf("route %s/%s %s", s.by.Namespace, s.by.Name, s.route.path)
-		choices = append(choices, domains{s.names, b.share(l, name, b.partsOfRoute(s, log))})
-		for _, n := range s.names {
+		name := fmt.Sprintf("route %s/%s %s", s.By.Namespace, s.By.Name, s.Route.Path)
+		choices = append(choices, sniChoice{s.Names, b.splitChains(l, name, b.routeBranches(s, log))})
+		for _, n := range s.Names {
 			routed[n] = true
 		}
 	}
@@ -185,7 +185,7 @@ func (b *builder) tlsRoutes(p port, l *listenerv3.Listener, log []*accesslogv3.A
 
 // rest is the chain for what is not declared.
 func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
-	if b.view.mesh.registryOnly {
+	if b.view.mesh.RegistryOnly {
 		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(BlackHoleCluster, log)}
 	}
 	return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(PassthroughCluster, log)}

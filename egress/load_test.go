@@ -50,7 +50,7 @@ func parse(t testing.TB, text string) Input {
 			in.VirtualServices = append(in.VirtualServices, VirtualService{o.Metadata, s})
 		default:
 			for _, d := range o.InCluster {
-				in.InCluster = append(in.InCluster, Destination{d.Address, d.Ports})
+				in.InCluster = append(in.InCluster, InClusterAddress{d.Address, d.Ports})
 			}
 		}
 	}

@@ -29,14 +29,14 @@ func (b *builder) exactly(input proto.Message, choices map[string]*matcherv3.Mat
 	}, otherwise)
 }
 
-// ranges are addresses with what to do for them.
-type ranges struct {
+// addressChoice are addresses with what to do for them.
+type addressChoice struct {
 	prefixes []netip.Prefix
 	then     *matcherv3.Matcher_OnMatch
 }
 
 // byAddress chooses by the address that was dialled.
-func (b *builder) byAddress(choices []ranges, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+func (b *builder) byAddress(choices []addressChoice, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	m := &matcherv3.IPMatcher{}
 	for _, c := range choices {
 		r := &matcherv3.IPMatcher_IPRangeMatcher{OnMatch: c.then}
@@ -56,14 +56,14 @@ func (b *builder) byAddress(choices []ranges, otherwise *matcherv3.Matcher_OnMat
 	}, otherwise)
 }
 
-// domains are names of TLS hosts with what to do for them.
-type domains struct {
+// sniChoice are names of TLS hosts with what to do for them.
+type sniChoice struct {
 	names []string
 	then  *matcherv3.Matcher_OnMatch
 }
 
 // bySNI chooses by the name that a TLS client asks for.
-func (b *builder) bySNI(choices []domains, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+func (b *builder) bySNI(choices []sniChoice, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	m := &matcherv3.ServerNameMatcher{}
 	for _, c := range choices {
 		if len(c.names) > 0 {
@@ -100,7 +100,7 @@ func (b *builder) typed(name string, config proto.Message) *xdscorev3.TypedExten
 // listener for one port only those with that port are there; port 0 stands for
 // the listener of all other ports, where the port decides within the address.
 func (b *builder) inCluster(port uint32, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
-	groups, byPorts := []ranges(nil), map[string]int{}
+	groups, byPorts := []addressChoice(nil), map[string]int{}
 	for _, d := range b.view.inCluster {
 		if port != 0 && len(d.Ports) > 0 && !slices.Contains(d.Ports, uint16(port)) {
 			continue
@@ -113,7 +113,7 @@ func (b *builder) inCluster(port uint32, otherwise *matcherv3.Matcher_OnMatch) *
 		if !known {
 			i = len(groups)
 			byPorts[key] = i
-			groups = append(groups, ranges{then: b.onPorts(port, d.Ports, otherwise)})
+			groups = append(groups, addressChoice{then: b.onPorts(port, d.Ports, otherwise)})
 		}
 		groups[i].prefixes = append(groups[i].prefixes, netip.PrefixFrom(d.Address, d.Address.BitLen()))
 	}

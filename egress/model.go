@@ -11,21 +11,21 @@ import (
 
 // Model is what the objects say, validated and sorted.
 type Model struct {
-	mesh      mesh
-	inCluster []Destination // sorted by address, each address once
-	hosts     []host        // sorted: see compareHosts
-	routes    []virtualHost // sorted: own order, see compareMeta
+	mesh      Mesh
+	inCluster []InClusterAddress // sorted by address, each address once
+	hosts     []Host             // sorted: see compareHosts
+	routes    []hostRoutes       // sorted: own order, see compareMeta
 	private   map[string]bool
 }
 
-// mesh is the part of MeshConfig that the sidecars' configuration depends on.
-type mesh struct {
-	registryOnly   bool
-	log            accessLog
-	detection      time.Duration // 0: wait for the client's first bytes without end
-	connectTimeout time.Duration
-	rootNamespace  string
-	listenPort     uint32
+// Mesh is the part of MeshConfig that the sidecars' configuration depends on.
+type Mesh struct {
+	RegistryOnly     bool
+	AccessLog        AccessLog
+	DetectionTimeout time.Duration // 0: wait for the client's first bytes without end
+	ConnectTimeout   time.Duration
+	rootNamespace    string
+	ListenPort       uint32
 }
 
 // Build makes the model. The problems are complete and sorted; what has an error
@@ -34,7 +34,7 @@ func Build(in Input) (*Model, Problems) {
 	problems := slices.Clone(in.Problems)
 	m := &Model{
 		mesh:      readMesh(in.Mesh, reporter{kind: KindMesh, all: &problems}),
-		inCluster: mergeDestinations(in.InCluster),
+		inCluster: mergeAddresses(in.InCluster),
 		private:   map[string]bool{},
 	}
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
@@ -55,8 +55,8 @@ func Build(in Input) (*Model, Problems) {
 func (m *Model) findPrivate() {
 	declared := map[string]int{}
 	for _, h := range m.hosts {
-		declared[h.cluster()]++
-		for _, w := range h.wants() {
+		declared[h.ClusterName()]++
+		for _, w := range h.addressKeys() {
 			declared[w]++
 		}
 	}
@@ -75,9 +75,9 @@ func (m *Model) findPrivate() {
 		}
 	}
 	for _, h := range m.hosts {
-		note(h.cluster(), h.meta.Namespace, h.exports)
-		for _, w := range h.wants() {
-			note(w, h.meta.Namespace, h.exports)
+		note(h.ClusterName(), h.Meta.Namespace, h.exports)
+		for _, w := range h.addressKeys() {
+			note(w, h.Meta.Namespace, h.exports)
 		}
 	}
 	for _, r := range m.routes {
@@ -93,36 +93,36 @@ func (m *Model) Class(namespace string) string {
 	return ""
 }
 
-// listenPort is where the redirection leads when MeshConfig does not say.
-const listenPort = 15001
+// defaultListenPort is where the redirection leads when MeshConfig does not say.
+const defaultListenPort = 15001
 
-func readMesh(mc *meshconfig.MeshConfig, r reporter) mesh {
-	m := mesh{
-		registryOnly:   mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
-		detection:      mc.GetProtocolDetectionTimeout().AsDuration(),
-		connectTimeout: mc.GetConnectTimeout().AsDuration(),
-		rootNamespace:  mc.GetRootNamespace(),
-		listenPort:     uint32(mc.GetProxyListenPort()),
+func readMesh(mc *meshconfig.MeshConfig, r reporter) Mesh {
+	m := Mesh{
+		RegistryOnly:     mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
+		DetectionTimeout: mc.GetProtocolDetectionTimeout().AsDuration(),
+		ConnectTimeout:   mc.GetConnectTimeout().AsDuration(),
+		rootNamespace:    mc.GetRootNamespace(),
+		ListenPort:       uint32(mc.GetProxyListenPort()),
 	}
 	if mc.GetOutboundTrafficPolicy() == nil { // nobody asked for anything, so nothing is blocked
-		m.registryOnly = false
+		m.RegistryOnly = false
 	}
-	if m.listenPort == 0 || m.listenPort > 65535 {
-		m.listenPort = listenPort
+	if m.ListenPort == 0 || m.ListenPort > 65535 {
+		m.ListenPort = defaultListenPort
 	}
-	if m.connectTimeout <= 0 {
-		m.connectTimeout = 10 * time.Second
+	if m.ConnectTimeout <= 0 {
+		m.ConnectTimeout = 10 * time.Second
 	}
-	if m.detection < 0 {
-		r.error("protocolDetectionTimeout", m.detection.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
-		m.detection = 0
+	if m.DetectionTimeout < 0 {
+		r.error("protocolDetectionTimeout", m.DetectionTimeout.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
+		m.DetectionTimeout = 0
 	}
-	m.log = readAccessLog(mc, r)
+	m.AccessLog = readAccessLog(mc, r)
 	return m
 }
 
-// mergeDestinations gives each address once, with the union of its ports.
-func mergeDestinations(in []Destination) []Destination {
+// mergeAddresses gives each address once, with the union of its ports.
+func mergeAddresses(in []InClusterAddress) []InClusterAddress {
 	all, ports := map[netip.Addr]bool{}, map[netip.Addr]map[uint16]bool{}
 	for _, d := range in {
 		a := d.Address.Unmap().WithZone("")
@@ -139,9 +139,9 @@ func mergeDestinations(in []Destination) []Destination {
 			ports[a][p] = true
 		}
 	}
-	out := make([]Destination, 0, len(ports))
+	out := make([]InClusterAddress, 0, len(ports))
 	for a, set := range ports {
-		d := Destination{Address: a}
+		d := InClusterAddress{Address: a}
 		if !all[a] {
 			for p := range set {
 				d.Ports = append(d.Ports, p)
@@ -150,7 +150,7 @@ func mergeDestinations(in []Destination) []Destination {
 		}
 		out = append(out, d)
 	}
-	slices.SortFunc(out, func(a, b Destination) int { return a.Address.Compare(b.Address) })
+	slices.SortFunc(out, func(a, b InClusterAddress) int { return a.Address.Compare(b.Address) })
 	return out
 }
 

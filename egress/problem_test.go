@@ -110,7 +110,7 @@ func TestConflicts(t *testing.T) {
 			must(t, problems.Err())
 			v, got := m.View(c.namespace), uint32(0)
 			if len(v.hosts) > 0 {
-				got = v.hosts[0].endpoints[0].port
+				got = v.hosts[0].Endpoints[0].Port
 			}
 			if got != c.want {
 				t.Errorf("%s is led to port %d, want %d", c.namespace, got, c.want)

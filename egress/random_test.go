@@ -21,7 +21,7 @@ func TestRandomObjects(t *testing.T) {
 		v := model.View("shop")
 		hosts += len(v.hosts)
 		for _, d := range v.domains {
-			rules += len(d.rules)
+			rules += len(d.Routes)
 		}
 		sni += len(v.sni)
 		validate(t, program, messagesOf(t, v))
@@ -43,7 +43,7 @@ func randomInput(t testing.TB, r *rand.Rand, n int) Input {
 		e, v := objects.ServiceEntry(r, i), objects.VirtualService(r, i, false)
 		in.ServiceEntries = append(in.ServiceEntries, ServiceEntry{Meta{e.Namespace, e.Name, e.Created}, e.Spec})
 		in.VirtualServices = append(in.VirtualServices, VirtualService{Meta{v.Namespace, v.Name, v.Created}, v.Spec})
-		in.InCluster = append(in.InCluster, Destination{
+		in.InCluster = append(in.InCluster, InClusterAddress{
 			Address: netip.AddrFrom4([4]byte{10, 96, 0, byte(r.IntN(20))}), Ports: objects.Pick(r, nil, []uint16{80}, []uint16{443, 9000}, []uint16{3306}),
 		})
 	}

@@ -30,22 +30,22 @@ func (m *Model) checkConflicts(problems *Problems) {
 	first := map[string]Meta{}
 	const fix = "write all of it in one object"
 	for _, h := range m.hosts {
-		key := h.meta.Namespace + " " + h.cluster()
-		if winner, taken := first[key]; taken && winner != h.meta {
-			reporter{KindServiceEntry, h.meta, problems}.warn("spec.hosts", h.name,
-				fmt.Sprintf("no effect on port %d: ServiceEntry %s/%s is older, or comes first by name, and declares it", h.port, winner.Namespace, winner.Name), fix)
+		key := h.Meta.Namespace + " " + h.ClusterName()
+		if winner, taken := first[key]; taken && winner != h.Meta {
+			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.hosts", h.Name,
+				fmt.Sprintf("no effect on port %d: ServiceEntry %s/%s is older, or comes first by name, and declares it", h.Port, winner.Namespace, winner.Name), fix)
 		} else if !taken {
-			first[key] = h.meta
+			first[key] = h.Meta
 		}
 	}
-	claim := map[string]claims{}
+	claim := map[string]owners{}
 	for _, h := range m.hosts {
-		if claim[h.meta.Namespace] == nil {
-			claim[h.meta.Namespace] = claims{}
+		if claim[h.Meta.Namespace] == nil {
+			claim[h.Meta.Namespace] = owners{}
 		}
-		if owner := claim[h.meta.Namespace].settle(&h); h.shadowed && owner != h.meta {
-			reporter{KindServiceEntry, h.meta, problems}.warn("spec.addresses", h.name,
-				fmt.Sprintf("no effect on TCP port %d: ServiceEntry %s/%s is older, or comes first by name, and has its addresses", h.port, owner.Namespace, owner.Name),
+		if owner := claim[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
+			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name,
+				fmt.Sprintf("no effect on TCP port %d: ServiceEntry %s/%s is older, or comes first by name, and has its addresses", h.Port, owner.Namespace, owner.Name),
 				"give each TCP host addresses or a port of its own")
 		}
 	}
@@ -61,17 +61,17 @@ func (m *Model) checkConflicts(problems *Problems) {
 }
 
 // checkRoutes checks what an object says about one of its hosts.
-func (v *View) checkRoutes(vh virtualHost, r reporter) {
-	declared := v.concerning(vh.host)
+func (v *View) checkRoutes(vh hostRoutes, r reporter) {
+	declared := v.hostsFor(vh.host)
 	if len(declared) == 0 {
 		r.warn(vh.path, vh.host, "no effect: no ServiceEntry that this namespace sees declares it", "declare it")
 		return
 	}
-	http := slices.DeleteFunc(slices.Clone(declared), func(h host) bool { return !h.protocol.http() })
+	http := slices.DeleteFunc(slices.Clone(declared), func(h Host) bool { return !h.Protocol.IsHTTP() })
 	if len(vh.http) > 0 && len(http) == 0 {
 		for _, route := range vh.http {
-			path, what := route.path, "routes by request"
-			if route.spec.Timeout != nil {
+			path, what := route.Path, "routes by request"
+			if route.Spec.Timeout != nil {
 				path, what = path+".timeout", "timeouts"
 			}
 			r.error(path, "", fmt.Sprintf("%s passed on without being read: there are no requests for %s to hold for", portsText(declared), what),
@@ -80,31 +80,31 @@ func (v *View) checkRoutes(vh virtualHost, r reporter) {
 		return
 	}
 	for _, h := range http {
-		d := domain{name: vh.host, host: h, rules: vh.http, by: vh.meta}
-		if covers(vh.host, h.name) {
-			d.name = h.name
+		d := Domain{Name: vh.host, Host: h, Routes: vh.http, By: vh.meta}
+		if covers(vh.host, h.Name) {
+			d.Name = h.Name
 		}
 		for _, route := range vh.http {
 			v.checkRoute(route, d, r)
 		}
 	}
 	for _, route := range vh.http {
-		for i, m := range route.spec.Match {
-			if m.GetPort() != 0 && !slices.ContainsFunc(http, func(h host) bool { return h.port == m.Port }) {
-				r.warn(fmt.Sprintf("%s.match[%d].port", route.path, i), fmt.Sprint(m.Port), fmt.Sprintf("never matches: %s is not declared as HTTP on it", vh.host), "write a port that is")
+		for i, m := range route.Spec.Match {
+			if m.GetPort() != 0 && !slices.ContainsFunc(http, func(h Host) bool { return h.Port == m.Port }) {
+				r.warn(fmt.Sprintf("%s.match[%d].port", route.Path, i), fmt.Sprint(m.Port), fmt.Sprintf("never matches: %s is not declared as HTTP on it", vh.host), "write a port that is")
 			}
 		}
 	}
 	v.checkSNI(vh, r)
 }
 
-// concerning are the declared hosts that what is said about a name can be about:
+// hostsFor are the declared hosts that what is said about a name can be about:
 // itself, those that it covers, and the wildcards that cover it.
-func (v *View) concerning(name string) []host {
-	var out []host
+func (v *View) hostsFor(name string) []Host {
+	var out []Host
 	if strings.HasPrefix(name, "*") {
 		for _, h := range v.hosts {
-			if covers(h.name, name) || covers(name, h.name) {
+			if covers(h.Name, name) || covers(name, h.Name) {
 				out = append(out, h)
 			}
 		}
@@ -119,10 +119,10 @@ func (v *View) concerning(name string) []host {
 }
 
 // portsText names ports, with a verb: port 443 is, ports 443 and 8443 are.
-func portsText(hosts []host) string {
+func portsText(hosts []Host) string {
 	var ports []string
 	for _, h := range hosts {
-		if p := fmt.Sprint(h.port); !slices.Contains(ports, p) {
+		if p := fmt.Sprint(h.Port); !slices.Contains(ports, p) {
 			ports = append(ports, p)
 		}
 	}
@@ -134,24 +134,24 @@ func portsText(hosts []host) string {
 
 // checkRoute checks the destinations of a route, as requests for a domain see
 // them.
-func (v *View) checkRoute(route httpRoute, d domain, r reporter) {
-	if _, ok := matchesOn(route.spec, d.host.port); !ok {
+func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
+	if _, ok := matchesOn(route.Spec, d.Host.Port); !ok {
 		return
 	}
-	for _, t := range route.to {
-		if l := v.routeLead(route, t, d); l.fault != "" && t.weight > 0 {
-			r.add(l.severity, t.path, t.host, l.fault, l.fix)
+	for _, t := range route.Destinations {
+		if l := v.routeDestination(route, t, d); l.Fault != "" && t.Weight > 0 {
+			r.add(l.severity, t.Path, t.Host, l.Fault, l.fix)
 		}
 	}
-	for _, t := range route.mirrors {
-		if l := v.lead(t, d, true); l.fault != "" {
-			r.add(l.severity, t.path, t.host, l.fault, strings.Replace(l.fix, "requests are answered 503", "no copy is sent", 1))
+	for _, t := range route.Mirrors {
+		if l := v.destination(t, d, true); l.Fault != "" {
+			r.add(l.severity, t.Path, t.Host, l.Fault, strings.Replace(l.fix, "requests are answered 503", "no copy is sent", 1))
 		}
 	}
 }
 
 // checkSNI checks the routes by SNI.
-func (v *View) checkSNI(vh virtualHost, r reporter) {
+func (v *View) checkSNI(vh hostRoutes, r reporter) {
 	for _, route := range vh.tls {
 		used := map[uint32][]string{}
 		for _, m := range route.matches {
@@ -169,9 +169,9 @@ func (v *View) checkSNI(vh virtualHost, r reporter) {
 			}
 		}
 		for _, port := range slices.Sorted(maps.Keys(used)) {
-			for i, l := range v.leads(sniRoute{port: port, names: used[port], route: route, by: vh.meta}) {
-				if t := route.to[i]; l.fault != "" {
-					r.add(l.severity, t.path, t.host, strings.Replace(l.fault, "requests for", "connections for", 1), strings.Replace(l.fix, "requests are answered 503", "connections are closed", 1))
+			for i, l := range v.sniDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
+				if t := route.Destinations[i]; l.Fault != "" {
+					r.add(l.severity, t.Path, t.Host, strings.Replace(l.Fault, "requests for", "connections for", 1), strings.Replace(l.fix, "requests are answered 503", "connections are closed", 1))
 				}
 			}
 		}

@@ -89,7 +89,7 @@ func (v *View) Clusters() ([]Resource, error) {
 // cluster of its own.
 func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
 	i, ok := v.byCluster[name]
-	if !ok || !v.hosts[i].fetched() {
+	if !ok || !v.hosts[i].hasCluster() {
 		return Resource{}, false, nil
 	}
 	b := &builder{view: v}
@@ -105,7 +105,7 @@ func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
 func (v *View) Hosts() []string {
 	out := make([]string, 0, len(v.hosts))
 	for _, h := range v.hosts {
-		out = append(out, h.cluster())
+		out = append(out, h.ClusterName())
 	}
 	return out
 }

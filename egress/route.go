@@ -26,9 +26,9 @@ const http502 = 502
 
 func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
-	for _, p := range b.view.ports() {
-		if !p.onlyTCP() {
-			out = append(out, b.routeConfiguration(fmt.Sprint(p.number)))
+	for _, p := range b.view.Ports() {
+		if !p.OnlyTCP() {
+			out = append(out, b.routeConfiguration(fmt.Sprint(p.Number)))
 		}
 	}
 	return append(out, b.routeConfiguration(catchAllRoute))
@@ -51,59 +51,59 @@ func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
 	var plain []string
 	for _, d := range b.view.domainsOf(name) {
 		if d.plain() {
-			plain = append(plain, d.name)
+			plain = append(plain, d.Name)
 		} else {
 			c.VirtualHosts = append(c.VirtualHosts, b.virtualHostOf(d))
 		}
 	}
 	if len(plain) > 0 {
-		c.VirtualHosts = append(c.VirtualHosts, b.declared(name, plain))
+		c.VirtualHosts = append(c.VirtualHosts, b.sharedVirtualHost(name, plain))
 	}
 	c.VirtualHosts = append(c.VirtualHosts, b.restOfHTTP())
 	return c
 }
 
 // domainsOf are the domains that a route configuration decides about.
-func (v *View) domainsOf(route string) []domain {
-	var out []domain
+func (v *View) domainsOf(route string) []Domain {
+	var out []Domain
 	for _, d := range v.domains {
-		if fmt.Sprint(d.host.port) == route {
+		if fmt.Sprint(d.Host.Port) == route {
 			out = append(out, d)
 		}
 	}
 	return out
 }
 
-func (b *builder) virtualHostOf(d domain) *routev3.VirtualHost {
+func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
 	v := &routev3.VirtualHost{
-		Name: fmt.Sprintf("%s:%d", d.name, d.host.port), Domains: []string{d.name}, IncludeRequestAttemptCount: true,
+		Name: fmt.Sprintf("%s:%d", d.Name, d.Host.Port), Domains: []string{d.Name}, IncludeRequestAttemptCount: true,
 	}
-	if b.view.byHost(d) {
-		v.Routes = append(v.Routes, blockPort(d.host))
+	if b.view.ResolvedByHost(d) {
+		v.Routes = append(v.Routes, blockPort(d.Host))
 	}
-	if len(d.rules) > 0 {
+	if len(d.Routes) > 0 {
 		v.Routes = append(v.Routes, b.routesOf(d)...)
 		return v
 	}
 	v.Routes = append(v.Routes, &routev3.Route{
 		Name: routeDefault, Match: everything(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: d.host.cluster()}, Timeout: durationpb.New(0),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: d.Host.ClusterName()}, Timeout: durationpb.New(0),
 		}},
-		Decorator: &routev3.Decorator{Operation: operationOf(d.name, d.host.port)},
+		Decorator: &routev3.Decorator{Operation: operationOf(d.Name, d.Host.Port)},
 	})
 	return v
 }
 
-// byHost reports whether any request of a domain is resolved by its Host, which
+// ResolvedByHost reports whether any request of a domain is resolved by its Host, which
 // says the port too.
-func (v *View) byHost(d domain) bool {
-	if len(d.rules) == 0 {
-		return (lead{host: d.host}).byRequest()
+func (v *View) ResolvedByHost(d Domain) bool {
+	if len(d.Routes) == 0 {
+		return (Destination{Host: d.Host}).ByRequest()
 	}
-	for _, r := range d.rules {
-		for _, t := range r.to {
-			if v.routeLead(r, t, d).byRequest() {
+	for _, r := range d.Routes {
+		for _, t := range r.Destinations {
+			if v.routeDestination(r, t, d).ByRequest() {
 				return true
 			}
 		}
@@ -113,7 +113,7 @@ func (v *View) byHost(d domain) bool {
 
 // blockPort answers requests whose Host has another port than the one that is
 // declared: the name would be dialled there.
-func blockPort(h host) *routev3.Route {
+func blockPort(h Host) *routev3.Route {
 	r := block(routeBlockPort)
 	r.Match.Headers = []*routev3.HeaderMatcher{{
 		Name: ":authority", InvertMatch: true,
@@ -126,16 +126,16 @@ func blockPort(h host) *routev3.Route {
 
 // portPattern is what a Host may look like that is resolved as it is: without a
 // port, or with the one that is dialled then.
-func portPattern(h host) string {
-	if h.target != h.port {
+func portPattern(h Host) string {
+	if h.TargetPort != h.Port {
 		return `[^:]+`
 	}
-	return fmt.Sprintf(`[^:]+(:%d)?`, h.port)
+	return fmt.Sprintf(`[^:]+(:%d)?`, h.Port)
 }
 
 // restOfHTTP is for requests to hosts that are not declared.
 func (b *builder) restOfHTTP() *routev3.VirtualHost {
-	if b.view.mesh.registryOnly {
+	if b.view.mesh.RegistryOnly {
 		return &routev3.VirtualHost{Name: routeBlock, Domains: []string{"*"}, Routes: []*routev3.Route{block(routeBlock)}}
 	}
 	return &routev3.VirtualHost{

@@ -18,10 +18,10 @@ import (
 )
 
 // routesOf are a domain's routes in order, one for each match.
-func (b *builder) routesOf(d domain) []*routev3.Route {
+func (b *builder) routesOf(d Domain) []*routev3.Route {
 	var out []*routev3.Route
-	for _, rule := range d.rules {
-		matches, ok := matchesOn(rule.spec, d.host.port)
+	for _, rule := range d.Routes {
+		matches, ok := matchesOn(rule.Spec, d.Host.Port)
 		if !ok {
 			continue
 		}
@@ -35,12 +35,12 @@ func (b *builder) routesOf(d domain) []*routev3.Route {
 	return out
 }
 
-func (b *builder) route(rule httpRoute, m *networkingv1alpha3.HTTPMatchRequest, d domain) *routev3.Route {
-	s := rule.spec
+func (b *builder) route(rule HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, d Domain) *routev3.Route {
+	s := rule.Spec
 	r := &routev3.Route{Name: routeName(s, m), Match: routeMatch(m)}
 	switch {
 	case s.Redirect != nil:
-		r.Action = &routev3.Route_Redirect{Redirect: redirect(s.Redirect, d.host.port)}
+		r.Action = &routev3.Route_Redirect{Redirect: redirect(s.Redirect, d.Host.Port)}
 	case s.DirectResponse != nil:
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(s.DirectResponse)}
 	default:
@@ -66,7 +66,7 @@ func routeName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchR
 // operation says where a request goes, as Istio has it in
 // X-Envoy-Decorator-Operation: the one host, or the object of several, and what
 // the path was compared with.
-func operation(r *routev3.Route, rule httpRoute, d domain) string {
+func operation(r *routev3.Route, rule HTTPRoute, d Domain) string {
 	path := "/*"
 	switch p := r.Match.PathSpecifier.(type) {
 	case *routev3.RouteMatch_Path:
@@ -76,15 +76,15 @@ func operation(r *routev3.Route, rule httpRoute, d domain) string {
 	case *routev3.RouteMatch_SafeRegex:
 		path = p.SafeRegex.Regex
 	}
-	if _, rest, found := strings.Cut(r.GetRoute().GetCluster(), "|"); found && len(rule.to) == 1 {
+	if _, rest, found := strings.Cut(r.GetRoute().GetCluster(), "|"); found && len(rule.Destinations) == 1 {
 		port, host, _ := strings.Cut(rest, "||")
 		return host + ":" + port + path
 	}
-	return fmt.Sprintf("%s:%d%s", d.by.Name, d.host.port, path)
+	return fmt.Sprintf("%s:%d%s", d.By.Name, d.Host.Port, path)
 }
 
-func (b *builder) action(rule httpRoute, d domain) *routev3.RouteAction {
-	s := rule.spec
+func (b *builder) action(rule HTTPRoute, d Domain) *routev3.RouteAction {
+	s := rule.Spec
 	a := &routev3.RouteAction{Timeout: durationpb.New(s.Timeout.AsDuration()), RetryPolicy: b.retryPolicy(s.Retries)}
 	b.destinations(a, rule, d)
 	if w := s.Rewrite; w != nil {
@@ -96,16 +96,16 @@ func (b *builder) action(rule httpRoute, d domain) *routev3.RouteAction {
 	if host := routeAuthority(s); host != "" {
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
 	}
-	for _, t := range rule.mirrors {
-		l := b.view.lead(t, d, true)
-		if l.fault != "" {
+	for _, t := range rule.Mirrors {
+		l := b.view.destination(t, d, true)
+		if l.Fault != "" {
 			continue // there is nobody who would notice
 		}
 		p := &routev3.RouteAction_RequestMirrorPolicy{
-			Cluster: l.mirrorCluster(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.weight)},
+			Cluster: l.MirrorClusterName(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.Weight)},
 			TraceSampled: wrapperspb.Bool(false),
 		}
-		if to, ok := l.resolved(); ok {
+		if to, ok := l.ResolvedName(); ok {
 			p.HostRewriteLiteral = authority(to)
 		}
 		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, p)
@@ -121,47 +121,47 @@ func routeAuthority(s *networkingv1alpha3.HTTPRoute) string {
 	return authorityOf(s.Headers)
 }
 
-// resolved is the name that a sidecar resolves for a destination, if it is one.
-func (l lead) resolved() (endpoint, bool) {
-	if l.name != "" {
-		return endpoint{address: l.name, port: l.host.target}, true
+// ResolvedName is the name that a sidecar resolves for a destination, if it is one.
+func (l Destination) ResolvedName() (Endpoint, bool) {
+	if l.Name != "" {
+		return Endpoint{Address: l.Name, Port: l.Host.TargetPort}, true
 	}
-	return l.host.named()
+	return l.Host.SingleName()
 }
 
 // authority is a Host for an endpoint, by which its cluster finds it.
-func authority(e endpoint) string {
-	if e.port == 80 {
-		return e.address
+func authority(e Endpoint) string {
+	if e.Port == 80 {
+		return e.Address
 	}
-	return fmt.Sprintf("%s:%d", e.address, e.port)
+	return fmt.Sprintf("%s:%d", e.Address, e.Port)
 }
 
 // destinations leads a route to its cluster, or to its clusters by weight.
-func (b *builder) destinations(a *routev3.RouteAction, rule httpRoute, d domain) {
+func (b *builder) destinations(a *routev3.RouteAction, rule HTTPRoute, d Domain) {
 	all := &routev3.WeightedCluster{}
-	for _, t := range rule.to {
-		if t.weight == 0 {
+	for _, t := range rule.Destinations {
+		if t.Weight == 0 {
 			continue
 		}
-		l := b.view.routeLead(rule, t, d)
-		changes := headerChanges(t.headers)
+		l := b.view.routeDestination(rule, t, d)
+		changes := headerChanges(t.Headers)
 		w := &routev3.WeightedCluster_ClusterWeight{
-			Name: l.cluster(), Weight: wrapperspb.UInt32(t.weight),
+			Name: l.ClusterName(), Weight: wrapperspb.UInt32(t.Weight),
 			RequestHeadersToAdd: changes.toRequest, RequestHeadersToRemove: changes.notRequest,
 			ResponseHeadersToAdd: changes.toResponse, ResponseHeadersToRemove: changes.notResponse,
 		}
-		if host := authorityOf(t.headers); host != "" {
+		if host := authorityOf(t.Headers); host != "" {
 			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
 		}
-		if l.name != "" { // a name under a wildcard: the cluster does not say it
+		if l.Name != "" { // a name under a wildcard: the cluster does not say it
 			w.TypedPerFilterConfig = map[string]*anypb.Any{stateFilter: b.pack(&httpstatev3.Config{OnRequestHeaders: stateValues(map[string]string{
-				stateHost: l.name, statePort: fmt.Sprint(l.host.target),
+				stateHost: l.Name, statePort: fmt.Sprint(l.Host.TargetPort),
 			})})}
 		}
 		all.Clusters = append(all.Clusters, w)
 	}
-	if len(all.Clusters) == 1 && rule.to[0].headers == nil && all.Clusters[0].TypedPerFilterConfig == nil && len(rule.to) == 1 {
+	if len(all.Clusters) == 1 && rule.Destinations[0].Headers == nil && all.Clusters[0].TypedPerFilterConfig == nil && len(rule.Destinations) == 1 {
 		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: all.Clusters[0].Name}
 		return
 	}

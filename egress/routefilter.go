@@ -32,7 +32,7 @@ func (b *builder) perRoute(s *networkingv1alpha3.HTTPRoute) map[string]*anypb.An
 
 func faultOf(f *networkingv1alpha3.HTTPFaultInjection) *faultv3.HTTPFault {
 	out := &faultv3.HTTPFault{}
-	if share := delayShare(f.GetDelay()); share > 0 {
+	if share := delayMillionths(f.GetDelay()); share > 0 {
 		out.Delay = &commonfaultv3.FaultDelay{
 			Percentage:         fraction(share),
 			FaultDelaySecifier: &commonfaultv3.FaultDelay_FixedDelay{FixedDelay: f.Delay.GetFixedDelay()},
@@ -54,8 +54,8 @@ func faultOf(f *networkingv1alpha3.HTTPFaultInjection) *faultv3.HTTPFault {
 	return out
 }
 
-// delayShare is the part of the requests that are delayed, in millionths.
-func delayShare(d *networkingv1alpha3.HTTPFaultInjection_Delay) uint32 {
+// delayMillionths is the part of the requests that are delayed, in millionths.
+func delayMillionths(d *networkingv1alpha3.HTTPFaultInjection_Delay) uint32 {
 	if d.GetPercentage() != nil {
 		return millionths(d.Percentage.Value)
 	}

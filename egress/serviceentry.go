@@ -9,77 +9,77 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// protocol is what a declared port speaks, as far as the sidecar cares.
-type protocol uint8
+// Protocol is what a declared port speaks, as far as the sidecar cares.
+type Protocol uint8
 
 const (
-	protocolHTTP  protocol = iota
+	protocolHTTP  Protocol = iota
 	protocolHTTP2          // HTTP/2 without TLS; gRPC
 	protocolTLS            // told by SNI and passed on as it is
 	protocolTCP
 )
 
-func (p protocol) http() bool { return p == protocolHTTP || p == protocolHTTP2 }
+func (p Protocol) IsHTTP() bool { return p == protocolHTTP || p == protocolHTTP2 }
 
-// host is one host on one port, as one ServiceEntry declares it.
-type host struct {
-	meta    Meta
+// Host is one host on one port, as one ServiceEntry declares it.
+type Host struct {
+	Meta    Meta
 	exports exports
 
-	name     string // httpbin.org or *.example.com
-	port     uint32 // as the application dials it
-	protocol protocol
+	Name     string // httpbin.org or *.example.com
+	Port     uint32 // as the application dials it
+	Protocol Protocol
 	// endpoints are where the cluster leads; none for a wildcard, which leads to
 	// the name that was asked for, and for passthrough.
-	endpoints []endpoint
+	Endpoints []Endpoint
 	// target is the port that connections go to where no endpoint has another.
-	target uint32
+	TargetPort uint32
 	// addresses are the destinations of a TCP port; none stands for any.
-	addresses []netip.Prefix
+	Addresses []netip.Prefix
 	// shadowed says that other hosts have all of its TCP port's addresses.
-	shadowed bool
+	Shadowed bool
 	// passthrough keeps the address that was dialled: TCP without resolution.
-	passthrough bool
+	Passthrough bool
 }
 
-func (h host) wildcard() bool  { return strings.HasPrefix(h.name, "*") }
-func (h host) cluster() string { return clusterName(h.port, h.name) }
+func (h Host) Wildcard() bool      { return strings.HasPrefix(h.Name, "*") }
+func (h Host) ClusterName() string { return clusterName(h.Port, h.Name) }
 
-// static says that all endpoints are addresses and need no resolution.
-func (h host) static() bool {
-	return len(h.endpoints) > 0 && !slices.ContainsFunc(h.endpoints, func(e endpoint) bool { return e.name() })
+// Static says that all endpoints are addresses and need no resolution.
+func (h Host) Static() bool {
+	return len(h.Endpoints) > 0 && !slices.ContainsFunc(h.Endpoints, func(e Endpoint) bool { return e.IsName() })
 }
 
-// fetched says that the host has a cluster, which is fetched by name. Bytes for a
+// hasCluster says that the host has a cluster, which is fetched by name. Bytes for a
 // name go through namesCluster.
-func (h host) fetched() bool { return h.protocol.http() || h.passthrough || h.static() }
+func (h Host) hasCluster() bool { return h.Protocol.IsHTTP() || h.Passthrough || h.Static() }
 
-// mixed says that there are several endpoints, and names among them.
-func (h host) mixed() bool { return len(h.endpoints) > 1 && !h.static() }
+// SeveralNames says that there are several endpoints, and names among them.
+func (h Host) SeveralNames() bool { return len(h.Endpoints) > 1 && !h.Static() }
 
-// named gives the one name that the host leads to: its own, or that of its only
+// SingleName gives the one name that the host leads to: its own, or that of its only
 // endpoint.
-func (h host) named() (endpoint, bool) {
-	if len(h.endpoints) == 1 && h.endpoints[0].name() {
-		return h.endpoints[0], true
+func (h Host) SingleName() (Endpoint, bool) {
+	if len(h.Endpoints) == 1 && h.Endpoints[0].IsName() {
+		return h.Endpoints[0], true
 	}
-	return endpoint{}, false
+	return Endpoint{}, false
 }
 
-// endpoint is an address or a name to resolve, and a port.
-type endpoint struct {
-	address string
-	port    uint32
-	weight  uint32 // 0: not given
+// Endpoint is an address or a name to resolve, and a port.
+type Endpoint struct {
+	Address string
+	Port    uint32
+	Weight  uint32 // 0: not given
 }
 
-func (e endpoint) name() bool {
-	_, err := netip.ParseAddr(e.address)
+func (e Endpoint) IsName() bool {
+	_, err := netip.ParseAddr(e.Address)
 	return err != nil
 }
 
 // readServiceEntry gives the hosts of an entry, those with errors left out.
-func readServiceEntry(e ServiceEntry, m mesh, r reporter) []host {
+func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
 	s := e.Spec
 	if s == nil {
 		r.error("spec", "", "it is missing", "add hosts, ports and resolution")
@@ -91,7 +91,7 @@ func readServiceEntry(e ServiceEntry, m mesh, r reporter) []host {
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "an entry declares at least one host", "add the host's name")
 	}
-	var out []host
+	var out []Host
 	seen := map[string]bool{}
 	for i, text := range s.Hosts {
 		path := fmt.Sprintf("spec.hosts[%d]", i)
@@ -106,7 +106,7 @@ func readServiceEntry(e ServiceEntry, m mesh, r reporter) []host {
 		}
 		seen[name] = true
 		for _, p := range ports {
-			h := host{meta: e.Meta, exports: readExports(s.ExportTo, e.Meta), name: name, port: p.number, target: p.target, protocol: p.protocol}
+			h := Host{Meta: e.Meta, exports: readExports(s.ExportTo, e.Meta), Name: name, Port: p.number, TargetPort: p.target, Protocol: p.protocol}
 			if h.resolve(s, p, addresses, path, r) {
 				out = append(out, h)
 			}
@@ -126,29 +126,29 @@ func noteUnsupported(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	}
 }
 
-// declared is one valid port of an entry.
-type declared struct {
+// entryPort is one valid port of an entry.
+type entryPort struct {
 	name           string
 	number, target uint32
-	protocol       protocol
+	protocol       Protocol
 }
 
-func readPorts(s *networkingv1alpha3.ServiceEntry, m mesh, r reporter) []declared {
+func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPort {
 	if len(s.Ports) == 0 {
 		r.error("spec.ports", "", "an entry declares at least one port", "add number, name and protocol")
 	}
-	var out []declared
+	var out []entryPort
 	seen := map[uint32]int{}
 	for i, p := range s.Ports {
 		path := fmt.Sprintf("spec.ports[%d]", i)
-		d := declared{name: p.GetName(), number: p.GetNumber(), target: p.GetTargetPort()}
+		d := entryPort{name: p.GetName(), number: p.GetNumber(), target: p.GetTargetPort()}
 		protocol, known := readProtocol(p.GetProtocol(), p.GetName())
 		d.protocol = protocol
 		first, twice := seen[d.number]
 		switch number := fmt.Sprint(d.number); {
 		case d.number == 0 || d.number > 65535:
 			r.error(path+".number", number, "a port is 1 to 65535", "write the port that the application dials")
-		case d.number == m.listenPort:
+		case d.number == m.ListenPort:
 			r.error(path+".number", number, "the sidecar itself listens on this port", "use another one")
 		case twice:
 			r.error(path+".number", number, fmt.Sprintf("spec.ports[%d] has the same number", first), "remove one")
@@ -169,7 +169,7 @@ func readPorts(s *networkingv1alpha3.ServiceEntry, m mesh, r reporter) []declare
 
 // readProtocol reads a port's protocol; without one its name says it, as in
 // Istio: http-web, tls, grpc-api.
-func readProtocol(text, name string) (protocol, bool) {
+func readProtocol(text, name string) (Protocol, bool) {
 	if text == "" {
 		text, _, _ = strings.Cut(name, "-")
 		if p, known := readProtocol(text, "tcp"); known && text != "" {
@@ -215,27 +215,27 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 }
 
 // resolve fills in where the host leads, and says whether it leads anywhere.
-func (h *host) resolve(s *networkingv1alpha3.ServiceEntry, p declared, addresses []netip.Prefix, path string, r reporter) bool {
-	if h.protocol == protocolTCP {
-		h.addresses = addresses
+func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, path string, r reporter) bool {
+	if h.Protocol == protocolTCP {
+		h.Addresses = addresses
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
 			return false // all of them were refused; without any the port would be open to all
 		}
 	}
 	switch s.Resolution {
 	case networkingv1alpha3.ServiceEntry_STATIC:
-		h.endpoints = readEndpoints(s, p, true, r)
+		h.Endpoints = readEndpoints(s, p, true, r)
 		if len(s.Endpoints) == 0 {
 			r.error("spec.endpoints", "", "resolution STATIC leads to endpoints, and there is none", "add endpoints, or use resolution DNS")
 		}
-		return len(h.endpoints) > 0
+		return len(h.Endpoints) > 0
 	case networkingv1alpha3.ServiceEntry_DNS, networkingv1alpha3.ServiceEntry_DNS_ROUND_ROBIN:
 		if len(s.Endpoints) > 0 {
-			h.endpoints = readEndpoints(s, p, false, r)
-			return len(h.endpoints) > 0
+			h.Endpoints = readEndpoints(s, p, false, r)
+			return len(h.Endpoints) > 0
 		}
-		if h.wildcard() {
-			r.error(path, h.name, "resolution DNS cannot resolve a wildcard", "use resolution NONE, or add endpoints")
+		if h.Wildcard() {
+			r.error(path, h.Name, "resolution DNS cannot resolve a wildcard", "use resolution NONE, or add endpoints")
 			return false
 		}
 	default: // NONE and DYNAMIC_DNS
@@ -245,53 +245,53 @@ func (h *host) resolve(s *networkingv1alpha3.ServiceEntry, p declared, addresses
 		}
 	}
 	switch none := s.Resolution == networkingv1alpha3.ServiceEntry_NONE; {
-	case h.protocol == protocolTCP && none && len(addresses) == 0:
+	case h.Protocol == protocolTCP && none && len(addresses) == 0:
 		r.error("spec.addresses", "", fmt.Sprintf("TCP port %d with resolution NONE would open every address", p.number), "add addresses, or use resolution DNS")
 		return false
-	case h.protocol == protocolTCP && none:
-		h.passthrough = true
-	case h.protocol == protocolTCP && h.wildcard():
-		r.error(path, h.name, fmt.Sprintf("TCP port %d carries no name to resolve for a wildcard", p.number), "use resolution NONE with addresses")
+	case h.Protocol == protocolTCP && none:
+		h.Passthrough = true
+	case h.Protocol == protocolTCP && h.Wildcard():
+		r.error(path, h.Name, fmt.Sprintf("TCP port %d carries no name to resolve for a wildcard", p.number), "use resolution NONE with addresses")
 		return false
-	case h.wildcard():
-		if h.protocol.http() && p.target != p.number {
-			r.warn("spec.ports", fmt.Sprint(p.target), fmt.Sprintf("requests to %s that name port %d in their Host are refused: a wildcard's host is dialled with the port that its Host has", h.name, p.number),
+	case h.Wildcard():
+		if h.Protocol.IsHTTP() && p.target != p.number {
+			r.warn("spec.ports", fmt.Sprint(p.target), fmt.Sprintf("requests to %s that name port %d in their Host are refused: a wildcard's host is dialled with the port that its Host has", h.Name, p.number),
 				"remove targetPort, or declare the hosts by name")
 		}
 	default:
 		// By name also with resolution NONE: an allowed Host or SNI must not
 		// reach the address that the application happened to dial.
-		h.endpoints = []endpoint{{address: h.name, port: p.target}}
+		h.Endpoints = []Endpoint{{Address: h.Name, Port: p.target}}
 	}
 	return true
 }
 
-func readEndpoints(s *networkingv1alpha3.ServiceEntry, p declared, static bool, r reporter) []endpoint {
-	var out []endpoint
+func readEndpoints(s *networkingv1alpha3.ServiceEntry, p entryPort, static bool, r reporter) []Endpoint {
+	var out []Endpoint
 	for i, e := range s.Endpoints {
 		path := fmt.Sprintf("spec.endpoints[%d]", i)
-		to := endpoint{address: e.GetAddress(), port: p.target, weight: e.GetWeight()}
+		to := Endpoint{Address: e.GetAddress(), Port: p.target, Weight: e.GetWeight()}
 		if n := e.GetPorts()[p.name]; n > 0 {
-			to.port = n
+			to.Port = n
 		}
-		a, err := netip.ParseAddr(to.address)
-		name, fault := normalHost(to.address)
+		a, err := netip.ParseAddr(to.Address)
+		name, fault := normalHost(to.Address)
 		switch {
-		case to.port > 65535:
-			r.error(path+".ports", fmt.Sprint(to.port), "a port is 1 to 65535", "write the port that the endpoint serves")
+		case to.Port > 65535:
+			r.error(path+".ports", fmt.Sprint(to.Port), "a port is 1 to 65535", "write the port that the endpoint serves")
 		case err == nil && a.Zone() != "":
-			r.error(path+".address", to.address, "a zone means something on one machine only", "write the address without it")
-		case err == nil && refused(a):
-			r.error(path+".address", to.address, "a loopback or link-local address is the pod's own or the node's, not a service's", "write the service's address")
+			r.error(path+".address", to.Address, "a zone means something on one machine only", "write the address without it")
+		case err == nil && isLocal(a):
+			r.error(path+".address", to.Address, "a loopback or link-local address is the pod's own or the node's, not a service's", "write the service's address")
 		case err == nil:
-			to.address = a.Unmap().String()
+			to.Address = a.Unmap().String()
 			out = append(out, to)
 		case static:
-			r.error(path+".address", to.address, "resolution STATIC needs an address", "write an IP address, or use resolution DNS")
+			r.error(path+".address", to.Address, "resolution STATIC needs an address", "write an IP address, or use resolution DNS")
 		case fault != "" || strings.HasPrefix(name, "*"):
-			r.error(path+".address", to.address, "it is neither an address nor a name", "write an IP address or a name")
+			r.error(path+".address", to.Address, "it is neither an address nor a name", "write an IP address or a name")
 		default:
-			to.address = name
+			to.Address = name
 			out = append(out, to)
 		}
 	}

@@ -9,15 +9,15 @@ import (
 )
 
 // readTLSRoutes reads the routes by SNI.
-func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []tlsRoute {
-	var out []tlsRoute
+func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []TLSRoute {
+	var out []TLSRoute
 	for i, t := range s.Tls {
 		path := fmt.Sprintf("spec.tls[%d]", i)
 		if t == nil {
 			r.error(path, "", "it is missing", "write a route, or remove the item")
 			continue
 		}
-		route := tlsRoute{path: path, to: readTargets(t.Route, path+".route", r)}
+		route := TLSRoute{Path: path, Destinations: readDestinations(t.Route, path+".route", r)}
 		if len(t.Route) == 0 {
 			r.error(path+".route", "", "a route leads somewhere", "add a destination")
 		}

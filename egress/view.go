@@ -12,33 +12,33 @@ import (
 // View is the model as the sidecars of one namespace may see it: without what
 // is not exported to it, and with every conflict decided.
 type View struct {
-	mesh      mesh
-	inCluster []Destination
-	hosts     []host // sorted by port and name, each pair once
+	mesh      Mesh
+	inCluster []InClusterAddress
+	hosts     []Host // sorted by port and name, each pair once
 	byCluster map[string]int
 	byName    map[string][]uint32 // the ports of each host, sorted
-	domains   []domain            // sorted by port and name
-	sni       []sniRoute
-	mirrored  []lead // sorted by name, where requests are mirrored to
+	domains   []Domain            // sorted by port and name
+	sni       []SNIRoute
+	mirrors   []Destination // sorted by name, where requests are mirrored to
 	version   string
 }
 
-// domain is one virtual host of a port: the names that a request's Host is
+// Domain is one virtual host of a port: the names that a request's Host is
 // compared with, and what happens to the request.
-type domain struct {
-	name string // httpbin.org or *.example.com
-	host host   // the declared host that it is, or that covers it
+type Domain struct {
+	Name string // httpbin.org or *.example.com
+	Host Host   // the declared host that it is, or that covers it
 	// rules are the routes; none: all goes to the host.
-	rules []httpRoute
-	by    Meta // the VirtualService that they are from
+	Routes []HTTPRoute
+	By     Meta // the VirtualService that they are from
 }
 
-// sniRoute is one route by SNI on one port.
-type sniRoute struct {
-	port  uint32
-	names []string // sorted
-	route tlsRoute
-	by    Meta
+// SNIRoute is one route by SNI on one port.
+type SNIRoute struct {
+	Port  uint32
+	Names []string // sorted
+	Route TLSRoute
+	By    Meta
 }
 
 // View makes the view of a namespace.
@@ -54,65 +54,65 @@ func (m *Model) View(namespace string) *View {
 		return 2
 	}
 	taken := map[string]bool{}
-	for _, h := range ranked(m.hosts, namespace, rank, func(h host) (Meta, exports) { return h.meta, h.exports }) {
-		if name := h.cluster(); !taken[name] {
+	for _, h := range ranked(m.hosts, namespace, rank, func(h Host) (Meta, exports) { return h.Meta, h.exports }) {
+		if name := h.ClusterName(); !taken[name] {
 			taken[name] = true
 			v.hosts = append(v.hosts, h)
 		}
 	}
-	claim := claims{}
+	claim := owners{}
 	for i := range v.hosts {
-		claim.settle(&v.hosts[i])
+		claim.assign(&v.hosts[i])
 	}
 	slices.SortFunc(v.hosts, compareHosts)
 	for i, h := range v.hosts {
-		v.byCluster[h.cluster()] = i
-		v.byName[h.name] = append(v.byName[h.name], h.port)
+		v.byCluster[h.ClusterName()] = i
+		v.byName[h.Name] = append(v.byName[h.Name], h.Port)
 	}
-	routes := map[string]virtualHost{}
-	for _, r := range ranked(m.routes, namespace, rank, func(r virtualHost) (Meta, exports) { return r.meta, r.exports }) {
+	routes := map[string]hostRoutes{}
+	for _, r := range ranked(m.routes, namespace, rank, func(r hostRoutes) (Meta, exports) { return r.meta, r.exports }) {
 		if _, twice := routes[r.host]; !twice {
 			routes[r.host] = r
 		}
 	}
 	v.domains = v.findDomains(routes)
 	v.sni = v.findSNI(routes)
-	v.mirrored = v.findMirrored()
+	v.mirrors = v.findMirrors()
 	v.version = v.hash()
 	return v
 }
 
-func compareHosts(a, b host) int {
-	return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.name, b.name))
+func compareHosts(a, b Host) int {
+	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Name, b.Name))
 }
 
 // findDomains gives every declared HTTP host, with the routes of the
 // VirtualService that names it most closely, and every name under a declared
 // wildcard that a VirtualService names.
-func (v *View) findDomains(routes map[string]virtualHost) []domain {
-	var out []domain
+func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
+	var out []Domain
 	ports := map[uint32]bool{}
 	for _, h := range v.hosts {
-		if !h.protocol.http() {
+		if !h.Protocol.IsHTTP() {
 			continue
 		}
-		ports[h.port] = true
-		d := domain{name: h.name, host: h}
-		if r, ok := closest(routes, h.name, func(r virtualHost) bool { return len(r.http) > 0 }); ok {
-			d.rules, d.by = r.http, r.meta
+		ports[h.Port] = true
+		d := Domain{Name: h.Name, Host: h}
+		if r, ok := closest(routes, h.Name, func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
+			d.Routes, d.By = r.http, r.meta
 		}
 		out = append(out, d)
 	}
 	for _, name := range slices.Sorted(maps.Keys(routes)) {
 		for port := range ports {
 			h, ok := v.find(name, port)
-			if ok && h.name != name && h.protocol.http() && len(routes[name].http) > 0 {
-				out = append(out, domain{name: name, host: h, rules: routes[name].http, by: routes[name].meta})
+			if ok && h.Name != name && h.Protocol.IsHTTP() && len(routes[name].http) > 0 {
+				out = append(out, Domain{Name: name, Host: h, Routes: routes[name].http, By: routes[name].meta})
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b domain) int {
-		return cmp.Or(cmp.Compare(a.host.port, b.host.port), cmp.Compare(a.name, b.name))
+	slices.SortFunc(out, func(a, b Domain) int {
+		return cmp.Or(cmp.Compare(a.Host.Port, b.Host.Port), cmp.Compare(a.Name, b.Name))
 	})
 	return out
 }
@@ -130,24 +130,24 @@ func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool)
 }
 
 // find gives the declared host that a name is, or that covers it.
-func (v *View) find(name string, port uint32) (host, bool) {
+func (v *View) find(name string, port uint32) (Host, bool) {
 	for n := range wider(name) {
 		if i, ok := v.byCluster[clusterName(port, n)]; ok {
 			return v.hosts[i], true
 		}
 	}
-	return host{}, false
+	return Host{}, false
 }
 
 // findSNI gives the routes by SNI for declared TLS hosts. The first route that
 // has a name takes it.
-func (v *View) findSNI(routes map[string]virtualHost) []sniRoute {
+func (v *View) findSNI(routes map[string]hostRoutes) []SNIRoute {
 	type key struct {
 		port uint32
 		name string
 	}
 	taken := map[key]bool{}
-	var out []sniRoute
+	var out []SNIRoute
 	for _, name := range slices.Sorted(maps.Keys(routes)) {
 		r := routes[name]
 		for _, route := range r.tls {
@@ -156,7 +156,7 @@ func (v *View) findSNI(routes map[string]virtualHost) []sniRoute {
 				for _, sni := range m.names {
 					for _, port := range v.tlsPorts(sni) {
 						k := key{port, sni}
-						if owner, ok := closest(routes, sni, func(o virtualHost) bool { return len(o.tls) > 0 }); !ok || owner.host != name || owner.meta != r.meta {
+						if owner, ok := closest(routes, sni, func(o hostRoutes) bool { return len(o.tls) > 0 }); !ok || owner.host != name || owner.meta != r.meta {
 							continue // another host's routes are closer
 						}
 						if !taken[k] && (m.port == 0 || m.port == port) {
@@ -168,17 +168,17 @@ func (v *View) findSNI(routes map[string]virtualHost) []sniRoute {
 			}
 			for _, port := range slices.Sorted(maps.Keys(names)) {
 				// The same route, for another of the object's hosts.
-				i := slices.IndexFunc(out, func(s sniRoute) bool { return s.port == port && s.by == r.meta && s.route.path == route.path })
+				i := slices.IndexFunc(out, func(s SNIRoute) bool { return s.Port == port && s.By == r.meta && s.Route.Path == route.Path })
 				if i < 0 {
 					i = len(out)
-					out = append(out, sniRoute{port: port, route: route, by: r.meta})
+					out = append(out, SNIRoute{Port: port, Route: route, By: r.meta})
 				}
-				out[i].names = append(out[i].names, names[port]...)
-				slices.Sort(out[i].names)
+				out[i].Names = append(out[i].Names, names[port]...)
+				slices.Sort(out[i].Names)
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b sniRoute) int { return cmp.Compare(a.port, b.port) })
+	slices.SortStableFunc(out, func(a, b SNIRoute) int { return cmp.Compare(a.Port, b.Port) })
 	return out
 }
 
@@ -188,7 +188,7 @@ func (v *View) tlsPorts(name string) []uint32 {
 	var out []uint32
 	for n := range wider(name) {
 		for _, port := range v.byName[n] {
-			if h, _ := v.find(name, port); h.protocol == protocolTLS && !slices.Contains(out, port) {
+			if h, _ := v.find(name, port); h.Protocol == protocolTLS && !slices.Contains(out, port) {
 				out = append(out, port)
 			}
 		}
@@ -196,20 +196,20 @@ func (v *View) tlsPorts(name string) []uint32 {
 	return out
 }
 
-// findMirrored gives the hosts that routes mirror requests to. Nothing fetches
+// findMirrors gives the hosts that routes mirror requests to. Nothing fetches
 // their clusters on demand, so sidecars have them from the start.
-func (v *View) findMirrored() []lead {
-	all := map[string]lead{}
+func (v *View) findMirrors() []Destination {
+	all := map[string]Destination{}
 	for _, d := range v.domains {
-		for _, r := range d.rules {
-			for _, t := range r.mirrors {
-				if l := v.lead(t, d, true); l.fault == "" {
-					all[l.mirrorCluster()] = l
+		for _, r := range d.Routes {
+			for _, t := range r.Mirrors {
+				if l := v.destination(t, d, true); l.Fault == "" {
+					all[l.MirrorClusterName()] = l
 				}
 			}
 		}
 	}
-	out := make([]lead, 0, len(all))
+	out := make([]Destination, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, all[name])
 	}
@@ -240,27 +240,27 @@ func (v *View) hash() string {
 	h := sha256.New()
 	m := v.mesh
 	fields := ""
-	if m.log.fields != nil {
-		b, _ := marshal(m.log.fields) // a Struct of JSON always has a wire form
+	if m.AccessLog.Fields != nil {
+		b, _ := marshal(m.AccessLog.Fields) // a Struct of JSON always has a wire form
 		fields = string(b)
 	}
-	m.log.fields = nil // a pointer's text would be its address
+	m.AccessLog.Fields = nil // a pointer's text would be its address
 	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
 	for _, x := range v.hosts {
-		x.meta, x.exports = Meta{}, exports{} // who declared it makes no difference to the sidecar
+		x.Meta, x.exports = Meta{}, exports{} // who declared it makes no difference to the sidecar
 		fmt.Fprintf(h, "%+v\n", x)
 	}
 	for _, d := range v.domains {
-		if len(d.rules) > 0 {
-			fmt.Fprintf(h, "%d %s %s/%s\n", d.host.port, d.name, d.by.Namespace, d.by.Name)
+		if len(d.Routes) > 0 {
+			fmt.Fprintf(h, "%d %s %s/%s\n", d.Host.Port, d.Name, d.By.Namespace, d.By.Name)
 		}
-		for _, r := range d.rules {
-			b, _ := marshal(r.spec)
+		for _, r := range d.Routes {
+			b, _ := marshal(r.Spec)
 			fmt.Fprintf(h, "%q\n", b)
 		}
 	}
 	for _, s := range v.sni {
-		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.port, s.names, s.by.Namespace, s.by.Name, s.route.path, s.route.to)
+		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.Port, s.Names, s.By.Namespace, s.By.Name, s.Route.Path, s.Route.Destinations)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -10,31 +10,31 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// virtualHost is what one VirtualService says about one host. What it points
+// hostRoutes is what one VirtualService says about one host. What it points
 // into is shared with the object and must not be changed.
-type virtualHost struct {
+type hostRoutes struct {
 	meta    Meta
 	exports exports
 	host    string // httpbin.org or *.example.com
 	path    string // spec.hosts[0]
-	http    []httpRoute
-	tls     []tlsRoute
+	http    []HTTPRoute
+	tls     []TLSRoute
 }
 
-// httpRoute is one route for requests: the object's own words, which were found
+// HTTPRoute is one route for requests: the object's own words, which were found
 // to make sense, and where it leads.
-type httpRoute struct {
-	spec    *networkingv1alpha3.HTTPRoute
-	path    string   // spec.http[0]
-	to      []target // none for a redirection or a direct response
-	mirrors []target // the weight of each is in millionths of the requests
+type HTTPRoute struct {
+	Spec         *networkingv1alpha3.HTTPRoute
+	Path         string             // spec.http[0]
+	Destinations []RouteDestination // none for a redirection or a direct response
+	Mirrors      []RouteDestination // the weight of each is in millionths of the requests
 }
 
-// tlsRoute is one route for TLS connections.
-type tlsRoute struct {
-	path    string // spec.tls[0]
-	matches []sniMatch
-	to      []target
+// TLSRoute is one route for TLS connections.
+type TLSRoute struct {
+	Path         string // spec.tls[0]
+	matches      []sniMatch
+	Destinations []RouteDestination
 }
 
 // sniMatch is the names of one match, and the port, which 0 leaves open.
@@ -44,19 +44,19 @@ type sniMatch struct {
 	port  uint32
 }
 
-// target is one destination of a route.
-type target struct {
-	host    string
-	port    uint32 // 0: not given
-	weight  uint32
-	path    string // of the Destination: spec.http[0].route[0].destination
-	headers *networkingv1alpha3.Headers
+// RouteDestination is one destination of a route.
+type RouteDestination struct {
+	Host    string
+	Port    uint32 // 0: not given
+	Weight  uint32
+	Path    string // of the Destination: spec.http[0].route[0].destination
+	Headers *networkingv1alpha3.Headers
 }
 
 // readVirtualService reads an object. With one error in it none of its routes is
 // used: a set of routes that is half obeyed sends requests where nobody meant
 // them to go.
-func readVirtualService(v VirtualService, r reporter) []virtualHost {
+func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	s := v.Spec
 	if s == nil {
 		r.error("spec", "", "it is missing", "add hosts and http")
@@ -65,7 +65,7 @@ func readVirtualService(v VirtualService, r reporter) []virtualHost {
 	errors := r.errors()
 	names := readRouteHosts(s, r)
 	forSidecars := readGateways(s.Gateways, "spec.gateways", r)
-	http := make([]httpRoute, 0, len(s.Http))
+	http := make([]HTTPRoute, 0, len(s.Http))
 	for i, route := range s.Http {
 		http = append(http, readHTTPRoute(route, fmt.Sprintf("spec.http[%d]", i), r))
 	}
@@ -80,10 +80,10 @@ func readVirtualService(v VirtualService, r reporter) []virtualHost {
 	if r.errors() > errors || !forSidecars {
 		return nil
 	}
-	var out []virtualHost
+	var out []hostRoutes
 	for i, name := range names {
 		if name != "" {
-			out = append(out, virtualHost{
+			out = append(out, hostRoutes{
 				meta: v.Meta, exports: readExports(s.ExportTo, v.Meta), host: name, path: fmt.Sprintf("spec.hosts[%d]", i), http: http, tls: tls,
 			})
 		}
@@ -126,9 +126,9 @@ func readGateways(gateways []string, path string, r reporter) bool {
 	return slices.Contains(gateways, "mesh")
 }
 
-// readTarget reads a Destination.
-func readTarget(d *networkingv1alpha3.Destination, path string, r reporter) target {
-	t := target{path: path, port: d.GetPort().GetNumber()}
+// readDestination reads a Destination.
+func readDestination(d *networkingv1alpha3.Destination, path string, r reporter) RouteDestination {
+	t := RouteDestination{Path: path, Port: d.GetPort().GetNumber()}
 	if d == nil {
 		r.error(path, "", "it is missing", "write destination.host, a host that a ServiceEntry declares")
 		return t
@@ -137,12 +137,12 @@ func readTarget(d *networkingv1alpha3.Destination, path string, r reporter) targ
 	if fault != "" {
 		r.error(path+".host", d.Host, fault, "write a host that a ServiceEntry declares")
 	}
-	t.host = name
+	t.Host = name
 	if d.Subset != "" {
 		r.error(path+".subset", d.Subset, "subsets are not supported: there is no DestinationRule", "remove it")
 	}
-	if d.Port != nil && (t.port == 0 || t.port > 65535) {
-		r.error(path+".port.number", fmt.Sprint(t.port), "a port is 1 to 65535", "write a port that the ServiceEntry declares, or remove it")
+	if d.Port != nil && (t.Port == 0 || t.Port > 65535) {
+		r.error(path+".port.number", fmt.Sprint(t.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares, or remove it")
 	}
 	return t
 }
@@ -153,25 +153,25 @@ type weighted interface {
 	GetWeight() int32
 }
 
-// readTargets reads the destinations of a route and their weights. One alone
+// readDestinations reads the destinations of a route and their weights. One alone
 // takes everything; several need weights.
-func readTargets[T weighted](routes []T, path string, r reporter) []target {
-	var out []target
+func readDestinations[T weighted](routes []T, path string, r reporter) []RouteDestination {
+	var out []RouteDestination
 	sum := uint64(0)
 	for i, w := range routes {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		t := readTarget(w.GetDestination(), at+".destination", r)
+		t := readDestination(w.GetDestination(), at+".destination", r)
 		if w.GetWeight() < 0 {
 			r.error(at+".weight", fmt.Sprint(w.GetWeight()), "a weight is 0 or more", "write the share, such as 90")
 		} else {
-			t.weight = uint32(w.GetWeight())
+			t.Weight = uint32(w.GetWeight())
 		}
-		sum += uint64(t.weight)
+		sum += uint64(t.Weight)
 		out = append(out, t)
 	}
 	switch {
 	case len(out) == 1:
-		out[0].weight = 1
+		out[0].Weight = 1
 	case len(out) > 1 && sum == 0:
 		r.error(path, "", "the weights are 0 together", "give each destination its weight")
 	case sum > 1<<32-1:

@@ -78,7 +78,7 @@ func (d *door) problems(kind string, meta egress.Meta, spec proto.Message) egres
 	in.Add(meta, spec)
 	in.Problems, in.InCluster = nil, nil // neither is about this object
 	model, all := egress.Build(in)
-	return append(all.Of(kind, meta.Namespace, meta.Name), model.Elsewhere(kind, meta.Namespace, meta.Name)...)
+	return append(all.Of(kind, meta.Namespace, meta.Name), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)
 }
 
 // without is a copy of the objects that leaves out an earlier state of one.

@@ -43,11 +43,11 @@ func readService(s *corev1.Service) service {
 // slice is what is kept of an EndpointSlice.
 type slice struct {
 	service   key
-	endpoints []egress.Destination
+	endpoints []egress.InClusterAddress
 }
 
 func (s slice) equal(o slice) bool {
-	return s.service == o.service && slices.EqualFunc(s.endpoints, o.endpoints, func(a, b egress.Destination) bool {
+	return s.service == o.service && slices.EqualFunc(s.endpoints, o.endpoints, func(a, b egress.InClusterAddress) bool {
 		return a.Address == b.Address && slices.Equal(a.Ports, b.Ports)
 	})
 }
@@ -66,7 +66,7 @@ func readSlice(s *discoveryv1.EndpointSlice) slice {
 		if !pod && !any && len(ports) == 0 {
 			continue
 		}
-		d := egress.Destination{Ports: ports}
+		d := egress.InClusterAddress{Ports: ports}
 		if pod || any {
 			d.Ports = nil
 		}
@@ -101,11 +101,11 @@ func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 // destinations are the addresses of the cluster that always work: ClusterIPs on
 // every port, and the endpoints that clients dial themselves. Pods that only
 // stand behind a Service's own address are not among them.
-func destinations(services map[key]service, endpoints map[key]slice) []egress.Destination {
-	var out []egress.Destination
+func destinations(services map[key]service, endpoints map[key]slice) []egress.InClusterAddress {
+	var out []egress.InClusterAddress
 	for _, s := range services {
 		for _, a := range s.addresses {
-			out = append(out, egress.Destination{Address: a})
+			out = append(out, egress.InClusterAddress{Address: a})
 		}
 	}
 	for _, e := range endpoints {

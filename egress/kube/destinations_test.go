@@ -74,8 +74,8 @@ func list[T any](t *testing.T, text string) (out []T) {
 	return out
 }
 
-func texts(all []egress.Destination) string {
-	slices.SortFunc(all, func(a, b egress.Destination) int {
+func texts(all []egress.InClusterAddress) string {
+	slices.SortFunc(all, func(a, b egress.InClusterAddress) int {
 		return cmp.Or(a.Address.Compare(b.Address), len(a.Ports)-len(b.Ports))
 	})
 	var out []string

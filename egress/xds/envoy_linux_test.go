@@ -253,7 +253,7 @@ func (m *mesh) logged(parts ...string) {
 func TestWalk(t *testing.T) {
 	m := newMesh(t, nil)
 	inCluster := func(in *egress.Input) {
-		in.InCluster = []egress.Destination{{Address: netip.MustParseAddr(addrService), Ports: []uint16{80, 443}}}
+		in.InCluster = []egress.InClusterAddress{{Address: netip.MustParseAddr(addrService), Ports: []uint16{80, 443}}}
 	}
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 
@@ -357,7 +357,7 @@ func TestOpenConnections(t *testing.T) {
 	service := func(addresses ...string) func(*egress.Input) {
 		return func(in *egress.Input) {
 			for _, a := range addresses {
-				in.InCluster = append(in.InCluster, egress.Destination{Address: netip.MustParseAddr(a), Ports: []uint16{80}})
+				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: netip.MustParseAddr(a), Ports: []uint16{80}})
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func TestRequestsGoWhereTheModelSays(t *testing.T) {
 func randomWorld(t testing.TB, r *rand.Rand, n int) egress.Input {
 	t.Helper()
 	in := egress.Input{Mesh: meshOf(t, objects.Pick(r, "ALLOW_ANY", "REGISTRY_ONLY"))}
-	in.InCluster = []egress.Destination{{Address: netip.MustParseAddr("10.96.0.77"), Ports: []uint16{80, 443}}, {Address: netip.MustParseAddr("10.96.0.78")}}
+	in.InCluster = []egress.InClusterAddress{{Address: netip.MustParseAddr("10.96.0.77"), Ports: []uint16{80, 443}}, {Address: netip.MustParseAddr("10.96.0.78")}}
 	for i := range n {
 		e, v := objects.ServiceEntry(r, i), objects.VirtualService(r, i, true)
 		in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: e.Namespace, Name: e.Name, Created: e.Created}, Spec: e.Spec})

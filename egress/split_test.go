@@ -22,14 +22,14 @@ func TestShares(t *testing.T) {
 		{[]float64{4294967294, 1}, "[999999 1]"},
 	} {
 		b := &builder{}
-		var parts []part
+		var parts []branch
 		var chains []*matcherv3.Matcher_OnMatch
 		for i, w := range c.weights {
-			parts, chains = append(parts, part{weight: w}), append(chains, b.chain(fmt.Sprint(i)))
+			parts, chains = append(parts, branch{weight: w}), append(chains, b.chain(fmt.Sprint(i)))
 		}
 		got := make([]int, len(parts))
-		thresholds := thresholdsOf(t, b.byChance(parts, chains))
-		for hash := range uint32(hashes) {
+		thresholds := thresholdsOf(t, b.splitByWeight(parts, chains))
+		for hash := range uint32(hashValues) {
 			i := 0
 			for i < len(thresholds) && hash < thresholds[i] {
 				i++
@@ -47,7 +47,7 @@ func thresholdsOf(t *testing.T, m *matcherv3.Matcher_OnMatch) (out []uint32) {
 	for _, m := range m.GetMatcher().GetMatcherList().GetMatchers() {
 		h := &hashingv3.ConsistentHashing{}
 		must(t, m.GetPredicate().GetSinglePredicate().GetCustomMatch().GetTypedConfig().UnmarshalTo(h))
-		if h.Modulo != hashes {
+		if h.Modulo != hashValues {
 			t.Errorf("modulo %d", h.Modulo)
 		}
 		out = append(out, h.Threshold)

@@ -12,22 +12,22 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// declaredHosts is the virtual host of a port for all hosts about which nothing
+// sharedVirtualHost is the virtual host of a port for all hosts about which nothing
 // is said but that they are declared. One for each would take 3 KB of every
 // sidecar's memory, and this takes 0.2.
-const declaredHosts = "declared"
+const sharedVirtualHost = "declared"
 
 // plain says that requests for a domain go to the one host of that name, and
 // that there is no more to it.
-func (d domain) plain() bool {
-	return d.name == d.host.name && !d.host.wildcard() && len(d.rules) == 0
+func (d Domain) plain() bool {
+	return d.Name == d.Host.Name && !d.Host.Wildcard() && len(d.Routes) == 0
 }
 
-// declared is the virtual host for plain domains of one port. Its domains are
+// sharedVirtualHost is the virtual host for plain domains of one port. Its domains are
 // what lets a request in; where it goes follows from the Host that they were
 // compared with.
-func (b *builder) declared(port string, domains []string) *routev3.VirtualHost {
-	asWritten := b.toDeclared(&routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: clusterHeader}})
+func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.VirtualHost {
+	asWritten := b.sharedRoute(&routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: clusterHeader}})
 	asWritten.Match.Headers = []*routev3.HeaderMatcher{{
 		Name: ":authority",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -35,8 +35,8 @@ func (b *builder) declared(port string, domains []string) *routev3.VirtualHost {
 		}},
 	}}
 	return &routev3.VirtualHost{
-		Name: declaredHosts, Domains: domains, IncludeRequestAttemptCount: true,
-		Routes: []*routev3.Route{asWritten, b.toDeclared(&routev3.RouteAction{
+		Name: sharedVirtualHost, Domains: domains, IncludeRequestAttemptCount: true,
+		Routes: []*routev3.Route{asWritten, b.sharedRoute(&routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: b.byHostName(port)},
 		})},
 		// What the decorator of a route says elsewhere; a route for all hosts
@@ -46,7 +46,7 @@ func (b *builder) declared(port string, domains []string) *routev3.VirtualHost {
 	}
 }
 
-func (b *builder) toDeclared(a *routev3.RouteAction) *routev3.Route {
+func (b *builder) sharedRoute(a *routev3.RouteAction) *routev3.Route {
 	a.Timeout = durationpb.New(0)
 	return &routev3.Route{Name: routeDefault, Match: everything(), Action: &routev3.Route_Route{Route: a}}
 }

@@ -38,7 +38,7 @@ func TestElsewhere(t *testing.T) {
 		{"routes", one(KindVirtualService, "bank", "b", older, "") + one(KindVirtualService, "shop", "o", newer, ""), KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older"},
 	} {
 		m, _ := Build(parse(t, "accessLogFile: /dev/stdout\n"+entry("shop", "o", newer, "")+tt.text))
-		got := m.Elsewhere(tt.kind, "shop", "o")
+		got := m.CrossNamespaceConflicts(tt.kind, "shop", "o")
 		if tt.want == "" && len(got) == 0 {
 			continue
 		}

@@ -10,16 +10,16 @@ import (
 	hashingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/input_matchers/consistent_hashing/v3"
 )
 
-// part is one of several ways for connections that are passed on as bytes.
-type part struct {
+// branch is one of several ways for connections that are passed on as bytes.
+type branch struct {
 	weight  float64 // of the sum of all
 	filters []*listenerv3.Filter
 }
 
-// share adds a chain for each part, and gives the choice among them. A chain
+// splitChains adds a chain for each part, and gives the choice among them. A chain
 // resolves one name, before the one place that filters answers; a cluster that
 // resolves several has no such place.
-func (b *builder) share(l *listenerv3.Listener, name string, parts []part) *matcherv3.Matcher_OnMatch {
+func (b *builder) splitChains(l *listenerv3.Listener, name string, parts []branch) *matcherv3.Matcher_OnMatch {
 	if len(parts) == 1 {
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: parts[0].filters})
 		return b.chain(name)
@@ -30,15 +30,15 @@ func (b *builder) share(l *listenerv3.Listener, name string, parts []part) *matc
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: n, Filters: p.filters})
 		chains = append(chains, b.chain(n))
 	}
-	return b.byChance(parts, chains)
+	return b.splitByWeight(parts, chains)
 }
 
-// hashes is the number of values that connections are shared out by.
-const hashes = 1_000_000
+// hashValues is the number of values that connections are shared out by.
+const hashValues = 1_000_000
 
-// byChance chooses by a hash of the client's port, which no two connections of a
+// splitByWeight chooses by a hash of the client's port, which no two connections of a
 // pod have in common while both are open.
-func (b *builder) byChance(parts []part, chains []*matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+func (b *builder) splitByWeight(parts []branch, chains []*matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	all, upTo := 0.0, 0.0
 	for _, p := range parts {
 		all += p.weight
@@ -54,7 +54,7 @@ func (b *builder) byChance(parts []part, chains []*matcherv3.Matcher_OnMatch) *m
 					Input: b.typed("input", &inputv3.SourcePortInput{}),
 					Matcher: &matcherv3.Matcher_MatcherList_Predicate_SinglePredicate_CustomMatch{
 						CustomMatch: b.typed("envoy.matching.matchers.consistent_hashing", &hashingv3.ConsistentHashing{
-							Threshold: hashes - max(1, uint32(hashes*upTo/all)), Modulo: hashes,
+							Threshold: hashValues - max(1, uint32(hashValues*upTo/all)), Modulo: hashValues,
 						}),
 					},
 				},
@@ -66,45 +66,45 @@ func (b *builder) byChance(parts []part, chains []*matcherv3.Matcher_OnMatch) *m
 	}}}
 }
 
-// partsOf are the ways to a declared host: its endpoints, where a name among
+// hostBranches are the ways to a declared host: its endpoints, where a name among
 // them has to be resolved, and else the host as a whole.
-func (b *builder) partsOf(h host, log []*accesslogv3.AccessLog) []part {
-	if !h.mixed() {
-		return []part{{1, b.toHost(h, log)}}
+func (b *builder) hostBranches(h Host, log []*accesslogv3.AccessLog) []branch {
+	if !h.SeveralNames() {
+		return []branch{{1, b.toHost(h, log)}}
 	}
-	var out []part
-	for _, e := range h.endpoints {
-		out = append(out, part{float64(max(e.weight, 1)), b.toName(e, h.cluster())})
+	var out []branch
+	for _, e := range h.Endpoints {
+		out = append(out, branch{float64(max(e.Weight, 1)), b.toName(e, h.ClusterName())})
 	}
 	return out
 }
 
-// partsOfRoute are the ways that a route by SNI has, by weight.
-func (b *builder) partsOfRoute(s sniRoute, log []*accesslogv3.AccessLog) []part {
-	var out []part
-	for i, l := range b.view.leads(s) {
-		t := s.route.to[i]
-		if t.weight == 0 {
+// routeBranches are the ways that a route by SNI has, by weight.
+func (b *builder) routeBranches(s SNIRoute, log []*accesslogv3.AccessLog) []branch {
+	var out []branch
+	for i, l := range b.view.sniDestinations(s) {
+		t := s.Route.Destinations[i]
+		if t.Weight == 0 {
 			continue
 		}
-		parts := b.partsOfLead(l, log)
+		parts := b.destinationBranches(l, log)
 		all := 0.0
 		for _, p := range parts {
 			all += p.weight
 		}
 		for _, p := range parts {
-			out = append(out, part{float64(t.weight) * p.weight / all, p.filters})
+			out = append(out, branch{float64(t.Weight) * p.weight / all, p.filters})
 		}
 	}
 	return out
 }
 
-func (b *builder) partsOfLead(l lead, log []*accesslogv3.AccessLog) []part {
-	if l.fault != "" {
-		return []part{{1, b.tcp(BlackHoleCluster, log)}}
+func (b *builder) destinationBranches(l Destination, log []*accesslogv3.AccessLog) []branch {
+	if l.Fault != "" {
+		return []branch{{1, b.tcp(BlackHoleCluster, log)}}
 	}
-	if to, ok := l.resolved(); ok {
-		return []part{{1, b.toName(to, l.cluster())}}
+	if to, ok := l.ResolvedName(); ok {
+		return []branch{{1, b.toName(to, l.ClusterName())}}
 	}
-	return b.partsOf(l.host, log)
+	return b.hostBranches(l.Host, log)
 }
