@@ -13,10 +13,11 @@ ON       ?= either
 PKG      ?= ./...
 
 GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
+VALE     = $(GO) tool -modfile=hack/prose/go.mod vale --no-global
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-race test-deps assets build image lint fmt gen fuzz bench check clean go
+.PHONY: help demo test test-race test-deps assets build image lint lint-deps fmt gen fuzz bench check clean go
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +52,12 @@ build: go ## Build the static binaries into bin/linux-ARCH/
 image: build ## Build the two images with buildah, podman or docker
 	@hack/image.sh $(HUB) $(TAG) $(ARCHES)
 
-lint: go ## Run golangci-lint at its pinned version
+lint: go lint-deps ## Run golangci-lint, and Vale on pages, samples and comments
 	$(GOLANGCI) run $(PKG)
+	$(VALE) --output=line $$(git ls-files '*.md' '*.go' 'samples/*.yaml' 'deploy/*.yaml')
+
+lint-deps: ## Install the C compiler that Vale is built with
+	@hack/test-deps.sh cc:gcc
 
 fmt: go ## Format the Go files
 	gofmt -w -s .

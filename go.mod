@@ -36,6 +36,8 @@ require github.com/aymanbagabas/go-udiff v0.4.1
 
 require golang.org/x/tools v0.49.0
 
+require golang.org/x/mod v0.41.0 // indirect
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	dario.cat/mergo v1.0.1 // indirect
