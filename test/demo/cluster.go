@@ -28,11 +28,11 @@ func (d *demo) bringUp(ctx context.Context) error {
 	d.env = append(m.Env(), "TMPDIR="+d.work)
 	config, err := clientcmd.BuildConfigFromFlags("", m.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("make a client for the cluster: %w", err)
+		return fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	d.client, err = kubernetes.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("make a client for the cluster: %w", err)
+		return fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	return nil
 }
@@ -41,10 +41,10 @@ func (d *demo) bringUp(ctx context.Context) error {
 func (d *demo) install(ctx context.Context) error {
 	version, err := d.client.Discovery().ServerVersion()
 	if err != nil {
-		return fmt.Errorf("ask the API server for its version: %w", err)
+		return fmt.Errorf("get server version: %w", err)
 	}
 	d.say("Kubernetes %s in network namespaces of its own, with servers for www.google.com and httpbin.org in another.", version.GitVersion)
-	d.aside("$WORK below is %s; it goes when the demo ends", d.work)
+	d.aside("$WORK below is %s; it is removed when the demo ends", d.work)
 	err = d.all(ctx,
 		"kubectl get nodes -o wide",
 		"kubectl apply -f deploy/",
@@ -55,7 +55,7 @@ func (d *demo) install(ctx context.Context) error {
 	if err := d.untilInjected(ctx, byItself); err != nil {
 		return err
 	}
-	d.check("the API server calls the webhook over HTTPS, for pods that are to have a sidecar")
+	d.check("the API server calls the webhook over HTTPS for pods to be injected")
 	return nil
 }
 
@@ -93,8 +93,8 @@ func inside(pod *corev1.Pod, command string) string {
 
 const codeOnly = `curl -s -o /dev/null -w "%{http_code}\n" `
 
-// shows waits until a command prints texts, then runs it before the reader's
-// eyes: logs are written, and edits come into force, a moment later.
+// shows waits until a command prints the wanted texts, then runs it visibly:
+// logs are written and edits are applied with a short delay.
 func (d *demo) shows(ctx context.Context, line string, wanted ...string) error {
 	if _, err := eventually(ctx, func() error { return d.silently(ctx, line, wanted...) }); err != nil {
 		return err
@@ -115,12 +115,11 @@ func (d *demo) passThrough(ctx context.Context) error {
 	if err := d.shows(ctx, logOf(d.injected), "PassthroughCluster", " www.google.com "); err != nil {
 		return err
 	}
-	d.check("the request is answered, and the sidecar has logged it")
+	d.check("the request succeeds, and is in the sidecar's access log")
 	return nil
 }
 
-// policy is the command line that changes what the mesh does with destinations
-// it does not know.
+// policy is the command line that changes outboundTrafficPolicy.mode.
 func policy(from, to string) string {
 	return fmt.Sprintf("kubectl -n istio-system get configmap istio -o yaml |\n    sed 's|mode: %s|mode: %s|' | kubectl replace -f -", from, to)
 }
@@ -154,7 +153,7 @@ func (d *demo) controlled(ctx context.Context) error {
 	if err := d.shows(ctx, inside(d.injected, codeOnly+"http://httpbin.org/headers"), "502"); err != nil {
 		return err
 	}
-	d.check("a host that nobody has declared is blocked, in a pod that ran before the edit")
+	d.check("an undeclared host is blocked, in a pod that was running before the edit")
 
 	if err := d.must(ctx, serviceEntry); err != nil {
 		return err
@@ -165,7 +164,7 @@ func (d *demo) controlled(ctx context.Context) error {
 	if err := d.shows(ctx, logOf(d.injected), "outbound|80||httpbin.org"); err != nil {
 		return err
 	}
-	d.check("the declared host is reached, with the sidecar's headers, under its name in the log")
+	d.check("the declared host is reachable; its name is in the access log, the sidecar's headers in the request")
 
 	if err := d.must(ctx, virtualService); err != nil {
 		return err
@@ -174,7 +173,7 @@ func (d *demo) controlled(ctx context.Context) error {
 	if err := d.shows(ctx, inside(d.injected, codeOnly+"http://httpbin.org/delay/5"), "504"); err != nil {
 		return err
 	}
-	d.check("a timeout of 3 s ends a request that would take 5 s (two such requests took %s)", time.Since(began).Round(100*time.Millisecond))
+	d.check("a request of 5 s times out after 3 s (two requests took %s)", time.Since(began).Round(100*time.Millisecond))
 
 	if err := d.all(ctx, "kubectl delete serviceentry,virtualservice httpbin-ext", policy("REGISTRY_ONLY", "ALLOW_ANY")); err != nil {
 		return err
@@ -192,7 +191,7 @@ func (d *demo) bypass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("httpbin.org has an address in 203.0.113.0/24. The old pod's request, and the new one's:")
+	d.say("httpbin.org has an address in 203.0.113.0/24. A request from the old pod, and one from the new pod:")
 	for _, c := range []struct {
 		pod      *corev1.Pod
 		captured bool
@@ -202,10 +201,10 @@ func (d *demo) bypass(ctx context.Context) error {
 			return err
 		}
 		if has := strings.Contains(out, `"X-Request-Id"`); has != c.captured {
-			return fmt.Errorf("pod %s: the sidecar's headers are there: %v; %v was promised", c.pod.Name, has, c.captured)
+			return fmt.Errorf("pod %s: request has the sidecar's headers: %v; want %v", c.pod.Name, has, c.captured)
 		}
 	}
-	d.say("Inside the cluster the new pod's requests are captured as before, and its sidecar's log has nothing else:")
+	d.say("Requests of the new pod inside the cluster are captured as before, and are all that its access log has:")
 	if err := d.must(ctx, inside(d.next, "curl -sk -o /dev/null https://kubernetes.default/version")); err != nil {
 		return err
 	}
@@ -213,7 +212,7 @@ func (d *demo) bypass(ctx context.Context) error {
 		return err
 	}
 	if out, err := d.prints(ctx, "kubectl logs "+d.next.Name+" -c istio-proxy | grep -c httpbin.org; true"); err != nil || out != "0\n" {
-		return errors.Join(fmt.Errorf("the log of the new pod's sidecar has %s lines about httpbin.org; none was promised", strings.TrimSpace(out)), err)
+		return errors.Join(fmt.Errorf("the log of the new pod's sidecar has %s lines about httpbin.org; want none", strings.TrimSpace(out)), err)
 	}
 	return d.showKernel(oldBefore, nextBefore)
 }
@@ -241,12 +240,12 @@ func (d *demo) showKernel(oldBefore, nextBefore map[string]int) error {
 	row := func(pod *corev1.Pod, before, after map[string]int) []string {
 		return []string{pod.Name, fmt.Sprint(after[captured] - before[captured]), fmt.Sprint(after[excluded] - before[excluded])}
 	}
-	rows := [][]string{{"pod", "captured", "in an excluded range"}, row(d.injected, oldBefore, old), row(d.next, nextBefore, next)}
-	d.say("How many of these connections the kernel's rules have decided how:")
+	rows := [][]string{{"pod", "captured", "bypassed (excluded range)"}, row(d.injected, oldBefore, old), row(d.next, nextBefore, next)}
+	d.say("Connections by nftables rule:")
 	d.table(rows)
 	if got := fmt.Sprint(rows[1][1:], rows[2][1:]); got != "[1 0] [1 1]" {
-		return fmt.Errorf("the kernel's counts are %s; one captured in either pod, and one excluded in the new one, were promised", got)
+		return fmt.Errorf("the nftables counters are %s; want one captured connection in each pod, and one bypassed in the new pod", got)
 	}
-	d.check("the new pod's request went straight out: by what arrived, by the sidecar's log, and by the kernel")
+	d.check("the new pod's request bypassed the sidecar (verified by server, access log and nft counters)")
 	return nil
 }

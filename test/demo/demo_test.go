@@ -18,6 +18,7 @@ import (
 
 	clusters "github.com/outrider-mesh/outrider/test/cluster"
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/page"
 )
 
 // asDemo makes the test binary the demo itself, so that the tests can start and
@@ -88,40 +89,40 @@ func nothingLeft(t *testing.T, dir string, killed bool) {
 	}
 }
 
-// promised are lines of the demo, or parts of them, in their order.
-var promised = []string{
+// expected are lines of the demo, or parts of them, in their order.
+var expected = []string{
 	"1/10 ", "$ kubectl apply -f samples/configuration.yaml", "$ outrider serve ", "ok: the API server calls the webhook over HTTPS",
-	"2/10 ", "$ kubectl apply -f samples/sleep/sleep.yaml", "no controller manager on a bare API server", "ok: a namespace without the label",
+	"2/10 ", "$ kubectl apply -f samples/sleep/sleep.yaml", "a bare API server has no controller manager", "ok: pods in a namespace without the label",
 	"3/10 ", "$ kubectl label namespace default istio-injection=enabled",
-	"  +   istio-init ", `-m REDIRECT -i "*" -x ""`, "uid 0, NET_ADMIN alone", "  +   istio-proxy ", "uid 1337, no capability",
-	"      sleep ", "ok: the pod has its sidecar and lost nothing",
+	"  +   istio-init ", `-m REDIRECT -i "*" -x ""`, "uid 0, NET_ADMIN only", "  +   istio-proxy ", "uid 1337, no capabilities",
+	"      sleep ", "ok: the pod has its sidecar and is otherwise unchanged",
 	"4/10 ", "includeOutboundIPRanges  *       ConfigMap istio-sidecar-injector values global.proxy.includeIPRanges", "ok: ",
-	"5/10 ", "kubectl replace -f -", "In force ", "excludeOutboundIPRanges  (none) ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
-	"6/10 ", "denied the request: ConfigMap istio-system/istio-sidecar-injector: 2 problems", "key \"values\" line 4, column 22", "ok: all mistakes", "ok: mended",
+	"5/10 ", "kubectl replace -f -", "Applied after ", "excludeOutboundIPRanges  (none) ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
+	"6/10 ", "denied the request: ConfigMap istio-system/istio-sidecar-injector: 2 problems", "key \"values\" line 4, column 22", "ok: all errors", "ok: fixed",
 	"7/10 ", "192.0.2.0/24  annotation traffic.sidecar.istio.io/excludeOutboundIPRanges", "ok: ",
 	"8/10 ", "denied the request: 2 problems", "write 192.168.0.0/16", "ok: ",
 	"9/10 ", "Warning: annotation", "move it to spec.template.metadata.annotations", "ok: ",
 	"10/10 ", "$ outrider kube-inject -f samples/sleep/sleep.yaml", "All 44 lines of the sample", "ok: its pod equals the webhook's",
-	"Stopped outrider, kube-apiserver and etcd", "Everything came out as promised",
+	"Stopped outrider, kube-apiserver and etcd", "All results verified",
 }
 
-// onClusterPromised are those on a real cluster. What it shares with the above is
-// in promised.
-var onClusterPromised = []string{
-	"The demo runs on a real cluster of one node",
+// expectedOnCluster are those on a real cluster. What it shares with the above is
+// in expected.
+var expectedOnCluster = []string{
+	"Running on a real one-node cluster",
 	"1/13 ", "$ kubectl apply -f deploy/", "ok: the API server calls the webhook over HTTPS",
-	"2/13 ", "1/1 ", "ok: a namespace without the label",
-	"3/13 ", "$ kubectl label namespace default istio-injection=enabled", "2/2 ", "ok: the pod has its sidecar and lost nothing",
+	"2/13 ", "1/1 ", "ok: pods in a namespace without the label",
+	"3/13 ", "$ kubectl label namespace default istio-injection=enabled", "2/2 ", "ok: the pod has its sidecar and is otherwise unchanged",
 	"4/13 ", "ok: ",
-	"5/13 ", "HTTP/2 200", "PassthroughCluster", "ok: the request is answered, and the sidecar has logged it",
-	"6/13 ", "REGISTRY_ONLY", "502", "ok: a host that nobody has declared is blocked", "kind: ServiceEntry", `"X-Envoy-`, "outbound|80||httpbin.org",
-	"ok: the declared host is reached", "kind: VirtualService", "504", "ok: a timeout of 3 s",
+	"5/13 ", "HTTP/2 200", "PassthroughCluster", "ok: the request succeeds, and is in the sidecar's access log",
+	"6/13 ", "REGISTRY_ONLY", "502", "ok: an undeclared host is blocked", "kind: ServiceEntry", `"X-Envoy-`, "outbound|80||httpbin.org",
+	"ok: the declared host is reachable", "kind: VirtualService", "504", "ok: a request of 5 s times out after 3 s",
 	"7/13 ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
-	"8/13 ", `"X-Request-Id"`, " kubernetes.default ", "in an excluded range", "ok: the new pod's request went straight out",
-	"9/13 ", "denied the request", "ok: all mistakes", "ok: mended",
+	"8/13 ", `"X-Request-Id"`, " kubernetes.default ", "bypassed (excluded range)", "ok: the new pod's request bypassed the sidecar",
+	"9/13 ", "denied the request", "ok: all errors", "ok: fixed",
 	"10/13 ", "ok: ", "11/13 ", "denied the request: 2 problems", "ok: ", "12/13 ", "ok: ",
 	"13/13 ", "ok: its pod equals the webhook's",
-	"Stopped the cluster, and removed all of it", "Everything came out as promised",
+	"Stopped the cluster and removed its files", "All results verified",
 }
 
 func TestDemo(t *testing.T) {
@@ -135,9 +136,9 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	inOrder(t, string(out), promised)
+	inOrder(t, string(out), expected)
 	if strings.Contains(string(out), "\x1b") {
-		t.Error("colours, although the output is no terminal")
+		t.Error("colours in output that is not a terminal")
 	}
 }
 
@@ -148,14 +149,14 @@ func inOrder(t *testing.T, out string, texts []string) {
 	for _, text := range texts {
 		_, after, ok := strings.Cut(rest, text)
 		if !ok {
-			t.Fatalf("%q does not come where it was promised in:\n%s", text, out)
+			t.Fatalf("%q is not in this place of:\n%s", text, out)
 		}
 		rest = after
 	}
 }
 
-// TestDemoOnCluster runs the demo where a cluster can be had, without being told
-// to.
+// TestDemoOnCluster runs the demo with the default -on=either where a cluster is
+// available.
 func TestDemoOnCluster(t *testing.T) {
 	clusters.Require(t)
 	cmd, temporary, err := command(t.Context(), os.Args[0], "-name="+testCluster)
@@ -168,8 +169,8 @@ func TestDemoOnCluster(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	inOrder(t, string(out), onClusterPromised)
-	excerpt(t, string(out))
+	inOrder(t, string(out), expectedOnCluster)
+	excerpts(t, string(out))
 }
 
 // testCluster is not the cluster of a person's demo.
@@ -215,8 +216,8 @@ func TestInterruptedOnCluster(t *testing.T) {
 	noCluster(t)
 }
 
-// Where no cluster can be had, the demo says so and why, or fails where it was
-// told to run on one.
+// Without a cluster the demo reports why and runs on the API server, or fails
+// with -on=cluster.
 func TestWithoutCluster(t *testing.T) {
 	t.Setenv("PATH", "") // neither go nor apt-get nor runc
 	for on, want := range map[string]string{either: "real API server alone", cluster: ""} {
@@ -232,24 +233,55 @@ func TestWithoutCluster(t *testing.T) {
 	}
 }
 
-// excerpt holds what the README shows of the demo against what it printed: the
-// same lines in the same order.
-func excerpt(t *testing.T, out string) {
+// excerpts compares the text blocks of the README with the output of the demo:
+// each has the same lines in the same order, where "..." is any text.
+func excerpts(t *testing.T, out string) {
 	t.Helper()
-	page, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(string(page), "```text\n")
-	text, _, ok := strings.Cut(text, "```")
-	if !ok {
-		t.Fatal("README.md shows nothing of the demo in a block of text")
-	}
-	for line := range strings.Lines(text) {
-		if _, out, ok = strings.Cut(out, "\n"+line); !ok {
-			t.Fatalf("README.md shows a line that the demo does not print there: %q", line)
+	shown := 0
+	for _, b := range page.Blocks(string(text)) {
+		if b.Kind != "text" {
+			continue
 		}
-		out = "\n" + out
+		rest := strings.Split(out, "\n")
+		for line := range strings.Lines(b.Body) {
+			i := slices.IndexFunc(rest, func(printed string) bool { return prints(printed, line) })
+			if i < 0 {
+				t.Fatalf("README.md has a line that the demo does not print there: %q", line)
+			}
+			rest = rest[i+1:]
+			shown++
+		}
+	}
+	if shown < 20 {
+		t.Errorf("README.md shows %d lines of the demo, want at least 20", shown)
+	}
+}
+
+// prints compares a line of the demo with one of the README, whatever aligns
+// their columns.
+func prints(printed, line string) bool {
+	one := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	return page.Command{Output: one(line)}.Prints(one(printed))
+}
+
+func TestPrints(t *testing.T) {
+	for _, tt := range []struct {
+		printed, line string
+		want          bool
+	}{
+		{"HTTP/2 200 \r", "HTTP/2 200\n", true},
+		{"sleep-6c-x1   2/2   Running   0     5s", "sleep-...     2/2     Running   0          ...\n", true},
+		{"sleep-6c-x1   1/1   Running   0     5s", "sleep-...     2/2     Running   0          ...\n", false},
+		{`[t] "- - -" 0 - - - 4 5 PassthroughCluster 10.0.0.1:2 www.google.com - -`, "[...] ... PassthroughCluster ... www.google.com ...\n", true},
+		{"", "namespace/default labeled\n", false},
+	} {
+		if got := prints(tt.printed, tt.line); got != tt.want {
+			t.Errorf("%q as %q: %v", tt.printed, tt.line, got)
+		}
 	}
 }
 
@@ -286,7 +318,7 @@ func TestInterrupted(t *testing.T) {
 				t.Errorf("exit code %d, want %d:\n%s", code, tt.code, rest)
 			}
 			if tt.signal != syscall.SIGKILL && !strings.Contains(string(rest), "Interrupted.") {
-				t.Errorf("does not say that it was interrupted:\n%s", rest)
+				t.Errorf("does not report the interruption:\n%s", rest)
 			}
 			nothingLeft(t, temporary, tt.signal == syscall.SIGKILL)
 		})
@@ -294,7 +326,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 // TestParentGone ends what started the demo, as a SIGTERM to "make demo" does:
-// neither make nor "go run" passes it on.
+// neither make nor "go run" forwards it.
 func TestParentGone(t *testing.T) {
 	requireServers(t)
 	cmd, temporary, err := command(t.Context(), "/bin/sh", "-c", `"$0" -on=server & wait`, os.Args[0])
@@ -307,7 +339,7 @@ func TestParentGone(t *testing.T) {
 	}
 	// The demo holds the other end until it is gone.
 	if rest, _ := io.ReadAll(shown); !strings.Contains(string(rest), "Interrupted.") {
-		t.Errorf("does not say that it was interrupted:\n%s", rest)
+		t.Errorf("does not report the interruption:\n%s", rest)
 	}
 	_ = cmd.Wait()
 	nothingLeft(t, temporary, false)

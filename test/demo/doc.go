@@ -1,8 +1,9 @@
-// Command demo shows the main job to a person: it starts a real API server and
-// the real program, makes pods, and shows what becomes of them and why.
+// Command demo demonstrates the main use case. It brings up a real one-node
+// cluster, or a real API server alone, installs Outrider, creates pods, and
+// shows how they are injected and why.
 //
-// Every command it shows is the command it ran, by the shell, in the directory
-// of the checkout. Every step checks what it promises; when one does not come
-// out as promised, the program says so and exits with 1. It needs no network
-// and no cluster, and whatever ends it, it leaves no process and no file.
+// Every command it shows is the command it ran, in a shell, in the directory of
+// the checkout. Every step verifies its result; on a difference the program
+// reports it and exits with 1. However it ends, it leaves no process and no
+// file behind.
 package main

@@ -35,7 +35,7 @@ func (d *demo) injectFile(ctx context.Context) error {
 		return err
 	}
 	d.say("%s", changed)
-	return d.compareDoors(ctx)
+	return d.compareWithWebhook(ctx)
 }
 
 // changedLines says how the injected file differs from the sample, line by line.
@@ -56,15 +56,15 @@ func (d *demo) changedLines() (string, error) {
 			at++
 		}
 		if at == len(rest) {
-			return "", fmt.Errorf("line %d of the sample, %q, is not in what kube-inject wrote", n+1, line)
+			return "", fmt.Errorf("line %d of the sample, %q, is not in the output of kube-inject", n+1, line)
 		}
 		rest = rest[at+1:]
 	}
-	return fmt.Sprintf("All %d lines of the sample are in the result, in order, comments too; %d lines were added.",
+	return fmt.Sprintf("All %d lines of the sample are preserved in order, including comments; %d lines were added.",
 		len(lines)-1, strings.Count(string(went), "\n")-len(lines)+1), nil
 }
 
-func (d *demo) compareDoors(ctx context.Context) error {
+func (d *demo) compareWithWebhook(ctx context.Context) error {
 	fromFile, err := d.injectedFile()
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (d *demo) compareDoors(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the Deployment: %w", err)
 	}
-	d.say("Its pod, asked for in a namespace that no webhook looks at:")
+	d.say("Its pod, created in a namespace that the webhook does not select:")
 	if err := d.all(ctx, "kubectl create namespace by-hand", "kubectl -n by-hand create serviceaccount sleep"); err != nil {
 		return err
 	}
@@ -88,11 +88,11 @@ func (d *demo) compareDoors(ctx context.Context) error {
 	if err := sameLines(byHand, byWebhook); err != nil {
 		return fmt.Errorf("the pods of kube-inject and of the webhook differ: %w", err)
 	}
-	d.check("its pod equals the webhook's, all %d lines, once the API server has completed both", strings.Count(byHand, "\n")+1)
+	d.check("its pod equals the webhook's in all %d lines, with the API server's defaults applied to both", strings.Count(byHand, "\n")+1)
 	return nil
 }
 
-// injectedFile is the Deployment in what kube-inject wrote.
+// injectedFile is the Deployment in the output of kube-inject.
 func (d *demo) injectedFile() (*appsv1.Deployment, error) {
 	text, err := os.ReadFile(filepath.Join(d.work, "sleep-injected.yaml"))
 	if err != nil {
@@ -101,13 +101,13 @@ func (d *demo) injectedFile() (*appsv1.Deployment, error) {
 	for _, document := range strings.Split(string(text), "\n---\n") {
 		out := &appsv1.Deployment{}
 		if err := yaml.Unmarshal([]byte(document), out); err != nil {
-			return nil, fmt.Errorf("read what kube-inject wrote: %w", err)
+			return nil, fmt.Errorf("read the output of kube-inject: %w", err)
 		}
 		if out.Kind == "Deployment" {
 			return out, nil
 		}
 	}
-	return nil, errors.New("kube-inject wrote no Deployment")
+	return nil, errors.New("no Deployment in the output of kube-inject")
 }
 
 // sameLines compares two texts; the error is the first line that differs.

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// step is a part of the demo. What one makes, the next ones use.
+// step is a part of the demo. Steps use the results of earlier ones.
 type step struct {
 	title string
 	run   func(*demo, context.Context) error
@@ -22,31 +22,31 @@ type step struct {
 
 var (
 	before     = step{"Before: the sleep sample in a namespace without the label", (*demo).applyUnlabelled}
-	after      = step{"After: the namespace is labelled, and the pod made anew", (*demo).labelAndRestart}
-	ranges     = step{"Which ranges apply, and where each came from", (*demo).showRanges}
-	edits      = step{"The administrator excludes a range: the next pod has it, the old one is left alone", (*demo).editConfiguration}
-	badEdit    = step{"A bad edit is refused with all its mistakes, and nothing changes", (*demo).breakConfiguration}
-	override   = step{"A pod decides for itself: its annotation replaces the ConfigMap's value", (*demo).overrideByAnnotation}
-	badPod     = step{"A bad annotation refuses the pod, and says how to mend it", (*demo).refuseAnnotation}
-	misplaced  = step{"A warning for who applies a Deployment: the annotation is in the wrong place", (*demo).warnAboutWorkload}
-	fromAsFile = step{"The same sample as a file, without a cluster: kube-inject", (*demo).injectFile}
+	after      = step{"After: the namespace is labelled and the pod recreated", (*demo).labelAndRestart}
+	ranges     = step{"Effective ranges and their sources", (*demo).showRanges}
+	edits      = step{"The administrator excludes a range: it applies to new pods, existing ones are unchanged", (*demo).editConfiguration}
+	badEdit    = step{"An invalid edit is denied with all its errors, and nothing changes", (*demo).breakConfiguration}
+	override   = step{"Per-pod override: an annotation takes precedence over the ConfigMap", (*demo).overrideByAnnotation}
+	badPod     = step{"A pod with an invalid annotation is denied, with the fix in the message", (*demo).refuseAnnotation}
+	misplaced  = step{"A warning when applying a Deployment with the annotation in the wrong place", (*demo).warnAboutWorkload}
+	fromAsFile = step{"The same sample injected as a file, without a cluster: kube-inject", (*demo).injectFile}
 )
 
-// onServer are the steps on the API server alone, where no pod runs.
+// onServer are the steps on the API server alone, where pods do not run.
 var onServer = []step{
-	{"A real API server, and the real program as its webhook", (*demo).start},
+	{"Start a real API server, and Outrider as its webhook", (*demo).start},
 	before, after, ranges, edits, badEdit, override, badPod, misplaced, fromAsFile,
 }
 
-// onCluster are the steps on a real cluster: the same, with the three ways out
-// of the cluster between them.
+// onCluster are the steps on a real cluster: the same, and the three ways to
+// access external services.
 var onCluster = []step{
-	{"A real cluster, and the program installed on it", (*demo).install},
+	{"Install Outrider on a real cluster", (*demo).install},
 	before, after, ranges,
-	{"First way out: any destination, through the sidecar", (*demo).passThrough},
-	{"Second way out: known destinations only, with rules", (*demo).controlled},
+	{"External access, passthrough: any destination, through the sidecar", (*demo).passThrough},
+	{"External access, controlled: declared hosts only, with routing rules", (*demo).controlled},
 	edits,
-	{"Third way out: without the sidecar, for the range that was excluded", (*demo).bypass},
+	{"External access, bypass: the excluded range, without the sidecar", (*demo).bypass},
 	badEdit, override, badPod, misplaced, fromAsFile,
 }
 
@@ -66,8 +66,8 @@ const (
 )
 
 func main() {
-	on := flag.String("on", either, "`where` to run: on a real cluster, on the API server alone (server), or on the former where that is possible (either)")
-	name := flag.String("name", "demo", "the `name` of the cluster that the demo makes")
+	on := flag.String("on", either, "`where` to run: cluster, server (the API server alone), or either (a cluster if possible)")
+	name := flag.String("name", "demo", "`name` of the cluster to create")
 	flag.Parse()
 	if !slices.Contains([]string{either, cluster, server}, *on) || flag.NArg() > 0 {
 		flag.Usage()
@@ -88,7 +88,7 @@ func run(ctx context.Context, w io.Writer, coloured bool, on, name string) int {
 	err = errors.Join(err, d.close())
 	switch {
 	case err == nil:
-		d.say("Everything came out as promised, in %s.", time.Since(d.began).Round(time.Second))
+		d.say("All results verified, in %s.", time.Since(d.began).Round(time.Second))
 		return exitOK
 	case ctx.Err() != nil:
 		d.say("Interrupted.")
@@ -98,25 +98,25 @@ func run(ctx context.Context, w io.Writer, coloured bool, on, name string) int {
 	return exitError
 }
 
-// choose brings a cluster up, or says why the demo goes without one.
+// choose brings up a cluster, or reports why the demo runs without one.
 func (d *demo) choose(ctx context.Context, on string) ([]step, error) {
 	if on == server {
 		return onServer, nil
 	}
 	hint := time.AfterFunc(20*time.Second, func() {
-		d.aside("the first time, the programs of a cluster are built, for about 20 minutes; make demo ON=server goes without them")
+		d.aside("the first run builds the binaries of a cluster, which takes about 20 minutes; make demo ON=server does not need them")
 	})
 	err := d.bringUp(ctx)
 	hint.Stop()
 	switch {
 	case err == nil:
-		d.say("The demo runs on a real cluster of one node, brought up for it.")
+		d.say("Running on a real one-node cluster.")
 		return onCluster, nil
 	case ctx.Err() != nil || on == cluster:
 		return nil, err
 	}
 	reason, _, _ := strings.Cut(err.Error(), "\n")
-	d.say("The demo runs on a real API server alone, where no pod runs: there is no cluster to be had here (%s).", reason)
+	d.say("Running on a real API server alone, where pods do not run: no cluster is available (%s).", reason)
 	return onServer, nil
 }
 
@@ -132,7 +132,7 @@ func (d *demo) show(ctx context.Context, steps []step) error {
 }
 
 // endWithParent is ctx, but ends when the process that started this one is
-// gone: "go run", and with it "make demo", dies of SIGTERM without passing it on.
+// gone: "go run", and with it "make demo", ends on SIGTERM without forwarding it.
 func endWithParent(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	parent := os.Getppid()

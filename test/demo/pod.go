@@ -56,7 +56,7 @@ func describeContainers(list []corev1.Container) []string {
 func describeContainer(c *corev1.Container) []string {
 	head := fmt.Sprintf("  %-12s %s", c.Name, c.Image)
 	if p := c.RestartPolicy; p != nil && *p == corev1.ContainerRestartPolicyAlways {
-		head += ", keeps running (native sidecar)"
+		head += " (native sidecar)"
 	}
 	out := []string{head}
 	if len(c.Command) > 0 {
@@ -80,9 +80,9 @@ func describeSecurity(s *corev1.SecurityContext) string {
 		out = append(out, fmt.Sprintf("uid %d", *s.RunAsUser))
 	}
 	if c := s.Capabilities; c != nil && slices.Contains(c.Drop, "ALL") {
-		only := "no capability"
+		only := "no capabilities"
 		for i, name := range c.Add {
-			if only = string(name) + " alone"; i > 0 {
+			if only = string(name) + " only"; i > 0 {
 				only = fmt.Sprintf("%d capabilities", i+1)
 			}
 		}
@@ -92,7 +92,7 @@ func describeSecurity(s *corev1.SecurityContext) string {
 		out = append(out, "read-only root")
 	}
 	if s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation {
-		out = append(out, "no escalation")
+		out = append(out, "no privilege escalation")
 	}
 	return strings.Join(out, ", ")
 }
@@ -121,7 +121,7 @@ func (d *demo) showDifference(before, after *corev1.Pod) error {
 	}
 	for _, line := range had {
 		if !slices.Contains(now, line) {
-			return fmt.Errorf("pod %s lost %q, which it had before injection", after.Name, strings.TrimSpace(line))
+			return fmt.Errorf("pod %s lost %q during injection", after.Name, strings.TrimSpace(line))
 		}
 	}
 	return nil
@@ -188,7 +188,7 @@ func excludes(pod *corev1.Pod, value, source string) error {
 		return err
 	}
 	if got := settings["excludeOutboundIPRanges"]; got.Value != value || !strings.Contains(got.Source, source) {
-		return fmt.Errorf("pod %s excludes %q by %q; %q by %q was promised", pod.Name, got.Value, got.Source, value, source)
+		return fmt.Errorf("pod %s excludes %q (source %q); want %q (source %q)", pod.Name, got.Value, got.Source, value, source)
 	}
 	for _, c := range pod.Spec.InitContainers {
 		if i := slices.Index(c.Args, "-x"); c.Name == "istio-init" && i >= 0 && c.Args[i+1] == value {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// screen is what the person sees.
+// screen writes the output of the demo.
 type screen struct {
 	mu       sync.Mutex
 	w        io.Writer
@@ -27,7 +27,7 @@ const (
 
 func newScreen(w io.Writer, coloured bool) *screen { return &screen{w: w, coloured: coloured} }
 
-// colours reports whether f is a terminal whose user has not said no
+// colours reports whether f is a terminal and colours are not disabled
 // (https://no-color.org).
 func colours(f *os.File) bool {
 	info, err := f.Stat()
@@ -53,7 +53,7 @@ func (s *screen) heading(n, of int, title string) {
 	s.line("", "")
 }
 
-// say writes a sentence of the demo's own.
+// say writes a sentence of the demo itself.
 func (s *screen) say(format string, args ...any) { s.line("", fmt.Sprintf(format, args...)) }
 
 // aside is a remark that may be skipped.
@@ -64,12 +64,12 @@ func (s *screen) aside(format string, args ...any) {
 // command shows a command line as typed.
 func (s *screen) command(line string) { s.line(cyan, "$ "+line) }
 
-// check names a promise that was kept.
+// check reports a verified result.
 func (s *screen) check(format string, args ...any) {
 	s.line(green, "ok: "+fmt.Sprintf(format, args...))
 }
 
-func (s *screen) failed(err error) { s.line(red, "\nNOT AS PROMISED: "+err.Error()) }
+func (s *screen) failed(err error) { s.line(red, "\nVERIFICATION FAILED: "+err.Error()) }
 
 // table writes rows with the columns aligned.
 func (s *screen) table(rows [][]string) {
@@ -98,7 +98,7 @@ func (s *screen) table(rows [][]string) {
 // output is a writer for what a program prints, line by line in one style.
 func (s *screen) output(style string) *lines { return &lines{screen: s, style: style} }
 
-// lines holds text back until its line is complete.
+// lines buffers text until its line is complete.
 type lines struct {
 	*screen
 	style string

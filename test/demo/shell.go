@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ran is what came of a command line.
+// ran is the result of a command line.
 type ran struct {
 	out, err string // what it printed
 	code     int
@@ -36,7 +36,7 @@ func (d *demo) run(ctx context.Context, line string) (ran, error) {
 	return r, nil
 }
 
-// must is run for a command that is to succeed without a word on standard error.
+// must runs a command that has to succeed without output on stderr.
 func (d *demo) must(ctx context.Context, line string) error {
 	_, err := d.prints(ctx, line)
 	return err
@@ -46,7 +46,7 @@ func (d *demo) must(ctx context.Context, line string) error {
 func (d *demo) prints(ctx context.Context, line string) (string, error) {
 	r, err := d.run(ctx, line)
 	if err == nil && (r.code != 0 || r.err != "") {
-		err = fmt.Errorf("%q: exit code %d, and on standard error %q; 0 and nothing were promised", line, r.code, r.err)
+		err = fmt.Errorf("%q: exit code %d and stderr %q; want 0 and no output on stderr", line, r.code, r.err)
 	}
 	return r.out, err
 }

@@ -11,10 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// normal is the normal form of the ranges that the administrator writes.
+// normal is the canonical form of the ranges that the administrator sets.
 const normal = "198.51.100.1/32,203.0.113.0/24"
 
-// Where settings come from, as the status annotation names it.
+// Sources of settings, in the words of the status annotation.
 const (
 	fromValues     = "ConfigMap istio-sidecar-injector values global.proxy.excludeIPRanges"
 	fromAnnotation = "annotation " + excludeAnnotation
@@ -31,9 +31,9 @@ func (d *demo) applyUnlabelled(ctx context.Context) (err error) {
 		return err
 	}
 	if hasSidecar(d.before) {
-		return errors.New("the pod has a sidecar, although nothing asked for one")
+		return errors.New("the pod has a sidecar, although injection is not enabled")
 	}
-	d.check("a namespace without the label is left alone")
+	d.check("pods in a namespace without the label are unchanged")
 	return nil
 }
 
@@ -53,11 +53,11 @@ func (d *demo) labelAndRestart(ctx context.Context) (err error) {
 	if err := d.showDifference(d.before, d.injected); err != nil {
 		return err
 	}
-	d.check("the pod has its sidecar and lost nothing")
+	d.check("the pod has its sidecar and is otherwise unchanged")
 	return nil
 }
 
-// reconcileInjected is reconcile for a pod that is to have a sidecar.
+// reconcileInjected is reconcile for a pod that must have a sidecar.
 func (d *demo) reconcileInjected(ctx context.Context) (*corev1.Pod, error) {
 	pod, err := d.reconcile(ctx)
 	if err != nil {
@@ -70,7 +70,7 @@ func (d *demo) reconcileInjected(ctx context.Context) (*corev1.Pod, error) {
 }
 
 func (d *demo) showRanges(context.Context) error {
-	d.say("The injector records them in the pod, in annotation %s:", statusAnnotation)
+	d.say("The injector records them in the pod's annotation %s:", statusAnnotation)
 	d.line("", "")
 	if err := d.showRangesOf(d.injected); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (d *demo) showRanges(context.Context) error {
 	if err := excludes(d.injected, "", fromValues); err != nil {
 		return err
 	}
-	d.check("every range has a source, and istio-init got the same values as arguments")
+	d.check("every range has a source, and istio-init has the same values as arguments")
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (d *demo) editConfiguration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("In force %s later, without a restart. A second pod:", took.Round(10*time.Millisecond))
+	d.say("Applied after %s, without a restart. A second pod:", took.Round(10*time.Millisecond))
 	if err := d.must(ctx, "kubectl scale deployment/sleep --replicas=2"); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (d *demo) editConfiguration(ctx context.Context) error {
 	if err := errors.Join(d.showRangesOf(old, next), excludes(next, normal, fromValues), excludes(old, "", fromValues)); err != nil {
 		return err
 	}
-	d.check("the next pod has the new ranges, in normal form; the old pod keeps its own")
+	d.check("the new pod has the new ranges, canonicalized; the existing pod keeps its own")
 	return nil
 }
 
@@ -134,7 +134,7 @@ func (d *demo) breakConfiguration(ctx context.Context) error {
 	if err := excludes(pod, normal, fromValues); err != nil {
 		return err
 	}
-	d.check("all mistakes are named with line and fix, nothing was stored, and pods get what they got before")
+	d.check("all errors are reported with line and fix, nothing was stored, and the previous configuration stays active")
 	if err := d.must(ctx, edit(".*", "10.0.0.0/8")); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (d *demo) breakConfiguration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.check("mended, and in force %s later", took.Round(10*time.Millisecond))
+	d.check("fixed, and applied after %s", took.Round(10*time.Millisecond))
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (d *demo) overrideByAnnotation(ctx context.Context) error {
 	if err := errors.Join(d.showRangesOf(pod), excludes(pod, "192.0.2.0/24", fromAnnotation)); err != nil {
 		return err
 	}
-	d.check("the annotation's range holds, and the ConfigMap's 10.0.0.0/8 does not")
+	d.check("the annotation takes precedence over the ConfigMap's 10.0.0.0/8")
 	return nil
 }
 
@@ -173,25 +173,25 @@ func (d *demo) refuseAnnotation(ctx context.Context) error {
 	}
 	switch _, err := d.client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
 	case err == nil:
-		return errors.New("the pod was refused, and is there all the same")
+		return errors.New("the pod was denied but exists")
 	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("look for the refused pod: %w", err)
+		return fmt.Errorf("get the denied pod: %w", err)
 	}
 	if err := lacks(r.err, "denied the request", excludeAnnotation, "10.0.0.0/33", "192.168.0.0/16"); err != nil {
 		return err
 	}
-	d.check("both mistakes are named with the rule and the fix, and there is no such pod")
+	d.check("both errors are reported with the rule and the fix, and the pod was not created")
 	return nil
 }
 
 func (d *demo) warnAboutWorkload(ctx context.Context) error {
-	d.say("test/demo/misplaced.yaml has the annotation below the Deployment's own metadata.")
+	d.say("test/demo/misplaced.yaml has the annotation in the Deployment's metadata instead of its pod template.")
 	r, err := d.run(ctx, "kubectl apply -f test/demo/misplaced.yaml")
 	if err != nil {
 		return err
 	}
 	if r.code != 0 {
-		return fmt.Errorf("kubectl apply: exit code %d; a warning refuses nothing", r.code)
+		return fmt.Errorf("kubectl apply: exit code %d; a warning must not deny the request", r.code)
 	}
 	if err := lacks(r.err, "Warning:", excludeAnnotation, "spec.template.metadata"); err != nil {
 		return err

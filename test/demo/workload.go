@@ -32,7 +32,7 @@ func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
 	}
 	set, err := d.replicaSet(ctx, deployment)
 	if err != nil {
-		return nil, fmt.Errorf("make the ReplicaSet: %w", err)
+		return nil, fmt.Errorf("create the ReplicaSet: %w", err)
 	}
 	pods := d.client.CoreV1().Pods(namespace)
 	have, err := pods.List(ctx, metav1.ListOptions{LabelSelector: labels.Set(set.Labels).String()})
@@ -44,12 +44,12 @@ func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
 		pod := podOf(&set.Spec.Template, controlledBy(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
 		pod.GenerateName = set.Name + "-"
 		if made, err = pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
-			return nil, fmt.Errorf("make the pod: %w", err)
+			return nil, fmt.Errorf("create the pod: %w", err)
 		}
-		d.aside("there is no controller manager on a bare API server; the demo made pod %s in its place", made.Name)
+		d.aside("a bare API server has no controller manager; the demo created pod %s instead", made.Name)
 	}
 	if made == nil {
-		return nil, fmt.Errorf("the Deployment wants %d pods and has %d: none is missing", *deployment.Spec.Replicas, len(have.Items))
+		return nil, fmt.Errorf("the Deployment has %d replicas and %d pods: nothing to create", *deployment.Spec.Replicas, len(have.Items))
 	}
 	return made, nil
 }

@@ -75,7 +75,7 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 	d.client, d.work = d.server.Client, filepath.Join(d.server.Dir, "demo")
 	bin := filepath.Join(d.work, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return fmt.Errorf("make the demo's directory: %w", err)
+		return fmt.Errorf("create the demo's directory: %w", err)
 	}
 	d.env = append(os.Environ(),
 		"KUBECONFIG="+d.server.Kubeconfig,
@@ -86,10 +86,10 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 		"PATH="+strings.Join([]string{bin, filepath.Dir(d.server.KubectlPath()), os.Getenv("PATH")}, string(os.PathListSeparator)))
 	version, err := d.server.Client.Discovery().ServerVersion()
 	if err != nil {
-		return fmt.Errorf("ask the API server for its version: %w", err)
+		return fmt.Errorf("get server version: %w", err)
 	}
 	d.say("kube-apiserver %s and etcd, on loopback, ready in %s.", version.GitVersion, time.Since(began).Round(100*time.Millisecond))
-	d.aside("$WORK below is %s; it goes when the demo ends", d.work)
+	d.aside("$WORK below is %s; it is removed when the demo ends", d.work)
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (d *demo) startServe(ctx context.Context) error {
 	}
 	took, err := eventually(ctx, func() error { return d.serve.ready(ctx, "http://"+healthAt+"/readyz") })
 	if err != nil {
-		return fmt.Errorf("outrider serve does not get ready: %w%s", err, d.serve.logTail())
+		return fmt.Errorf("outrider serve is not ready: %w%s", err, d.serve.logTail())
 	}
 	d.say("Ready after %s.", took.Round(10*time.Millisecond))
 
@@ -169,7 +169,7 @@ func (d *demo) startServe(ctx context.Context) error {
 	return d.write("webhooks.yaml", b.Bytes())
 }
 
-// register tells the API server of the webhook, and waits until it calls.
+// register registers the webhook, and waits until the API server calls it.
 func (d *demo) register(ctx context.Context) error {
 	if err := d.must(ctx, `kubectl apply -f "$WORK/webhooks.yaml"`); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (d *demo) register(ctx context.Context) error {
 	if err := d.untilInjected(ctx, byItself); err != nil {
 		return err
 	}
-	d.check("the API server calls the webhook over HTTPS, for pods that are to have a sidecar")
+	d.check("the API server calls the webhook over HTTPS for pods to be injected")
 	return nil
 }
 
@@ -221,7 +221,7 @@ func (d *demo) close() error {
 	}
 	if d.mesh != nil {
 		errs = append(errs, d.mesh.Close(context.Background()))
-		d.say("Stopped the cluster, and removed all of it.")
+		d.say("Stopped the cluster and removed its files.")
 	}
 	return errors.Join(errs...)
 }
@@ -257,7 +257,7 @@ func startProgram(d *demo, path string, args []string) (*program, error) {
 func (p *program) ready(ctx context.Context, url string) error {
 	select {
 	case <-p.done:
-		return errors.New("it ended: " + p.cmd.ProcessState.String())
+		return errors.New("exited: " + p.cmd.ProcessState.String())
 	default:
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -280,7 +280,7 @@ func (p *program) ready(ctx context.Context, url string) error {
 func (p *program) stop() error {
 	select {
 	case <-p.done:
-		return errors.New("outrider serve ended by itself: " + p.cmd.ProcessState.String())
+		return errors.New("outrider serve exited unexpectedly: " + p.cmd.ProcessState.String())
 	default:
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -289,10 +289,10 @@ func (p *program) stop() error {
 	case <-time.After(15 * time.Second): // more than serve gives requests under way
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		return errors.New("outrider serve did not end on SIGTERM and was killed")
+		return errors.New("outrider serve did not exit on SIGTERM and was killed")
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("outrider serve ended on SIGTERM with %s", p.cmd.ProcessState)
+		return fmt.Errorf("outrider serve exited on SIGTERM with %s", p.cmd.ProcessState)
 	}
 	return nil
 }
@@ -304,5 +304,5 @@ func (p *program) logTail() string {
 	if err != nil {
 		return ""
 	}
-	return "\nthe end of its log:\n" + string(text[max(0, len(text)-most):])
+	return "\nend of its log:\n" + string(text[max(0, len(text)-most):])
 }
