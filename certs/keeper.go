@@ -12,14 +12,12 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/outrider-mesh/outrider/internal/election"
 )
 
 // Keeper keeps certificates as the package says. It is a manager's runnable.
@@ -29,8 +27,7 @@ type Keeper struct {
 	metrics  *metrics
 	client   kubernetes.Interface
 	metadata metadata.Interface
-	// electing has a rate limit of its own: many writes must not cost the lead.
-	electing kubernetes.Interface
+	election *election.Election // nil where there is nothing for a leader to do
 
 	registrations *registrations
 	secret        cache.SharedIndexInformer // nil with an external certificate
@@ -46,12 +43,13 @@ func New(o Options) (*Keeper, error) {
 		return nil, err
 	}
 	k := &Keeper{options: o, log: o.Log, reports: newLoop()}
-	electing := rest.CopyConfig(o.Cluster)
-	electing.QPS, electing.Burst, electing.Timeout = 0, 0, o.Timing.Renew/2
-	electing.RateLimiter = nil
 	var err error
-	if k.client, err = kubernetes.NewForConfig(o.Cluster); err == nil {
-		k.electing, err = kubernetes.NewForConfig(electing)
+	k.client, err = kubernetes.NewForConfig(o.Cluster)
+	if err == nil && o.leads() {
+		k.election, err = election.New(election.Options{
+			Cluster: o.Cluster, Namespace: o.Namespace, Name: o.name(leaderLease), Labels: o.ours(),
+			Identity: o.Identity, Timing: o.Timing.Election, Lead: k.lead,
+		})
 	}
 	if err == nil {
 		k.metadata, err = metadata.NewForConfig(o.Cluster)
@@ -79,7 +77,7 @@ func (k *Keeper) handle() error {
 	informersOf := []cache.SharedIndexInformer{k.registrations.mutating, k.registrations.validating}
 	if k.options.External == nil {
 		k.secret = informers.NewSharedInformerFactoryWithOptions(k.client, 0, informers.WithNamespace(k.options.Namespace),
-			informers.WithTweakListOptions(byName(k.options.named(SecretName)))).Core().V1().Secrets().Informer()
+			informers.WithTweakListOptions(byName(k.options.name(SecretName)))).Core().V1().Secrets().Informer()
 		informersOf = append(informersOf, k.secret)
 		if _, err := k.secret.AddEventHandler(onAny(k.take)); err != nil {
 			return err
@@ -107,7 +105,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 		}
 	}
 	running.Go(func() { newLoop().run(ctx, k.options.Timing.Report, k.log, k.watchTrust) })
-	if !k.options.leads() {
+	if k.election == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -119,48 +117,12 @@ func (k *Keeper) Start(ctx context.Context) error {
 		defer cancel()
 		_ = leave(gone, k.client, &k.options) // else the leader sweeps it up
 	})
-	k.campaign(ctx)
-	return nil
-}
-
-// campaign stands for election again and again. To lose the lead ends the
-// leader's work and nothing else.
-func (k *Keeper) campaign(ctx context.Context) {
-	var term sync.Mutex // one term at a time
-	lock := &resourcelock.LeaseLock{
-		LeaseMeta:  metav1.ObjectMeta{Namespace: k.options.Namespace, Name: k.options.named(leaderLease), Labels: k.options.ours()},
-		Client:     k.electing.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: k.options.Identity},
-	}
-	for ctx.Err() == nil {
-		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Lock: lock, ReleaseOnCancel: true, Name: k.options.named(leaderLease),
-			LeaseDuration: k.options.Timing.Lease, RenewDeadline: k.options.Timing.Renew, RetryPeriod: k.options.Timing.Retry,
-			Callbacks: leaderelection.LeaderCallbacks{
-				OnStartedLeading: func(ctx context.Context) {
-					term.Lock()
-					defer term.Unlock()
-					if ctx.Err() == nil {
-						k.lead(ctx)
-					}
-				},
-				OnStoppedLeading: func() {},
-			},
-		})
-		if err != nil { // the timing is wrong: a defect of whoever set it
-			k.log.Error(err, "no certificate can be issued by this replica: it cannot stand for election")
-			<-ctx.Done()
-			return
-		}
-		elector.Run(ctx)
-	}
-	term.Lock()
-	defer term.Unlock()
+	return k.election.Start(ctx)
 }
 
 // stored is the Secret; nil when there is none.
 func (k *Keeper) stored() *corev1.Secret {
-	object, ok, err := k.secret.GetStore().GetByKey(k.options.Namespace + "/" + k.options.named(SecretName))
+	object, ok, err := k.secret.GetStore().GetByKey(k.options.Namespace + "/" + k.options.name(SecretName))
 	if err != nil || !ok {
 		return nil
 	}
@@ -201,7 +163,7 @@ func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		return c, nil
 	}
 	return nil, fmt.Errorf("no serving certificate yet: the leader puts one into Secret %s/%s within seconds of its start; if none comes, its log has the reason",
-		k.options.Namespace, k.options.named(SecretName))
+		k.options.Namespace, k.options.name(SecretName))
 }
 
 func (k *Keeper) servingID() string {

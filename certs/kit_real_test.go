@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"github.com/outrider-mesh/outrider/internal/election"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -42,8 +43,8 @@ var installations, replicaCount atomic.Int32
 
 // quick are seconds where the real ones are minutes.
 var quick = Timing{
-	Lease: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond,
-	Report: 300 * time.Millisecond, Resync: 300 * time.Millisecond,
+	Election: election.Timing{Lease: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
+	Report:   300 * time.Millisecond, Resync: 300 * time.Millisecond,
 }
 
 func install(t testing.TB) *installation {

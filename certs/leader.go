@@ -141,7 +141,7 @@ func (l *leader) bundle(ctx context.Context) ([]byte, error) {
 	}
 	if len(state.Authorities) == 0 {
 		return nil, fmt.Errorf("key %s of Secret %s/%s, which somebody else keeps, holds no authority to publish; add it, or remove the Secret to have one made",
-			BundleFile, l.options.Namespace, l.options.named(SecretName))
+			BundleFile, l.options.Namespace, l.options.name(SecretName))
 	}
 	l.metrics.authority(state.Authorities[0])
 	return state.Bundle(), nil
@@ -182,7 +182,7 @@ func (l *leader) settle(ctx context.Context) (*State, error) {
 	}
 	next, done, err := Settled(state, l.facts(state, foreign), l.options.Lifetimes)
 	if err != nil {
-		return nil, fmt.Errorf("keep Secret %s/%s: %w", l.options.Namespace, l.options.named(SecretName), err)
+		return nil, fmt.Errorf("keep Secret %s/%s: %w", l.options.Namespace, l.options.name(SecretName), err)
 	}
 	if len(done) == 0 && !restored {
 		return &next, nil
@@ -192,10 +192,10 @@ func (l *leader) settle(ctx context.Context) (*State, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write Secret %s/%s: %w", l.options.Namespace, l.options.named(SecretName), err)
+		return nil, fmt.Errorf("write Secret %s/%s: %w", l.options.Namespace, l.options.name(SecretName), err)
 	}
 	if restored {
-		l.log.Info("what the Secret lost was written back from what this replica still had", "namespace", l.options.Namespace, "name", l.options.named(SecretName))
+		l.log.Info("what the Secret lost was written back from what this replica still had", "namespace", l.options.Namespace, "name", l.options.name(SecretName))
 	}
 	for _, d := range done {
 		l.metrics.issued.WithLabelValues(string(d.Action), d.Reason).Inc()
@@ -223,7 +223,7 @@ func (l *leader) store(ctx context.Context, old *corev1.Secret, s State) error {
 	secrets := l.client.CoreV1().Secrets(l.options.Namespace)
 	if old == nil {
 		_, err = secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: l.options.named(SecretName), Namespace: l.options.Namespace, Labels: l.options.ours()},
+			ObjectMeta: metav1.ObjectMeta{Name: l.options.name(SecretName), Namespace: l.options.Namespace, Labels: l.options.ours()},
 			Type:       corev1.SecretTypeTLS, Data: data,
 		}, metav1.CreateOptions{FieldManager: managedBy})
 		return err
@@ -245,7 +245,7 @@ func (l *leader) noteProblem(err error) {
 		text = err.Error()
 	}
 	if text != "" && text != l.problem {
-		l.log.Error(err, "part of the Secret cannot be used and counts as lost", "namespace", l.options.Namespace, "name", l.options.named(SecretName))
+		l.log.Error(err, "part of the Secret cannot be used and counts as lost", "namespace", l.options.Namespace, "name", l.options.name(SecretName))
 	}
 	l.problem = text
 }

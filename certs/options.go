@@ -8,24 +8,26 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/election"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // The names of what is kept in the cluster. Secret and leases carry the
 // revision behind them, "-REVISION", unless it is the default one. The
 // ConfigMap does not: the pods of a namespace mount it by this name.
 const (
-	SecretName      = "outrider-certs"
-	ConfigMapName   = "outrider-ca"
-	leaderLease     = "outrider-leader"
-	replicaLease    = "outrider-replica"
-	defaultRevision = "default"
+	SecretName    = "outrider-certs"
+	ConfigMapName = "outrider-ca"
+	leaderLease   = "outrider-leader"
+	replicaLease  = "outrider-replica"
 )
 
 // The labels of what is this package's own, and of whose revision.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	managedBy      = "outrider"
-	labelRevision  = "istio.io/rev"
 	labelComponent = "app.kubernetes.io/component"
 	component      = "replica"
 )
@@ -59,9 +61,7 @@ type Options struct {
 
 // Timing says how often things are looked at.
 type Timing struct {
-	// Lease, Renew and Retry are the leader election's: how long a leader that
-	// is silent stays leader, when it gives up itself, and the time between tries.
-	Lease, Renew, Retry time.Duration
+	Election election.Timing
 	// Report is how often a replica says what it serves. One that has missed
 	// three reports counts as gone.
 	Report time.Duration
@@ -71,8 +71,8 @@ type Timing struct {
 
 // DefaultTiming is the usual one of controllers.
 var DefaultTiming = Timing{
-	Lease: 15 * time.Second, Renew: 10 * time.Second, Retry: 2 * time.Second,
-	Report: 20 * time.Second, Resync: time.Minute,
+	Election: election.DefaultTiming,
+	Report:   20 * time.Second, Resync: time.Minute,
 }
 
 // reportsMissed is how many reports a replica may miss.
@@ -94,9 +94,7 @@ func (o *Options) complete() error {
 	if len(errs) > 0 {
 		return fmt.Errorf("keep certificates: %w", errors.Join(errs...))
 	}
-	if o.Revision == "" {
-		o.Revision = defaultRevision
-	}
+	o.Revision = revision.Revision(o.Revision).String()
 	if o.Lifetimes == (Lifetimes{}) {
 		o.Lifetimes = DefaultLifetimes
 	}
@@ -115,20 +113,15 @@ func (o *Options) complete() error {
 // leads reports whether there is anything for a leader to do.
 func (o *Options) leads() bool { return o.External == nil || o.CAFile != "" }
 
-// named is a name of this revision.
-func (o *Options) named(name string) string {
-	if o.Revision == defaultRevision {
-		return name
-	}
-	return name + "-" + o.Revision
-}
+// name is the name of this revision's object.
+func (o *Options) name(base string) string { return revision.Revision(o.Revision).Name(base) }
 
 // ours are the labels of what this installation made.
 func (o *Options) ours() map[string]string {
-	return map[string]string{labelManagedBy: managedBy, labelRevision: o.Revision}
+	return map[string]string{labelManagedBy: managedBy, annotation.Rev: o.Revision}
 }
 
 // isOurs reports whether an object with the labels is this installation's.
 func (o *Options) isOurs(labels map[string]string) bool {
-	return labels[labelManagedBy] == managedBy && labels[labelRevision] == o.Revision
+	return labels[labelManagedBy] == managedBy && labels[annotation.Rev] == o.Revision
 }

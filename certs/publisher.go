@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/outrider-mesh/outrider/annotation"
 )
 
 // publisher keeps ConfigMap outrider-ca in the namespaces that need it. It runs
@@ -57,7 +59,7 @@ func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interfa
 	p.namespaces = follow("namespaces", "")
 	p.asking = []cache.SharedIndexInformer{
 		follow("pods", labelInject+"=true"),
-		follow("pods", labelRevision+"="+o.Revision),
+		follow("pods", annotation.Rev+"="+o.Revision),
 	}
 	p.injected = follow("pods", "") // one that a file was injected for has no label that tells
 	return p

@@ -26,6 +26,7 @@ import (
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/deploy/crds/install"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -175,7 +176,7 @@ func newFollower(mgr manager.Manager, c *cluster, s *webhook.Settings, m *webhoo
 	}
 	l := &loader{
 		settings: s, metrics: m, client: client, events: mgr.GetEventRecorder("outrider"), log: o.Log.WithName("configuration"),
-		options: watch.Options{Namespace: o.Namespace, Revision: o.Revision},
+		options: watch.Options{Namespace: o.Namespace, Revision: revision.Revision(o.Revision)},
 	}
 	options := l.options
 	options.Gone = l.gone

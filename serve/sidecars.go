@@ -28,6 +28,8 @@ import (
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/election"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // sidecars tells the sidecars what to do. It is a manager's runnable.
@@ -37,7 +39,7 @@ type sidecars struct {
 	server  *xds.Server
 	watcher *kube.Watcher
 	status  *kube.StatusWriter
-	leading *leading // which writes the status
+	leading *election.Election // which writes the status
 	client  kubernetes.Interface
 	events  recorder
 	log     logr.Logger
@@ -70,7 +72,7 @@ func newSidecars(mgr manager.Manager, certificate certs.GetCertificate, o Option
 			s.log.Error(err, "cannot make the configuration of a namespace; its sidecars keep what they have", "namespace", namespace)
 		},
 	}))
-	if s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Revision: o.Revision, Log: s.log, Registry: o.Registry, Built: s.built}); err != nil {
+	if s.watcher, err = kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.Revision), Log: s.log, Registry: o.Registry, Built: s.built}); err != nil {
 		return nil, err
 	}
 	return s, s.writeStatus(o)
@@ -85,7 +87,7 @@ func (s *sidecars) writeStatus(o Options) error {
 		return fmt.Errorf("make a client for the status of objects: %w", err)
 	}
 	log := s.log.WithName("status")
-	if s.status, err = kube.NewStatusWriter(kube.StatusOptions{Dynamic: client, Revision: o.Revision, Log: log, Registry: o.Registry}); err != nil {
+	if s.status, err = kube.NewStatusWriter(kube.StatusOptions{Dynamic: client, Revision: revision.Revision(o.Revision), Log: log, Registry: o.Registry}); err != nil {
 		return err
 	}
 	hostname, err := os.Hostname()

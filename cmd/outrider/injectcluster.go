@@ -9,9 +9,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // clusterOptions say which cluster's configuration kube-inject uses. Without
@@ -35,14 +35,14 @@ func (o *clusterOptions) asked() bool {
 }
 
 // names are the ConfigMaps to read. One that has been named must exist.
-func (o *clusterOptions) names(revision string) kubeconfig.Names {
-	usual := watch.Options{Namespace: o.namespace, Revision: revision}
+func (o *clusterOptions) names(rev string) kubeconfig.Names {
+	usual := config.ConfigMapsOf(o.namespace, revision.Revision(rev))
 	n := kubeconfig.Names{Namespace: o.namespace, Injector: o.injector, Mesh: o.mesh}
 	if n.Injector == "" {
-		n.Injector = usual.Injector()
+		n.Injector = usual.Injector
 	}
 	if n.Mesh == "" {
-		n.Mesh = usual.Mesh()
+		n.Mesh = usual.Mesh
 		n.Optional = append(n.Optional, n.Mesh)
 	}
 	return n

@@ -22,12 +22,13 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // Options say what to follow.
 type Options struct {
 	Namespace string
-	Revision  string        // "" and "default" are the ConfigMaps without a suffix
+	Revision  revision.Revision
 	Quiet     time.Duration // without a change before the callback; 0 means 50 ms
 	Longest   time.Duration // from the first change to the callback; 0 means 500 ms
 	// Gone is told when a ConfigMap that was there is deleted; its texts stay
@@ -35,30 +36,19 @@ type Options struct {
 	Gone func(name string)
 }
 
-func (o Options) suffixed(name string) string {
-	if o.Revision == "" || o.Revision == "default" {
-		return name
-	}
-	return name + "-" + o.Revision
+// ConfigMaps are the ones that are followed.
+func (o Options) ConfigMaps() config.ConfigMaps {
+	return config.ConfigMapsOf(o.Namespace, o.Revision)
 }
 
 // Injector is the name of the ConfigMap with the keys config and values.
-func (o Options) Injector() string { return o.suffixed("istio-sidecar-injector") }
+func (o Options) Injector() string { return o.ConfigMaps().Injector }
 
 // Mesh is the name of the ConfigMap with the key mesh.
-func (o Options) Mesh() string { return o.suffixed("istio") }
+func (o Options) Mesh() string { return o.ConfigMaps().Mesh }
 
 // Labels name the texts in messages.
-func (o Options) Labels() config.Labels {
-	label := func(name, key string) string {
-		return fmt.Sprintf("ConfigMap %s/%s, key %q", o.Namespace, name, key)
-	}
-	return config.Labels{
-		Config: label(o.Injector(), "config"),
-		Values: label(o.Injector(), "values"),
-		Mesh:   label(o.Mesh(), "mesh"),
-	}
-}
+func (o Options) Labels() config.Labels { return o.ConfigMaps().Labels() }
 
 // Run follows the ConfigMaps until the context ends, and returns its error. It
 // needs get, list and watch on the two names only. A ConfigMap or key that

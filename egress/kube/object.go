@@ -1,12 +1,12 @@
 package kube
 
 import (
-	"cmp"
 	"encoding/json"
 
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/egress"
 )
 
@@ -29,21 +29,9 @@ type Object struct {
 // object is one as it was read.
 type object struct {
 	Object
-	revision string        // that it names; empty: none
+	revision string        // its label istio.io/rev
 	spec     proto.Message // nil when it has a fault
 	problems egress.Problems
-}
-
-// labelRevision names the one revision of the control plane that an object is
-// for. Without it an object is for all.
-const labelRevision = "istio.io/rev"
-
-// DefaultRevision is the revision of a control plane that names none.
-const DefaultRevision = "default"
-
-// isFor reports whether a revision is to read the object.
-func (o object) isFor(revision string) bool {
-	return o.revision == "" || o.revision == cmp.Or(revision, DefaultRevision)
 }
 
 func readObject(kind string, u *unstructured.Unstructured) object {
@@ -52,7 +40,7 @@ func readObject(kind string, u *unstructured.Unstructured) object {
 		Meta:    egress.Meta{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().Time},
 		version: u.GroupVersionKind().Version, resource: u.GetResourceVersion(),
 	}}
-	out.revision = u.GetLabels()[labelRevision]
+	out.revision = u.GetLabels()[annotation.Rev]
 	out.status, _ = u.Object["status"].(map[string]any)
 	// What came as JSON can be written as JSON.
 	text, _ := json.Marshal(u.Object["spec"])

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,15 +21,16 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // StatusOptions of a StatusWriter.
 type StatusOptions struct {
 	// Dynamic needs get on the objects, and patch on their status.
 	Dynamic dynamic.Interface
-	// Revision, unless it is empty or "default", becomes part of the condition's
-	// type, so that two control planes do not write over each other's.
-	Revision string
+	// Revision becomes part of the condition's type, so that two control planes do
+	// not overwrite each other's conditions.
+	Revision revision.Revision
 	Log      logr.Logger
 	// Registry takes the metrics; nil keeps none.
 	Registry prometheus.Registerer
@@ -79,7 +79,7 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 		o.PerSecond = 20
 	}
 	w := &StatusWriter{
-		options: o, kind: conditionType(o.Revision), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: debounce.New(), now: time.Now,
+		options: o, kind: o.Revision.Name(egress.ConditionType), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: debounce.New(), now: time.Now,
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "egress", Name: "status_writes_total",
 			Help: "Conditions written into the status of ServiceEntries and VirtualServices, by result (written, failed).",
@@ -91,13 +91,6 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 		}
 	}
 	return w, nil
-}
-
-func conditionType(revision string) string {
-	if cmp.Or(revision, DefaultRevision) == DefaultRevision {
-		return egress.ConditionType
-	}
-	return egress.ConditionType + "-" + revision
 }
 
 // Offer takes the latest result, and never waits.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -24,7 +25,7 @@ type reported struct {
 	stop   func()
 }
 
-func report(t *testing.T, revision string) *reported {
+func report(t *testing.T, of revision.Revision) *reported {
 	t.Helper()
 	r := &reported{watched: &watched{Server: kube.Require(t), t: t}}
 	r.kubectl("", "apply", "--server-side", "-f", "../../deploy/crds")
@@ -39,7 +40,7 @@ func report(t *testing.T, revision string) *reported {
 	objects, err := dynamic.NewForConfig(r.Config)
 	r.must(err)
 	log := funcr.New(func(prefix, args string) { t.Log(prefix, args) }, funcr.Options{})
-	r.writer, err = NewStatusWriter(StatusOptions{Dynamic: objects, Revision: revision, Log: log, Registry: prometheus.NewRegistry(), PerSecond: 1000})
+	r.writer, err = NewStatusWriter(StatusOptions{Dynamic: objects, Revision: of, Log: log, Registry: prometheus.NewRegistry(), PerSecond: 1000})
 	r.must(err)
 	r.Watcher, err = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond, Built: r.writer.Offer, Log: log})
 	r.must(err)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // Options of a Watcher.
@@ -31,9 +32,8 @@ type Options struct {
 	// serviceentries and virtualservices, and on the definitions of the last two.
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
-	// Revision is this control plane's, empty means DefaultRevision. Objects that
-	// name another one are passed over.
-	Revision string
+	// Revision is this control plane's. Objects that name another one are ignored.
+	Revision revision.Revision
 	// Built takes each model.
 	Built func(Result)
 	Log   logr.Logger
@@ -188,7 +188,7 @@ func (w *Watcher) build(addresses bool) {
 			continue
 		}
 		for _, o := range t.all() {
-			if o.isFor(w.options.Revision) {
+			if w.options.Revision.Reads(o.revision) {
 				all = append(all, o)
 			}
 		}

@@ -67,13 +67,13 @@ func Texts(ctx context.Context, client kubernetes.Interface, n Names) (t config.
 			missing = append(missing, c.name)
 		}
 	}
-	label := func(name, key string) string { return fmt.Sprintf("ConfigMap %s/%s, key %q", n.Namespace, name, key) }
+	labels := config.ConfigMaps{Namespace: n.Namespace, Injector: n.Injector, Mesh: n.Mesh}.Labels()
 	if injector != nil {
 		t.Config, t.Values = injector.Data["config"], injector.Data["values"]
-		l.Config, l.Values = label(n.Injector, "config"), label(n.Injector, "values")
+		l.Config, l.Values = labels.Config, labels.Values
 	}
 	if mesh != nil {
-		t.Mesh, l.Mesh = mesh.Data["mesh"], label(n.Mesh, "mesh")
+		t.Mesh, l.Mesh = mesh.Data["mesh"], labels.Mesh
 	}
 	return t, l, missing, nil
 }

@@ -28,7 +28,7 @@ type room struct {
 var (
 	pureRooms = []string{"annotation", "cidr", "config", "egress", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allRooms  = append([]string{
-		"certs", "config/watch", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/kubeconfig",
+		"certs", "config/watch", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
 	}, pureRooms...)
 )
@@ -44,15 +44,17 @@ var rooms = []room{
 		why: "JSON as a tree that keeps what it does not know: inject edits pods by it, manifest edits files"},
 	{path: "internal/debounce", kind: shell,
 		why: "it waits, which is all that those who watch something have in common"},
+	{path: "internal/election", kind: shell,
+		why: "one replica leads, whatever its work is"},
 	{path: "internal/kubeconfig", kind: shell, may: pureRooms,
 		why: "it finds the cluster that a command is about"},
 	{path: "cidr", kind: pure, may: []string{"internal/problem"},
 		why: "everything that speaks of addresses builds on it, the init container too: it builds on nothing"},
 	{path: "annotation", kind: pure, may: []string{"cidr", "internal/document", "internal/problem"},
 		why: "the table is read by every room: it needs the parsers of its values and nothing else"},
-	{path: "config", kind: pure, may: []string{"annotation", "cidr"},
+	{path: "config", kind: pure, may: []string{"annotation", "cidr", "internal/revision"},
 		why: "a configuration is checked without knowing who will use it"},
-	{path: "config/watch", kind: shell, may: []string{"internal/debounce", "config"},
+	{path: "config/watch", kind: shell, may: []string{"internal/debounce", "internal/revision", "config"},
 		why: "it brings a configuration from the cluster; what is done with it is wired in serve"},
 	{path: "ranges", kind: pure, may: []string{"cidr"},
 		why: "evidence is judged from documents and objects alone"},
@@ -74,7 +76,7 @@ var rooms = []room{
 		why: "it serves what egress made"},
 	{path: "egress/kube", kind: shell, may: []string{"internal/debounce", "egress", "internal/revision"},
 		why: "it watches the objects that egress translates"},
-	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/revision"},
+	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/election", "internal/revision"},
 		why: "a certificate is issued and rotated without knowing what it serves"},
 	{path: "webhook/registration", kind: pure, may: []string{"annotation", "internal/revision"},
 		why: "the webhook configurations are objects: who writes them to a cluster is no matter of theirs"},
