@@ -26,12 +26,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The clusters for what no entry declares, by the names that users know.
-const (
-	PassthroughCluster = "PassthroughCluster"
-	BlackHoleCluster   = "BlackHoleCluster"
-)
-
 // namesCluster takes the connections to all names that are passed on as bytes.
 // Its log lines have the name that a cluster of the host's own would have. One
 // for each host would hold the addresses of all others too, for they share the

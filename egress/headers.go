@@ -54,21 +54,6 @@ func readHeaderName(name, path string, host bool, r reporter) {
 	}
 }
 
-func isAuthority(name string) bool {
-	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
-}
-
-// authorityOf is the Host that header operations set; empty: none.
-func authorityOf(h *networkingv1alpha3.Headers) string {
-	set := h.GetRequest().GetSet()
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if isAuthority(name) {
-			return set[name]
-		}
-	}
-	return ""
-}
-
 // headerFault finds what Envoy would refuse in the value of a header. It refuses
 // all routes of a port for one value, and all namespaces may have them: what only
 // Envoy can judge is left out.

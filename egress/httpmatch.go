@@ -74,9 +74,6 @@ func readURI(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
 	}
 }
 
-// pseudoHeaders stand for fields of their own, and are ignored, as in Istio.
-func pseudoHeaders() []string { return []string{"uri", "scheme", "method", "authority"} }
-
 func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path string, r reporter) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := path + "." + name
@@ -177,20 +174,3 @@ func substitutionFault(text string, pattern *regexp.Regexp) string {
 	}
 	return ""
 }
-
-// matchesAll reports whether a match has no condition but the port.
-func matchesAll(m *networkingv1alpha3.HTTPMatchRequest) bool {
-	conditions := len(m.GetQueryParams())
-	for _, headers := range []map[string]*networkingv1alpha3.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
-		for name := range headers {
-			if !slices.Contains(pseudoHeaders(), name) {
-				conditions++
-			}
-		}
-	}
-	all := m.GetUri() == nil || m.GetUri().GetPrefix() == "/"
-	return all && conditions == 0 && m.GetScheme() == nil && m.GetMethod() == nil && m.GetAuthority() == nil && forMesh(m.GetGateways())
-}
-
-// forMesh reports whether something for some gateways is for the sidecars.
-func forMesh(gateways []string) bool { return len(gateways) == 0 || slices.Contains(gateways, "mesh") }

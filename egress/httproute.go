@@ -98,14 +98,6 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 	}
 }
 
-// bodyOf is the body of a direct response.
-func bodyOf(d *networkingv1alpha3.HTTPDirectResponse) []byte {
-	if b := d.GetBody().GetBytes(); len(b) > 0 {
-		return b
-	}
-	return []byte(d.GetBody().GetString_())
-}
-
 func redirectCodes() []uint32 { return []uint32{301, 302, 303, 307, 308} }
 
 func readRedirect(d *networkingv1alpha3.HTTPRedirect, path string, r reporter) {
@@ -288,9 +280,6 @@ func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
 		r.error(path+".value", fmt.Sprint(v), "a percentage is 0 to 100", "write a number such as 50")
 	}
 }
-
-// millionths of all requests.
-func millionths(percent float64) uint32 { return uint32(math.Round(percent * 1e4)) }
 
 func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []RouteDestination {
 	var out []RouteDestination

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"net/netip"
-	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -28,12 +27,6 @@ type InClusterAddress struct {
 	Address netip.Addr
 	// Ports are the TCP ports; none stands for all of them.
 	Ports []uint16
-}
-
-// Meta identifies an object.
-type Meta struct {
-	Namespace, Name string
-	Created         time.Time // an older object wins a conflict
 }
 
 // ServiceEntry is an object of networking.istio.io.

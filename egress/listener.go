@@ -2,7 +2,6 @@ package egress
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
@@ -33,47 +32,12 @@ const (
 // of the port that was dialled, where there is one.
 const virtualOutbound = "virtualOutbound"
 
-// standingPorts have listeners before anything is declared on them: the first
-// entry for a port with a listener disturbs no connection.
-func standingPorts() []uint32 { return []uint32{80, 443} }
-
 // serverFirstPorts are well known for protocols in which the server speaks
 // first: FTP, SSH, Telnet, SMTP, POP3, NNTP, IMAP, mail submission, SMTP again,
 // MySQL, NATS, VNC. Waiting there for a client to say what it speaks would delay
 // each connection by the whole time of detection.
 func serverFirstPorts() []uint32 {
 	return []uint32{21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 4222, 5900}
-}
-
-// Port is what is declared on one port.
-type Port struct {
-	Number uint32
-	Hosts  []Host
-}
-
-// Ports are the ports that have a listener of their own, sorted.
-func (v *View) Ports() []Port {
-	byNumber := map[uint32][]Host{}
-	for _, n := range standingPorts() {
-		byNumber[n] = nil
-	}
-	for _, h := range v.hosts {
-		byNumber[h.Port] = append(byNumber[h.Port], h)
-	}
-	out := make([]Port, 0, len(byNumber))
-	for n, hosts := range byNumber {
-		out = append(out, Port{n, hosts})
-	}
-	slices.SortFunc(out, func(a, b Port) int { return int(a.Number) - int(b.Number) })
-	return out
-}
-
-// OnlyTCP says that no client has to say what it speaks.
-func (p Port) OnlyTCP() bool {
-	if slices.Contains(standingPorts(), p.Number) {
-		return false
-	}
-	return !slices.ContainsFunc(p.Hosts, func(h Host) bool { return h.Protocol != protocolTCP })
 }
 
 func (b *builder) listeners() []*listenerv3.Listener {

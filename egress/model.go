@@ -1,12 +1,8 @@
 package egress
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
-	"time"
-
-	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 // Model is what the objects say, validated and sorted.
@@ -16,16 +12,6 @@ type Model struct {
 	hosts     []Host             // sorted: see compareHosts
 	routes    []hostRoutes       // sorted: own order, see compareMeta
 	private   map[string]bool
-}
-
-// Mesh is the part of MeshConfig that the sidecars' configuration depends on.
-type Mesh struct {
-	RegistryOnly     bool
-	AccessLog        AccessLog
-	DetectionTimeout time.Duration // 0: wait for the client's first bytes without end
-	ConnectTimeout   time.Duration
-	rootNamespace    string
-	ListenPort       uint32
 }
 
 // Build makes the model. The problems are complete and sorted; what has an error
@@ -93,34 +79,6 @@ func (m *Model) Class(namespace string) string {
 	return ""
 }
 
-// defaultListenPort is where the redirection leads when MeshConfig does not say.
-const defaultListenPort = 15001
-
-func readMesh(mc *meshconfig.MeshConfig, r reporter) Mesh {
-	m := Mesh{
-		RegistryOnly:     mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
-		DetectionTimeout: mc.GetProtocolDetectionTimeout().AsDuration(),
-		ConnectTimeout:   mc.GetConnectTimeout().AsDuration(),
-		rootNamespace:    mc.GetRootNamespace(),
-		ListenPort:       uint32(mc.GetProxyListenPort()),
-	}
-	if mc.GetOutboundTrafficPolicy() == nil { // nobody asked for anything, so nothing is blocked
-		m.RegistryOnly = false
-	}
-	if m.ListenPort == 0 || m.ListenPort > 65535 {
-		m.ListenPort = defaultListenPort
-	}
-	if m.ConnectTimeout <= 0 {
-		m.ConnectTimeout = 10 * time.Second
-	}
-	if m.DetectionTimeout < 0 {
-		r.error("protocolDetectionTimeout", m.DetectionTimeout.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
-		m.DetectionTimeout = 0
-	}
-	m.AccessLog = readAccessLog(mc, r)
-	return m
-}
-
 // mergeAddresses gives each address once, with the union of its ports.
 func mergeAddresses(in []InClusterAddress) []InClusterAddress {
 	all, ports := map[netip.Addr]bool{}, map[netip.Addr]map[uint16]bool{}
@@ -151,17 +109,5 @@ func mergeAddresses(in []InClusterAddress) []InClusterAddress {
 		out = append(out, d)
 	}
 	slices.SortFunc(out, func(a, b InClusterAddress) int { return a.Address.Compare(b.Address) })
-	return out
-}
-
-// compareMeta is the order in which objects win a conflict within a namespace:
-// the oldest, and between equals the one whose name comes first.
-func compareMeta(a, b Meta) int {
-	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-}
-
-func sorted[T any](in []T, meta func(T) Meta) []T {
-	out := slices.Clone(in)
-	slices.SortStableFunc(out, func(a, b T) int { return compareMeta(meta(a), meta(b)) })
 	return out
 }

@@ -54,43 +54,14 @@ func labelFault(l string) string {
 	return ""
 }
 
-// clusterName is Istio's, as users know it from the access log.
-func clusterName(port uint32, host string) string { return fmt.Sprintf("outbound|%d||%s", port, host) }
-
-// exports says which namespaces see an object.
-type exports struct {
-	all        bool
-	namespaces []string
-}
-
-// readExports reads exportTo: nothing and "*" are all namespaces, "." is the
-// object's own, "~" none.
-func readExports(list []string, m Meta) exports {
-	e := exports{all: len(list) == 0}
-	for _, ns := range list {
-		switch ns {
-		case "*":
-			e.all = true
-		case ".":
-			e.namespaces = append(e.namespaces, m.Namespace)
-		case "~":
-		default:
-			e.namespaces = append(e.namespaces, ns)
-		}
+// covers reports whether every name that one host stands for is one that
+// another stands for too.
+func covers(host, name string) bool {
+	suffix, wildcard := strings.CutPrefix(host, "*")
+	if !wildcard {
+		return host == name && name != ""
 	}
-	return e
-}
-
-func (e exports) to(namespace string) bool {
-	if e.all {
-		return true
-	}
-	for _, ns := range e.namespaces {
-		if ns == namespace {
-			return true
-		}
-	}
-	return false
+	return strings.HasSuffix(strings.TrimPrefix(name, "*"), suffix) && len(name) >= len(host)
 }
 
 // wider are a name and then the wildcards that cover it, the closest first.
@@ -101,4 +72,16 @@ func wider(name string) iter.Seq[string] {
 			n = "*." + n
 		}
 	}
+}
+
+// closest gives what is said about a name itself, or about the longest wildcard
+// that covers it.
+func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool) {
+	for n := range wider(name) {
+		if t, ok := of[n]; ok && counts(t) {
+			return t, true
+		}
+	}
+	var none T
+	return none, false
 }

@@ -65,8 +65,6 @@ func sharedAudience(a, b mention) bool {
 	})
 }
 
-func (e exports) none() bool { return !e.all && len(e.namespaces) == 0 }
-
 // comparePrecedence is the order in a namespace that has no object of its own.
 func (m *Model) comparePrecedence(a, b Meta) int {
 	root := func(m2 Meta) int {

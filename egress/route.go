@@ -13,17 +13,6 @@ import (
 // catchAllRoute is for HTTP on the ports that have no listener of their own.
 const catchAllRoute = "catchall"
 
-// What the route's name in the access log says, as in Istio.
-const (
-	routeAllow     = "allow_any"
-	routeBlock     = "block_all"
-	routeBlockPort = "block_port"
-	routeDefault   = "default"
-)
-
-// http502 is what a blocked request is answered: Bad Gateway, as in Istio.
-const http502 = 502
-
 func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
 	for _, p := range b.view.Ports() {
@@ -63,17 +52,6 @@ func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
 	return c
 }
 
-// domainsOf are the domains that a route configuration decides about.
-func (v *View) domainsOf(route string) []Domain {
-	var out []Domain
-	for _, d := range v.domains {
-		if fmt.Sprint(d.Host.Port) == route {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
 func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
 	v := &routev3.VirtualHost{
 		Name: fmt.Sprintf("%s:%d", d.Name, d.Host.Port), Domains: []string{d.Name}, IncludeRequestAttemptCount: true,
@@ -93,22 +71,6 @@ func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
 		Decorator: &routev3.Decorator{Operation: operationOf(d.Name, d.Host.Port)},
 	})
 	return v
-}
-
-// ResolvedByHost reports whether any request of a domain is resolved by its Host, which
-// says the port too.
-func (v *View) ResolvedByHost(d Domain) bool {
-	if len(d.Routes) == 0 {
-		return (Destination{Host: d.Host}).ByRequest()
-	}
-	for _, r := range d.Routes {
-		for _, t := range r.Destinations {
-			if v.routeDestination(r, t, d).ByRequest() {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // blockPort answers requests whose Host has another port than the one that is

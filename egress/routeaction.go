@@ -55,14 +55,6 @@ func (b *builder) route(rule HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, 
 	return r
 }
 
-// routeName is what the access log has: the route's name, then the match's.
-func routeName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest) string {
-	if m.GetName() == "" {
-		return s.Name
-	}
-	return s.Name + "." + m.Name
-}
-
 // operation says where a request goes, as Istio has it in
 // X-Envoy-Decorator-Operation: the one host, or the object of several, and what
 // the path was compared with.
@@ -111,22 +103,6 @@ func (b *builder) action(rule HTTPRoute, d Domain) *routev3.RouteAction {
 		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, p)
 	}
 	return a
-}
-
-// routeAuthority is the Host that a route sets; empty: none.
-func routeAuthority(s *networkingv1alpha3.HTTPRoute) string {
-	if host := s.GetRewrite().GetAuthority(); host != "" {
-		return host
-	}
-	return authorityOf(s.Headers)
-}
-
-// ResolvedName is the name that a sidecar resolves for a destination, if it is one.
-func (l Destination) ResolvedName() (Endpoint, bool) {
-	if l.Name != "" {
-		return Endpoint{Address: l.Name, Port: l.Host.TargetPort}, true
-	}
-	return l.Host.SingleName()
 }
 
 // authority is a Host for an endpoint, by which its cluster finds it.

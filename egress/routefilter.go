@@ -54,14 +54,6 @@ func faultOf(f *networkingv1alpha3.HTTPFaultInjection) *faultv3.HTTPFault {
 	return out
 }
 
-// delayMillionths is the part of the requests that are delayed, in millionths.
-func delayMillionths(d *networkingv1alpha3.HTTPFaultInjection_Delay) uint32 {
-	if d.GetPercentage() != nil {
-		return millionths(d.Percentage.Value)
-	}
-	return millionths(float64(delayPercent(d)))
-}
-
 // fraction is a number of millionths.
 func fraction(n uint32) *typev3.FractionalPercent {
 	return &typev3.FractionalPercent{Numerator: n, Denominator: typev3.FractionalPercent_MILLION}

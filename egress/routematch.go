@@ -10,20 +10,6 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// matchesOn are the matches of a route that can hold on a port; ok is false
-// where it has matches, and none for the port.
-func matchesOn(s *networkingv1alpha3.HTTPRoute, port uint32) (matches []*networkingv1alpha3.HTTPMatchRequest, ok bool) {
-	if len(s.Match) == 0 {
-		return []*networkingv1alpha3.HTTPMatchRequest{{}}, true
-	}
-	for _, m := range s.Match {
-		if (m.Port == 0 || m.Port == port) && forMesh(m.Gateways) {
-			matches = append(matches, m)
-		}
-	}
-	return matches, len(matches) > 0
-}
-
 func routeMatch(m *networkingv1alpha3.HTTPMatchRequest) *routev3.RouteMatch {
 	out := everything()
 	switch u := m.GetUri().GetMatchType().(type) {
@@ -63,11 +49,6 @@ func routeMatch(m *networkingv1alpha3.HTTPMatchRequest) *routev3.RouteMatch {
 		out.QueryParameters = append(out.QueryParameters, q)
 	}
 	return out
-}
-
-// headerNames are the headers that are compared, sorted.
-func headerNames(of map[string]*networkingv1alpha3.StringMatch) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(of)), func(name string) bool { return slices.Contains(pseudoHeaders(), name) })
 }
 
 func headerMatch(name string, s *networkingv1alpha3.StringMatch) *routev3.HeaderMatcher {

@@ -3,7 +3,6 @@ package egress
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
@@ -65,14 +64,4 @@ func readSNIMatch(m *networkingv1alpha3.TLSMatchAttributes, hosts []string, path
 		}
 	}
 	return out
-}
-
-// covers reports whether every name that one host stands for is one that
-// another stands for too.
-func covers(host, name string) bool {
-	suffix, wildcard := strings.CutPrefix(host, "*")
-	if !wildcard {
-		return host == name && name != ""
-	}
-	return strings.HasSuffix(strings.TrimPrefix(name, "*"), suffix) && len(name) >= len(host)
 }

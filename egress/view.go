@@ -23,24 +23,6 @@ type View struct {
 	version   string
 }
 
-// Domain is one virtual host of a port: the names that a request's Host is
-// compared with, and what happens to the request.
-type Domain struct {
-	Name string // httpbin.org or *.example.com
-	Host Host   // the declared host that it is, or that covers it
-	// rules are the routes; none: all goes to the host.
-	Routes []HTTPRoute
-	By     Meta // the VirtualService that they are from
-}
-
-// SNIRoute is one route by SNI on one port.
-type SNIRoute struct {
-	Port  uint32
-	Names []string // sorted
-	Route TLSRoute
-	By    Meta
-}
-
 // View makes the view of a namespace.
 func (m *Model) View(namespace string) *View {
 	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}, byName: map[string][]uint32{}}
@@ -82,10 +64,6 @@ func (m *Model) View(namespace string) *View {
 	return v
 }
 
-func compareHosts(a, b Host) int {
-	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Name, b.Name))
-}
-
 // findDomains gives every declared HTTP host, with the routes of the
 // VirtualService that names it most closely, and every name under a declared
 // wildcard that a VirtualService names.
@@ -115,28 +93,6 @@ func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
 		return cmp.Or(cmp.Compare(a.Host.Port, b.Host.Port), cmp.Compare(a.Name, b.Name))
 	})
 	return out
-}
-
-// closest gives what is said about a name itself, or about the longest wildcard
-// that covers it.
-func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool) {
-	for n := range wider(name) {
-		if t, ok := of[n]; ok && counts(t) {
-			return t, true
-		}
-	}
-	var none T
-	return none, false
-}
-
-// find gives the declared host that a name is, or that covers it.
-func (v *View) find(name string, port uint32) (Host, bool) {
-	for n := range wider(name) {
-		if i, ok := v.byCluster[clusterName(port, n)]; ok {
-			return v.hosts[i], true
-		}
-	}
-	return Host{}, false
 }
 
 // findSNI gives the routes by SNI for declared TLS hosts. The first route that
@@ -179,20 +135,6 @@ func (v *View) findSNI(routes map[string]hostRoutes) []SNIRoute {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b SNIRoute) int { return cmp.Compare(a.Port, b.Port) })
-	return out
-}
-
-// tlsPorts are the ports on which a name is declared as TLS, by itself or by a
-// wildcard that covers it.
-func (v *View) tlsPorts(name string) []uint32 {
-	var out []uint32
-	for n := range wider(name) {
-		for _, port := range v.byName[n] {
-			if h, _ := v.find(name, port); h.Protocol == protocolTLS && !slices.Contains(out, port) {
-				out = append(out, port)
-			}
-		}
-	}
 	return out
 }
 

@@ -10,49 +10,6 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// hostRoutes is what one VirtualService says about one host. What it points
-// into is shared with the object and must not be changed.
-type hostRoutes struct {
-	meta    Meta
-	exports exports
-	host    string // httpbin.org or *.example.com
-	path    string // spec.hosts[0]
-	http    []HTTPRoute
-	tls     []TLSRoute
-}
-
-// HTTPRoute is one route for requests: the object's own words, which were found
-// to make sense, and where it leads.
-type HTTPRoute struct {
-	Spec         *networkingv1alpha3.HTTPRoute
-	Path         string             // spec.http[0]
-	Destinations []RouteDestination // none for a redirection or a direct response
-	Mirrors      []RouteDestination // the weight of each is in millionths of the requests
-}
-
-// TLSRoute is one route for TLS connections.
-type TLSRoute struct {
-	Path         string // spec.tls[0]
-	matches      []sniMatch
-	Destinations []RouteDestination
-}
-
-// sniMatch is the names of one match, and the port, which 0 leaves open.
-type sniMatch struct {
-	path  string // spec.tls[0].match[0]
-	names []string
-	port  uint32
-}
-
-// RouteDestination is one destination of a route.
-type RouteDestination struct {
-	Host    string
-	Port    uint32 // 0: not given
-	Weight  uint32
-	Path    string // of the Destination: spec.http[0].route[0].destination
-	Headers *networkingv1alpha3.Headers
-}
-
 // readVirtualService reads an object. With one error in it none of its routes is
 // used: a set of routes that is half obeyed sends requests where nobody meant
 // them to go.
