@@ -1,27 +1,11 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
-	"time"
 )
-
-func TestProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		stop := Tick(&out, "building x")
-		time.Sleep(2*Every + time.Second)
-		stop()
-		time.Sleep(Every)
-		if got, want := out.String(), "building x: 10s\nbuilding x: 20s\n"; got != want {
-			t.Errorf("progress %q, want %q", got, want)
-		}
-	})
-}
 
 func TestLockExcludes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

@@ -15,11 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
-
-// progressEvery is the time between two lines of progress of one build.
-const progressEvery = 15 * time.Second
 
 // module is a Go module below test/cluster/tools and what is built from it.
 type module struct {
@@ -152,23 +150,6 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// checkout is the directory of the project's go.mod, above the working
-// directory: a test runs in its package's directory, a command in the checkout.
-func checkout() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for from := dir; ; from = filepath.Dir(from) {
-		if _, err := os.Stat(filepath.Join(from, "test/cluster/tools")); err == nil {
-			return from, nil
-		}
-		if from == filepath.Dir(from) {
-			return "", fmt.Errorf("find the checkout: no test/cluster/tools in or above %s; run inside the checkout", dir)
-		}
-	}
-}
-
 // lock takes an exclusive lock on a file, which it creates; the lock goes with
 // the last process that has the file open. Without wait, a lock that is held is
 // the error EWOULDBLOCK.
@@ -224,21 +205,5 @@ func (p *printer) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(p, "cluster: "+format+"\n", args...)
 }
 
-// tick says every progressEvery how long something has taken, until stopped.
-func (p *printer) tick(what string) (stop func()) {
-	start, done := time.Now(), make(chan struct{})
-	var ended sync.WaitGroup
-	ended.Go(func() {
-		t := time.NewTicker(progressEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				p.say("%s: %s", what, time.Since(start).Round(time.Second))
-			}
-		}
-	})
-	return func() { close(done); ended.Wait() }
-}
+// tick writes how long something has taken, at intervals, until stopped.
+func (p *printer) tick(what string) (stop func()) { return kit.Progress(p, "cluster: "+what) }

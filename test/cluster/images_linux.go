@@ -9,6 +9,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/test/cluster/image"
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // References of the product's images and of Envoy, as the default configuration
@@ -22,7 +23,7 @@ const (
 // LoadProduct builds the product's two programs out of the checkout and loads
 // their images, and Envoy's.
 func (c *Cluster) LoadProduct(ctx context.Context) error {
-	root, err := checkout()
+	root, err := kit.Checkout()
 	if err != nil {
 		return fmt.Errorf("load the product: %w", err)
 	}

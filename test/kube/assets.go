@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/test/cache"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // assetsEnv is envtest's variable: a directory that holds the three binaries.
@@ -115,7 +116,7 @@ func build(ctx context.Context, goTool, tools, dir string, b binary, step string
 
 	start := time.Now()
 	_, _ = fmt.Fprintln(progress, "kube: building "+step)
-	stop := cache.Tick(progress, "kube: building "+step)
+	stop := kit.Progress(progress, "kube: building "+step)
 	out, err := cmd.CombinedOutput()
 	stop()
 	if ctx.Err() != nil {

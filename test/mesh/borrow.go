@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/test/cluster/image"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/test/world"
 )
@@ -36,7 +37,7 @@ const worldNamespace = "outrider-e2e-world"
 // images of the product and image.WorldRef. A Borrow that fails leaves nothing
 // behind.
 func Borrow(ctx context.Context, name string, progress io.Writer) (*Mesh, error) {
-	root, err := checkout()
+	root, err := kit.Checkout()
 	if err != nil {
 		return nil, err
 	}

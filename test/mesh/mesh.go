@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/outrider-mesh/outrider/test/cluster"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/world"
 )
 
@@ -46,7 +47,7 @@ type Options struct {
 // Up brings up a cluster that has the product's images, on which nothing is
 // installed yet. An Up that fails leaves nothing behind.
 func Up(ctx context.Context, o Options) (*Mesh, error) {
-	root, err := checkout()
+	root, err := kit.Checkout()
 	if err != nil {
 		return nil, err
 	}
@@ -88,23 +89,6 @@ func (m *Mesh) makeBin(programs ...string) error {
 		}
 	}
 	return nil
-}
-
-// checkout is the directory of the project's go.mod, at or above the working
-// directory.
-func checkout() (string, error) {
-	at, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the checkout: %w", err)
-	}
-	for dir := at; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "samples", "sleep", "sleep.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("find the checkout: no samples/sleep/sleep.yaml in or above %s; run inside the checkout", at)
-		}
-	}
 }
 
 // Own says whether the cluster is one of our own, whose node is within reach.
