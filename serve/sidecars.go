@@ -64,10 +64,10 @@ func newSidecars(mgr manager.Manager, certificate certs.GetCertificate, o Option
 		address: o.XDSAddress, tls: &tls.Config{GetCertificate: certificate}, client: client, events: mgr.GetEventRecorder("outrider"), log: o.Log.WithName("sidecars"),
 	}
 	s.server = xds.New(xds.NewTokens(client.AuthenticationV1().TokenReviews()), xds.Metrics(o.Registry, xds.Observer{
-		Connected:    func(i xds.Identity) { s.log.V(1).Info("connected", "sidecar", i.String()) },
-		Disconnected: func(i xds.Identity) { s.log.V(1).Info("disconnected", "sidecar", i.String()) },
-		Refused:      func(err error) { s.log.Info("not let in", "reason", err.Error()) },
-		Rejected:     s.rejected,
+		Connected:      func(i xds.Identity) { s.log.V(1).Info("connected", "sidecar", i.String()) },
+		Disconnected:   func(i xds.Identity) { s.log.V(1).Info("disconnected", "sidecar", i.String()) },
+		StreamRejected: func(err error) { s.log.Info("xDS stream rejected", "reason", err.Error()) },
+		Rejected:       s.rejected,
 		Failed: func(namespace string, err error) {
 			s.log.Error(err, "cannot make the configuration of a namespace; its sidecars keep what they have", "namespace", namespace)
 		},

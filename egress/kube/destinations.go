@@ -10,14 +10,14 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// The Service of the API server, in every cluster. Its endpoints are dialled by
-// address: by clients that are told of no Service.
+// The Service of the API server, in every cluster. Some clients connect to its
+// endpoints directly, by address.
 const apiNamespace, apiService = "default", "kubernetes"
 
-// service is what is kept of a Service.
+// service is the part of a Service that is stored.
 type service struct {
 	addresses []netip.Addr // ClusterIPs
-	// direct says that clients dial the endpoints themselves.
+	// direct: clients connect to the endpoints directly.
 	direct bool
 }
 
@@ -25,22 +25,22 @@ func (s service) equal(o service) bool {
 	return s.direct == o.direct && slices.Equal(s.addresses, o.addresses)
 }
 
-// readService reads a Service. One of type ExternalName has no addresses of its
-// own and opens nothing.
+// readService reads a Service. Type ExternalName has no addresses of its own and
+// allows nothing.
 func readService(s *corev1.Service) service {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return service{}
 	}
 	out := service{direct: s.Spec.ClusterIP == corev1.ClusterIPNone || s.Namespace == apiNamespace && s.Name == apiService}
 	for _, text := range s.Spec.ClusterIPs {
-		if a, err := netip.ParseAddr(text); err == nil { // "None" is none
+		if a, err := netip.ParseAddr(text); err == nil { // "None" is not an address
 			out.addresses = append(out.addresses, a)
 		}
 	}
 	return out
 }
 
-// slice is what is kept of an EndpointSlice.
+// slice is the part of an EndpointSlice that is stored.
 type slice struct {
 	service   key
 	endpoints []egress.InClusterAddress
@@ -52,9 +52,8 @@ func (s slice) equal(o slice) bool {
 	})
 }
 
-// readSlice reads an EndpointSlice. An address of a pod is the pod's on every
-// port; any other address was written by somebody, and is open on the ports
-// that they wrote.
+// readSlice reads an EndpointSlice. The address of a pod is allowed on every port;
+// any other address was set manually, and is allowed on the slice's ports.
 func readSlice(s *discoveryv1.EndpointSlice) slice {
 	out := slice{service: key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}}
 	if s.AddressType == discoveryv1.AddressTypeFQDN {
@@ -73,7 +72,7 @@ func readSlice(s *discoveryv1.EndpointSlice) slice {
 		for _, text := range e.Addresses {
 			a, err := netip.ParseAddr(text)
 			if err != nil {
-				continue // the API server lets no such thing in
+				continue // the API server rejects such addresses
 			}
 			d.Address = a
 			out.endpoints = append(out.endpoints, d)
@@ -82,8 +81,8 @@ func readSlice(s *discoveryv1.EndpointSlice) slice {
 	return out
 }
 
-// tcpPorts are the TCP ports of a slice; any is a port without a number, which
-// stands for all of them.
+// tcpPorts are the TCP ports of a slice; any: a port without a number, which means
+// all ports.
 func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 	for _, p := range ports {
 		switch {
@@ -98,9 +97,9 @@ func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 	return slices.Compact(numbers), any
 }
 
-// destinations are the addresses of the cluster that always work: ClusterIPs on
-// every port, and the endpoints that clients dial themselves. Pods that only
-// stand behind a Service's own address are not among them.
+// destinations are the addresses of the cluster that are always allowed: ClusterIPs
+// on every port, and endpoints that clients connect to directly. Pods that are
+// reached by a ClusterIP only are not among them.
 func destinations(services map[key]service, endpoints map[key]slice) []egress.InClusterAddress {
 	var out []egress.InClusterAddress
 	for _, s := range services {

@@ -14,11 +14,12 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// TestDestinations has Services and EndpointSlices, and what always works.
+// TestDestinations has Services and EndpointSlices, and the addresses that are
+// always allowed.
 func TestDestinations(t *testing.T) {
 	const pod = "targetRef: {kind: Pod, name: a}"
 	for _, tt := range []struct{ name, services, slices, want string }{
-		{"a Service is one address, on every port; its endpoints are not dialled",
+		{"a Service is its ClusterIPs, on every port, without its endpoints",
 			`- {metadata: {namespace: shop, name: web}, spec: {clusterIP: 10.96.1.1, clusterIPs: [10.96.1.1, "fd00:10:96::1"]}}`,
 			`- {metadata: {namespace: shop, name: web-x, labels: {kubernetes.io/service-name: web}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.7], ` + pod + `}], ports: [{port: 8080}]}`,
 			"10.96.1.1 fd00:10:96::1"},
@@ -27,20 +28,20 @@ func TestDestinations(t *testing.T) {
 			`- {metadata: {namespace: shop, name: db-x, labels: {kubernetes.io/service-name: db}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.8], ` + pod + `}, {addresses: [10.244.0.9], ` + pod + `}], ports: [{port: 5432}]}
 - {metadata: {namespace: shop, name: db-y, labels: {kubernetes.io/service-name: db}}, addressType: IPv6, endpoints: [{addresses: ["fd00::8"], ` + pod + `}]}`,
 			"10.244.0.8 10.244.0.9 fd00::8"},
-		{"what somebody wrote is open on the ports that they wrote",
+		{"addresses that were set manually, on the slice's ports",
 			`- {metadata: {namespace: shop, name: legacy}, spec: {clusterIP: None, clusterIPs: [None]}}`,
 			`- {metadata: {namespace: shop, name: legacy-1, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.7]}], ports: [{port: 5433}, {port: 5432}, {port: 53, protocol: UDP}]}
 - {metadata: {namespace: shop, name: legacy-2, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.8]}]}
 - {metadata: {namespace: shop, name: legacy-3, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.9]}], ports: [{port: 53, protocol: UDP}]}
 - {metadata: {namespace: shop, name: legacy-4, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.10]}], ports: [{name: any}]}`,
 			"198.51.100.7:5432,5433 198.51.100.10"},
-		{"the API server is dialled by its own address, too",
+		{"the endpoints of the API server, too",
 			`- {metadata: {namespace: default, name: kubernetes}, spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1]}}
 - {metadata: {namespace: shop, name: kubernetes}, spec: {clusterIP: 10.96.0.2, clusterIPs: [10.96.0.2]}}`,
 			`- {metadata: {namespace: default, name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}, addressType: IPv4, endpoints: [{addresses: [192.0.2.10]}], ports: [{port: 6443, protocol: TCP}]}
 - {metadata: {namespace: shop, name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}, addressType: IPv4, endpoints: [{addresses: [192.0.2.11]}], ports: [{port: 6443}]}`,
 			"10.96.0.1 10.96.0.2 192.0.2.10:6443"},
-		{"a name elsewhere opens nothing, whatever its endpoints say",
+		{"ExternalName allows nothing, whatever its endpoints",
 			`- {metadata: {namespace: shop, name: out}, spec: {type: ExternalName, externalName: www.example.com, clusterIPs: [10.96.9.9]}}`,
 			`- {metadata: {namespace: shop, name: out-x, labels: {kubernetes.io/service-name: out}}, addressType: FQDN, endpoints: [{addresses: [www.example.com]}], ports: [{port: 80}]}
 - {metadata: {namespace: shop, name: out-y, labels: {kubernetes.io/service-name: out}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.1]}], ports: [{port: 80}]}`,

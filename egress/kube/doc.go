@@ -1,16 +1,16 @@
-// Package kube watches what the sidecars' configuration is made of: Services,
+// Package kube watches the sources of the sidecars' configuration: Services,
 // EndpointSlices, ServiceEntries and VirtualServices.
 //
-// A Watcher builds a model from all of them and from the mesh configuration that
-// it is given, and hands it on: first when everything is known, then after each
-// burst of changes that matter. What a caller may assume:
+// A Watcher builds a model from all of them and from the mesh configuration, and
+// passes it to Options.Built: first when all initial lists are complete, then
+// after each burst of relevant changes. What a caller may assume:
 //
-//   - no model is made before every list has been read once, so none is empty
-//     because something is still missing;
-//   - an API server that goes away changes nothing: what was last known stays;
-//   - an object that cannot be read is a problem of its own and is left out;
-//     the others are not affected;
-//   - where a kind is not installed, there are no objects of it; once it is, they
-//     are taken up without a restart;
+//   - no model is built before every initial list is complete, so none is empty
+//     because a source is still pending;
+//   - while the API server is unavailable the last known state is kept;
+//   - an object that cannot be decoded is reported as a problem and ignored; the
+//     others are not affected;
+//   - a kind whose CRD is not installed has no objects; once the CRD is installed,
+//     its objects are watched without a restart;
 //   - Options.Built is called from one goroutine.
 package kube

@@ -23,54 +23,54 @@ import (
 // Group is the API group of the objects.
 const Group = "networking.istio.io"
 
-// versions are those that are read, the preferred one first. All of them have
-// the same fields.
+// versions are the supported API versions, the preferred one first. All of them
+// have the same fields.
 var versions = []string{"v1", "v1beta1", "v1alpha3"}
 
-var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// kind follows the objects of one kind. Whether the kind is installed, and in
-// which versions, is what its CustomResourceDefinition says; discovery would
-// say "none" also when it cannot tell.
-type kind struct {
+// kindWatcher watches the objects of one kind. Whether the kind is installed, and
+// which versions are served, is read from its CustomResourceDefinition; discovery
+// also reports "none" when it fails.
+type kindWatcher struct {
 	name, resource string // ServiceEntry, serviceentries
 	client         dynamic.Interface
 	changed        debounce.Signal
 	log            logr.Logger
 
-	// current is nil until the objects are known, or it is known that there can
-	// be none.
+	// current is nil until the initial list is complete, or the CRD is known not to
+	// be installed.
 	current atomic.Pointer[table[object]]
 }
 
-func newKind(name, resource string, client dynamic.Interface, changed debounce.Signal, log logr.Logger) *kind {
-	return &kind{name: name, resource: resource, client: client, changed: changed, log: log.WithValues("kind", name)}
+func newKindWatcher(name, resource string, client dynamic.Interface, changed debounce.Signal, log logr.Logger) *kindWatcher {
+	return &kindWatcher{name: name, resource: resource, client: client, changed: changed, log: log.WithValues("kind", name)}
 }
 
-// use takes the objects from a table from now on.
-func (k *kind) use(t *table[object]) {
+// use replaces the table of the objects.
+func (k *kindWatcher) use(t *table[object]) {
 	k.current.Store(t)
 	k.changed.Raise()
 }
 
-// run follows the kind until ctx ends.
-func (k *kind) run(ctx context.Context) error {
-	look := debounce.New()
+// run watches the kind until ctx is done.
+func (k *kindWatcher) run(ctx context.Context) error {
+	crdChanged := debounce.New()
 	name := k.resource + "." + Group
-	crds := dynamicinformer.NewFilteredDynamicInformer(k.client, definitions, metav1.NamespaceAll, 0, cache.Indexers{},
+	crds := dynamicinformer.NewFilteredDynamicInformer(k.client, crdResource, metav1.NamespaceAll, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 		}).Informer()
-	seen, err := prepare(crds, k.log, "the definition of "+name, cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { look.Raise() }, UpdateFunc: func(any, any) { look.Raise() }, DeleteFunc: func(any) { look.Raise() },
+	handler, err := prepare(crds, k.log, "CRD "+name, cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { crdChanged.Raise() }, UpdateFunc: func(any, any) { crdChanged.Raise() }, DeleteFunc: func(any) { crdChanged.Raise() },
 	})
 	if err != nil {
-		return fmt.Errorf("follow %s: %w", name, err)
+		return fmt.Errorf("watch %s: %w", name, err)
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { crds.RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), seen.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 		return nil
 	}
 	stop, version := func() {}, "none"
@@ -80,20 +80,19 @@ func (k *kind) run(ctx context.Context) error {
 			stop()
 			version = served
 			if stop, err = k.start(ctx, version, &running); err != nil {
-				return fmt.Errorf("follow %s: %w", name, err)
+				return fmt.Errorf("watch %s: %w", name, err)
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-look:
+		case <-crdChanged:
 		}
 	}
 }
 
-// served is the version to read, by the definition; empty where the kind is not
-// installed.
-func (k *kind) served(list []any) string {
+// served is the version to watch; empty if the CRD is not installed.
+func (k *kindWatcher) served(list []any) string {
 	for _, o := range list {
 		u, ok := o.(*unstructured.Unstructured)
 		if !ok || u.GetName() != k.resource+"."+Group || !condition(u, "Established") {
@@ -111,7 +110,7 @@ func (k *kind) served(list []any) string {
 				return v
 			}
 		}
-		k.log.Error(nil, "installed, but in no version that is read; its objects have no effect", "served", names, "read", versions)
+		k.log.Error(nil, "no supported version served; objects ignored", "served", names, "supported", versions)
 	}
 	return ""
 }
@@ -124,41 +123,41 @@ func condition(u *unstructured.Unstructured, name string) bool {
 	})
 }
 
-// start follows the objects in a version. What was known before stays until they
-// have been read once.
-func (k *kind) start(ctx context.Context, version string, running *sync.WaitGroup) (stop func(), err error) {
+// start watches the objects in a version. The previous objects are kept until the
+// initial list is complete.
+func (k *kindWatcher) start(ctx context.Context, version string, running *sync.WaitGroup) (stop func(), err error) {
 	if version == "" {
-		k.log.Info("not installed; there are no objects of it")
+		k.log.Info("CRD not installed")
 		k.use(&table[object]{})
 		return func() {}, nil
 	}
 	resource := schema.GroupVersionResource{Group: Group, Version: version, Resource: k.resource}
 	informer := dynamicinformer.NewFilteredDynamicInformer(k.client, resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
 	t := &table[object]{read: k.read, changed: k.specChanged}
-	seen, err := prepare(informer, k.log, k.resource, t)
+	handler, err := prepare(informer, k.log, k.resource, t)
 	if err != nil {
 		return nil, err
 	}
-	k.log.Info("following", "version", version)
+	k.log.Info("watching", "version", version)
 	ctx, cancel := context.WithCancel(ctx)
 	running.Go(func() { informer.RunWithContext(ctx) })
 	running.Go(func() {
-		if cache.WaitForCacheSync(ctx.Done(), seen.HasSynced) {
+		if cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 			k.use(t)
 		}
 	})
 	return cancel, nil
 }
 
-// specChanged passes over what changes in an object's status and metadata, but
-// for the revision.
-func (k *kind) specChanged(before, after *object) {
+// specChanged ignores changes of an object's status and metadata, except for its
+// revision.
+func (k *kindWatcher) specChanged(before, after *object) {
 	if before == nil || after == nil || before.UID != after.UID || before.Generation != after.Generation || before.revision != after.revision {
 		k.changed.Raise()
 	}
 }
 
-func (k *kind) read(o any) (key, object, bool) {
+func (k *kindWatcher) read(o any) (key, object, bool) {
 	u, ok := o.(*unstructured.Unstructured)
 	if !ok {
 		return key{}, object{}, false
@@ -166,8 +165,8 @@ func (k *kind) read(o any) (key, object, bool) {
 	return key{u.GetNamespace(), u.GetName()}, readObject(k.name, u), true
 }
 
-// Kinds and resources of the objects.
-var kinds = []struct{ name, resource string }{
+// watchedKinds are the kinds and resources of the objects.
+var watchedKinds = []struct{ name, resource string }{
 	{egress.KindServiceEntry, "serviceentries"},
 	{egress.KindVirtualService, "virtualservices"},
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// metrics tell of the models. Labels are kinds and severities, a finite set.
+// metrics are about the built models. Labels are kinds and severities, a finite
+// set.
 type metrics struct {
 	builds   prometheus.Counter
 	seconds  prometheus.Histogram
@@ -22,15 +23,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		return prometheus.Opts{Namespace: "outrider", Subsystem: "egress", Name: name, Help: help}
 	}
 	m := &metrics{
-		builds: prometheus.NewCounter(prometheus.CounterOpts(options("builds_total", "Models built from the objects of the cluster."))),
+		builds: prometheus.NewCounter(prometheus.CounterOpts(options("builds_total", "Configuration builds."))),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "outrider", Subsystem: "egress", Name: "build_seconds", Help: "Time to build a model and to hand it to the sidecars' streams.",
+			Namespace: "outrider", Subsystem: "egress", Name: "build_seconds", Help: "Time to build and publish the configuration.",
 			// 1,000 entries take some 10 ms.
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries and VirtualServices in the cluster, by kind.")), []string{"kind"}),
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("problems",
-			"What objects say and what has no effect, by kind and severity (error: a part is left out; warning).")), []string{"kind", "severity"}),
+			"Object problems, by kind and severity (error: a part of the object is ignored; warning).")), []string{"kind", "severity"}),
 	}
 	if registry == nil {
 		return m, nil

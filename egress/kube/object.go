@@ -20,17 +20,17 @@ type Object struct {
 	UID        string
 	Generation int64
 
-	version  string // the API version it was read in
+	version  string // the API version that was read
 	resource string // its resourceVersion
-	// status is the object's own as it was then; it is shared, and never changed.
+	// status is the object's at this resourceVersion; it is shared and never changed.
 	status map[string]any
 }
 
-// object is one as it was read.
+// object is an object as it was decoded.
 type object struct {
 	Object
-	revision string        // its label istio.io/rev
-	spec     proto.Message // nil when it has a fault
+	revision string        // its label istio.io/rev; empty: none
+	spec     proto.Message // nil if it cannot be decoded
 	problems egress.Problems
 }
 
@@ -42,7 +42,7 @@ func readObject(kind string, u *unstructured.Unstructured) object {
 	}}
 	out.revision = u.GetLabels()[annotation.Rev]
 	out.status, _ = u.Object["status"].(map[string]any)
-	// What came as JSON can be written as JSON.
+	// The error is ignored: spec was decoded from JSON.
 	text, _ := json.Marshal(u.Object["spec"])
 	out.spec, out.problems = egress.Decode(kind, out.Meta, text)
 	return out

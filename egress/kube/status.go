@@ -26,48 +26,47 @@ import (
 
 // StatusOptions of a StatusWriter.
 type StatusOptions struct {
-	// Dynamic needs get on the objects, and patch on their status.
+	// Dynamic requires get on the objects, and patch on their status.
 	Dynamic dynamic.Interface
-	// Revision becomes part of the condition's type, so that two control planes do
-	// not overwrite each other's conditions.
+	// Revision, unless it is the default one, becomes part of the condition's type, so
+	// that two control planes do not overwrite each other's.
 	Revision revision.Revision
 	Log      logr.Logger
-	// Registry takes the metrics; nil keeps none.
+	// Registry registers the metrics; nil: they are not registered.
 	Registry prometheus.Registerer
-	// PerSecond is how many statuses are written at most, 0 means 20: a thousand
-	// objects are through in a minute, beside which the API server has other work.
+	// PerSecond is the maximum rate of writes, 0 means 20: a thousand objects take
+	// less than a minute, and the API server keeps capacity for other clients.
 	PerSecond float64
 }
 
-// StatusWriter writes into the status of each object what became of it, by the
-// results that it is offered. It writes a condition of its own type, leaves the
-// rest of the status to others, and writes only what differs. Of several
-// replicas one alone should run it.
+// StatusWriter writes a condition to the status of each object, from the results
+// that it is offered. It does not modify the rest of the status, and writes only
+// changes. Only one of several replicas should run it.
 type StatusWriter struct {
-	options StatusOptions
-	kind    string // the condition's type
-	limit   *rate.Limiter
-	latest  atomic.Pointer[Result]
-	changed debounce.Signal
-	written map[string]memory // by the object's uid
-	writes  *prometheus.CounterVec
-	now     func() time.Time
+	options   StatusOptions
+	condition string // its type
+	limit     *rate.Limiter
+	latest    atomic.Pointer[Result]
+	changed   debounce.Signal
+	written   map[string]lastWrite // by the object's UID
+	writes    *prometheus.CounterVec
+	now       func() time.Time
 }
 
-// wrote is what a condition was to be.
-type wrote struct {
+// desired is the desired condition of one object.
+type desired struct {
 	condition  egress.Condition
 	generation int64
 }
 
-// memory is what was written over a state of an object: while the watch brings
-// that state, it has not brought the write back yet.
-type memory struct {
-	wrote
-	over string // the state's resourceVersion
+// lastWrite is the last write to an object. While the watch still delivers the
+// resourceVersion that was written over, it has not delivered the write yet.
+type lastWrite struct {
+	desired
+	over string // resourceVersion
 }
 
-// The pause after a pass in which a write failed, and its longest.
+// The pause after a pass with a failed write, and its maximum.
 const (
 	retryStatus    = 5 * time.Second
 	maxRetryStatus = 5 * time.Minute
@@ -79,10 +78,10 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 		o.PerSecond = 20
 	}
 	w := &StatusWriter{
-		options: o, kind: o.Revision.Name(egress.ConditionType), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: debounce.New(), now: time.Now,
+		options: o, condition: o.Revision.Name(egress.ConditionType), limit: rate.NewLimiter(rate.Limit(o.PerSecond), 1), changed: debounce.New(), now: time.Now,
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "egress", Name: "status_writes_total",
-			Help: "Conditions written into the status of ServiceEntries and VirtualServices, by result (written, failed).",
+			Help: "Conditions written to the status of ServiceEntries and VirtualServices, by result (written, failed).",
 		}, []string{"result"}),
 	}
 	if o.Registry != nil {
@@ -93,16 +92,16 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 	return w, nil
 }
 
-// Offer takes the latest result, and never waits.
+// Offer sets the latest result. It does not block.
 func (w *StatusWriter) Offer(r Result) {
 	w.latest.Store(&r)
 	w.changed.Raise()
 }
 
-// Run writes until ctx ends. What somebody else wrote meanwhile is not known, so
-// it begins with what the objects themselves say.
+// Run writes until ctx is done. Another replica may have written before, so it
+// starts from the objects' own status.
 func (w *StatusWriter) Run(ctx context.Context) error {
-	w.written = map[string]memory{}
+	w.written = map[string]lastWrite{}
 	pause := retryStatus
 	for {
 		again := (<-chan time.Time)(nil)
@@ -110,7 +109,7 @@ func (w *StatusWriter) Run(ctx context.Context) error {
 			if err := w.pass(ctx, r); err == nil {
 				pause = retryStatus
 			} else if ctx.Err() == nil {
-				w.options.Log.Error(err, "not every object's status says what became of it, trying again", "after", pause.String())
+				w.options.Log.Error(err, "some status updates failed, retrying", "after", pause.String())
 				again = time.After(pause)
 				pause = min(2*pause, maxRetryStatus)
 			}
@@ -124,8 +123,8 @@ func (w *StatusWriter) Run(ctx context.Context) error {
 	}
 }
 
-// pass writes what differs. It breaks off for a newer result, and goes on after
-// an error, of which it returns the first.
+// pass writes all changes. It stops when a newer result is offered, and continues
+// after an error; it returns the first one.
 func (w *StatusWriter) pass(ctx context.Context, r *Result) error {
 	type object struct{ kind, namespace, name string }
 	problems := map[object]egress.Problems{}
@@ -133,19 +132,19 @@ func (w *StatusWriter) pass(ctx context.Context, r *Result) error {
 		k := object{p.Kind, p.Namespace, p.Name}
 		problems[k] = append(problems[k], p)
 	}
-	alive, failed := map[string]bool{}, 0
+	exists, failed := map[string]bool{}, 0
 	var first error
 	for _, o := range r.Objects {
-		alive[o.UID] = true
-		want := wrote{problems[object{o.Kind, o.Meta.Namespace, o.Meta.Name}].Condition(), o.Generation}
-		if w.says(o.status, want) || w.written[o.UID] == (memory{want, o.resource}) {
+		exists[o.UID] = true
+		want := desired{problems[object{o.Kind, o.Meta.Namespace, o.Meta.Name}].Condition(), o.Generation}
+		if w.upToDate(o.status, want) || w.written[o.UID] == (lastWrite{want, o.resource}) {
 			continue
 		}
 		if err := w.limit.Wait(ctx); err != nil {
 			return err
 		}
 		if w.latest.Load() != r {
-			return nil // its pass begins
+			return nil // superseded
 		}
 		if err := w.write(ctx, o, want); err != nil {
 			w.writes.WithLabelValues("failed").Inc()
@@ -155,28 +154,28 @@ func (w *StatusWriter) pass(ctx context.Context, r *Result) error {
 			failed++
 			continue
 		}
-		w.written[o.UID] = memory{want, o.resource}
+		w.written[o.UID] = lastWrite{want, o.resource}
 	}
-	maps.DeleteFunc(w.written, func(uid string, _ memory) bool { return !alive[uid] })
+	maps.DeleteFunc(w.written, func(uid string, _ lastWrite) bool { return !exists[uid] })
 	if failed > 1 {
 		return fmt.Errorf("%d writes failed, the first: %w", failed, first)
 	}
 	return first
 }
 
-// says reports whether a status has the condition.
-func (w *StatusWriter) says(status map[string]any, want wrote) bool {
+// upToDate reports whether a status has the desired condition.
+func (w *StatusWriter) upToDate(status map[string]any, want desired) bool {
 	c, _ := w.own(status)
 	generation, err := json.Number(fmt.Sprint(c["observedGeneration"])).Int64()
 	return c["status"] == truth(want.condition.Accepted) && c["reason"] == want.condition.Reason && c["message"] == want.condition.Message &&
 		err == nil && generation == want.generation
 }
 
-// own is the condition of our type, and all conditions.
+// own is this writer's condition, and all conditions.
 func (w *StatusWriter) own(status map[string]any) (own map[string]any, all []any) {
 	all, _ = status["conditions"].([]any)
 	for _, c := range all {
-		if c, ok := c.(map[string]any); ok && c["type"] == w.kind {
+		if c, ok := c.(map[string]any); ok && c["type"] == w.condition {
 			return c, all
 		}
 	}
@@ -190,11 +189,11 @@ func truth(v bool) string {
 	return "False"
 }
 
-// write patches the condition into the status. The patch holds for the state of
-// the object that it was made from; where that has changed, it is made anew from
-// the object as it is. An object that has gone, or has another spec by now, is
-// left to the next result.
-func (w *StatusWriter) write(ctx context.Context, o Object, want wrote) error {
+// write patches the condition into the status. The patch is for the object's
+// resourceVersion; after a conflict it is made again from the current object. An
+// object that was deleted, or has another spec by now, is skipped: the next result
+// covers it.
+func (w *StatusWriter) write(ctx context.Context, o Object, want desired) error {
 	resource := schema.GroupVersionResource{Group: Group, Version: o.version, Resource: resourceOf(o.Kind)}
 	client := w.options.Dynamic.Resource(resource).Namespace(o.Meta.Namespace)
 	status, version := o.status, o.resource
@@ -204,45 +203,45 @@ func (w *StatusWriter) write(ctx context.Context, o Object, want wrote) error {
 			w.writes.WithLabelValues("written").Inc()
 			return nil
 		}
-		now, getErr := client.Get(ctx, o.Meta.Name, metav1.GetOptions{})
+		current, getErr := client.Get(ctx, o.Meta.Name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(getErr):
 			return nil
 		case getErr != nil:
 			return errors.Join(err, getErr)
-		case string(now.GetUID()) != o.UID || now.GetGeneration() != o.Generation:
+		case string(current.GetUID()) != o.UID || current.GetGeneration() != o.Generation:
 			return nil
 		case apierrors.IsNotFound(err):
-			err = errors.New("its CustomResourceDefinition has no status subresource")
+			err = errors.New("the CRD has no status subresource")
 		}
-		if !apierrors.IsConflict(err) || now.GetResourceVersion() == version {
-			return fmt.Errorf("write the status of %s %s/%s: %w", o.Kind, o.Meta.Namespace, o.Meta.Name, err)
+		if !apierrors.IsConflict(err) || current.GetResourceVersion() == version {
+			return fmt.Errorf("update status of %s %s/%s: %w", o.Kind, o.Meta.Namespace, o.Meta.Name, err)
 		}
-		version = now.GetResourceVersion()
-		if status, _ = now.Object["status"].(map[string]any); w.says(status, want) {
+		version = current.GetResourceVersion()
+		if status, _ = current.Object["status"].(map[string]any); w.upToDate(status, want) {
 			return nil
 		}
 	}
 }
 
-func (w *StatusWriter) patch(ctx context.Context, client dynamic.ResourceInterface, o Object, status map[string]any, version string, want wrote) error {
+func (w *StatusWriter) patch(ctx context.Context, client dynamic.ResourceInterface, o Object, status map[string]any, version string, want desired) error {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": o.UID, "resourceVersion": version},
 		"status":   map[string]any{"observedGeneration": want.generation, "conditions": w.conditions(status, want)},
 	})
 	if err != nil {
-		return fmt.Errorf("make a patch: %w", err)
+		return fmt.Errorf("encode patch: %w", err)
 	}
 	_, err = client.Patch(ctx, o.Meta.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "outrider"}, "status")
 	return err
 }
 
-// conditions are all conditions of a status, with ours as it is to be, in the
-// place that it has.
-func (w *StatusWriter) conditions(status map[string]any, want wrote) []any {
+// conditions are all conditions of a status, with the desired one in its current
+// position.
+func (w *StatusWriter) conditions(status map[string]any, want desired) []any {
 	own, all := w.own(status)
 	next := map[string]any{
-		"type": w.kind, "status": truth(want.condition.Accepted), "reason": want.condition.Reason, "message": want.condition.Message,
+		"type": w.condition, "status": truth(want.condition.Accepted), "reason": want.condition.Reason, "message": want.condition.Message,
 		"observedGeneration": want.generation, "lastTransitionTime": w.now().UTC().Format(time.RFC3339),
 	}
 	if since, ok := own["lastTransitionTime"].(string); ok && own["status"] == next["status"] {
@@ -250,7 +249,7 @@ func (w *StatusWriter) conditions(status map[string]any, want wrote) []any {
 	}
 	out := slices.Clone(all)
 	for i, c := range out {
-		if c, ok := c.(map[string]any); ok && c["type"] == w.kind {
+		if c, ok := c.(map[string]any); ok && c["type"] == w.condition {
 			out[i] = next
 			return out
 		}
@@ -259,7 +258,7 @@ func (w *StatusWriter) conditions(status map[string]any, want wrote) []any {
 }
 
 func resourceOf(kind string) string {
-	for _, k := range kinds {
+	for _, k := range watchedKinds {
 		if k.name == kind {
 			return k.resource
 		}

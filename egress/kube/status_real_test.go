@@ -18,7 +18,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// reported is a watcher whose results go to a writer of statuses.
+// reported is a watcher whose results go to a StatusWriter.
 type reported struct {
 	*watched
 	writer *StatusWriter
@@ -30,7 +30,7 @@ func report(t *testing.T, of revision.Revision) *reported {
 	r := &reported{watched: &watched{Server: kube.Require(t), t: t}}
 	r.kubectl("", "apply", "--server-side", "-f", "../../deploy/crds")
 	r.kubectl("", "wait", "--for=condition=Established", "--timeout=30s", "-f", "../../deploy/crds")
-	t.Cleanup(func() { // other tests here begin without the kinds
+	t.Cleanup(func() { // other tests here start without the CRDs
 		if out, err := r.Kubectl(context.Background(), "delete", "--ignore-not-found", "-f", "../../deploy/crds").CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
@@ -74,7 +74,7 @@ func background(t *testing.T, all ...func(context.Context) error) (stop func()) 
 	return stop
 }
 
-// read is an object as kubectl shows it, by a JSON path.
+// read is a field of an object, by JSONPath.
 func (r *reported) read(ns, name, path string) string {
 	r.t.Helper()
 	out, err := r.Kubectl(r.t.Context(), "get", "-n", ns, name, "-o", "jsonpath="+path).CombinedOutput()
@@ -86,8 +86,8 @@ func (r *reported) read(ns, name, path string) string {
 
 const conditionText = `{.status.observedGeneration} {range .status.conditions[*]}{.type}={.status} {.reason} {.observedGeneration}: {.message}|{end}`
 
-// says waits until the object's conditions are as wanted.
-func (r *reported) says(ns, name, want string) {
+// wantStatus waits until the object's conditions are as wanted.
+func (r *reported) wantStatus(ns, name, want string) {
 	r.t.Helper()
 	got := ""
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -95,54 +95,54 @@ func (r *reported) says(ns, name, want string) {
 			return
 		}
 	}
-	r.t.Fatalf("%s says\n%s\nwant\n%s", name, got, want)
+	r.t.Fatalf("status of %s:\n%s\nwant\n%s", name, got, want)
 }
 
-func TestStatusSaysWhatBecameOfAnObject(t *testing.T) {
+func TestStatusConditions(t *testing.T) {
 	r := report(t, "")
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
-	r.says(ns, "se/bin", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/bin", "1 Accepted=True Accepted 1: in force|")
 	r.kubectl("", "wait", "-n", ns, "--for=condition=Accepted", "--timeout=10s", "se/bin")
 	since := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}")
 	if _, err := time.Parse(time.RFC3339, since); err != nil {
 		t.Errorf("lastTransitionTime: %v", err)
 	}
 
-	// What is wrong, and by which generation; the message alone changes no time.
+	// Problems and the observed generation; a new message alone keeps lastTransitionTime.
 	r.kubectl(strings.Replace(entry("v1beta1", ns, "bin", "httpbin.org"), `"resolution"`, `"subjectAltNames":["a"],"resolution"`, 1), "apply", "-f", "-")
-	r.says(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it|")
+	r.wantStatus(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it|")
 	if now := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}"); now != since {
-		t.Errorf("lastTransitionTime %s became %s, and the status is the same", since, now)
+		t.Errorf("lastTransitionTime changed from %s to %s without a change of status", since, now)
 	}
-	// Whatever somebody else says there stays.
-	time.Sleep(1100 * time.Millisecond) // the times have seconds
+	// The conditions and fields of others are kept.
+	time.Sleep(1100 * time.Millisecond) // the times are in seconds
 	r.kubectl("", "patch", "-n", ns, "se/bin", "--subresource=status", "--type=json", "-p",
 		`[{"op":"add","path":"/status/conditions/0","value":{"type":"Reconciled","status":"True","reason":"r","message":"m","observedGeneration":"1"}},{"op":"add","path":"/status/theirs","value":"kept"}]`)
 	r.kubectl(entry("v1", ns, "bin", "*"), "apply", "-f", "-")
-	r.says(ns, "se/bin", `3 Reconciled=True r 1: m|Accepted=False Invalid 3: error: spec.hosts[0]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com|`)
+	r.wantStatus(ns, "se/bin", `3 Reconciled=True r 1: m|Accepted=False Invalid 3: error: spec.hosts[0]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com|`)
 	if now := r.read(ns, "se/bin", "{.status.conditions[1].lastTransitionTime}"); now == since {
 		t.Error("lastTransitionTime did not change with the status")
 	}
 	if theirs := r.read(ns, "se/bin", "{.status.theirs}"); theirs != "kept" {
-		t.Errorf("another one's field: %q", theirs)
+		t.Errorf("the field of another writer: %q", theirs)
 	}
 
-	// A conflict is told by the object that loses.
+	// A conflict is reported by the overridden object.
 	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
 	r.kubectl(entry("v1alpha3", ns, "late", "httpbin.org"), "apply", "-f", "-")
-	r.says(ns, "se/late", `1 Accepted=True Warnings 1: warning: spec.hosts: "httpbin.org": no effect on port 80: ServiceEntry `+ns+`/bin is older, or comes first by name, and declares it; write all of it in one object|`)
+	r.wantStatus(ns, "se/late", `1 Accepted=True Warnings 1: warning: spec.hosts: "httpbin.org": no effect on port 80: ServiceEntry `+ns+`/bin is older, or comes first by name, and declares it; write all of it in one object|`)
 	r.kubectl("", "delete", "-n", ns, "se/bin")
-	r.says(ns, "se/late", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/late", "1 Accepted=True Accepted 1: in force|")
 
 	r.kubectl(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"namespace":"`+ns+`","name":"late"},
 		"spec":{"hosts":["httpbin.org"],"http":[{"timeout":"-1s","route":[{"destination":{"host":"httpbin.org"}}]}]}}`, "apply", "-f", "-")
-	r.says(ns, "vs/late", `1 Accepted=False Invalid 1: error: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none|`)
+	r.wantStatus(ns, "vs/late", `1 Accepted=False Invalid 1: error: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none|`)
 }
 
-// Only what differs is written: not again after a restart, nor when others
-// write, and what others take away comes back with the next result.
-func TestStatusIsWrittenOnChangeAlone(t *testing.T) {
+// Only changes are written: not again after a restart, nor after others' writes. A
+// condition that others remove is restored with the next result.
+func TestStatusIsWrittenOnlyOnChange(t *testing.T) {
 	r := report(t, "canary")
 	ns := r.Namespace(t, nil)
 	const n = 30
@@ -152,73 +152,73 @@ func TestStatusIsWrittenOnChangeAlone(t *testing.T) {
 	}
 	r.kubectl(list.String(), "apply", "-f", "-")
 	for i := range n {
-		r.says(ns, fmt.Sprintf("se/e%d", i), "1 Accepted-canary=True Accepted 1: in force|")
+		r.wantStatus(ns, fmt.Sprintf("se/e%d", i), "1 Accepted-canary=True Accepted 1: in force|")
 	}
 	versions := func() string {
 		return r.read(ns, "se", `{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}`)
 	}
 	before := versions()
-	for n := range 3 { // results that change nothing for these
+	for n := range 3 { // results without a change for these
 		r.kubectl(entry("v1", ns+"", "other", fmt.Sprintf("o%d.example", n)), "apply", "-f", "-")
-		r.says(ns, "se/other", fmt.Sprintf("%d Accepted-canary=True Accepted %d: in force|", n+1, n+1))
+		r.wantStatus(ns, "se/other", fmt.Sprintf("%d Accepted-canary=True Accepted %d: in force|", n+1, n+1))
 	}
 	r.kubectl("", "delete", "-n", ns, "se/other")
 	r.stop()
-	again := background(t, r.Start, r.writer.Run) // another term
+	again := background(t, r.Start, r.writer.Run) // another leader
 	time.Sleep(500 * time.Millisecond)
 	if after := versions(); after != before {
 		t.Errorf("written again:\n%s\n%s", before, after)
 	}
-	// Somebody takes the condition away, and an unrelated object changes.
+	// The condition is removed, and an unrelated object changes.
 	r.kubectl("", "patch", "-n", ns, "se/e0", "--subresource=status", "--type=merge", "-p", `{"status": {"conditions": []}}`)
 	r.kubectl(entry("v1", ns, "other", "o.example"), "apply", "-f", "-")
-	r.says(ns, "se/e0", "1 Accepted-canary=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/e0", "1 Accepted-canary=True Accepted 1: in force|")
 
-	// The watcher's view of an object is older than the object: the write is made
-	// anew from what is there, and nothing of it is lost.
+	// The watcher's state of an object is outdated: after the conflict the write is
+	// made from the current object, and nothing of it is lost.
 	again()
 	result := *r.writer.latest.Load()
 	r.kubectl("", "patch", "-n", ns, "se/e1", "--subresource=status", "--type=merge", "-p", `{"status": {"conditions": [{"type": "Theirs", "status": "True"}]}}`)
-	var problems []string
+	found := 0
 	for i := range result.Objects {
 		if o := &result.Objects[i]; o.Meta.Name == "e1" && o.Meta.Namespace == ns {
 			o.status = nil
 			o.resource = strings.Split(strings.Split(before, "e1=")[1], " ")[0]
-			problems = append(problems, o.Meta.Name)
+			found++
 		}
 	}
-	r.writer.written = map[string]memory{}
-	r.must(r.writer.pass(t.Context(), r.take(result)))
-	r.says(ns, "se/e1", "1 Theirs=True  : |Accepted-canary=True Accepted 1: in force|")
-	if len(problems) != 1 {
-		t.Fatal("the object was not there")
+	r.writer.written = map[string]lastWrite{}
+	r.must(r.writer.pass(t.Context(), r.offer(result)))
+	r.wantStatus(ns, "se/e1", "1 Theirs=True  : |Accepted-canary=True Accepted 1: in force|")
+	if found != 1 {
+		t.Fatal("object e1 not found")
 	}
 }
 
-// take offers a result and returns it as the writer has it.
-func (r *reported) take(result Result) *Result {
+// offer offers a result and returns the writer's copy.
+func (r *reported) offer(result Result) *Result {
 	r.writer.Offer(result)
 	return r.writer.latest.Load()
 }
 
-// An object that has gone, or was made anew, or has another spec by now, is no
-// error, and is not written to.
-func TestStatusOfAnotherState(t *testing.T) {
+// An object that was deleted, recreated, or has another spec by now is not an error
+// and is not written to.
+func TestStatusOfChangedObjects(t *testing.T) {
 	r := report(t, "")
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example")+entry("v1", ns, "c", "c.example"), "apply", "-f", "-")
 	for _, name := range []string{"a", "b", "c"} {
-		r.says(ns, "se/"+name, "1 Accepted=True Accepted 1: in force|")
+		r.wantStatus(ns, "se/"+name, "1 Accepted=True Accepted 1: in force|")
 	}
 	r.stop()
 	result := *r.writer.latest.Load()
 	for i := range result.Objects {
-		result.Objects[i].status = nil // so that there is something to write
+		result.Objects[i].status = nil // so that there is a change to write
 	}
-	r.writer.written = map[string]memory{}
+	r.writer.written = map[string]lastWrite{}
 	r.kubectl("", "delete", "-n", ns, "se/a", "se/b")
 	r.kubectl(entry("v1", ns, "b", "b.example")+entry("v1", ns, "c", "other.example"), "apply", "-f", "-")
-	r.must(r.writer.pass(t.Context(), r.take(result)))
+	r.must(r.writer.pass(t.Context(), r.offer(result)))
 	if got := r.read(ns, "se/b", "{.status}"); got != "" {
 		t.Errorf("written to another object: %s", got)
 	}
@@ -227,12 +227,12 @@ func TestStatusOfAnotherState(t *testing.T) {
 	}
 }
 
-// A definition without the subresource is an error that says so, once a pass.
-func TestStatusWithoutTheSubresource(t *testing.T) {
+// A CRD without the status subresource is one error per pass.
+func TestStatusWithoutSubresource(t *testing.T) {
 	r := report(t, "")
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example"), "apply", "-f", "-")
-	r.says(ns, "se/b", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/b", "1 Accepted=True Accepted 1: in force|")
 	r.stop()
 	var ops []map[string]string
 	for i := range 3 {
@@ -246,9 +246,9 @@ func TestStatusWithoutTheSubresource(t *testing.T) {
 		result.Objects[i].status = nil
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		r.writer.written = map[string]memory{}
-		err := r.writer.pass(t.Context(), r.take(result))
-		if err != nil && strings.Contains(err.Error(), "2 writes failed, the first: write the status of ServiceEntry "+ns+"/a: its CustomResourceDefinition has no status subresource") {
+		r.writer.written = map[string]lastWrite{}
+		err := r.writer.pass(t.Context(), r.offer(result))
+		if err != nil && strings.Contains(err.Error(), "2 writes failed, the first: update status of ServiceEntry "+ns+"/a: the CRD has no status subresource") {
 			return
 		}
 		if time.Now().After(deadline) {

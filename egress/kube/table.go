@@ -9,11 +9,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// table is a handler that keeps what is read of each object. It reads an object
-// when it changes, not whenever a model is built.
+// table is an event handler that stores each object in decoded form. Unlike an
+// informer's store, it decodes an object when it changes, not for every build.
 type table[T any] struct {
 	read func(any) (key, T, bool)
-	// changed is told of each change: nil stands for what is not there.
+	// changed is called for each change: before is nil for a new object, after for a
+	// deleted one.
 	changed func(before, after *T)
 
 	mu   sync.Mutex
@@ -27,38 +28,38 @@ func (t *table[T]) all() map[key]T {
 	return maps.Clone(t.rows)
 }
 
-// get is one row, or its zero value.
+// get is one row, or the zero value.
 func (t *table[T]) get(k key) T {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.rows[k]
 }
 
-// OnAdd keeps the object.
+// OnAdd stores the object.
 func (t *table[T]) OnAdd(o any, _ bool) { t.put(o, false) }
 
-// OnUpdate keeps the object as it is now.
+// OnUpdate stores the object's new state.
 func (t *table[T]) OnUpdate(_, o any) { t.put(o, false) }
 
-// OnDelete forgets the object.
+// OnDelete removes the object.
 func (t *table[T]) OnDelete(o any) {
-	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-		o = gone.Obj
+	if tombstone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = tombstone.Obj
 	}
 	t.put(o, true)
 }
 
-func (t *table[T]) put(o any, gone bool) {
+func (t *table[T]) put(o any, deleted bool) {
 	k, row, ok := t.read(o)
 	if !ok {
 		return
 	}
 	var before, after *T
 	t.mu.Lock()
-	if old, there := t.rows[k]; there {
+	if old, found := t.rows[k]; found {
 		before = &old
 	}
-	if gone {
+	if deleted {
 		delete(t.rows, k)
 	} else {
 		if t.rows == nil {
@@ -70,9 +71,9 @@ func (t *table[T]) put(o any, gone bool) {
 	t.changed(before, after)
 }
 
-// prepare adds the handler to an informer that does not run yet, drops what
-// nobody reads, and says once what keeps the list from being read.
-func prepare(i cache.SharedIndexInformer, log logr.Logger, what string, h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+// prepare adds the handler to an informer that is not running yet, drops unused
+// metadata, and logs each new error of list and watch once.
+func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	if err := i.SetTransform(func(o any) (any, error) {
 		if m, err := meta.Accessor(o); err == nil {
 			m.SetManagedFields(nil)
@@ -86,7 +87,7 @@ func prepare(i cache.SharedIndexInformer, log logr.Logger, what string, h cache.
 	if err := i.SetWatchErrorHandler(func(_ *cache.Reflector, err error) {
 		if text := err.Error(); text != last {
 			last = text
-			log.Error(err, "cannot follow; what was last known stays", "what", what)
+			log.Error(err, "watch failed; serving last known state", "resource", resource)
 		}
 	}); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,28 +30,29 @@ import (
 // Options of a Watcher.
 type Options struct {
 	// Client and Dynamic need list and watch on services, endpointslices,
-	// serviceentries and virtualservices, and on the definitions of the last two.
+	// serviceentries and virtualservices, and on the CRDs of the last two.
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
-	// Revision is this control plane's. Objects that name another one are ignored.
+	// Revision is this control plane's; empty means the default one. Objects of
+	// another revision are ignored.
 	Revision revision.Revision
-	// Built takes each model.
+	// Built is called with each model.
 	Built func(Result)
 	Log   logr.Logger
-	// Registry takes the metrics; nil takes none.
+	// Registry registers the metrics; nil: they are not registered.
 	Registry prometheus.Registerer
-	// Quiet is the time without a change before a model is built, 0 means 50 ms;
-	// Longest the most from the first change to it, 0 means 500 ms.
+	// Quiet is the time without a change before a build, 0 means 50 ms; Longest is
+	// the maximum time from the first change to the build, 0 means 500 ms.
 	Quiet, Longest time.Duration
 }
 
-// Result is a model and what it was built from.
+// Result is a model and its inputs.
 type Result struct {
 	Model    *egress.Model
 	Input    egress.Input
 	Problems egress.Problems
-	// Objects are all ServiceEntries and VirtualServices that are for this
-	// revision, sorted by kind, namespace and name.
+	// Objects are all ServiceEntries and VirtualServices of this revision, sorted by
+	// kind, namespace and name.
 	Objects []Object
 }
 
@@ -62,9 +64,10 @@ type Watcher struct {
 	mesh     atomic.Pointer[meshconfig.MeshConfig]
 	services table[service]
 	slices   table[slice]
-	kinds    []*kind
-	// waiting names what is not known yet; empty once a model was built.
-	waiting atomic.Pointer[[]string]
+	kinds    []*kindWatcher
+	// pending names the sources whose initial list is pending; empty once a model was
+	// built.
+	pending atomic.Pointer[[]string]
 }
 
 // New makes a watcher.
@@ -93,15 +96,15 @@ func New(o Options) (*Watcher, error) {
 		}
 		return key{s.Namespace, s.Name}, readSlice(s), true
 	}, changed: w.sliceChanged}
-	for _, k := range kinds {
-		w.kinds = append(w.kinds, newKind(k.name, k.resource, o.Dynamic, w.changed, o.Log))
+	for _, k := range watchedKinds {
+		w.kinds = append(w.kinds, newKindWatcher(k.name, k.resource, o.Dynamic, w.changed, o.Log))
 	}
-	w.wait([]string{"nothing has been read yet"})
+	w.setPending([]string{"all sources"})
 	return w, nil
 }
 
-// sliceChanged passes over what comes most often: the endpoints of a Service
-// with an address of its own, which nobody dials.
+// sliceChanged ignores the most frequent change: the endpoints of a Service with a
+// ClusterIP, which clients do not connect to directly.
 func (w *Watcher) sliceChanged(before, after *slice) {
 	if same(before, after, slice.equal) {
 		return
@@ -117,32 +120,32 @@ func same[T any](a, b *T, equal func(T, T) bool) bool {
 	return a != nil && b != nil && equal(*a, *b)
 }
 
-// SetMesh gives the mesh configuration in force, with its defaults applied.
+// SetMesh sets the active mesh configuration, with its defaults applied.
 func (w *Watcher) SetMesh(m *meshconfig.MeshConfig) {
 	w.mesh.Store(m)
 	w.changed.Raise()
 }
 
-// Ready is the health check: the first model was built.
+// Ready is a health check: the first model was built.
 func (w *Watcher) Ready(*http.Request) error {
-	if missing := *w.waiting.Load(); len(missing) > 0 {
-		return fmt.Errorf("what the sidecars are told is not known yet: %s", fmt.Sprint(missing))
+	if pending := *w.pending.Load(); len(pending) > 0 {
+		return fmt.Errorf("initial list pending: %s", strings.Join(pending, ", "))
 	}
 	return nil
 }
 
-func (w *Watcher) wait(missing []string) { w.waiting.Store(&missing) }
+func (w *Watcher) setPending(sources []string) { w.pending.Store(&sources) }
 
-// NeedLeaderElection tells a manager that every replica watches.
+// NeedLeaderElection is false: every replica watches.
 func (w *Watcher) NeedLeaderElection() bool { return false }
 
-// Start watches and builds until ctx ends.
+// Start watches and builds until ctx is done.
 func (w *Watcher) Start(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(w.options.Client, 0)
 	services, err1 := prepare(factory.Core().V1().Services().Informer(), w.options.Log, "services", &w.services)
 	endpoints, err2 := prepare(factory.Discovery().V1().EndpointSlices().Informer(), w.options.Log, "endpointslices", &w.slices)
 	if err := errors.Join(err1, err2); err != nil {
-		return fmt.Errorf("follow what the sidecars are told: %w", err)
+		return fmt.Errorf("watch configuration: %w", err)
 	}
 	running, inner := errgroup.WithContext(ctx)
 	factory.Start(inner.Done())
@@ -165,26 +168,26 @@ func (w *Watcher) Start(ctx context.Context) error {
 		}
 	})
 	if err := running.Wait(); ctx.Err() == nil {
-		return fmt.Errorf("follow what the sidecars are told: %w", err)
+		return fmt.Errorf("watch configuration: %w", err)
 	}
 	return nil
 }
 
-// build makes a model of what is there, once all of it is known.
-func (w *Watcher) build(addresses bool) {
+// build builds a model from the current state, once every initial list is complete.
+func (w *Watcher) build(addressesSynced bool) {
 	in := egress.Input{Mesh: w.mesh.Load()}
-	var missing []string
+	var pending []string
 	if in.Mesh == nil {
-		missing = append(missing, "the mesh configuration")
+		pending = append(pending, "the mesh configuration")
 	}
-	if !addresses {
-		missing = append(missing, "Services and EndpointSlices")
+	if !addressesSynced {
+		pending = append(pending, "Services and EndpointSlices")
 	}
 	var all []object
 	for _, k := range w.kinds {
 		t := k.current.Load()
 		if t == nil {
-			missing = append(missing, k.name)
+			pending = append(pending, k.name)
 			continue
 		}
 		for _, o := range t.all() {
@@ -193,9 +196,9 @@ func (w *Watcher) build(addresses bool) {
 			}
 		}
 	}
-	if len(missing) > 0 {
-		if len(*w.waiting.Load()) > 0 {
-			w.wait(missing)
+	if len(pending) > 0 {
+		if len(*w.pending.Load()) > 0 {
+			w.setPending(pending)
 		}
 		return
 	}
@@ -212,7 +215,7 @@ func (w *Watcher) build(addresses bool) {
 	r.Model, r.Problems = egress.Build(in)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))
-	w.wait(nil)
+	w.setPending(nil)
 }
 
 func compareObjects(a, b Object) int {

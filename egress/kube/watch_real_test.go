@@ -28,26 +28,26 @@ func TestMain(m *testing.M) {
 	os.Exit(kube.Main(m))
 }
 
-// watched is a watcher in front of the real API server.
+// watched is a watcher of a real API server.
 type watched struct {
 	*kube.Server
 	*Watcher
 	t         *testing.T
-	forbidden atomic.Pointer[string] // a resource whose list is refused
+	forbidden atomic.Pointer[string] // a resource that cannot be listed
 
 	mu     sync.Mutex
 	latest Result
 	built  int
 }
 
-type through struct {
+type transport struct {
 	w    *watched
 	next http.RoundTripper
 }
 
-func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f := t.w.forbidden.Load(); f != nil && strings.HasSuffix(r.URL.Path, "/"+*f) {
-		return nil, errors.New("it cannot be listed now")
+		return nil, errors.New("cannot be listed now")
 	}
 	return t.next.RoundTrip(r)
 }
@@ -59,7 +59,7 @@ func watch(t *testing.T, forbidden string) *watched {
 		w.forbidden.Store(&forbidden)
 	}
 	c := rest.CopyConfig(w.Config)
-	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return through{w, next} })
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return transport{w, next} })
 	client, err := kubernetes.NewForConfig(c)
 	w.must(err)
 	objects, err := dynamic.NewForConfig(c)
@@ -80,10 +80,10 @@ func watch(t *testing.T, forbidden string) *watched {
 		select {
 		case err := <-done:
 			if err != nil {
-				t.Errorf("the watcher ended with %v", err)
+				t.Errorf("Start: %v", err)
 			}
 		case <-time.After(10 * time.Second):
-			t.Error("the watcher does not end")
+			t.Error("Start does not return")
 		}
 	})
 	return w
@@ -112,7 +112,7 @@ func (w *watched) kubectl(stdin string, args ...string) {
 	}
 }
 
-// state is what was built last, as text: objects, problems, names and listeners.
+// state is the latest result as text: objects, problems, hosts and listeners.
 func (w *watched) state() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,8 +136,8 @@ func (w *watched) state() string {
 	return b.String()
 }
 
-// eventually waits until the state has every want, and nothing that begins
-// with "!".
+// eventually waits until the state contains every want, and none of those that
+// begin with "!".
 func (w *watched) eventually(wants ...string) {
 	w.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -151,7 +151,7 @@ func (w *watched) eventually(wants ...string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not within 30 s: %q; ready: %v; state:\n%.2000q", missing, w.Ready(nil), state)
+			w.t.Fatalf("timed out after 30 s: %q; ready: %v; state:\n%.2000q", missing, w.Ready(nil), state)
 		}
 	}
 }
@@ -162,14 +162,14 @@ func (w *watched) builds() int {
 	return w.built
 }
 
-// entry is a ServiceEntry; the API server fills in no resolution.
+// entry is a ServiceEntry; the API server does not default its resolution.
 func entry(version, ns, name, host string) string {
 	return fmt.Sprintf(`{"apiVersion":"networking.istio.io/%s","kind":"ServiceEntry","metadata":{"namespace":%q,"name":%q},
 		"spec":{"hosts":[%q],"ports":[{"number":80,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}}`, version, ns, name, host)
 }
 
-// Nothing is built before everything is known, whatever is missing.
-func TestNothingIsBuiltTooEarly(t *testing.T) {
+// Nothing is built before all initial lists are complete, whichever is pending.
+func TestWatcher_WaitsForInitialLists(t *testing.T) {
 	for _, missing := range []string{"services", "endpointslices", "customresourcedefinitions", "mesh"} {
 		t.Run(missing, func(t *testing.T) {
 			w := watch(t, missing)
@@ -192,11 +192,11 @@ func TestNothingIsBuiltTooEarly(t *testing.T) {
 	}
 }
 
-func TestObjectsAreFollowed(t *testing.T) {
+func TestWatcher_Objects(t *testing.T) {
 	w := watch(t, "")
 	w.configure()
 	ns := w.Namespace(t, nil)
-	// The kinds are not installed: no objects. The API server itself is there.
+	// The CRDs are not installed: no objects, but the API server's address.
 	w.eventually("10.0.0.1", "!object")
 
 	w.kubectl("", "create", "-f", "../../deploy/crds")
@@ -219,7 +219,7 @@ func TestObjectsAreFollowed(t *testing.T) {
 	if now := w.builds(); now != before {
 		t.Errorf("%d builds for a label", now-before)
 	}
-	// What names another revision is another control plane's.
+	// Objects of another revision are ignored.
 	w.kubectl("", "label", "serviceentry", "-n", ns, "bin", "istio.io/rev=canary")
 	w.eventually("hosts []", "!object ServiceEntry")
 	w.kubectl("", "label", "serviceentry", "-n", ns, "bin", "istio.io/rev=default", "--overwrite")
@@ -235,7 +235,7 @@ func TestObjectsAreFollowed(t *testing.T) {
 	w.eventually("outbound|80||again.example")
 }
 
-func TestAddressesAreFollowed(t *testing.T) {
+func TestWatcher_Addresses(t *testing.T) {
 	w := watch(t, "")
 	w.configure()
 	ns := w.Namespace(t, nil)
@@ -248,14 +248,14 @@ func TestAddressesAreFollowed(t *testing.T) {
 			"labels":{"kubernetes.io/service-name":"` + service + `"}},"addressType":"IPv4",
 			"endpoints":[{"addresses":["` + address + `"],"targetRef":{"kind":"Pod","name":"p"}}],"ports":[{"port":80}]}`
 	}
-	// What comes all the time: the endpoints behind a Service's own address.
+	// The most frequent change: the endpoints of a Service with a ClusterIP.
 	before := w.builds()
 	for n := range 5 {
 		w.kubectl(slice("web", fmt.Sprintf("10.244.0.%d", n+1)), "apply", "-f", "-")
 	}
 	time.Sleep(200 * time.Millisecond)
 	if now := w.builds(); now != before {
-		t.Errorf("%d builds for endpoints that nobody dials", now-before)
+		t.Errorf("%d builds for endpoints behind a ClusterIP", now-before)
 	}
 	w.kubectl(slice("db", "10.244.0.88"), "apply", "-f", "-") // before its Service
 	w.kubectl(`{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"`+ns+`","name":"db"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}`, "apply", "-f", "-")

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Identity is whom a token belongs to.
+// Identity is the subject of a token.
 type Identity struct {
 	Namespace, ServiceAccount string
 	Pod                       string // empty where the token is not bound to a pod
@@ -24,17 +24,16 @@ func (i Identity) String() string {
 	return i.Namespace + ", service account " + i.ServiceAccount
 }
 
-// ErrUnauthenticated is what an Authenticator's error wraps when the token is
-// not valid here. Any other error means that it could not be found out.
-var ErrUnauthenticated = errors.New("the token is not valid here")
+// ErrUnauthenticated is wrapped by an Authenticator's error when the token is
+// invalid. Any other error means that the token could not be reviewed.
+var ErrUnauthenticated = errors.New("invalid token")
 
-// Authenticator finds out whom a token belongs to. It is called by many streams
-// at once.
+// Authenticator returns the identity of a token. It is called concurrently.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Identity, error)
 }
 
-// AuthenticatorFunc is a function as an Authenticator.
+// AuthenticatorFunc adapts a function to an Authenticator.
 type AuthenticatorFunc func(ctx context.Context, token string) (Identity, error)
 
 // Authenticate calls f.
@@ -42,44 +41,45 @@ func (f AuthenticatorFunc) Authenticate(ctx context.Context, token string) (Iden
 	return f(ctx, token)
 }
 
-// refusal is why a stream is not let in: the client is told the status, whoever
-// runs the server the cause.
-type refusal struct {
+// streamError is the reason why a stream is rejected: the client gets the
+// status, the Observer the cause.
+type streamError struct {
 	status *status.Status
 	cause  error
 }
 
-func (r refusal) Error() string              { return r.cause.Error() }
-func (r refusal) Unwrap() error              { return r.cause }
-func (r refusal) GRPCStatus() *status.Status { return r.status }
+func (e streamError) Error() string              { return e.cause.Error() }
+func (e streamError) Unwrap() error              { return e.cause }
+func (e streamError) GRPCStatus() *status.Status { return e.status }
 
-func refuse(code codes.Code, told string, cause error) error {
+// rejectStream is a streamError. Without a cause, the message is the cause, too.
+func rejectStream(code codes.Code, message string, cause error) error {
 	if cause == nil {
-		cause = errors.New(told)
+		cause = errors.New(message)
 	}
-	return refusal{status.New(code, told), cause}
+	return streamError{status.New(code, message), cause}
 }
 
-// authenticate gives the identity behind a stream, or the refusal that it ends
-// with.
+// authenticate returns the identity of a stream's client, or the error that the
+// stream is rejected with.
 func authenticate(ctx context.Context, by Authenticator) (Identity, error) {
-	const header = "one authorization header with a bearer token is needed"
+	const header = "exactly one bearer token required"
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {
-		return Identity{}, refuse(codes.Unauthenticated, header, nil)
+		return Identity{}, rejectStream(codes.Unauthenticated, header, nil)
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "bearer") || token == "" {
-		return Identity{}, refuse(codes.Unauthenticated, header, nil)
+		return Identity{}, rejectStream(codes.Unauthenticated, header, nil)
 	}
 	id, err := by.Authenticate(ctx, token)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		return Identity{}, refuse(codes.Unauthenticated, ErrUnauthenticated.Error(), err)
+		return Identity{}, rejectStream(codes.Unauthenticated, ErrUnauthenticated.Error(), err)
 	case err != nil:
-		return Identity{}, refuse(codes.Unavailable, "the token cannot be checked now", err)
+		return Identity{}, rejectStream(codes.Unavailable, "token review unavailable", err)
 	case id.Namespace == "":
-		return Identity{}, refuse(codes.PermissionDenied, "the token belongs to no namespace", nil)
+		return Identity{}, rejectStream(codes.PermissionDenied, "the token has no namespace", nil)
 	}
 	return id, nil
 }

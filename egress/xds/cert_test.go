@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// selfSigned is a certificate for names and addresses, and its PEM as a CA's.
+// selfSigned returns a certificate for names and addresses, and its PEM, which is
+// its CA certificate, too.
 func selfSigned(t testing.TB, addresses []string, names ...string) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

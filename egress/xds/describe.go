@@ -15,14 +15,14 @@ import (
 type SentResource struct {
 	Type    string          `json:"type"` // Cluster, Listener or RouteConfiguration
 	Name    string          `json:"name"`
-	Version string          `json:"version"` // empty: it was told that there is none
+	Version string          `json:"version"` // empty: sent as removed
 	Body    json.RawMessage `json:"body,omitempty"`
-	// Note says why there is no body.
+	// Note is the reason why there is no body.
 	Note string `json:"note,omitempty"`
 }
 
-// Describe gives the streams of a pod, and every resource that each was sent, in
-// the order of types and names.
+// Describe returns the streams of a pod, and every resource that was sent on
+// each, sorted by type and name.
 func (s *Server) Describe(namespace, pod string) (out []StreamStatus, resources [][]SentResource) {
 	s.mu.Lock()
 	var all []*stream
@@ -57,14 +57,14 @@ func (st *stream) describe(status StreamStatus) (out []SentResource) {
 	return out
 }
 
-// body is a resource as JSON; only what is in force is kept.
+// body is a resource as JSON. Only the current version is kept.
 func (v *view) body(typeURL, name, version string) (json.RawMessage, string) {
 	e, err := v.get(typeURL, name)
 	if err != nil {
 		return nil, err.Error()
 	}
 	if e == nil || e.version != version {
-		return nil, "a newer one is on its way"
+		return nil, "update pending"
 	}
 	text, err := e.json()
 	if err != nil {
@@ -74,7 +74,7 @@ func (v *view) body(typeURL, name, version string) (json.RawMessage, string) {
 }
 
 func (e *entry) json() (json.RawMessage, error) {
-	r := &discoveryv3.DeltaDiscoveryResponse{} // of which the entry is a part
+	r := &discoveryv3.DeltaDiscoveryResponse{} // the entry is a field of it
 	if err := proto.Unmarshal(e.wire, r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", e.name, err)
 	}

@@ -1,18 +1,18 @@
 // Package xds serves the sidecars' configuration by delta ADS over TLS.
 //
-// A Server serves generations: Publish takes a model, and from then on every
-// stream is led to what that model says. Before the first Publish every stream
-// is refused, for a sidecar takes an empty world at its word; who calls Publish
-// waits until what it watches is known.
+// A Server serves generations: Publish takes a model, and every stream is then
+// updated to it. Before the first Publish every stream is rejected, because a
+// sidecar applies an empty configuration; the caller publishes only after its
+// initial lists are complete.
 //
-// A stream is authenticated when it is opened, by the token it brings, and gets
-// the view of the namespace that the token belongs to. What a sidecar says of
-// itself is shown to operators and decides nothing.
+// A stream is authenticated when it is opened, by its bearer token, and gets the
+// view of the token's namespace. What a sidecar reports about itself (its node
+// ID) is shown to operators and has no other effect.
 //
-// The body of each resource is made once per view and shared by all streams
-// that send it. Clusters of declared hosts are sent to those that ask for them
-// by name; a name that the namespace does not see is answered as missing.
+// The body of each resource is encoded once per view and shared by all streams
+// that send it. Clusters of declared hosts are sent on demand, by name; a name
+// that is not visible to the namespace is answered as removed.
 //
-// What is added goes out as clusters, listeners, routes; clusters that are gone
-// are withdrawn last, when nothing leads to them any more.
+// Updates are sent make before break: clusters, listeners, routes, and last the
+// removal of clusters that no route refers to any more.
 package xds

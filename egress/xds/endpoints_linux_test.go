@@ -9,8 +9,8 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// TestSeveralNamedEndpoints shares connections out among names and addresses,
-// and none of the names leads where no name may.
+// TestSeveralNamedEndpoints distributes connections among names and addresses; no
+// name is connected to a forbidden address.
 func TestSeveralNamedEndpoints(t *testing.T) {
 	m := newMesh(t, map[string]string{
 		"one.test": "192.0.2.61", "two.test": "192.0.2.62", "six.test": "2001:db8::63",
@@ -37,9 +37,9 @@ func TestSeveralNamedEndpoints(t *testing.T) {
 	}
 	good := map[string]int{"192.0.2.61": 3, "192.0.2.62": 1, "2001:db8::63": 1, "192.0.2.64": 1, "2001:db8::65": 2}
 	for what, q := range map[string]egress.Request{"TCP": plain, "TLS": sni("good.test")} {
-		m.sharedOut(what, q, good, 8)
+		m.wantDistribution(what, q, good, 8)
 	}
-	m.sharedOut("a route", sni("by.test"), map[string]int{"192.0.2.61": 30, "192.0.2.62": 10, "2001:db8::63": 10, "192.0.2.64": 10, "2001:db8::65": 20, "192.0.2.66": 10, "closed": 10}, 100)
+	m.wantDistribution("a route", sni("by.test"), map[string]int{"192.0.2.61": 30, "192.0.2.62": 10, "2001:db8::63": 10, "192.0.2.64": 10, "2001:db8::65": 20, "192.0.2.66": 10, "closed": 10}, 100)
 	m.logged("outbound|9000||good.test", "192.0.2.61:9000")
 	m.logged("outbound|443||good.test", "[2001:db8::63]:443")
 	m.logged("outbound|443||by.test", "192.0.2.66:443")
@@ -57,9 +57,9 @@ func TestSeveralNamedEndpoints(t *testing.T) {
 	}
 }
 
-// sharedOut counts where 400 connections end, and holds that against the parts
-// that each place has of a whole.
-func (m *mesh) sharedOut(what string, q egress.Request, parts map[string]int, whole int) {
+// wantDistribution counts which addresses 400 connections reach, and compares that
+// with the weight of each.
+func (m *mesh) wantDistribution(what string, q egress.Request, weights map[string]int, sum int) {
 	m.t.Helper()
 	const connections = 400
 	got := map[string]int{}
@@ -68,13 +68,13 @@ func (m *mesh) sharedOut(what string, q egress.Request, parts map[string]int, wh
 		got[strings.TrimPrefix(at, "at=")]++
 	}
 	for where, n := range got {
-		want := connections * parts[where] / whole
-		// Four times the deviation that chance has, at the most.
+		want := connections * weights[where] / sum
+		// At most about four standard deviations.
 		if want == 0 || n < want-want/2-12 || n > want+want/2+12 {
 			m.t.Errorf("%s: %d of %d connections at %s, want about %d", what, n, connections, where, want)
 		}
 	}
-	if len(got) != len(parts) {
+	if len(got) != len(weights) {
 		m.t.Errorf("%s: %s", what, fmt.Sprint(got))
 	}
 }

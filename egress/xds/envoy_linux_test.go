@@ -21,7 +21,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/envoy"
 )
 
-// The addresses of the world's hosts, and one that no name has.
+// The addresses of the external hosts, and one without a name.
 const (
 	addrHTTPBin, addrGoogle, addrWild = "192.0.2.10", "192.0.2.20", "192.0.2.30"
 	addrOther                         = "198.51.100.99"
@@ -31,30 +31,29 @@ const (
 // mesh is a control plane with one real sidecar in a pod.
 type mesh struct {
 	*pod
-	t      testing.TB
-	server *Server
-	asked  *locked
-	cert   tls.Certificate
-	valid  atomic.Pointer[string] // the one token that is
-	why    atomic.Pointer[string] // the last refusal of a stream
-	poison atomic.Bool            // rejections are what is tried
-	sent   atomic.Int64           // resources
-	bytes  atomic.Int64           // of resources
-	stop   func()                 // of the control plane
-	// answer is the world's own answer where it gives one; it may be nil.
+	t               testing.TB
+	server          *Server
+	queries         *locked // DNS
+	cert            tls.Certificate
+	valid           atomic.Pointer[string] // the only valid token
+	rejectedBecause atomic.Pointer[string] // why the last stream was rejected
+	expectNACK      atomic.Bool            // the test provokes NACKs
+	sent            atomic.Int64           // resources
+	bytes           atomic.Int64           // of resources
+	stop            func()                 // stops the control plane
+	// answer answers a request at an external host; nil or false: the default answer.
 	answer func(http.ResponseWriter, *http.Request) bool
-	names  map[string]string // what the name server knows
+	names  map[string]string // of the name server
 }
 
-// newMesh starts all of it with the names of the walk, and more where they are
-// given.
+// newMesh starts all of it, with the names of the walkthrough and more.
 func newMesh(t testing.TB, more map[string]string, args ...string) *mesh {
 	envoy.Require(t)
 	m := &mesh{pod: newPod(t), t: t, names: map[string]string{
 		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,
 	}}
 	maps.Copy(m.names, more)
-	m.asked = m.serveNames(t, m.names)
+	m.queries = m.serveNames(t, m.names)
 	m.valid.Store(new("shop-token"))
 	var ca string
 	m.cert, ca = selfSigned(t, []string{world4})
@@ -64,7 +63,7 @@ func newMesh(t testing.TB, more map[string]string, args ...string) *mesh {
 	return m
 }
 
-// serveControlPlane starts a control plane that has nothing published.
+// serveControlPlane starts a control plane that has not published anything yet.
 func (m *mesh) serveControlPlane() {
 	m.server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
 		if token != *m.valid.Load() {
@@ -72,9 +71,9 @@ func (m *mesh) serveControlPlane() {
 		}
 		return Identity{Namespace: "shop", ServiceAccount: "default", Pod: "sleep-7d4b-x2x"}, nil
 	}), Observer{
-		Refused: func(err error) { m.why.Store(new(err.Error())) },
+		StreamRejected: func(err error) { m.rejectedBecause.Store(new(err.Error())) },
 		Rejected: func(r Rejection) {
-			if !m.poison.Load() {
+			if !m.expectNACK.Load() {
 				m.t.Errorf("the sidecar rejected %v: %s", r.Resources, r.Reason)
 			}
 		},
@@ -91,26 +90,26 @@ func (m *mesh) serveControlPlane() {
 	m.t.Cleanup(m.stop)
 }
 
-// setName changes what the name server says.
+// setName changes a name's address in the name server.
 func (m *mesh) setName(name, address string) {
 	m.naming.Lock()
 	defer m.naming.Unlock()
 	m.names[name] = address
 }
 
-// setTTL changes for how many seconds an answer may be kept; a sidecar keeps it
-// for 5 at least.
+// setTTL changes the TTL of DNS answers, in seconds; a sidecar keeps them for at
+// least 5.
 func (m *mesh) setTTL(seconds uint32) {
 	m.naming.Lock()
 	defer m.naming.Unlock()
 	m.ttl = seconds
 }
 
-// worldPorts are those that the world answers on, at every address.
+// worldPorts are the ports on which every external address answers.
 var worldPorts = []string{"80", "443", "8080", "8081", "9000"}
 
-// serveWorld answers HTTP, with TLS and without: with the address and the port
-// that were reached, and what came.
+// serveWorld answers HTTP, with TLS and without. The body has the address and port
+// that were reached, and the request's Host and path.
 func (m *mesh) serveWorld() {
 	cert, _ := selfSigned(m.t, nil, "world")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,33 +154,33 @@ func (l *either) Accept() (net.Conn, error) {
 	return &eitherConn{Conn: conn, config: l.config}, nil
 }
 
-// eitherConn finds out at the first read what the client speaks.
+// eitherConn detects TLS at the first read.
 type eitherConn struct {
 	net.Conn
-	config *tls.Config
-	known  net.Conn
+	config   *tls.Config
+	detected net.Conn
 }
 
 func (c *eitherConn) Read(b []byte) (int, error) {
-	if c.known == nil {
+	if c.detected == nil {
 		buffered := bufio.NewReader(c.Conn)
 		first, err := buffered.Peek(1)
 		if err != nil {
 			return 0, err
 		}
-		c.known = &readConn{c.Conn, buffered}
-		if first[0] == 0x16 { // a handshake
-			c.known = tls.Server(c.known, c.config)
+		c.detected = &readConn{c.Conn, buffered}
+		if first[0] == 0x16 { // a TLS handshake
+			c.detected = tls.Server(c.detected, c.config)
 		}
 	}
-	return c.known.Read(b)
+	return c.detected.Read(b)
 }
 
 func (c *eitherConn) Write(b []byte) (int, error) {
-	if c.known == nil {
+	if c.detected == nil {
 		return c.Conn.Write(b)
 	}
-	return c.known.Write(b)
+	return c.detected.Write(b)
 }
 
 type readConn struct {
@@ -191,8 +190,8 @@ type readConn struct {
 
 func (c *readConn) Read(b []byte) (int, error) { return c.from.Read(b) }
 
-// get asks a host at an address, as the application does. The answer is the
-// status and the body, or "closed".
+// get sends a request to a host at an address, as the application does. It returns
+// the status and the body, or "closed".
 func (m *mesh) get(scheme, host, address, path string) string {
 	port := map[string]string{"http": "80", "https": "443"}[scheme]
 	if name, p, ok := strings.Cut(host, ":"); ok {
@@ -222,17 +221,18 @@ func (m *mesh) want(scheme, host, address, path, want string) {
 	}
 }
 
-// publish waits until a change has its effect, which it is known by.
+// publish publishes a model and waits until it is effective: until the request has
+// the wanted answer.
 func (m *mesh) publish(model *egress.Model, scheme, host, address, want string) {
 	m.t.Helper()
 	m.server.Publish(model)
-	took := eventually(m.t, scheme+"://"+host+" gives "+want, func() bool {
+	took := eventually(m.t, scheme+"://"+host+" answers "+want, func() bool {
 		return strings.HasPrefix(m.get(scheme, host, address, "/"), want)
 	})
-	m.t.Logf("%s://%s gives %q %s after the change", scheme, host, want, took.Round(time.Millisecond))
+	m.t.Logf("%s://%s answers %q %s after the change", scheme, host, want, took.Round(time.Millisecond))
 }
 
-// logged waits for a line of the access log that has all parts.
+// logged waits for a line of the access log that contains all parts.
 func (m *mesh) logged(parts ...string) {
 	m.t.Helper()
 	eventually(m.t, fmt.Sprintf("a line with %q", parts), func() bool {
@@ -249,8 +249,8 @@ func (m *mesh) logged(parts ...string) {
 	})
 }
 
-// TestWalk is the walk that users take, with a real sidecar.
-func TestWalk(t *testing.T) {
+// TestWalkthrough is the walkthrough of the documentation, with a real sidecar.
+func TestWalkthrough(t *testing.T) {
 	m := newMesh(t, nil)
 	inCluster := func(in *egress.Input) {
 		in.InCluster = []egress.InClusterAddress{{Address: netip.MustParseAddr(addrService), Ports: []uint16{80, 443}}}
@@ -275,7 +275,7 @@ func TestWalk(t *testing.T) {
 	m.logged("UH", "BlackHoleCluster", addrOther+":443")
 
 	m.publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
-	// Whatever address was dialled, the name decides.
+	// The name decides, whatever the original destination.
 	m.want("http", "HTTPBIN.org", addrOther, "/", "200 at="+addrHTTPBin+" operation=httpbin.org:80/*")
 	m.want("http", "httpbin.org", addrOther, "/", "200 at="+addrHTTPBin+" operation=httpbin.org:80/*")
 	m.want("https", "www.google.com", addrOther, "/", "200 at="+addrGoogle)
@@ -288,13 +288,13 @@ func TestWalk(t *testing.T) {
 		m.logged(`"`+host+`"`, " outbound|80||httpbin.org ", addrHTTPBin+":80", "default")
 	}
 	m.logged("outbound|443||www.google.com", addrGoogle+":443", "www.google.com -")
-	if asked := m.asked.String(); strings.Contains(asked, "cluster.local") || strings.Contains(asked, "cnn") {
-		t.Errorf("names were asked for:\n%s", asked)
+	if queries := m.queries.String(); strings.Contains(queries, "cluster.local") || strings.Contains(queries, "cnn") {
+		t.Errorf("unexpected DNS queries:\n%s", queries)
 	}
 
 	m.want("http", "httpbin.org", addrHTTPBin, "/delay", "200")
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog, routeOf(t, "shop", "httpbin", timeout), entryOf(t, "shop", "wild", wild)))
-	eventually(t, "the timeout holds", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/delay"), "504") })
+	eventually(t, "the timeout is applied", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/delay"), "504") })
 	m.logged(" 504 UT ", "outbound|80||httpbin.org")
 	m.want("http", "a.example.com", addrOther, "/", "200 at="+addrWild)
 	m.want("https", "a.example.com", addrOther, "/", "200 at="+addrWild)
@@ -310,18 +310,18 @@ func TestWalk(t *testing.T) {
 	if n := len(m.server.Status()); n != 1 {
 		t.Errorf("%d streams, want 1", n)
 	}
-	for _, complaint := range []string{"deprecated", "[error]", "[critical]"} {
-		if strings.Contains(m.log.String(), complaint) {
-			t.Errorf("the sidecar's log has %q", complaint)
+	for _, text := range []string{"deprecated", "[error]", "[critical]"} {
+		if strings.Contains(m.log.String(), text) {
+			t.Errorf("the sidecar's log has %q", text)
 		}
 	}
 }
 
-// kept is one connection of the application that it keeps.
+// kept is one keep-alive connection of the application.
 type kept struct {
 	what, scheme, host, address string
 	client                      *http.Client
-	dialled                     atomic.Int64
+	connections                 atomic.Int64
 }
 
 func (m *mesh) keep(what, scheme, host, address, port string) *kept {
@@ -329,7 +329,7 @@ func (m *mesh) keep(what, scheme, host, address, port string) *kept {
 	k.client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		MaxConnsPerHost: 1, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
-			k.dialled.Add(1)
+			k.connections.Add(1)
 			m.Do(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, port)) })
 			return conn, err
 		},
@@ -348,9 +348,9 @@ func (k *kept) status() int {
 	return resp.StatusCode
 }
 
-// TestOpenConnections holds what the applications have open against changes:
-// what does not concern them leaves them alone, also after the time of a drain,
-// and what concerns them holds for them too.
+// TestOpenConnections checks the applications' open connections over changes:
+// unrelated changes do not close them, also after the drain time, and related
+// changes apply to them.
 func TestOpenConnections(t *testing.T) {
 	m := newMesh(t, nil, "--drain-time-s", "1", "--drain-strategy", "immediate")
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
@@ -367,8 +367,8 @@ func TestOpenConnections(t *testing.T) {
 		t.Errorf("with ALLOW_ANY: status %d", got)
 	}
 	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog), "http", "example.org", addrOther, "502")
-	took := eventually(t, "a connection that is not allowed any more ends", func() bool { return blocked.status() == 0 })
-	t.Logf("a connection that is not allowed any more ends after %s, with a drain time of 1 s", took.Round(time.Millisecond))
+	took := eventually(t, "a connection that is no longer allowed is closed", func() bool { return blocked.status() == 0 })
+	t.Logf("a connection that is no longer allowed is closed after %s, with a drain time of 1 s", took.Round(time.Millisecond))
 	open := []*kept{
 		m.keep("HTTP", "http", "httpbin.org", addrHTTPBin, "80"),
 		m.keep("TLS", "https", "www.google.com", addrGoogle, "443"),
@@ -377,8 +377,8 @@ func TestOpenConnections(t *testing.T) {
 	hold := func(after string) {
 		t.Helper()
 		for _, k := range open {
-			if got := k.status(); got != 200 || k.dialled.Load() != 1 {
-				t.Errorf("%s after %s: status %d, connection %d", k.what, after, got, k.dialled.Load())
+			if got := k.status(); got != 200 || k.connections.Load() != 1 {
+				t.Errorf("%s after %s: status %d, %d connections", k.what, after, got, k.connections.Load())
 			}
 		}
 	}
@@ -386,29 +386,29 @@ func TestOpenConnections(t *testing.T) {
 	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService, "10.96.0.78"), bin, goog, many(t, 20), entryOf(t, "shop", "wild", wild)),
 		"http", "a.example.com", addrOther, "200")
 	m.want("http", "any", "10.96.0.78", "/", "200")
-	time.Sleep(2500 * time.Millisecond) // longer than the drain
+	time.Sleep(2500 * time.Millisecond) // longer than the drain time
 	hold("entries and a Service were added")
 	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog), "http", "a.example.com", addrOther, "502")
 	time.Sleep(2500 * time.Millisecond)
 	hold("entries and a Service were removed")
 
-	m.stop() // a control plane that is away, and comes back with the same world
-	hold("the control plane went away")
+	m.stop() // the control plane restarts with the same objects
+	hold("the control plane stopped")
 	m.want("http", "httpbin.org", addrOther, "/", "200")
 	m.serveControlPlane()
 	m.sent.Store(0)
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog))
-	took = eventually(t, "the sidecar connects again", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
-	t.Logf("connected again %s after the control plane was back", took.Round(time.Millisecond))
-	hold("the control plane came back")
+	took = eventually(t, "the sidecar reconnects", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
+	t.Logf("reconnected %s after the control plane restarted", took.Round(time.Millisecond))
+	hold("the control plane restarted")
 	if n := m.sent.Load(); n != 0 {
 		t.Errorf("%d resources were sent again", n)
 	}
 
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), goog))
-	took = eventually(t, "a deleted host is refused on an open connection", func() bool { return open[0].status() == 502 })
-	t.Logf("a deleted host is refused on an open connection after %s", took.Round(time.Millisecond))
-	if open[0].dialled.Load() != 1 {
-		t.Errorf("the connection was %d", open[0].dialled.Load())
+	took = eventually(t, "a deleted host is rejected on an open connection", func() bool { return open[0].status() == 502 })
+	t.Logf("a deleted host is rejected on an open connection after %s", took.Round(time.Millisecond))
+	if open[0].connections.Load() != 1 {
+		t.Errorf("%d connections, want 1", open[0].connections.Load())
 	}
 }

@@ -150,7 +150,7 @@ func TestEscapes(t *testing.T) {
 			m.want("https", "good.test", addrOther, "/", "200 at=192.0.2.51") // the last good answer stays
 			time.Sleep(500 * time.Millisecond)
 		}
-		if n := strings.Count(m.asked.String(), "good.test"); n < 4 {
+		if n := strings.Count(m.queries.String(), "good.test"); n < 4 {
 			t.Errorf("the name was asked for %d times: it did not turn", n)
 		}
 		if got := reached.String(); got != "" {

@@ -11,36 +11,36 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// generation is one published model with the views that streams have asked for.
+// generation is one published model with the views that streams have requested.
 type generation struct {
 	number uint64
 	model  *egress.Model
-	next   chan struct{} // closed when there is a newer one
+	next   chan struct{} // closed when a newer one is published
 
-	mu    sync.Mutex
-	views map[string]*view // by class
-	made  map[string]*view // by version: these and those of the generation before
+	mu        sync.Mutex
+	views     map[string]*view // by class
+	byVersion map[string]*view // these and those of the previous generation
 }
 
-// view is a view's resources, each made once.
+// view is the resources of a view, each encoded once.
 type view struct {
 	of *egress.View
-	// standing are those that a sidecar gets without naming them, by type.
-	standing map[string][]*entry
-	byName   map[string]map[string]*entry // the standing ones
+	// wildcard are the resources of a wildcard subscription, by type.
+	wildcard map[string][]*entry
+	byName   map[string]map[string]*entry // the same, by type and name
 
-	mu     sync.Mutex
-	lookup map[string]map[string]*entry // by type and name; nil: there is none
+	mu       sync.Mutex
+	onDemand map[string]map[string]*entry // by type and name: those that were requested
 }
 
-// entry is one resource in a form that is shared by the streams.
+// entry is one encoded resource, shared by the streams.
 type entry struct {
 	name, version string
-	// wire is the resource as a field of a response.
+	// wire is the resource, encoded as a field of a response.
 	wire []byte
 }
 
-// view gives the view of a namespace.
+// view returns the view of a namespace.
 func (g *generation) view(namespace string) (*view, error) {
 	class := g.model.Class(namespace)
 	g.mu.Lock()
@@ -49,20 +49,20 @@ func (g *generation) view(namespace string) (*view, error) {
 		return v, nil
 	}
 	of := g.model.View(namespace)
-	v := g.made[of.Version()]
+	v := g.byVersion[of.Version()]
 	if v == nil {
 		var err error
 		if v, err = newView(of); err != nil {
 			return nil, err
 		}
-		g.made[of.Version()] = v
+		g.byVersion[of.Version()] = v
 	}
 	g.views[class] = v
 	return v, nil
 }
 
 func newView(of *egress.View) (*view, error) {
-	v := &view{of: of, standing: map[string][]*entry{}, byName: map[string]map[string]*entry{}, lookup: map[string]map[string]*entry{}}
+	v := &view{of: of, wildcard: map[string][]*entry{}, byName: map[string]map[string]*entry{}, onDemand: map[string]map[string]*entry{}}
 	for typeURL, list := range map[string]func() ([]egress.Resource, error){
 		egress.TypeCluster: of.Clusters, egress.TypeListener: of.Listeners, egress.TypeRoute: of.Routes,
 	} {
@@ -70,21 +70,20 @@ func newView(of *egress.View) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.byName[typeURL], v.lookup[typeURL] = map[string]*entry{}, map[string]*entry{}
+		v.byName[typeURL], v.onDemand[typeURL] = map[string]*entry{}, map[string]*entry{}
 		for _, r := range all {
 			e, err := newEntry(r)
 			if err != nil {
 				return nil, err
 			}
 			v.byName[typeURL][e.name] = e
-			v.standing[typeURL] = append(v.standing[typeURL], e)
+			v.wildcard[typeURL] = append(v.wildcard[typeURL], e)
 		}
 	}
 	return v, nil
 }
 
-// responseResources is the number of the field of DeltaDiscoveryResponse that an
-// entry is.
+// responseResources is the field number of resources in DeltaDiscoveryResponse.
 const responseResources = 2
 
 func newEntry(r egress.Resource) (*entry, error) {
@@ -96,7 +95,7 @@ func newEntry(r egress.Resource) (*entry, error) {
 	return &entry{name: r.Name, version: r.Version, wire: protowire.AppendBytes(wire, body)}, nil
 }
 
-// get gives a resource by name; nil where there is none.
+// get returns a resource by name; nil if there is none.
 func (v *view) get(typeURL, name string) (*entry, error) {
 	if e := v.byName[typeURL][name]; e != nil {
 		return e, nil
@@ -106,7 +105,7 @@ func (v *view) get(typeURL, name string) (*entry, error) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e := v.lookup[typeURL][name]; e != nil {
+	if e := v.onDemand[typeURL][name]; e != nil {
 		return e, nil
 	}
 	find := v.of.OnDemand
@@ -115,12 +114,12 @@ func (v *view) get(typeURL, name string) (*entry, error) {
 	}
 	r, ok, err := find(name)
 	if err != nil || !ok {
-		return nil, err // not kept: anybody may ask for any name
+		return nil, err // not kept: a sidecar may request any name
 	}
 	e, err := newEntry(r)
 	if err != nil {
 		return nil, err
 	}
-	v.lookup[typeURL][name] = e
+	v.onDemand[typeURL][name] = e
 	return e, nil
 }

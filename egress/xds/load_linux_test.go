@@ -14,10 +14,10 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// TestFlipsUnderLoad flips the mesh's mode 30 times while applications use
-// declared hosts, and then kills the control plane and starts it again: none of
+// TestModeChangesUnderLoad switches the mesh's mode 30 times while applications
+// use declared hosts, then stops the control plane and starts it again: none of
 // their requests fails.
-func TestFlipsUnderLoad(t *testing.T) {
+func TestModeChangesUnderLoad(t *testing.T) {
 	m := newMesh(t, nil)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	open, closed := modelOf(t, "ALLOW_ANY", bin, goog), modelOf(t, "REGISTRY_ONLY", bin, goog)
@@ -46,47 +46,47 @@ func TestFlipsUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	const flips = 30
+	const changes = 30
 	var took []time.Duration
-	for i := range flips {
+	for i := range changes {
 		model, want := open, "200"
 		if i%2 == 1 {
 			model, want = closed, "502"
 		}
 		m.server.Publish(model)
-		took = append(took, eventually(t, "the flip holds", func() bool {
+		took = append(took, eventually(t, "the mode is applied", func() bool {
 			return strings.HasPrefix(m.get("http", "example.org", addrOther, "/"), want)
 		}))
 	}
 	before := total.Load()
 	m.restart(closed)
-	t.Logf("%d requests while the control plane was killed and came back", total.Load()-before)
+	t.Logf("%d requests while the control plane restarted", total.Load()-before)
 	close(stop)
 	load.Wait()
 	slices.Sort(took)
-	t.Logf("%d flips: effective after %s (median), %s (most); %d requests meanwhile, %d failed", flips,
-		took[flips/2].Round(time.Millisecond), took[flips-1].Round(time.Millisecond), total.Load(), failed.Load())
+	t.Logf("%d changes of mode: effective after %s (median), %s (max); %d requests meanwhile, %d failed", changes,
+		took[changes/2].Round(time.Millisecond), took[changes-1].Round(time.Millisecond), total.Load(), failed.Load())
 	if failed.Load() > 0 || total.Load() < 100 {
 		t.Errorf("%d of %d requests failed", failed.Load(), total.Load())
 	}
 }
 
-// restart kills the control plane and starts another after a while, which serves
-// nobody before it knows the world.
-func (m *mesh) restart(world *egress.Model) {
+// restart stops the control plane and starts another one later, which accepts no
+// stream before it has published a model.
+func (m *mesh) restart(model *egress.Model) {
 	m.t.Helper()
 	m.stop()
 	time.Sleep(300 * time.Millisecond)
 	m.serveControlPlane()
 	time.Sleep(700 * time.Millisecond)
 	if n := len(m.server.Status()); n != 0 {
-		m.t.Errorf("%d sidecars are served by a control plane that knows nothing", n)
+		m.t.Errorf("%d sidecars are connected to a control plane without configuration", n)
 	}
-	m.server.Publish(world)
+	m.server.Publish(model)
 	m.settled()
 }
 
-// genNames are addresses for generated hosts.
+// genNames are the addresses of generated hosts.
 func genNames(n int) map[string]string {
 	names := map[string]string{}
 	for i := range n {
@@ -95,23 +95,23 @@ func genNames(n int) map[string]string {
 	return names
 }
 
-// TestManyHosts declares 1,000 entries of which five are used: names and
-// clusters are those in use, and one more entry costs little. It prints the
+// TestManyHosts declares 1,000 entries of which five are used: only those are
+// resolved and have clusters, and one more entry costs little. It prints the
 // figures.
 func TestManyHosts(t *testing.T) {
 	const entries, used = 1000, 5
 	m := newMesh(t, genNames(entries))
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, entries), bin, goog), "http", "httpbin.org", addrHTTPBin, "200")
-	if strings.Contains(m.asked.String(), "gen.test") {
-		t.Error("names were asked for that nobody used")
+	if strings.Contains(m.queries.String(), "gen.test") {
+		t.Error("names that were not used were resolved")
 	}
 	for i := range used {
 		m.use(i)
 	}
 	for name := range m.server.Status()[0].Sent[egress.TypeCluster] {
 		if _, rest, _ := strings.Cut(name, "host-"); rest != "" && len(rest) != len("0.gen.test") {
-			t.Errorf("cluster %s was sent and nobody used it", name)
+			t.Errorf("cluster %s was sent and is not used", name)
 		}
 	}
 	t.Logf("%d entries, %d in use: %s", entries, used, m.memory())
@@ -119,11 +119,11 @@ func TestManyHosts(t *testing.T) {
 
 	m.bytes.Store(0)
 	m.publish(modelOf(t, "REGISTRY_ONLY", many(t, entries+1), bin, goog, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
-	const most = 160 << 10 // the wildcard's own two clusters and chain are in it
+	const most = 160 << 10 // includes the wildcard's two clusters and filter chain
 	if n := m.bytes.Load(); n > most {
 		t.Errorf("more entries cost %d bytes, want at most %d", n, most)
 	}
-	t.Logf("an entry more: %d KB", m.bytes.Load()>>10)
+	t.Logf("one more entry: %d KB", m.bytes.Load()>>10)
 	m.firstRequests(used, used+100)
 	t.Logf("%d entries, %d in use: %s", entries, used+100, m.memory())
 }
@@ -140,7 +140,7 @@ func TestMemory(t *testing.T) {
 	t.Run("many", func(t *testing.T) {
 		m := newMesh(t, genNames(used))
 		m.server.Publish(modelOf(t, "REGISTRY_ONLY", many(t, entries)))
-		eventually(t, "the hosts are known", func() bool { return strings.HasPrefix(m.get("http", "host-0.gen.test", addrOther, "/"), "200") })
+		eventually(t, "the hosts are declared", func() bool { return strings.HasPrefix(m.get("http", "host-0.gen.test", addrOther, "/"), "200") })
 		for i := range used {
 			m.use(i)
 		}
@@ -148,7 +148,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// use asks a generated host for something, with TLS and without.
+// use sends requests to a generated host, with TLS and without.
 func (m *mesh) use(i int) {
 	m.t.Helper()
 	host := fmt.Sprintf("host-%d.gen.test", i)
@@ -156,15 +156,14 @@ func (m *mesh) use(i int) {
 	m.want("https", host, addrOther, "/", "200")
 }
 
-// countQueries prints how many names are asked for in a second, over the life of
-// an answer.
+// countQueries prints the DNS queries per second, over the TTL of an answer.
 func (m *mesh) countQueries(used int) {
 	m.t.Helper()
 	const while = 31 * time.Second
-	before := strings.Count(m.asked.String(), "\n")
+	before := strings.Count(m.queries.String(), "\n")
 	time.Sleep(while)
-	n := strings.Count(m.asked.String(), "\n") - before
-	m.t.Logf("%d hosts in use: %.2f names asked for in a second", used+2, float64(n)/while.Seconds())
+	n := strings.Count(m.queries.String(), "\n") - before
+	m.t.Logf("%d hosts in use: %.2f DNS queries per second", used+2, float64(n)/while.Seconds())
 }
 
 // firstRequests prints how long the first request to each of some hosts takes,
@@ -184,12 +183,12 @@ func (m *mesh) firstRequests(from, to int) {
 	for j, which := range []string{"first", "second"} {
 		slices.Sort(took[j])
 		n := len(took[j])
-		m.t.Logf("%s request: %s (median), %s (99 of 100), %s (most)", which, took[j][n/2].Round(10*time.Microsecond), took[j][n*99/100-1].Round(10*time.Microsecond), took[j][n-1].Round(10*time.Microsecond))
+		m.t.Logf("%s request: %s (median), %s (p99), %s (max)", which, took[j][n/2].Round(10*time.Microsecond), took[j][n*99/100-1].Round(10*time.Microsecond), took[j][n-1].Round(10*time.Microsecond))
 	}
 }
 
-// memory is the sidecar's. The part that is mapped from the program's file is
-// the same for all sidecars of a node.
+// memory is the sidecar's resident memory. The file-backed part is shared by all
+// sidecars of a node.
 func (m *mesh) memory() string {
 	m.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
@@ -200,5 +199,5 @@ func (m *mesh) memory() string {
 		must(m.t, err)
 		return float64(kb) / 1024
 	}
-	return fmt.Sprintf("%.1f MiB, of them %.1f of the program's file", mib("VmRSS"), mib("RssFile"))
+	return fmt.Sprintf("%.1f MiB, of which %.1f are file-backed", mib("VmRSS"), mib("RssFile"))
 }

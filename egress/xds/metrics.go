@@ -6,16 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count what an Observer is told. No label has a value that a sidecar
-// chooses.
+// metrics count the events of an Observer. No label has a value chosen by a
+// sidecar.
 type metrics struct {
 	connections, refusals, failures   prometheus.Counter
 	responses, resources, bytes, nack *prometheus.CounterVec
 	connected                         prometheus.Gauge
 }
 
-// Metrics registers the server's metrics and gives the Observer that fills them
-// and then calls next.
+// Metrics registers the server's metrics and returns an Observer that updates
+// them and then calls next.
 func Metrics(registry prometheus.Registerer, next Observer) Observer {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "outrider", Subsystem: "xds", Name: name, Help: help})
@@ -24,15 +24,15 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "outrider", Subsystem: "xds", Name: name, Help: help}, []string{"type"})
 	}
 	m := metrics{
-		connections: counter("connections_total", "Streams that were let in."),
-		refusals:    counter("refusals_total", "Streams that were not let in: no valid token, or nothing published yet."),
-		failures:    counter("view_failures_total", "Views that could not be made; their sidecars stay with what they have."),
-		responses:   byType("responses_total", "Responses sent, by type of resource."),
-		resources:   byType("resources_total", "Resources sent, by type."),
-		bytes:       byType("resource_bytes_total", "Bytes of resources sent, by type."),
-		nack:        byType("rejections_total", "Responses that a sidecar did not take, by type of resource."),
+		connections: counter("connections_total", "Streams accepted."),
+		refusals:    counter("refusals_total", "Streams rejected: invalid token, or configuration not ready."),
+		failures:    counter("view_failures_total", "Failed builds of a namespace's configuration; its sidecars keep the previous one."),
+		responses:   byType("responses_total", "Responses sent, by resource type."),
+		resources:   byType("resources_total", "Resources sent, by resource type."),
+		bytes:       byType("resource_bytes_total", "Bytes of resources sent, by resource type."),
+		nack:        byType("rejections_total", "Responses rejected by a sidecar (NACK), by resource type."),
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Sidecars that are connected.",
+			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Connected sidecars.",
 		}),
 	}
 	registry.MustRegister(m.connections, m.refusals, m.failures, m.responses, m.resources, m.bytes, m.nack, m.connected)
@@ -41,14 +41,14 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 
 func (m metrics) observer(next Observer) Observer {
 	return Observer{
-		Connected:    func(i Identity) { m.connections.Inc(); m.connected.Inc(); next.connected(i) },
-		Disconnected: func(i Identity) { m.connected.Dec(); next.disconnected(i) },
-		Refused:      func(err error) { m.refusals.Inc(); _ = next.refused(err) },
+		Connected:      func(i Identity) { m.connections.Inc(); m.connected.Inc(); next.connected(i) },
+		Disconnected:   func(i Identity) { m.connected.Dec(); next.disconnected(i) },
+		StreamRejected: func(err error) { m.refusals.Inc(); _ = next.streamRejected(err) },
 		Sent: func(typeURL string, resources, bytes int) {
-			kind := ShortType(typeURL)
-			m.responses.WithLabelValues(kind).Inc()
-			m.resources.WithLabelValues(kind).Add(float64(resources))
-			m.bytes.WithLabelValues(kind).Add(float64(bytes))
+			label := ShortType(typeURL)
+			m.responses.WithLabelValues(label).Inc()
+			m.resources.WithLabelValues(label).Add(float64(resources))
+			m.bytes.WithLabelValues(label).Add(float64(bytes))
 			next.sent(typeURL, resources, bytes)
 		},
 		Rejected: func(r Rejection) { m.nack.WithLabelValues(ShortType(r.TypeURL)).Inc(); next.rejected(r) },

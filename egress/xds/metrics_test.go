@@ -14,17 +14,17 @@ import (
 
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	told := 0
-	o := Metrics(registry, Observer{Rejected: func(Rejection) { told++ }})
+	calls := 0
+	o := Metrics(registry, Observer{Rejected: func(Rejection) { calls++ }})
 	o.connected(Identity{})
 	o.connected(Identity{})
 	o.disconnected(Identity{})
-	_ = o.refused(errors.New("no token"))
+	_ = o.streamRejected(errors.New("no token"))
 	o.sent(egress.TypeRoute, 2, 100)
 	o.rejected(Rejection{TypeURL: egress.TypeListener})
 	o.failed("shop", errors.New("marshal"))
-	if told != 1 {
-		t.Errorf("the next observer was told of %d rejections", told)
+	if calls != 1 {
+		t.Errorf("the next observer got %d rejections, want 1", calls)
 	}
 	families, err := registry.Gather()
 	must(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// modelOf builds a model out of the mesh's mode and objects; the text of an
-// entry or a route is its spec as JSON.
+// modelOf builds a model from a mode of outboundTrafficPolicy and objects; the
+// text of an entry or a route is its spec as JSON.
 func modelOf(t testing.TB, mode string, change ...func(*egress.Input)) *egress.Model {
 	t.Helper()
 	in := egress.Input{Mesh: meshOf(t, mode)}
@@ -63,13 +63,13 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// eventually waits until a question has the answer that is wanted.
+// eventually polls until ok, and returns the time that took.
 func eventually(t testing.TB, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for !ok() {
 		if time.Since(start) > 20*time.Second {
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("%s: timed out after 20 s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -2,39 +2,39 @@ package xds
 
 import "time"
 
-// Observer is told what happens; nil members are left out. The functions are
-// called from the streams and must not wait.
+// Observer receives the server's events; nil members are skipped. The functions
+// are called from the streams and must not block.
 type Observer struct {
 	// Connected is called when a stream is authenticated, Disconnected when it
 	// ends.
 	Connected, Disconnected func(Identity)
-	// Refused is called when a stream is not let in.
-	Refused func(error)
+	// StreamRejected is called when a stream is rejected.
+	StreamRejected func(error)
 	// Sent is called for every response.
 	Sent func(typeURL string, resources, bytes int)
-	// Rejected is called when a sidecar does not take a response.
+	// Rejected is called when a sidecar rejects a response (NACK).
 	Rejected func(Rejection)
-	// Failed is called when a view cannot be made; its streams stay with what
-	// they have.
+	// Failed is called when a view cannot be built; its streams keep the previous
+	// one.
 	Failed func(namespace string, err error)
 }
 
-// Rejection is a response that a sidecar did not take. It keeps what it had,
-// silently, and only its next start would show it.
+// Rejection is a response that a sidecar rejected. It keeps its previous
+// configuration, and only its next start would show the error.
 type Rejection struct {
 	Identity  Identity
-	Node      string // what the sidecar calls itself
+	Node      string // the sidecar's own node ID
 	TypeURL   string
 	Resources []string // the response's, sorted
-	Reason    string   // Envoy's words
+	Reason    string   // Envoy's message
 }
 
-// RejectionSummary is one thing that sidecars do not take.
+// RejectionSummary is one rejection, with the number of sidecars that report it.
 type RejectionSummary struct {
 	TypeURL   string
 	Resources []string
-	Reason    string // Envoy's words
-	Sidecars  int    // how many
+	Reason    string // Envoy's message
+	Sidecars  int
 	Example   Identity
 }
 
@@ -50,9 +50,9 @@ func (o Observer) disconnected(i Identity) {
 	}
 }
 
-func (o Observer) refused(err error) error {
-	if o.Refused != nil {
-		o.Refused(err)
+func (o Observer) streamRejected(err error) error {
+	if o.StreamRejected != nil {
+		o.StreamRejected(err)
 	}
 	return err
 }
@@ -78,15 +78,15 @@ func (o Observer) failed(namespace string, err error) {
 // StreamStatus is one connected sidecar.
 type StreamStatus struct {
 	Identity   Identity
-	Node       string // what the sidecar calls itself
+	Node       string // the sidecar's own node ID
 	Since      time.Time
-	Generation uint64 // the last that it was led to
-	// Sent has the version of every resource it was sent, by type and name; an
-	// empty version is one that it was told is missing.
+	Generation uint64 // the last one that the stream was updated to
+	// Sent has the version of every resource that was sent, by type and name; an
+	// empty version is a resource sent as removed.
 	Sent map[string]map[string]string
-	// Pending are the responses that it has neither taken nor rejected yet.
+	// Pending is the number of unacknowledged responses.
 	Pending int
-	// Rejected has the last rejection by type that was not followed by an
-	// acceptance.
+	// Rejected has the last rejection (NACK) by type that was not followed by an
+	// ACK.
 	Rejected map[string]Rejection
 }

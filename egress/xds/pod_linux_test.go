@@ -26,15 +26,15 @@ import (
 	"github.com/outrider-mesh/outrider/test/envoy"
 )
 
-// The world is every address but the pod's own. The control plane and the name
-// server are at world4.
+// The world is the network outside of the pod: every address but the pod's own.
+// The control plane and the name server are at world4.
 const (
 	pod4, pod6     = "10.99.0.2", "fd99::2"
 	world4, world6 = "10.99.0.1", "fd99::1"
 	sidecarUser    = 1337
 )
 
-// rules redirect as the init container does, for both families.
+// rules redirect traffic as the init container does, for both families.
 const rules = `table inet sidecar_egress {
 	chain output {
 		type nat hook output priority -100
@@ -50,10 +50,10 @@ type pod struct {
 	world *netnstest.NS
 	log   locked
 	pid   int    // of the sidecar
-	dir   string // of what is projected into the sidecar
+	dir   string // projected into the sidecar
 
-	naming sync.Mutex // of the names that the world knows, and of ttl
-	ttl    uint32     // seconds that an answer may be kept
+	naming sync.Mutex // guards the name server's names and ttl
+	ttl    uint32     // of DNS answers, in seconds
 }
 
 type locked struct {
@@ -95,8 +95,8 @@ func newPod(t testing.TB) *pod {
 	return p
 }
 
-// bootstrap is the sidecar's argument of --config-yaml, as the injector renders
-// it, with another place for the control plane and the projected files.
+// bootstrap is the sidecar's --config-yaml as the injector renders it, with other
+// paths of the control plane and the projected files.
 func bootstrap(t testing.TB, dir string) string {
 	t.Helper()
 	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
@@ -122,7 +122,7 @@ func bootstrap(t testing.TB, dir string) string {
 	return ""
 }
 
-// run starts the sidecar as its own user, with a resolver in the world.
+// run starts the sidecar as its own user, with the world's name server.
 func (p *pod) run(t testing.TB, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -168,7 +168,7 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 		_ = cmd.Wait()
 		if t.Failed() {
 			text := p.log.String()
-			t.Logf("the sidecar said at the end:\n%s", text[max(0, len(text)-6000):])
+			t.Logf("the end of the sidecar's log:\n%s", text[max(0, len(text)-6000):])
 		}
 	})
 }
@@ -188,7 +188,7 @@ func copyProgram(t testing.TB, from, to string) {
 	must(t, out.Close())
 }
 
-// serveNames answers DNS in the world; a name it does not know does not exist.
+// serveNames answers DNS in the world; an unknown name is NXDOMAIN.
 func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
 	t.Helper()
 	var conn net.PacketConn
@@ -197,7 +197,7 @@ func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	p.ttl = 30
-	asked := &locked{}
+	queries := &locked{}
 	go func() {
 		b := make([]byte, 1500)
 		for {
@@ -211,7 +211,7 @@ func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
 			}
 			q := m.Questions[0]
 			name := strings.TrimSuffix(strings.ToLower(q.Name.String()), ".")
-			fmt.Fprintln(asked, name)
+			fmt.Fprintln(queries, name)
 			m.Response, m.Additionals = true, nil
 			p.naming.Lock()
 			text, known := names[name]
@@ -232,5 +232,5 @@ func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
 			}
 		}
 	}()
-	return asked
+	return queries
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/outrider-mesh/outrider/test/objects"
 )
 
-// Some names of the random world resolve to addresses that no declared host may
-// lead to.
+// Some random names resolve to addresses that no declared host may be connected
+// to.
 var badAddresses = []string{"127.0.0.1", "169.254.169.254", "0.0.0.0"}
 
 // randomNames gives each of the random hosts an address.
@@ -35,15 +35,16 @@ func randomNames() map[string]string {
 	return out
 }
 
-// TestRequestsGoWhereTheModelSays publishes random objects to a real sidecar,
-// which takes all of them, and holds random requests against the model.
-func TestRequestsGoWhereTheModelSays(t *testing.T) {
+// TestRequestsMatchTheModel publishes random objects to a real sidecar, which
+// accepts all of them, and compares the results of random requests with the
+// model's decisions.
+func TestRequestsMatchTheModel(t *testing.T) {
 	m := newMesh(t, randomNames())
-	const worlds, requests = 25, 60
+	const snapshots, requests = 25, 60
 	kinds := map[string]int{}
-	for seed := range uint64(worlds) {
+	for seed := range uint64(snapshots) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		in := randomWorld(t, r, 14)
+		in := randomInput(t, r, 14)
 		model, _ := egress.Build(in)
 		m.server.Publish(model)
 		m.settled()
@@ -58,7 +59,7 @@ func TestRequestsGoWhereTheModelSays(t *testing.T) {
 			got := m.send(q)
 			want := m.expected(d, q)
 			if !slices.ContainsFunc(want, func(w string) bool { return strings.HasPrefix(got, w) }) {
-				t.Errorf("world %d, request %d: %+v\ngot  %q\nwant %q\nfor  %+v", seed, i, q, got, want, d)
+				t.Errorf("snapshot %d, request %d: %+v\ngot  %q\nwant %q\nfor  %+v", seed, i, q, got, want, d)
 			}
 		}
 		if t.Failed() {
@@ -66,12 +67,12 @@ func TestRequestsGoWhereTheModelSays(t *testing.T) {
 		}
 	}
 	t.Logf("decisions: %v", kinds)
-	if kinds[egress.Passed] < worlds*requests/4 || kinds[egress.Answered] < worlds*requests/20 || kinds[egress.Closed] < worlds*requests/40 {
-		t.Errorf("too few of a kind: %v", kinds)
+	if kinds[egress.Passed] < snapshots*requests/4 || kinds[egress.Answered] < snapshots*requests/20 || kinds[egress.Closed] < snapshots*requests/40 {
+		t.Errorf("too few decisions of a kind: %v", kinds)
 	}
 }
 
-func randomWorld(t testing.TB, r *rand.Rand, n int) egress.Input {
+func randomInput(t testing.TB, r *rand.Rand, n int) egress.Input {
 	t.Helper()
 	in := egress.Input{Mesh: meshOf(t, objects.Pick(r, "ALLOW_ANY", "REGISTRY_ONLY"))}
 	in.InCluster = []egress.InClusterAddress{{Address: netip.MustParseAddr("10.96.0.77"), Ports: []uint16{80, 443}}, {Address: netip.MustParseAddr("10.96.0.78")}}
@@ -85,7 +86,7 @@ func randomWorld(t testing.TB, r *rand.Rand, n int) egress.Input {
 	return in
 }
 
-// fetch sends a request of its own to port 80 of an address that no host has.
+// fetch sends a request to port 80 of an address that no host has.
 func (m *mesh) fetch(method, host, path string, header map[string][]string) string {
 	return m.send(egress.Request{
 		Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: method, Authority: host, Path: path, Header: header,
@@ -124,8 +125,8 @@ func randomRequest(r *rand.Rand) egress.Request {
 	return q
 }
 
-// send sends a request and gives what came back: closed, a status and the
-// Location, or what reached which address of the world.
+// send sends a request and returns the result: closed, a status and the Location,
+// or the address that it reached and what arrived there.
 func (m *mesh) send(q egress.Request) string {
 	var conn net.Conn
 	var err error
@@ -169,7 +170,7 @@ func (m *mesh) send(q egress.Request) string {
 	return fmt.Sprintf("%d %s", resp.StatusCode, resp.Header.Get("Location"))
 }
 
-// expected are the beginnings of what a decision allows to come back.
+// expected are the prefixes of the results that a decision allows.
 func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 	switch d.Kind {
 	case egress.Closed:
@@ -178,7 +179,7 @@ func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 		return []string{fmt.Sprintf("%d %s", d.Status, d.Location)}
 	}
 	failed := "503"
-	if d.Authority == "" { // it was not read
+	if d.Authority == "" { // TCP passthrough
 		failed = "closed"
 	}
 	var out []string
@@ -198,7 +199,7 @@ func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 			if a, err := netip.ParseAddr(host); err != nil || slices.Contains(badAddresses, a.String()) {
 				out = append(out, failed)
 				if failed == "503" {
-					out = append(out, "403") // refused at the connection
+					out = append(out, "403") // rejected by the connection's filter
 				}
 				continue
 			}
@@ -216,17 +217,17 @@ func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 	return out
 }
 
-// settled waits until the sidecar has taken what was published.
+// settled waits until the sidecar has applied the published model.
 func (m *mesh) settled() {
 	m.t.Helper()
 	quiet := 0
-	eventually(m.t, "the sidecar has what was published", func() bool {
+	eventually(m.t, "the sidecar has applied the published model", func() bool {
 		all := m.server.Status()
 		if len(all) == 1 && all[0].Pending == 0 && all[0].Generation == m.server.current.Load().number && len(all[0].Sent) == 3 {
 			quiet++
 		} else {
 			quiet = 0
 		}
-		return quiet > 40 // 200 ms: new clusters take the place of old ones when they are warm
+		return quiet > 40 // 200 ms: new clusters replace old ones when they are warm
 	})
 }

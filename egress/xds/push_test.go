@@ -27,13 +27,13 @@ import (
 )
 
 // clientsEnv makes the test binary the sidecars of BenchmarkPush: address,
-// number and file of the CA.
+// number of sidecars, and file with the CA certificate.
 const clientsEnv = "OUTRIDER_XDS_CLIENTS"
 
-// BenchmarkPush flips the mesh's mode and waits until every sidecar, simulated
-// in a process of its own on the same machine, has its listeners and routes. It
-// prints beside it the time to make the resources, which is the floor, and the
-// most memory that the server's process had.
+// BenchmarkPush switches the mesh's mode and waits until every sidecar, simulated
+// in another process on the same machine, has its listeners and routes. It also
+// prints the time to build the resources, which is the floor, and the peak memory
+// of the server's process.
 //
 //	go test ./egress/xds -run ^$ -bench Push -benchtime 5x
 func BenchmarkPush(b *testing.B) {
@@ -53,7 +53,7 @@ func benchPush(b *testing.B, entries, clients int) {
 	floor := time.Since(start)
 	s.Publish(modes[0])
 	done := s.startClients(b, clients)
-	<-done // all have the start
+	<-done // all have the initial configuration
 	s.mu.Lock()
 	before := s.sent
 	s.mu.Unlock()
@@ -93,8 +93,8 @@ func many(t testing.TB, n int) func(*egress.Input) {
 	}
 }
 
-// startClients starts the process of the sidecars; it sends whenever all of
-// them have what was published.
+// startClients starts the process of the sidecars. The channel receives whenever
+// all of them have the published configuration.
 func (s *served) startClients(b *testing.B, n int) <-chan struct{} {
 	b.Helper()
 	file := b.TempDir() + "/ca.der"
@@ -122,7 +122,7 @@ func (s *served) startClients(b *testing.B, n int) <-chan struct{} {
 func TestClients(t *testing.T) {
 	setting := strings.Fields(os.Getenv(clientsEnv))
 	if len(setting) != 3 {
-		return // the benchmark is not running: nothing to do, and nothing left out
+		return // not started by the benchmark: nothing to test, nothing skipped
 	}
 	n, err := strconv.Atoi(setting[1])
 	must(t, err)
@@ -146,7 +146,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// simulate is one sidecar: it says so on got when it has listeners and routes
+// simulate is one sidecar: it sends on got when it has the listeners and routes
 // of one publication.
 func simulate(ctx context.Context, address string, roots *x509.CertPool, got chan<- error) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})),
@@ -167,7 +167,7 @@ func simulate(ctx context.Context, address string, roots *x509.CertPool, got cha
 			return err
 		}
 	}
-	for wait := 3; ; { // the start has three types, a flip two
+	for wait := 3; ; { // initially three types, two for a change of mode
 		var h header
 		if err := c.RecvMsg(&h); err != nil {
 			return err
@@ -182,8 +182,8 @@ func simulate(ctx context.Context, address string, roots *x509.CertPool, got cha
 	}
 }
 
-// header is what a simulated sidecar reads of a response: the machine's time is
-// the server's.
+// header is the part of a response that a simulated sidecar decodes, so that CPU
+// time is left to the server.
 type header struct{ typeURL, nonce string }
 
 type headerCodec struct{}
@@ -221,7 +221,7 @@ func (headerCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// peakMB is the most memory that this process had, where the system says so.
+// peakMB is the peak resident memory of this process; 0 where it is unavailable.
 func peakMB(b *testing.B) float64 {
 	b.Helper()
 	if runtime.GOOS != "linux" {

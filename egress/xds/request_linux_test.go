@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkRequest sends requests through a real sidecar with 1,000 entries, on
-// connections that stay. It prints what a request costs the sidecar's processor,
-// and the ratio to one that no entry is about, which is the floor.
+// keep-alive connections. It prints the sidecar's CPU time per request, and the
+// ratio to a request to an undeclared host, which is the floor.
 //
 //	go test ./egress/xds -run ^$ -bench Request -benchtime 50000x
 func BenchmarkRequest(b *testing.B) {
@@ -30,8 +30,8 @@ func BenchmarkRequest(b *testing.B) {
 		{"routed", "host-1.gen.test", "outbound|80||host-1.gen.test"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			m.request(b, m.keep("HTTP", "http", c.host, addrOther, "80").client, c.host) // the first one waits for its cluster
-			b.SetParallelism(4)                                                          // with fewer, most of it is waking up
+			m.request(b, m.keep("HTTP", "http", c.host, addrOther, "80").client, c.host) // the first request waits for its cluster
+			b.SetParallelism(4)                                                          // with less parallelism, most of the time is wake-ups
 			before := m.cpu(b)
 			b.RunParallel(func(pb *testing.PB) {
 				client := m.keep("HTTP", "http", c.host, addrOther, "80").client
@@ -63,8 +63,7 @@ func (m *mesh) request(b *testing.B, client *http.Client, host string) {
 	}
 }
 
-// cpu is the processor time that the sidecar has had, in seconds. The kernel
-// counts it in hundredths.
+// cpu is the sidecar's CPU time in seconds, in the kernel's resolution of 10 ms.
 func (m *mesh) cpu(b *testing.B) float64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.pid))

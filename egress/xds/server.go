@@ -18,7 +18,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// Server serves the sidecars. Its methods may be called by many goroutines.
+// Server serves the sidecars. Its methods may be called concurrently.
 type Server struct {
 	auth     Authenticator
 	observer Observer
@@ -30,32 +30,32 @@ type Server struct {
 	streams map[*stream]bool
 }
 
-// New makes a server that has nothing to serve yet.
+// New makes a server without a configuration: it rejects streams until Publish.
 func New(auth Authenticator, observer Observer) *Server {
 	return &Server{auth: auth, observer: observer, streams: map[*stream]bool{}}
 }
 
-// Publish leads every stream to a model, and returns at once.
+// Publish updates every stream to a model. It does not wait for them.
 func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	g := &generation{number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, made: map[string]*view{}}
-	before := s.current.Load()
-	if before != nil {
-		g.number = before.number + 1
-		before.mu.Lock()
-		for _, v := range before.views {
-			g.made[v.of.Version()] = v
+	g := &generation{number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, byVersion: map[string]*view{}}
+	previous := s.current.Load()
+	if previous != nil {
+		g.number = previous.number + 1
+		previous.mu.Lock()
+		for _, v := range previous.views {
+			g.byVersion[v.of.Version()] = v
 		}
-		before.mu.Unlock()
+		previous.mu.Unlock()
 	}
 	s.current.Store(g)
-	if before != nil {
-		close(before.next)
+	if previous != nil {
+		close(previous.next)
 	}
 }
 
-// Ready reports whether there is anything to serve.
+// Ready reports whether a model was published.
 func (s *Server) Ready() bool { return s.current.Load() != nil }
 
 // Status lists the streams, sorted by identity and age.
@@ -76,22 +76,22 @@ func (s *Server) Status() []StreamStatus {
 	return out
 }
 
-// Rejections are what connected sidecars do not take now, each once, those of
-// most sidecars first.
+// Rejections are the current rejections of connected sidecars, each once; those
+// of most sidecars come first.
 func (s *Server) Rejections() []RejectionSummary {
-	byWhat := map[string]*RejectionSummary{}
+	summaries := map[string]*RejectionSummary{}
 	for _, st := range s.Status() {
 		for _, r := range st.Rejected {
 			key := fmt.Sprintf("%s %q %q", r.TypeURL, r.Resources, r.Reason)
-			if byWhat[key] == nil {
-				byWhat[key] = &RejectionSummary{TypeURL: r.TypeURL, Resources: r.Resources, Reason: r.Reason, Example: r.Identity}
+			if summaries[key] == nil {
+				summaries[key] = &RejectionSummary{TypeURL: r.TypeURL, Resources: r.Resources, Reason: r.Reason, Example: r.Identity}
 			}
-			byWhat[key].Sidecars++
+			summaries[key].Sidecars++
 		}
 	}
-	out := make([]RejectionSummary, 0, len(byWhat))
-	for _, key := range slices.Sorted(maps.Keys(byWhat)) {
-		out = append(out, *byWhat[key])
+	out := make([]RejectionSummary, 0, len(summaries))
+	for _, key := range slices.Sorted(maps.Keys(summaries)) {
+		out = append(out, *summaries[key])
 	}
 	slices.SortStableFunc(out, func(a, b RejectionSummary) int { return cmp.Compare(b.Sidecars, a.Sidecars) })
 	return out
@@ -99,24 +99,24 @@ func (s *Server) Rejections() []RejectionSummary {
 
 // Limits of connections.
 const (
-	// A stream keeps the identity that it was opened with, so it ends from time
-	// to time and a fresh token is checked. Reconnecting costs nothing: what the
-	// sidecar has is not sent again.
+	// A stream keeps the identity that it was opened with, so its lifetime is
+	// bounded and a new token is reviewed. Reconnecting is cheap: resources that
+	// the sidecar already has are not sent again.
 	connectionAge      = 30 * time.Minute
 	connectionAgeGrace = 10 * time.Second
-	// The sidecars' own probe is every 30 s; a third of that leaves room.
-	leastProbe = 10 * time.Second
-	probe      = 30 * time.Second
-	probeWait  = 10 * time.Second
-	// A sidecar has one stream.
+	// The sidecars send a keepalive every 30 s; the minimum is a third of that.
+	minKeepalive     = 10 * time.Second
+	keepaliveTime    = 30 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	// A sidecar opens one stream.
 	streamsPerConnection = 8
 )
 
-// readBuffer is what a connection keeps for what it reads: a sidecar says little.
+// readBuffer is each connection's read buffer: a sidecar's requests are small.
 const readBuffer = 4 << 10
 
-// GRPC makes the gRPC server with the service on it, over TLS 1.2 or newer with
-// the certificates of config.
+// GRPC returns a gRPC server with the service registered, over TLS 1.2 or newer
+// with the certificates of config.
 func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 	config = config.Clone()
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
@@ -125,9 +125,9 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(streamsPerConnection),
 		grpc.ReadBufferSize(readBuffer),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastProbe, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAgeGrace, Time: probe, Timeout: probeWait,
+			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAgeGrace, Time: keepaliveTime, Timeout: keepaliveTimeout,
 		}),
 	)
 	g.RegisterService(&grpc.ServiceDesc{
@@ -141,15 +141,15 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 	return g
 }
 
-// serve serves one stream until it ends.
+// serve handles one stream until it ends.
 func (s *Server) serve(conn grpc.ServerStream) error {
 	ctx := conn.Context()
 	if !s.Ready() {
-		return s.observer.refused(refuse(codes.Unavailable, "the configuration is not known yet", nil))
+		return s.observer.streamRejected(rejectStream(codes.Unavailable, "configuration not ready", nil))
 	}
 	id, err := authenticate(ctx, s.auth)
 	if err != nil {
-		return s.observer.refused(err)
+		return s.observer.streamRejected(err)
 	}
 	st := newStream(s, conn, id)
 	s.mu.Lock()

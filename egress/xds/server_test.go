@@ -24,7 +24,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// served is a server on loopback; a token is the namespace that it stands for.
+// served is a server on loopback; a token is its identity's namespace.
 type served struct {
 	*Server
 	address string
@@ -43,10 +43,10 @@ func serve(t testing.TB) *served {
 	s.roots.AppendCertsFromPEM([]byte(ca))
 	s.Server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
 		switch token {
-		case "stranger":
+		case "invalid":
 			return Identity{}, fmt.Errorf("review: %w", ErrUnauthenticated)
-		case "away":
-			return Identity{}, fmt.Errorf("API server is away")
+		case "unavailable":
+			return Identity{}, fmt.Errorf("the API server is unavailable")
 		}
 		return Identity{Namespace: token}, nil
 	}), Observer{
@@ -63,7 +63,7 @@ func serve(t testing.TB) *served {
 	return s
 }
 
-// client is a sidecar's side of one stream.
+// client is the client side of one stream.
 type client struct {
 	t testing.TB
 	discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
@@ -85,13 +85,13 @@ func (s *served) dial(t testing.TB, authorization ...string) client {
 	return client{t, c}
 }
 
-func (c client) ask(typeURL string, names ...string) {
+func (c client) subscribe(typeURL string, names ...string) {
 	c.t.Helper()
 	must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names}))
 }
 
-// want receives a response and acknowledges it. It is written as the type's
-// last word, then +name for what is in it and -name for what is removed.
+// want receives a response and acknowledges it. It is written as the short type,
+// then +name for each resource and -name for each removed one.
 func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 	c.t.Helper()
 	r, err := c.Recv()
@@ -113,12 +113,12 @@ func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 }
 
 const (
-	standing  = "Cluster +BlackHoleCluster +PassthroughCluster +outbound|names"
+	wildcard  = "Cluster +BlackHoleCluster +PassthroughCluster +outbound|names"
 	listeners = "Listener +virtualOutbound +0.0.0.0_80 +0.0.0.0_443"
 	binName   = "outbound|80||httpbin.org"
 )
 
-func TestWhoIsServed(t *testing.T) {
+func TestServer_RejectsUnauthenticatedStreams(t *testing.T) {
 	s := serve(t)
 	wantCode := func(code codes.Code, authorization ...string) {
 		t.Helper()
@@ -128,68 +128,68 @@ func TestWhoIsServed(t *testing.T) {
 			t.Errorf("with %q: %v, want %v", authorization, err, code)
 		}
 	}
-	wantCode(codes.Unavailable, "Bearer shop") // nothing is published
+	wantCode(codes.Unavailable, "Bearer shop") // nothing is published yet
 	s.Publish(modelOf(t, "ALLOW_ANY"))
 	wantCode(codes.Unauthenticated)
 	wantCode(codes.Unauthenticated, "Bearer ")
 	wantCode(codes.Unauthenticated, "Basic shop")
 	wantCode(codes.Unauthenticated, "Bearer shop", "Bearer bank")
-	wantCode(codes.Unauthenticated, "Bearer stranger")
-	wantCode(codes.Unavailable, "Bearer away")
+	wantCode(codes.Unauthenticated, "Bearer invalid")
+	wantCode(codes.Unavailable, "Bearer unavailable")
 	c := s.dial(t, "Bearer shop")
-	c.ask(egress.TypeCluster)
-	c.want(standing)
+	c.subscribe(egress.TypeCluster)
+	c.want(wildcard)
 
 	old := &tls.Config{RootCAs: s.roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	if conn, err := tls.Dial("tcp", s.address, old); err == nil {
 		_ = conn.Close()
-		t.Error("TLS 1.1 is taken")
+		t.Error("TLS 1.1 is accepted")
 	}
 }
 
-func TestLifeOfAHost(t *testing.T) {
+func TestOnDemandCluster(t *testing.T) {
 	s := serve(t)
 	bin := entryOf(t, "shop", "httpbin", httpbin)
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
 	c := s.dial(t, "Bearer shop")
-	c.ask(egress.TypeCluster)
-	c.want(standing)
-	c.ask(egress.TypeListener)
+	c.subscribe(egress.TypeCluster)
+	c.want(wildcard)
+	c.subscribe(egress.TypeListener)
 	c.want(listeners)
-	c.ask(egress.TypeRoute, "80", "443", "catchall")
+	c.subscribe(egress.TypeRoute, "80", "443", "catchall")
 	c.want("RouteConfiguration +443 +80 +catchall")
 
-	c.ask(egress.TypeCluster, binName) // before it is declared
+	c.subscribe(egress.TypeCluster, binName) // before it is declared
 	c.want("Cluster -" + binName)
 	s.Publish(modelOf(t, "REGISTRY_ONLY", bin))
-	c.want("Cluster +" + binName) // it asked once; it is not asked again
+	c.want("Cluster +" + binName) // it stays subscribed
 	c.want("RouteConfiguration +80")
 	s.Publish(modelOf(t, "REGISTRY_ONLY", bin)) // no change, no response
 	s.Publish(modelOf(t, "ALLOW_ANY", bin))
 	c.want(listeners)
 	c.want("RouteConfiguration +443 +80 +catchall")
 	s.Publish(modelOf(t, "ALLOW_ANY"))
-	c.want("RouteConfiguration +80") // nothing leads there any more,
-	c.want("Cluster -" + binName)    // then it goes
+	c.want("RouteConfiguration +80") // first the route to it,
+	c.want("Cluster -" + binName)    // then the cluster
 	s.Publish(modelOf(t, "ALLOW_ANY", bin))
 	c.want("Cluster +" + binName)
 	c.want("RouteConfiguration +80")
-	c.ask(egress.TypeRoute, "8080", "070", "nonsense") // a port that nothing is declared on
+	c.subscribe(egress.TypeRoute, "8080", "070", "nonsense") // a port without declared hosts
 	c.want("RouteConfiguration +8080 -070 -nonsense")
 }
 
-// What a sidecar has when it connects again is not sent again, and what is gone
-// is withdrawn.
+// After a reconnect, resources that the sidecar still has are not sent again, and
+// resources that no longer exist are removed.
 func TestReconnect(t *testing.T) {
 	s := serve(t)
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "other", `{"hosts": ["other.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}`)))
 	c := s.dial(t, "Bearer shop")
 	versions := map[string]string{"gone": "1", "outbound|80||gone.example.com": "1"}
-	c.ask(egress.TypeCluster)
-	for _, r := range c.want(standing).Resources {
+	c.subscribe(egress.TypeCluster)
+	for _, r := range c.want(wildcard).Resources {
 		versions[r.Name] = r.Version
 	}
-	c.ask(egress.TypeCluster, binName)
+	c.subscribe(egress.TypeCluster, binName)
 	for _, r := range c.want("Cluster +" + binName).Resources {
 		versions[r.Name] = r.Version
 	}
@@ -204,33 +204,33 @@ func TestReconnect(t *testing.T) {
 	again.want("Cluster +outbound|80||other.test -outbound|80||gone.example.com -gone")
 }
 
-func TestNamespacesSeeTheirOwn(t *testing.T) {
+func TestExportTo(t *testing.T) {
 	s := serve(t)
 	private := `{"exportTo": ["."], ` + httpbin[1:]
 	s.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", private)))
 	for namespace, want := range map[string]string{"shop": "Cluster +" + binName, "bank": "Cluster -" + binName} {
 		c := s.dial(t, "Bearer "+namespace)
-		c.ask(egress.TypeCluster)
-		c.want(standing)
-		c.ask(egress.TypeCluster, binName)
+		c.subscribe(egress.TypeCluster)
+		c.want(wildcard)
+		c.subscribe(egress.TypeCluster, binName)
 		c.want(want)
 	}
 }
 
-func TestRejectionIsReportedAndNotRepeated(t *testing.T) {
+func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 	s := serve(t)
 	s.Publish(modelOf(t, "ALLOW_ANY"))
 	c := s.dial(t, "Bearer shop")
-	c.ask(egress.TypeListener)
+	c.subscribe(egress.TypeListener)
 	r, err := c.Recv()
 	must(t, err)
-	for range 2 { // said twice, counted once
+	for range 2 { // repeated, counted once
 		must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
 			TypeUrl: egress.TypeListener, ResponseNonce: r.Nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
 		}))
 	}
-	c.ask(egress.TypeCluster)
-	c.want(standing) // and not the listeners again
+	c.subscribe(egress.TypeCluster)
+	c.want(wildcard) // not the listeners again
 	s.mu.Lock()
 	rejected := s.rejected
 	s.mu.Unlock()
@@ -243,10 +243,10 @@ func TestRejectionIsReportedAndNotRepeated(t *testing.T) {
 	}
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
 	c.want(listeners)
-	eventually(t, "the acceptance is noted", func() bool { return len(s.Status()[0].Rejected) == 0 })
+	eventually(t, "the ACK clears the rejection", func() bool { return len(s.Status()[0].Rejected) == 0 })
 }
 
-func TestLimits(t *testing.T) {
+func TestSubscriptionLimit(t *testing.T) {
 	s := serve(t)
 	s.Publish(modelOf(t, "ALLOW_ANY"))
 	c := s.dial(t, "Bearer shop")
@@ -254,13 +254,13 @@ func TestLimits(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprint(i)
 	}
-	c.ask(egress.TypeCluster, names...)
+	c.subscribe(egress.TypeCluster, names...)
 	if _, err := c.Recv(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("%d names: %v", len(names), err)
 	}
 }
 
-// Views that do not differ are one, over generations too.
+// Equal views are shared, across generations too.
 func TestViewsAreShared(t *testing.T) {
 	s := New(nil, Observer{})
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
@@ -275,15 +275,15 @@ func TestViewsAreShared(t *testing.T) {
 	}
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	if of("gym") != first {
-		t.Error("the view is made anew though nothing changed")
+		t.Error("the view is rebuilt without a change")
 	}
-	// A namespace with an entry of its own shares too, unless it sees another world.
+	// A namespace with an entry of its own shares the view, too, unless it sees other objects.
 	if of("shop") != first {
-		t.Error("a namespace whose entry all see has a view of its own")
+		t.Error("a namespace whose entry is visible to all has a view of its own")
 	}
 	a, err := first.get(egress.TypeCluster, binName)
 	must(t, err)
 	if b, _ := of("bank").get(egress.TypeCluster, binName); a == nil || a != b {
-		t.Errorf("the cluster is made twice: %p and %p", a, b)
+		t.Errorf("the cluster is encoded twice: %p and %p", a, b)
 	}
 }

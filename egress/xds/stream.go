@@ -15,15 +15,15 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// namesLimit bounds what one stream can make the server remember: ten times the
-// 5,000 hosts that a mesh is tried with, each with two ports.
+// namesLimit bounds the memory that one stream can take: ten times the 5,000
+// hosts that a mesh is tested with, each with two ports.
 const namesLimit = 100_000
 
-// pendingLimit bounds the responses that a stream may leave unanswered.
+// pendingLimit bounds the unacknowledged responses of a stream.
 const pendingLimit = 1000
 
-// stream is one sidecar. Its loop is the only one that sends and the only one
-// that changes its state.
+// stream is one sidecar. Only its loop sends, and only its loop changes its
+// state.
 type stream struct {
 	server   *Server
 	conn     grpc.ServerStream
@@ -31,20 +31,20 @@ type stream struct {
 	since    time.Time
 	nonces   uint64
 
-	mu         sync.Mutex // for status: the loop holds it while it works
+	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
 	generation *generation
 	view       *view
 	types      map[string]*subscription
 }
 
-// subscription is what the sidecar wants and has of one type.
+// subscription is what the sidecar has subscribed to and been sent of one type.
 type subscription struct {
 	wildcard bool
 	names    map[string]bool
-	// sent are the versions it has, as far as it was told; "" is missing.
+	// sent are the versions that were sent; "" is a resource sent as removed.
 	sent map[string]string
-	// pending are the names of responses that were not answered, by nonce.
+	// pending are the resource names of unacknowledged responses, by nonce.
 	pending  map[string][]string
 	rejected *Rejection
 }
@@ -53,11 +53,11 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 	return &stream{server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{}}
 }
 
-// run takes turns between what the sidecar asks and what is published.
+// run handles requests and published generations, one at a time.
 func (st *stream) run() error {
 	requests, failed := make(chan *discoveryv3.DeltaDiscoveryRequest), make(chan error, 1)
 	go st.receive(requests, failed)
-	if err := st.adopt(st.server.current.Load()); err != nil {
+	if err := st.update(st.server.current.Load()); err != nil {
 		return err
 	}
 	for {
@@ -69,7 +69,7 @@ func (st *stream) run() error {
 				return err
 			}
 		case <-st.generation.next:
-			if err := st.adopt(st.server.current.Load()); err != nil {
+			if err := st.update(st.server.current.Load()); err != nil {
 				return err
 			}
 		}
@@ -91,8 +91,8 @@ func (st *stream) receive(requests chan<- *discoveryv3.DeltaDiscoveryRequest, fa
 	}
 }
 
-// adopt leads the stream to a generation.
-func (st *stream) adopt(g *generation) error {
+// update moves the stream to a generation.
+func (st *stream) update(g *generation) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.generation = g
@@ -100,26 +100,26 @@ func (st *stream) adopt(g *generation) error {
 	if err != nil {
 		st.server.observer.failed(st.identity.Namespace, err)
 		if st.view == nil {
-			return status.Error(codes.Unavailable, "the configuration cannot be made now")
+			return status.Error(codes.Unavailable, "failed to build configuration")
 		}
-		return nil // what it has stays
+		return nil // it keeps the previous view
 	}
 	if v == st.view {
 		return nil
 	}
 	st.view = v
-	// Additions first, from what is led to towards what leads there; then what
-	// nothing leads to any more.
+	// Make before break: first clusters, then what refers to them; then the
+	// removal of clusters that nothing refers to any more.
 	for _, typeURL := range []string{egress.TypeCluster, egress.TypeListener, egress.TypeRoute} {
-		if err := st.send(typeURL, part{removals: typeURL != egress.TypeCluster, updates: true}); err != nil {
+		if err := st.send(typeURL, selection{removals: typeURL != egress.TypeCluster, updates: true}); err != nil {
 			return err
 		}
 	}
-	return st.send(egress.TypeCluster, part{removals: true})
+	return st.send(egress.TypeCluster, selection{removals: true})
 }
 
-// handle takes one request: a subscription, an acceptance, a rejection, or
-// several of them at once.
+// handle handles one request: a subscription, an ACK, a NACK, or several of them
+// at once.
 func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -129,7 +129,7 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	switch r.TypeUrl {
 	case egress.TypeCluster, egress.TypeListener, egress.TypeRoute:
 	default:
-		return nil // nothing of that type, ever
+		return nil // a type that is never served
 	}
 	s, first := st.types[r.TypeUrl], false
 	if s == nil {
@@ -140,21 +140,21 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 		s.wildcard = len(r.ResourceNamesSubscribe) == 0
 	}
 	if r.ResponseNonce != "" {
-		st.answered(s, r)
+		st.acknowledge(s, r)
 	}
 	s.subscribe(r, first)
 	if len(s.names)+len(s.sent) > namesLimit {
-		return status.Errorf(codes.ResourceExhausted, "a stream may subscribe to %d names", namesLimit)
+		return status.Errorf(codes.ResourceExhausted, "subscription limit is %d names", namesLimit)
 	}
-	return st.send(r.TypeUrl, part{updates: true, removals: true, always: first && s.wildcard})
+	return st.send(r.TypeUrl, selection{updates: true, removals: true, always: first && s.wildcard})
 }
 
-// answered notes an acceptance or a rejection. What was rejected is not sent
-// again: it would be rejected again.
-func (st *stream) answered(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) {
-	names, known := s.pending[r.ResponseNonce]
-	if !known {
-		return // said twice, or of another stream
+// acknowledge records an ACK or a NACK. Rejected resources are not sent again:
+// they would be rejected again.
+func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) {
+	names, pending := s.pending[r.ResponseNonce]
+	if !pending {
+		return // repeated, or the nonce of another stream
 	}
 	delete(s.pending, r.ResponseNonce)
 	if r.ErrorDetail == nil {
@@ -176,7 +176,7 @@ func (s *subscription) subscribe(r *discoveryv3.DeltaDiscoveryRequest, first boo
 		}
 		s.names[name] = true
 		if !first {
-			delete(s.sent, name) // asked for again means: send it again
+			delete(s.sent, name) // subscribed again means: send it again
 		}
 	}
 	for _, name := range r.ResourceNamesUnsubscribe {
@@ -189,14 +189,14 @@ func (s *subscription) subscribe(r *discoveryv3.DeltaDiscoveryRequest, first boo
 	}
 }
 
-// part says what of a difference goes out.
-type part struct {
+// selection is what to send of the difference between two states.
+type selection struct {
 	updates, removals bool
-	always            bool // a response even if there is nothing in it
+	always            bool // send a response even if it is empty
 }
 
-// send sends what the sidecar wants and does not have.
-func (st *stream) send(typeURL string, p part) error {
+// send sends the resources that the sidecar has subscribed to and does not have.
+func (st *stream) send(typeURL string, sel selection) error {
 	s := st.types[typeURL]
 	if s == nil {
 		return nil
@@ -204,7 +204,7 @@ func (st *stream) send(typeURL string, p part) error {
 	r := &response{typeURL: typeURL, version: st.view.of.Version()}
 	var wanted []*entry
 	if s.wildcard {
-		wanted = slices.Clone(st.view.standing[typeURL])
+		wanted = slices.Clone(st.view.wildcard[typeURL])
 	}
 	have := map[string]bool{}
 	for _, e := range wanted {
@@ -217,31 +217,31 @@ func (st *stream) send(typeURL string, p part) error {
 		e, err := st.view.get(typeURL, name)
 		if err != nil {
 			st.server.observer.failed(st.identity.Namespace, err)
-			have[name] = true // what it has of it stays
+			have[name] = true // it keeps the version that it has
 			continue
 		}
 		if e != nil {
 			have[name] = true
 			wanted = append(wanted, e)
-		} else if version, told := s.sent[name]; p.removals && (!told || version != "") {
+		} else if version, sent := s.sent[name]; sel.removals && (!sent || version != "") {
 			r.removed = append(r.removed, name)
 		}
 	}
-	if p.updates {
+	if sel.updates {
 		for _, e := range wanted {
 			if s.sent[e.name] != e.version {
 				r.entries = append(r.entries, e)
 			}
 		}
 	}
-	if p.removals && s.wildcard {
+	if sel.removals && s.wildcard {
 		for _, name := range slices.Sorted(maps.Keys(s.sent)) {
 			if !have[name] && !s.names[name] {
 				r.removed = append(r.removed, name)
 			}
 		}
 	}
-	if len(r.entries)+len(r.removed) == 0 && !p.always {
+	if len(r.entries)+len(r.removed) == 0 && !sel.always {
 		return nil
 	}
 	return st.transmit(s, r)
@@ -259,16 +259,16 @@ func (st *stream) transmit(s *subscription, r *response) error {
 	}
 	for _, name := range r.removed {
 		if s.names[name] {
-			s.sent[name] = "" // it stays subscribed, and gets it as soon as there is one
+			s.sent[name] = "" // still subscribed: it is sent as soon as it exists
 		} else {
 			delete(s.sent, name)
 		}
 	}
 	s.pending[r.nonce] = names
 	if len(s.pending) > pendingLimit {
-		return status.Errorf(codes.ResourceExhausted, "%d responses were not answered", pendingLimit)
+		return status.Errorf(codes.ResourceExhausted, "%d responses unacknowledged", pendingLimit)
 	}
-	// A sidecar that reads slowly must not hold up those who look at it.
+	// A sidecar that reads slowly must not block status and describe.
 	st.mu.Unlock()
 	err := st.conn.SendMsg(r)
 	st.mu.Lock()

@@ -15,93 +15,93 @@ import (
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 )
 
-// Audience is whom the sidecars' tokens are for: a token for somebody else, the
-// API server say, is not valid here, and theirs is not valid there.
+// Audience is the audience of the sidecars' tokens: a token for another audience,
+// such as the API server's, is invalid here, and theirs is invalid there.
 const Audience = "outrider"
 
-// How long the API server's word on a token is taken for. A token that is
-// revoked, because its pod is gone, opens a stream for so long at most.
+// How long the result of a TokenReview is cached. A token that is revoked,
+// because its pod is gone, can open streams for this long.
 const (
-	acceptedFor = time.Minute
-	// A sidecar with a bad token tries again up to twice a second.
-	refusedFor = 10 * time.Second
-	// An entry is some 300 bytes; a restart brings every sidecar at once.
-	rememberedTokens = 10_000
-	reviewTimeout    = 5 * time.Second
+	validTTL = time.Minute
+	// A sidecar with an invalid token retries up to twice a second.
+	invalidTTL = 10 * time.Second
+	// An entry takes some 300 bytes; after a restart every sidecar connects.
+	cachedTokens  = 10_000
+	reviewTimeout = 5 * time.Second
 )
 
-// Tokens authenticates by the API server's TokenReview.
+// Tokens authenticates by TokenReview.
 type Tokens struct {
 	client authenticationclient.TokenReviewInterface
 	cache  *cache.LRUExpireCache
 	flight singleflight.Group
 }
 
-// NewTokens needs the right to create tokenreviews.
+// NewTokens requires permission to create tokenreviews.
 func NewTokens(client authenticationclient.TokenReviewInterface) *Tokens {
-	return &Tokens{client: client, cache: cache.NewLRUExpireCache(rememberedTokens)}
+	return &Tokens{client: client, cache: cache.NewLRUExpireCache(cachedTokens)}
 }
 
-// verdict is what was found out about a token.
-type verdict struct {
+// reviewResult is the result of a token's review.
+type reviewResult struct {
 	identity Identity
 	err      error // wraps ErrUnauthenticated
 }
 
-// Authenticate asks the API server, unless it has just been asked.
+// Authenticate reviews a token, or returns the cached result.
 func (t *Tokens) Authenticate(ctx context.Context, token string) (Identity, error) {
 	sum := sha256.Sum256([]byte(token)) // the token itself is not kept
 	if v, ok := t.cache.Get(sum); ok {
-		return v.(verdict).identity, v.(verdict).err
+		return v.(reviewResult).identity, v.(reviewResult).err
 	}
-	// Whoever asks first may hang up; the others still want to know.
-	found, err, _ := t.flight.Do(string(sum[:]), func() (any, error) {
+	// The first caller may go away while others wait for the same review.
+	result, err, _ := t.flight.Do(string(sum[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
 		v, err := t.review(ctx, token)
 		if err != nil {
-			return verdict{}, err
+			return reviewResult{}, err
 		}
-		keep := acceptedFor
+		ttl := validTTL
 		if v.err != nil {
-			keep = refusedFor
+			ttl = invalidTTL
 		}
-		t.cache.Add(sum, v, keep)
+		t.cache.Add(sum, v, ttl)
 		return v, nil
 	})
 	if err != nil {
 		return Identity{}, err
 	}
-	return found.(verdict).identity, found.(verdict).err
+	return result.(reviewResult).identity, result.(reviewResult).err
 }
 
-func (t *Tokens) review(ctx context.Context, token string) (verdict, error) {
-	answer, err := t.client.Create(ctx, &authenticationv1.TokenReview{
+func (t *Tokens) review(ctx context.Context, token string) (reviewResult, error) {
+	review, err := t.client.Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{Audience}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return verdict{}, fmt.Errorf("ask the API server about a token: %w", err)
+		return reviewResult{}, fmt.Errorf("TokenReview failed: %w", err)
 	}
-	id, err := identify(answer.Status)
-	return verdict{id, err}, nil
+	id, err := identify(review.Status)
+	return reviewResult{id, err}, nil
 }
 
-// podName is where the API server says which pod a token is bound to.
+// podName is the extra field with the pod that a token is bound to.
 const podName = "authentication.kubernetes.io/pod-name"
 
-// identify reads the API server's answer.
+// identify reads the status of a TokenReview.
 func identify(s authenticationv1.TokenReviewStatus) (Identity, error) {
 	if !s.Authenticated {
 		return Identity{}, unauthenticated(s.Error)
 	}
-	// An authenticator that knows no audiences answers with none of them.
+	// An authenticator without support for audiences returns none.
 	if !slices.Contains(s.Audiences, Audience) {
-		return Identity{}, unauthenticated("it is not for the audience " + Audience)
+		return Identity{}, unauthenticated("wrong audience: want " + Audience)
 	}
 	account, ok := strings.CutPrefix(s.User.Username, "system:serviceaccount:")
 	namespace, name, found := strings.Cut(account, ":")
 	if !ok || !found || namespace == "" || name == "" {
-		return Identity{}, unauthenticated("it belongs to " + s.User.Username + ", which is no service account")
+		return Identity{}, unauthenticated(s.User.Username + " is not a service account")
 	}
 	id := Identity{Namespace: namespace, ServiceAccount: name}
 	if pod := s.User.Extra[podName]; len(pod) == 1 {
@@ -110,9 +110,9 @@ func identify(s authenticationv1.TokenReviewStatus) (Identity, error) {
 	return id, nil
 }
 
-func unauthenticated(why string) error {
-	if why == "" {
+func unauthenticated(reason string) error {
+	if reason == "" {
 		return ErrUnauthenticated
 	}
-	return fmt.Errorf("%w: %s", ErrUnauthenticated, why)
+	return fmt.Errorf("%w: %s", ErrUnauthenticated, reason)
 }

@@ -32,15 +32,15 @@ func TestIdentify(t *testing.T) {
 		edit func(*authenticationv1.TokenReviewStatus)
 		want string // the identity, or a part of the error
 	}{
-		{"a pod's", func(*authenticationv1.TokenReviewStatus) {}, "shop/cart-7d4b"},
-		{"bound to no pod", func(s *authenticationv1.TokenReviewStatus) { s.User.Extra = nil }, "shop, service account cart"},
-		{"refused", func(s *authenticationv1.TokenReviewStatus) { s.Authenticated, s.Error = false, "token has expired" }, "token has expired"},
-		{"refused without a word", func(s *authenticationv1.TokenReviewStatus) { s.Authenticated = false }, "not valid here"},
-		{"for the API server", func(s *authenticationv1.TokenReviewStatus) { s.Audiences = []string{"https://kubernetes.default.svc"} }, "not for the audience"},
-		{"audiences unknown", func(s *authenticationv1.TokenReviewStatus) { s.Audiences = nil }, "not for the audience"},
-		{"a person's", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "jane" }, "no service account"},
-		{"half a name", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "system:serviceaccount:shop" }, "no service account"},
-		{"no namespace", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "system:serviceaccount::cart" }, "no service account"},
+		{"bound to a pod", func(*authenticationv1.TokenReviewStatus) {}, "shop/cart-7d4b"},
+		{"not bound to a pod", func(s *authenticationv1.TokenReviewStatus) { s.User.Extra = nil }, "shop, service account cart"},
+		{"not authenticated", func(s *authenticationv1.TokenReviewStatus) { s.Authenticated, s.Error = false, "token has expired" }, "token has expired"},
+		{"not authenticated, without an error", func(s *authenticationv1.TokenReviewStatus) { s.Authenticated = false }, "invalid token"},
+		{"for the API server's audience", func(s *authenticationv1.TokenReviewStatus) { s.Audiences = []string{"https://kubernetes.default.svc"} }, "wrong audience"},
+		{"no audiences in the status", func(s *authenticationv1.TokenReviewStatus) { s.Audiences = nil }, "wrong audience"},
+		{"a user's", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "jane" }, "is not a service account"},
+		{"incomplete user name", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "system:serviceaccount:shop" }, "is not a service account"},
+		{"no namespace", func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "system:serviceaccount::cart" }, "is not a service account"},
 	} {
 		id, err := identify(status(tt.edit))
 		got := id.String()
@@ -56,23 +56,23 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// counting counts the questions, and asks them.
+// counting forwards and counts the reviews.
 type counting struct {
 	authenticationclient.TokenReviewInterface
-	asked atomic.Int32
-	away  atomic.Bool
+	reviews     atomic.Int32
+	unavailable atomic.Bool
 }
 
 func (c *counting) Create(ctx context.Context, r *authenticationv1.TokenReview, o metav1.CreateOptions) (*authenticationv1.TokenReview, error) {
-	c.asked.Add(1)
-	if c.away.Load() {
+	c.reviews.Add(1)
+	if c.unavailable.Load() {
 		return nil, errors.New("connection refused")
 	}
 	return c.TokenReviewInterface.Create(ctx, r, o)
 }
 
-// Tokens that the real API server issues, and its word on them.
-func TestTokensOfTheAPIServer(t *testing.T) {
+// Tokens issued and reviewed by a real API server.
+func TestTokens_WithAPIServer(t *testing.T) {
 	s := kube.Require(t)
 	ns := s.Namespace(t, nil)
 	pod, err := s.Client.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{
@@ -105,30 +105,30 @@ func TestTokensOfTheAPIServer(t *testing.T) {
 	}
 	all.Wait()
 	if id, err := tokens.Authenticate(t.Context(), token(Audience, false)); err != nil || id.Pod != "" || id.Namespace != ns {
-		t.Errorf("a token bound to no pod: %+v, %v", id, err)
+		t.Errorf("a token that is not bound to a pod: %+v, %v", id, err)
 	}
 	for range 2 {
-		for name, bad := range map[string]string{"for another audience": others, "made up": "x.y.z"} {
+		for name, bad := range map[string]string{"for another audience": others, "that is malformed": "x.y.z"} {
 			if id, err := tokens.Authenticate(t.Context(), bad); !errors.Is(err, ErrUnauthenticated) {
 				t.Errorf("a token %s: %+v, %v", name, id, err)
 			}
 		}
 	}
-	if n := client.asked.Load(); n != 4 {
-		t.Errorf("the API server was asked %d times about 4 tokens", n)
+	if n := client.reviews.Load(); n != 4 {
+		t.Errorf("%d reviews of 4 tokens", n)
 	}
 
-	client.away.Store(true)
+	client.unavailable.Store(true)
 	if _, err := tokens.Authenticate(t.Context(), pods); err != nil {
-		t.Errorf("what was found out is not remembered while the API server is away: %v", err)
+		t.Errorf("the result is not cached while the API server is unavailable: %v", err)
 	}
 	for range 2 {
 		if _, err := tokens.Authenticate(t.Context(), "a.new.one"); err == nil || errors.Is(err, ErrUnauthenticated) {
-			t.Errorf("a token that nobody can be asked about: %v", err)
+			t.Errorf("a token that cannot be reviewed: %v", err)
 		}
 	}
-	client.away.Store(false)
+	client.unavailable.Store(false)
 	if _, err := tokens.Authenticate(t.Context(), "a.new.one"); !errors.Is(err, ErrUnauthenticated) {
-		t.Errorf("that it could not be found out was remembered: %v", err)
+		t.Errorf("a failed review was cached: %v", err)
 	}
 }

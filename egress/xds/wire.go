@@ -11,12 +11,12 @@ import (
 // response is a DeltaDiscoveryResponse whose resources are shared.
 type response struct {
 	typeURL, nonce string
-	version        string // of the whole, for people
+	version        string // of the view, for debugging
 	entries        []*entry
 	removed        []string
 }
 
-// The numbers of the other fields of DeltaDiscoveryResponse.
+// The other field numbers of DeltaDiscoveryResponse.
 const (
 	responseVersion = 1
 	responseType    = 4
@@ -24,7 +24,7 @@ const (
 	responseRemoved = 6
 )
 
-// buffers is the message: what is shared is not copied.
+// buffers is the encoded message; the entries are not copied.
 func (r *response) buffers() mem.BufferSlice {
 	out := make(mem.BufferSlice, 0, len(r.entries)+1)
 	for _, e := range r.entries {
@@ -43,7 +43,7 @@ func (r *response) buffers() mem.BufferSlice {
 	return append(out, mem.SliceBuffer(tail))
 }
 
-// codec is protobuf, and knows a response.
+// codec is protobuf, with a response encoded by buffers.
 type codec struct{}
 
 func (codec) Name() string { return "proto" }

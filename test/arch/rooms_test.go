@@ -74,7 +74,7 @@ var rooms = []room{
 		why: "objects become Envoy resources without knowing how pods were injected or redirected"},
 	{path: "egress/xds", kind: shell, may: pureRooms,
 		why: "it serves what egress made"},
-	{path: "egress/kube", kind: shell, may: []string{"internal/debounce", "egress", "internal/revision"},
+	{path: "egress/kube", kind: shell, may: []string{"annotation", "egress", "internal/debounce", "internal/revision"},
 		why: "it watches the objects that egress translates"},
 	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/election", "internal/revision"},
 		why: "a certificate is issued and rotated without knowing what it serves"},
