@@ -8,8 +8,9 @@
 package annotation
 
 import (
-	"fmt"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Support says what happens to an annotation or label of the table.
@@ -18,14 +19,14 @@ type Support uint8
 const (
 	// Supported: the value is checked and has the meaning Istio gives it.
 	Supported Support = iota
-	// NoEffect: accepted, does nothing here; a warning says so.
+	// NoEffect: accepted and ignored, with a warning.
 	NoEffect
-	// Refused: the pod is refused with the reason, because ignoring it would be unsafe.
-	Refused
+	// Rejected: the pod is denied with the reason, because ignoring it would be unsafe.
+	Rejected
 	// Written: the injector writes it; a user's value is replaced.
 	Written
-	// Untouched: read by somebody else; left alone, no warning.
-	Untouched
+	// External: another program reads it; it stays unchanged, without a warning.
+	External
 )
 
 // String returns the word the reference page uses.
@@ -35,12 +36,12 @@ func (s Support) String() string {
 		return "supported"
 	case NoEffect:
 		return "no effect"
-	case Refused:
-		return "refused"
+	case Rejected:
+		return "rejected"
 	case Written:
 		return "written"
-	case Untouched:
-		return "untouched"
+	case External:
+		return "external"
 	}
 	return "unknown"
 }
@@ -85,44 +86,18 @@ type Row struct {
 	Default string // what holds when the name is absent, for people
 	Support Support
 	Meaning string // one line
-	Why     string // NoEffect, Refused: why, and what to do instead
+	Why     string // NoEffect, Rejected: why, and what to do instead
 
-	check func(value string) []fault // of a Supported row; nil: any value
-	warn  func(value string) []fault // of a Supported row; nil: nothing to say
-	moot  func(value string) bool    // of a NoEffect row: the value asks for just what happens anyway
+	check func(value string) problem.List // of a Supported row; nil: any value
+	warn  func(value string) problem.List // of a Supported row; nil: no warning
+	inert func(value string) bool         // of a NoEffect row: the value requests what happens anyway, which needs no warning
 }
 
-// Problem is one error or warning about one annotation or label.
-type Problem struct {
-	Name    string
-	IsLabel bool
-	Value   string // as written; Error cuts it
-	Rule    string // what is wrong, in terms of the rule
-	Fix     string // what to write or do instead
-}
-
-// maxQuoted bounds how much of a value a message repeats.
-const maxQuoted = 128
-
-// Error is one line: name, value, rule and fix.
-func (p Problem) Error() string {
-	kind := "annotation"
-	if p.IsLabel {
-		kind = "label"
+// Path names an annotation or a label in a problem: "annotation NAME" or
+// "label NAME".
+func Path(name string, isLabel bool) string {
+	if isLabel {
+		return "label " + name
 	}
-	s := kind + " " + quote(p.Name) + ": value " + quote(p.Value) + ": " + p.Rule
-	if p.Fix != "" {
-		s += "; " + p.Fix
-	}
-	return s
+	return "annotation " + name
 }
-
-func quote(s string) string {
-	if len(s) <= maxQuoted {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(s[:maxQuoted], ""), len(s))
-}
-
-// fault is what a value parser finds wrong: the rule that is broken and the fix.
-type fault struct{ rule, fix string }

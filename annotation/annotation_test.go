@@ -10,6 +10,8 @@ import (
 	istio "istio.io/api/annotation"
 	istiolabel "istio.io/api/label"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func TestTableIsSortedAndComplete(t *testing.T) {
@@ -26,8 +28,8 @@ func TestTableIsSortedAndComplete(t *testing.T) {
 		if r.Meaning == "" || r.Type == "" || r.Places == 0 {
 			t.Errorf("%s: meaning, type or place is missing", r.Name)
 		}
-		if needs := r.Support == NoEffect || r.Support == Refused; needs != (r.Why != "") {
-			t.Errorf("%s: a reason belongs to rows without effect and refused ones, and only there", r.Name)
+		if needs := r.Support == NoEffect || r.Support == Rejected; needs != (r.Why != "") {
+			t.Errorf("%s: a reason belongs to rows without effect and rejected ones, and only there", r.Name)
 		}
 		if (r.check != nil || r.warn != nil) && r.Support != Supported {
 			t.Errorf("%s: a value is checked that does nothing", r.Name)
@@ -84,7 +86,7 @@ func TestValues(t *testing.T) {
 		}
 		for _, v := range c.good {
 			if errs, _ := Check(map[string]string{r.Name: v}, nil); errs != nil {
-				t.Errorf("%s: %q is refused: %v", r.Name, v, errs)
+				t.Errorf("%s: %q is rejected: %v", r.Name, v, errs)
 			}
 		}
 		for _, v := range c.bad {
@@ -93,7 +95,7 @@ func TestValues(t *testing.T) {
 				t.Errorf("%s: %q passes", r.Name, v)
 			}
 			for _, e := range errs {
-				if e.Name != r.Name || e.Value != v || e.Rule == "" || !strings.Contains(e.Error(), r.Name) {
+				if e.Path != Path(r.Name, false) || e.Rule == "" || e.Severity != problem.Error {
 					t.Errorf("%s: %q: incomplete problem %+v", r.Name, v, e)
 				}
 			}
@@ -112,38 +114,40 @@ func TestMessages(t *testing.T) {
 		{name: "nothing of ours", annotations: map[string]string{"a/b": "c", "prometheus.io/scrape": "true"}, labels: map[string]string{"app": "x"}},
 		{name: "every bad element", annotations: map[string]string{ExcludeOutboundIPRanges: "10.0.0.0/33,*"},
 			errs: []string{
-				`annotation "traffic.sidecar.istio.io/excludeOutboundIPRanges": value "10.0.0.0/33,*": element 1 "10.0.0.0/33": `,
-				`annotation "traffic.sidecar.istio.io/excludeOutboundIPRanges": value "10.0.0.0/33,*": element 2 "*": `}},
+				`annotation traffic.sidecar.istio.io/excludeOutboundIPRanges: "10.0.0.0/33": `,
+				`annotation traffic.sidecar.istio.io/excludeOutboundIPRanges: "*": "*" is not allowed here`}},
+		{name: "many bad elements", annotations: map[string]string{ExcludeOutboundPorts: strings.Repeat("x,", 12)},
+			errs: append(slices.Repeat([]string{`annotation traffic.sidecar.istio.io/excludeOutboundPorts: "x": not a port number`}, 10), `: 2 more invalid elements`)},
 		{name: "sorted by name", annotations: map[string]string{ProxyMemory: "x", LogLevel: "y", ProxyCPU: "z"},
-			errs: []string{`annotation "sidecar.istio.io/logLevel"`, `annotation "sidecar.istio.io/proxyCPU"`, `annotation "sidecar.istio.io/proxyMemory"`}},
+			errs: []string{`annotation sidecar.istio.io/logLevel: "y"`, `annotation sidecar.istio.io/proxyCPU: "z"`, `annotation sidecar.istio.io/proxyMemory: "x"`}},
 		{name: "long values are cut", annotations: map[string]string{ProxyCPU: long},
 			errs: nil},
 		{name: "long bad values are cut", annotations: map[string]string{ProxyCPU: long + "x"},
-			errs: []string{`value "` + strings.Repeat("1", 128) + `"... (201 bytes): not a quantity`}},
+			errs: []string{`: "` + strings.Repeat("1", 80) + `…": not a quantity`}},
 		{name: "request over limit", annotations: map[string]string{ProxyCPU: "2", ProxyCPULimit: "1"},
-			errs: []string{`annotation "sidecar.istio.io/proxyCPU": value "2": more than the limit "1" of annotation "sidecar.istio.io/proxyCPULimit"`}},
+			errs: []string{`annotation sidecar.istio.io/proxyCPU: "2": exceeds the limit "1" of annotation sidecar.istio.io/proxyCPULimit`}},
 		{name: "junk in inject", labels: map[string]string{Inject: "True"},
-			warns: []string{`label "sidecar.istio.io/inject": value "True": only exactly "true" means yes, so this value decides nothing; write "true"`}},
+			warns: []string{`label sidecar.istio.io/inject: "True": only exactly "true" means yes, so this value is ignored; use "true"`}},
 		{name: "junk in inject, annotation", annotations: map[string]string{Inject: "no"},
 			warns: []string{`only exactly "false" means no`}},
 		{name: "exact values are silent", annotations: map[string]string{Inject: "true"}, labels: map[string]string{Inject: "true"}},
 		{name: "label beats annotation", annotations: map[string]string{Inject: "false"}, labels: map[string]string{Inject: "true"},
-			warns: []string{`the label of the same name wins, with the value "true"`}},
+			warns: []string{`the label of the same name takes precedence, with the value "true"`}},
 		{name: "inbound", annotations: map[string]string{IncludeInboundPorts: "80"}, warns: []string{"no effect: inbound traffic is never captured"}},
-		{name: "moot", annotations: map[string]string{RewriteAppHTTPProbers: "false", PrometheusMergeMetrics: "false"}, labels: map[string]string{DataplaneMode: "none"}},
-		{name: "refused", annotations: map[string]string{RerouteVirtualInterfaces: "net1"}, errs: []string{`value "net1": refused: traffic that arrives on a virtual interface`}},
+		{name: "a request for what happens anyway", annotations: map[string]string{RewriteAppHTTPProbers: "false", PrometheusMergeMetrics: "false"}, labels: map[string]string{DataplaneMode: "none"}},
+		{name: "rejected", annotations: map[string]string{RerouteVirtualInterfaces: "net1"}, errs: []string{`"net1": not supported: traffic that arrives on a virtual interface`}},
 		{name: "unknown", annotations: map[string]string{"traffic.sidecar.istio.io/excludeOutboundIPRange": "10.0.0.0/8"},
 			warns: []string{`did you mean "traffic.sidecar.istio.io/excludeOutboundIPRanges"?`}},
 		{name: "right name, wrong prefix", annotations: map[string]string{"sidecar.istio.io/includeOutboundIPRanges": "*"},
 			warns: []string{`did you mean "traffic.sidecar.istio.io/includeOutboundIPRanges"?`}},
 		{name: "a label as an annotation", annotations: map[string]string{DataplaneMode: "none"}, warns: []string{"no effect: this name is a label, not an annotation"}},
 		{name: "an annotation as a label", labels: map[string]string{IncludeOutboundIPRanges: "x"}, warns: []string{"no effect: this name is an annotation, not a label"}},
-		{name: "namespace label on a pod", labels: map[string]string{Injection: "enabled"}, warns: []string{"no effect on a pod; write it on a namespace"}},
+		{name: "namespace label on a pod", labels: map[string]string{Injection: "enabled"}, warns: []string{"no effect on a pod; set it on a namespace"}},
 		{name: "one family", annotations: map[string]string{IncludeOutboundIPRanges: "10.0.0.0/8"}, warns: []string{"only IPv4 ranges: all IPv6 traffic bypasses the proxy"}},
 		{name: "nearest component", annotations: map[string]string{ComponentLogLevel: "misc:error,rooter:debug"},
-			errs: []string{`element 2 "rooter:debug": "rooter" is no component of Envoy 1.40, which would not start; did you mean "router"?`}},
+			errs: []string{`"rooter:debug": unknown Envoy log component "rooter" (Envoy would fail to start); did you mean "router"?`}},
 		{name: "no component near", annotations: map[string]string{ComponentLogLevel: "everything:debug"},
-			errs: []string{`which would not start; the components are a2a, admin, `}},
+			errs: []string{`(Envoy would fail to start); the components are a2a, admin, `}},
 		{name: "ignored fields", annotations: map[string]string{ProxyConfig: "statusPort: 1\ntracing: {}\nproxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}"},
 			warns: []string{"no effect for proxyMetadata.ISTIO_META_DNS_CAPTURE, statusPort, tracing"}},
 		{name: "nearest field with its place", annotations: map[string]string{ProxyConfig: "image: {}\n  \nconcurency: 2"},
@@ -157,7 +161,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func match(t *testing.T, what string, got []Problem, want []string) {
+func match(t *testing.T, what string, got problem.List, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d %ss, want %d: %v", len(got), what, len(want), got)
@@ -181,12 +185,12 @@ func TestCheckPlace(t *testing.T) {
 		{where: OnWorkload, kind: "Deployment", annotations: traffic, want: []string{"no effect on the metadata of a Deployment itself; move it to spec.template.metadata.annotations"}},
 		{where: OnWorkload, kind: "CronJob", annotations: traffic, want: []string{"move it to spec.jobTemplate.spec.template.metadata.annotations"}},
 		{where: OnWorkload, kind: "Job", labels: map[string]string{Inject: "false"}, want: []string{"move it to spec.template.metadata.labels"}},
-		{where: OnNamespace, kind: "Namespace", annotations: traffic, want: []string{"write it on the pods (spec.template.metadata.annotations of their workload)"}},
+		{where: OnNamespace, kind: "Namespace", annotations: traffic, want: []string{"set it on the pods (spec.template.metadata.annotations of their workload)"}},
 		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Injection: "enabled", Rev: "canary"}},
 		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Injection: "true"}, want: []string{`only "enabled" and "disabled" count`}},
-		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Inject: "true"}, want: []string{"write the namespace label istio-injection: enabled or disabled"}},
+		{where: OnNamespace, kind: "Namespace", labels: map[string]string{Inject: "true"}, want: []string{"set the namespace label istio-injection: enabled or disabled"}},
 		{where: OnPod, kind: "Pod", annotations: traffic},
-		{where: OnWorkload, kind: "Deployment", labels: map[string]string{Injection: "enabled"}, want: []string{"write it on a namespace"}},
+		{where: OnWorkload, kind: "Deployment", labels: map[string]string{Injection: "enabled"}, want: []string{"set it on a namespace"}},
 		{where: OnWorkload, kind: "Deployment", labels: map[string]string{"app": "x", ServiceCanonicalName: "x"}},
 	} {
 		t.Run(c.kind+fmt.Sprint(c.annotations, c.labels), func(t *testing.T) {
@@ -250,7 +254,7 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name, value string, isLabel bool) {
 		m := map[string]string{name: value}
-		var errs, warns []Problem
+		var errs, warns problem.List
 		if isLabel {
 			errs, warns = Check(nil, m)
 			CheckPlace(OnWorkload, "Deployment", nil, m)

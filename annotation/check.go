@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // prefixes are Istio's own for a sidecar; a name below one of them that the
@@ -15,9 +16,9 @@ var prefixes = []string{
 }
 
 // Check checks the annotations and labels of a pod, or of a workload's pod
-// template. Errors refuse the pod. Both are complete and sorted by name; nil
-// when there is nothing to say.
-func Check(annotations, labels map[string]string) (errs, warnings []Problem) {
+// template. Errors deny the pod. Both are complete and sorted by name, with the
+// paths that Path makes; nil when there is nothing to report.
+func Check(annotations, labels map[string]string) (errs, warnings problem.List) {
 	c := checker{}
 	for name, value := range annotations {
 		if ours(name) {
@@ -29,12 +30,11 @@ func Check(annotations, labels map[string]string) (errs, warnings []Problem) {
 			c.pod(name, value, true)
 		}
 	}
-	if c.seen {
-		c.together(annotations, labels)
-		sortProblems(c.errs)
-		sortProblems(c.warnings)
+	if !c.seen {
+		return nil, nil
 	}
-	return c.errs, c.warnings
+	c.together(annotations, labels)
+	return c.errs.sorted(), c.warnings.sorted()
 }
 
 // ours is the cheap test that keeps a pod without any of the names free.
@@ -42,75 +42,95 @@ func ours(name string) bool {
 	return strings.Contains(name, "istio.io/") || name == Injection
 }
 
-func sortProblems(ps []Problem) {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		if d := strings.Compare(a.Name, b.Name); d != 0 {
-			return d
+// findings are problems with the keys that they are sorted by.
+type findings []finding
+
+type finding struct {
+	key
+	problem.Problem
+}
+
+// add notes the problems of a value. A problem inside the document that a value
+// is has the place there in its rule.
+func (fs *findings) add(k key, value string, ps ...problem.Problem) {
+	for _, p := range ps {
+		switch {
+		case p.Line > 0:
+			p = problem.Problem{Severity: p.Severity, Type: p.Type, Rule: p.WithFix("").String(), Fix: p.Fix}
+		case p.Value == "":
+			p.Value = problem.Quote(value)
 		}
-		if a.IsLabel != b.IsLabel {
-			if a.IsLabel {
-				return 1
-			}
-			return -1
-		}
-		return 0
-	})
+		*fs = append(*fs, finding{k, p.At(Path(k.name, k.isLabel))})
+	}
+}
+
+// check adds what a row's function finds; nil finds nothing.
+func (fs *findings) check(k key, value string, check func(string) problem.List) {
+	if check != nil {
+		fs.add(k, value, check(value)...)
+	}
+}
+
+func (fs findings) sorted() problem.List {
+	slices.SortStableFunc(fs, func(a, b finding) int { return a.key.compare(b.key) })
+	var out problem.List
+	for _, f := range fs {
+		out.Add(f.Problem)
+	}
+	return out
 }
 
 type checker struct {
-	errs, warnings []Problem
+	errs, warnings findings
 	seen           bool
 }
 
 func (c *checker) pod(name, value string, isLabel bool) {
 	c.seen = true
+	k := key{name, isLabel}
 	row, ok := lookup(name, isLabel)
-	if !ok {
-		c.warnings = append(c.warnings, unknown(name, value, isLabel)...)
-		return
-	}
-	p := Problem{Name: name, IsLabel: isLabel, Value: value}
-	switch row.Support {
-	case Refused:
-		p.Rule = "refused: " + row.Why
-		c.errs = append(c.errs, p)
-		return
-	case NoEffect:
-		if row.moot == nil || !row.moot(value) {
-			p.Rule = "no effect: " + row.Why
-			c.warnings = append(c.warnings, p)
+	switch {
+	case !ok:
+		c.warnings.add(k, value, unknown(name, isLabel)...)
+	case row.Support == Rejected:
+		p := problem.Invalid("", "", "not supported: "+row.Why, "")
+		p.Type = problem.TypeNotSupported
+		c.errs.add(k, value, p)
+	case row.Support == NoEffect:
+		if row.inert == nil || !row.inert(value) {
+			c.warnings.add(k, value, problem.NoEffect("", "", row.Why, ""))
 		}
-		return
-	case Written, Untouched:
-		return
+	case row.Support != Supported:
+	case row.Places&OnPod == 0:
+		c.warnings.add(k, value, noEffectHere("on a pod", "set it on a "+row.Places.String()))
+	default:
+		c.errs.check(k, value, row.check)
+		c.warnings.check(k, value, row.warning)
 	}
-	if row.Places&OnPod == 0 {
-		p.Rule, p.Fix = "no effect on a pod", "write it on a "+row.Places.String()
-		c.warnings = append(c.warnings, p)
-		return
-	}
-	c.errs = add(c.errs, p, row.check, value)
-	c.warnings = add(c.warnings, p, row.warn, value)
 }
 
-func add(to []Problem, p Problem, check func(string) []fault, value string) []Problem {
-	if check == nil {
-		return to
+// warning is what the row's warn finds, as warnings.
+func (r Row) warning(value string) problem.List {
+	if r.warn == nil {
+		return nil
 	}
-	for _, f := range check(value) {
-		p.Rule, p.Fix = f.rule, f.fix
-		to = append(to, p)
-	}
-	return to
+	return r.warn(value).AsWarnings()
 }
 
-// together checks what takes two names to see.
+// noEffectHere is a warning about a name that has an effect elsewhere.
+func noEffectHere(where, fix string) problem.Problem {
+	p := problem.NoEffect("", "", "", fix)
+	p.Rule = "no effect " + where
+	return p
+}
+
+// together checks what needs two names.
 func (c *checker) together(annotations, labels map[string]string) {
 	onPod, hasA := annotations[Inject]
 	label, hasL := labels[Inject]
 	if hasA && hasL && onPod != label {
-		c.warnings = append(c.warnings, Problem{Name: Inject, Value: onPod,
-			Rule: "the label of the same name wins, with the value " + document.Quote(label), Fix: "remove the annotation"})
+		p := problem.Invalid("", "", "the label of the same name takes precedence, with the value "+problem.Quote(label), "remove the annotation")
+		c.warnings.add(key{name: Inject}, onPod, p.AsWarning())
 	}
 	for _, pair := range [...][2]string{{ProxyCPU, ProxyCPULimit}, {ProxyMemory, ProxyMemoryLimit}} {
 		request, hasR := annotations[pair[0]]
@@ -121,26 +141,24 @@ func (c *checker) together(annotations, labels map[string]string) {
 		r, errR := ParseQuantity(request)
 		l, errL := ParseQuantity(limit)
 		if errR == nil && errL == nil && r.Cmp(l) > 0 {
-			c.errs = append(c.errs, Problem{Name: pair[0], Value: request,
-				Rule: "more than the limit " + document.Quote(limit) + " of annotation " + document.Quote(pair[1]), Fix: "raise the limit, or lower the request"})
+			c.errs.add(key{name: pair[0]}, request, problem.Invalid("", "",
+				"exceeds the limit "+problem.Quote(limit)+" of "+Path(pair[1], false), "raise the limit, or lower the request"))
 		}
 	}
 }
 
 // unknown warns of a name below one of our prefixes that the table lacks.
-func unknown(name, value string, isLabel bool) []Problem {
+func unknown(name string, isLabel bool) problem.List {
 	prefix := name[:strings.LastIndexByte(name, '/')+1]
 	if !slices.Contains(prefixes, prefix) {
 		return nil
 	}
-	p := Problem{Name: name, IsLabel: isLabel, Value: value}
 	kind, other := "an annotation", "a label"
 	if isLabel {
 		kind, other = other, kind
 	}
 	if _, ok := lookup(name, !isLabel); ok {
-		p.Rule, p.Fix = "no effect: this name is "+other+", not "+kind, "write it as "+other
-		return []Problem{p}
+		return problem.List{problem.NoEffect("", "", "this name is "+other+", not "+kind, "set it as "+other)}
 	}
 	var known []string
 	for _, r := range table {
@@ -148,11 +166,11 @@ func unknown(name, value string, isLabel bool) []Problem {
 			known = append(known, r.Name)
 		}
 	}
-	p.Rule = "no effect: not the name of " + kind
+	fix := ""
 	if near := nearest(name, known); near != "" {
-		p.Fix = "did you mean " + document.Quote(near) + "?"
+		fix = "did you mean " + problem.Quote(near) + "?"
 	}
-	return []Problem{p}
+	return problem.List{problem.NoEffect("", "", "unknown name", fix)}
 }
 
 // nearest compares what follows the prefix first, so that a right name below
@@ -177,41 +195,36 @@ func nearest(name string, known []string) string {
 	return document.Nearest(name, known)
 }
 
-// CheckPlace finds the names that would have an effect elsewhere but have none
-// at this place: the metadata of a workload itself, of a namespace, and so on.
-// kind is the object's kind, for the message.
-func CheckPlace(where Place, kind string, annotations, labels map[string]string) []Problem {
-	var out []Problem
+// CheckPlace finds the names that have an effect elsewhere but none at this
+// place: the metadata of a workload itself, of a namespace, and so on. kind is
+// the object's kind, for the message.
+func CheckPlace(where Place, kind string, annotations, labels map[string]string) problem.List {
+	var out findings
 	for name, value := range annotations {
 		if ours(name) {
-			out = append(out, misplaced(where, kind, name, value, false)...)
+			out.place(where, kind, key{name, false}, value)
 		}
 	}
 	for name, value := range labels {
 		if ours(name) {
-			out = append(out, misplaced(where, kind, name, value, true)...)
+			out.place(where, kind, key{name, true}, value)
 		}
 	}
-	sortProblems(out)
-	return out
+	return out.sorted()
 }
 
-func misplaced(where Place, kind, name, value string, isLabel bool) []Problem {
-	row, ok := lookup(name, isLabel)
-	if !ok {
-		return unknown(name, value, isLabel)
-	}
-	p := Problem{Name: name, IsLabel: isLabel, Value: value}
+func (fs *findings) place(where Place, kind string, k key, value string) {
+	row, ok := lookup(k.name, k.isLabel)
 	switch {
-	case row.Support != Supported && row.Support != Refused:
-		return nil
+	case !ok:
+		fs.add(k, value, unknown(k.name, k.isLabel)...)
+	case row.Support != Supported && row.Support != Rejected:
 	case row.Places&where != 0:
-		out := add(nil, p, row.check, value)
-		return add(out, p, row.warn, value)
+		fs.check(k, value, row.check)
+		fs.check(k, value, row.warning)
+	default:
+		fs.add(k, value, noEffectHere("on the metadata of a "+kind+" itself", remedy(row, kind)))
 	}
-	p.Rule = "no effect on the metadata of a " + kind + " itself"
-	p.Fix = remedy(row, kind)
-	return []Problem{p}
 }
 
 // remedy says where a name belongs instead.
@@ -222,13 +235,13 @@ func remedy(row Row, kind string) string {
 	}
 	switch {
 	case row.Places&OnPod == 0:
-		return "write it on a " + row.Places.String()
+		return "set it on a " + row.Places.String()
 	case kind == "CronJob":
 		return "move it to spec.jobTemplate.spec.template.metadata." + field
 	case kind == "Namespace" && row.Name == Inject:
-		return "write the namespace label " + Injection + ": enabled or disabled, or this label on the pods"
+		return "set the namespace label " + Injection + ": enabled or disabled, or this label on the pods"
 	case kind == "Namespace" || kind == "Service":
-		return "write it on the pods (spec.template.metadata." + field + " of their workload)"
+		return "set it on the pods (spec.template.metadata." + field + " of their workload)"
 	}
 	return "move it to spec.template.metadata." + field
 }

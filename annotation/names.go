@@ -1,9 +1,16 @@
 package annotation
 
-// Names of the annotations and labels of the table, grouped by their prefix.
+// The names of Outrider's own objects, and of others' objects that it reads.
+const (
+	ManagedBy     = "app.kubernetes.io/managed-by" // label
+	AppComponent  = "app.kubernetes.io/component"  // label
+	NamespaceName = "kubernetes.io/metadata.name"  // label that the API server sets on every namespace
+	ServingCA     = "outrider/serving-authority"   // annotation on a replica's lease: the CA of its certificate
+)
+
+// The names of the table, grouped by their prefix.
 const (
 	Inject            = "sidecar.istio.io/inject" // label, or annotation (deprecated there)
-	SidecarInject     = Inject
 	SidecarStatus     = "sidecar.istio.io/status"
 	NativeSidecar     = "sidecar.istio.io/nativeSidecar"
 	InterceptionMode  = "sidecar.istio.io/interceptionMode"

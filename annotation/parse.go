@@ -1,7 +1,6 @@
 package annotation
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // IncludeRangeOptions and ExcludeRangeOptions are what the two range lists may
@@ -28,15 +28,24 @@ const (
 	InterceptionNone     = "NONE"     // nothing is redirected, no init container
 )
 
-// ParseInterceptionMode reads REDIRECT or NONE. TPROXY is refused.
+// invalid is the problem of a value, or of an element of a list: what all parsers
+// here return as their error is a problem.Problem or a problem.List, without
+// the place that only the caller knows.
+func invalid(value, rule, fix string) problem.Problem {
+	p := problem.Invalid("", "", rule, fix)
+	p.Value = problem.Quote(value)
+	return p
+}
+
+// ParseInterceptionMode reads REDIRECT or NONE. TPROXY is rejected.
 func ParseInterceptionMode(value string) (string, error) {
 	switch value {
 	case InterceptionRedirect, InterceptionNone:
 		return value, nil
 	case "TPROXY":
-		return "", &fault{"TPROXY is refused: inbound traffic is never captured, and outbound TCP is only redirected", "write REDIRECT or NONE, or remove it"}
+		return "", invalid(value, "TPROXY is not supported: inbound traffic is never captured, and outbound TCP is only redirected", "use REDIRECT or NONE, or remove it")
 	}
-	return "", &fault{"not an interception mode", "write REDIRECT or NONE"}
+	return "", invalid(value, "invalid interception mode", "use REDIRECT or NONE")
 }
 
 // ParseBool reads a boolean as strconv.ParseBool does: 1, t, T, true, True,
@@ -44,7 +53,7 @@ func ParseInterceptionMode(value string) (string, error) {
 func ParseBool(value string) (bool, error) {
 	b, err := strconv.ParseBool(value)
 	if err != nil {
-		return false, &fault{"not a boolean", `write "true" or "false"`}
+		return false, invalid(value, "not a boolean", `use "true" or "false"`)
 	}
 	return b, nil
 }
@@ -54,17 +63,17 @@ func ParseTrueFalse(value string) (bool, error) {
 	if value == "true" || value == "false" {
 		return value == "true", nil
 	}
-	return false, &fault{`neither "true" nor "false"`, `write "true" or "false"`}
+	return false, invalid(value, `must be "true" or "false"`, `use "true" or "false"`)
 }
 
 // ParseQuantity reads a resource quantity, zero or more.
 func ParseQuantity(value string) (resource.Quantity, error) {
 	q, err := resource.ParseQuantity(value)
 	if err != nil {
-		return q, &fault{"not a quantity", document.QuantityFix}
+		return q, invalid(value, "not a quantity", document.QuantityFix)
 	}
 	if q.Sign() < 0 {
-		return resource.Quantity{}, &fault{"a negative quantity", document.QuantityFix}
+		return resource.Quantity{}, invalid(value, "must not be negative", document.QuantityFix)
 	}
 	return q, nil
 }
@@ -76,7 +85,7 @@ func ParseLogLevel(value string) (string, error) {
 	if slices.Contains(logLevels, value) {
 		return value, nil
 	}
-	return "", &fault{"not a log level of Envoy", "write one of trace, debug, info, warning, error, critical, off"}
+	return "", invalid(value, "not an Envoy log level", "use one of trace, debug, info, warning, error, critical, off")
 }
 
 // components are the loggers of Envoy 1.40, as POST /logging of its admin
@@ -89,7 +98,7 @@ var components = strings.Fields(`a2a admin ai_protocol_manager alternate_protoco
 	matcher mcp misc mongo multi_connection notification oauth2 pool quic quic_stream rate_limit_quota rbac rds redis
 	rocketmq router runtime secret sse stats stats_sinks tap testing thrift tracing udp upstream wasm websocket`)
 
-// Components lists the components that ParseComponentLogLevel takes, sorted. The
+// Components lists the components that ParseComponentLogLevel accepts, sorted. The
 // caller owns the slice.
 func Components() []string { return slices.Clone(components) }
 
@@ -113,24 +122,23 @@ func parseScopes(value, what string, levels, known []string) (string, error) {
 	if value == "" && !bare {
 		return "", nil
 	}
-	fix := "write " + what + ":level pairs separated by commas; the levels are " + strings.Join(levels, ", ")
+	fix := "use " + what + ":level pairs separated by commas; the levels are " + strings.Join(levels, ", ")
 	var out []string
-	for i, e := range strings.Split(value, ",") {
+	for _, e := range strings.Split(value, ",") {
 		e = strings.TrimSpace(e)
 		name, level, pair := strings.Cut(e, ":")
 		if !pair && bare {
 			name, level = "default", e
 		}
-		where := fmt.Sprintf("element %d %s: ", i+1, document.Quote(e))
 		switch {
 		case !pair && !bare:
-			return "", &fault{where + "not a pair " + what + ":level", fix}
+			return "", invalid(e, "not a "+what+":level pair", fix)
 		case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") != "":
-			return "", &fault{where + "not the name of a " + what, fix}
+			return "", invalid(e, "invalid "+what+" name", fix)
 		case !bare && !slices.Contains(known, name):
-			return "", &fault{where + document.Quote(name) + " is no component of Envoy 1.40, which would not start", meant(name, known)}
+			return "", invalid(e, "unknown Envoy log component "+problem.Quote(name)+" (Envoy would fail to start)", meant(name, known))
 		case !slices.Contains(levels, level):
-			return "", &fault{where + document.Quote(level) + " is not a log level", fix}
+			return "", invalid(e, problem.Quote(level)+" is not a log level", fix)
 		}
 		out = append(out, e)
 	}
@@ -140,7 +148,7 @@ func parseScopes(value, what string, levels, known []string) (string, error) {
 // meant proposes a component, or lists them.
 func meant(name string, known []string) string {
 	if near := document.Nearest(name, known); near != "" {
-		return "did you mean " + document.Quote(near) + "?"
+		return "did you mean " + problem.Quote(near) + "?"
 	}
 	return "the components are " + strings.Join(known, ", ")
 }
@@ -149,17 +157,17 @@ func meant(name string, known []string) string {
 func ParseImage(value string) (string, error) {
 	switch {
 	case value == "":
-		return "", &fault{"an empty image", "write a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0, or remove it"}
+		return "", invalid(value, "image must not be empty", "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0, or remove it")
 	case len(value) > 512:
-		return "", &fault{"an image reference of more than 512 bytes", ""}
+		return "", invalid(value, "an image reference has at most 512 bytes", "")
 	}
 	for _, r := range value {
 		if r > '~' || r <= ' ' || strings.ContainsRune("\"'`\\{}()[]<>|&;$*?!#%^~=,+", r) {
-			return "", &fault{fmt.Sprintf("the character %q does not belong in an image reference", r), "write a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0"}
+			return "", invalid(value, fmt.Sprintf("invalid character %q in an image reference", r), "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0")
 		}
 	}
 	if strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.HasSuffix(value, ":") || strings.Contains(value, "//") || strings.Contains(value, "://") {
-		return "", &fault{"not an image reference", "write a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0"}
+		return "", invalid(value, "not an image reference", "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0")
 	}
 	return value, nil
 }
@@ -171,7 +179,7 @@ func ParseImageType(value string) (string, error) {
 	if slices.Contains(imageTypes, value) {
 		return value, nil
 	}
-	return "", &fault{"not an image type", "write one of default, debug, distroless"}
+	return "", invalid(value, "invalid image type", "use one of default, debug, distroless")
 }
 
 // ParseInterfaces reads a list of network interface names. White space around
@@ -179,18 +187,17 @@ func ParseImageType(value string) (string, error) {
 func ParseInterfaces(value string) ([]string, error) {
 	const longest = 15 // IFNAMSIZ is 16, with the terminating zero
 	var out []string
-	for i, e := range strings.Split(value, ",") {
+	for _, e := range strings.Split(value, ",") {
 		e = strings.TrimSpace(e)
 		if e == "" {
 			continue
 		}
-		where := fmt.Sprintf("element %d %s: ", i+1, document.Quote(e))
-		const fix = "write the interfaces' names as ip link shows them, separated by commas"
+		const fix = "use interface names as shown by ip link, separated by commas"
 		switch {
 		case len(e) > longest:
-			return nil, &fault{where + fmt.Sprintf("an interface name has at most %d bytes", longest), fix}
+			return nil, invalid(e, fmt.Sprintf("an interface name has at most %d bytes", longest), fix)
 		case e == "." || e == ".." || strings.ContainsAny(e, "/: \t\r\n\v\f\"'`\\$;&|<>{}()*?") || !printable(e):
-			return nil, &fault{where + "not the name of an interface", fix}
+			return nil, invalid(e, "invalid interface name", fix)
 		}
 		if !slices.Contains(out, e) {
 			out = append(out, e)
@@ -209,7 +216,7 @@ func ParseTemplates(value string) ([]string, error) {
 	for i, e := range strings.Split(value, ",") {
 		e = strings.TrimSpace(e)
 		if e == "" {
-			return nil, &fault{fmt.Sprintf("element %d names no template", i+1), "write names of templates separated by commas, or remove it"}
+			return nil, invalid(value, fmt.Sprintf("element %d is empty", i+1), "use template names separated by commas, or remove the annotation")
 		}
 		out = append(out, e)
 	}
@@ -220,66 +227,6 @@ func ParseTemplates(value string) ([]string, error) {
 // "false" decide; decided is false for everything else.
 func ParseInject(value string) (inject, decided bool) {
 	return value == "true", value == "true" || value == "false"
-}
-
-// Error makes a fault an error by itself, for the typed parsers.
-func (f *fault) Error() string {
-	if f.fix == "" {
-		return f.rule
-	}
-	return f.rule + "; " + f.fix
-}
-
-// faultsOf is the faults inside a parser's error.
-func faultsOf(err error) []fault {
-	var one *fault
-	var many faults
-	var list *cidr.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &one):
-		return []fault{*one}
-	case errors.As(err, &many):
-		return many
-	case errors.As(err, &list):
-		const most = 10
-		var out []fault
-		for i, p := range list.Problems {
-			if i == most {
-				out = append(out, fault{rule: fmt.Sprintf("and %d more bad elements", len(list.Problems)-most)})
-				break
-			}
-			out = append(out, fault{fmt.Sprintf("element %d %s: %s", p.Index+1, document.Quote(p.Element), p.Rule), p.Fix})
-		}
-		return out
-	}
-	return []fault{{rule: err.Error()}}
-}
-
-// faults is several faults of one value.
-type faults []fault
-
-func (fs faults) Error() string {
-	lines := make([]string, len(fs))
-	for i := range fs {
-		lines[i] = fs[i].Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// ofDocument turns faults of a YAML value into an error; nil when there is none.
-func ofDocument(found []document.Fault) error {
-	if len(found) == 0 {
-		return nil
-	}
-	out := make(faults, len(found))
-	for i, f := range found {
-		out[i].fix = f.Fix
-		f.Fix = ""
-		out[i].rule = f.String()
-	}
-	return out
 }
 
 func notLabel(name string) string {

@@ -10,21 +10,22 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // ParseProxyConfig reads proxy.istio.io/config: YAML of Istio's ProxyConfig,
 // as an overlay over the mesh's defaultConfig. An unknown field is an error.
 // ignored are the paths that are valid but do nothing here, sorted. The error
-// holds every fault with its line and column.
+// holds every problem with its line and column.
 func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string, err error) {
 	root, found := document.Load(text, maxDocument)
 	if len(found) > 0 {
-		return nil, nil, ofDocument(found)
+		return nil, nil, found
 	}
 	pc = &meshconfig.ProxyConfig{}
-	found = append(document.Message(root, "", pc), ProxyConfigFaults(root, "", pc)...)
-	if err := ofDocument(found); err != nil {
-		return nil, nil, err
+	found = append(document.Message(root, "", pc), ProxyConfigProblems(root, "", pc)...)
+	if len(found) > 0 {
+		return nil, nil, found
 	}
 	for _, f := range IgnoredProxyConfig(root, "") {
 		ignored = append(ignored, f.Path)
@@ -36,17 +37,17 @@ func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string
 	return pc, ignored, nil
 }
 
-// ProxyConfigFaults are the values of a ProxyConfig that its type allows and
-// that are refused all the same. n is the mapping that pc was read from.
-func ProxyConfigFaults(n *document.Node, path string, pc *meshconfig.ProxyConfig) []document.Fault {
-	var found []document.Fault
+// ProxyConfigProblems are the values of a ProxyConfig that its type allows and
+// that are rejected all the same. n is the mapping that pc was read from.
+func ProxyConfigProblems(n *document.Node, path string, pc *meshconfig.ProxyConfig) problem.List {
+	var found problem.List
 	bad := func(name, rule, fix string) {
-		found = append(found, protoField(n, name).Fault(document.Join(path, name), rule, fix))
+		found.Add(protoField(n, name).Problem(document.Join(path, name), rule, fix))
 	}
 	if pc.GetInterceptionMode() == meshconfig.ProxyConfig_TPROXY {
 		if _, err := ParseInterceptionMode("TPROXY"); err != nil {
-			f := faultsOf(err)[0]
-			bad("interceptionMode", f.rule, f.fix)
+			p := problem.Of(err)[0].At(document.Join(path, "interceptionMode"))
+			found.Add(protoField(n, "interceptionMode").Locate(p))
 		}
 	}
 	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > 1024) {
@@ -60,19 +61,18 @@ func ProxyConfigFaults(n *document.Node, path string, pc *meshconfig.ProxyConfig
 		bad("terminationDrainDuration", "must be from 0s to 24h", "")
 	}
 	if a := pc.GetDiscoveryAddress(); a != "" && !isHostPort(a) {
-		bad("discoveryAddress", "not an address", "write HOST:PORT")
+		bad("discoveryAddress", "not an address", "use HOST:PORT")
 	}
 	if t := pc.GetImage().GetImageType(); t != "" && !slices.Contains(imageTypes, t) {
 		v := protoField(protoField(n, "image"), "imageType")
-		found = append(found, v.Fault(document.Join(path, "image.imageType"), "not an image type", "write one of default, debug, distroless"))
+		found.Add(v.Problem(document.Join(path, "image.imageType"), "invalid image type", "use one of default, debug, distroless"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(pc.GetProxyMetadata())) {
 		if !strings.ContainsAny(name, "=\x00") && name != "" {
 			continue
 		}
 		v := protoField(n, "proxyMetadata")
-		found = append(found, document.Fault{Line: v.Line, Column: v.Column, Path: document.Join(path, "proxyMetadata"),
-			Value: document.Quote(name), Rule: "not the name of an environment variable"})
+		found.Add(v.Locate(invalid(name, "invalid environment variable name", "").At(document.Join(path, "proxyMetadata"))))
 	}
 	return found
 }
@@ -124,10 +124,10 @@ var agentMetadata = []string{
 
 // IgnoredProxyConfig are the fields of a ProxyConfig mapping that are valid
 // and do nothing here, in the order of the document.
-func IgnoredProxyConfig(n *document.Node, path string) []document.Fault {
-	const rule = "no effect: the proxy runs without Istio's agent, and its bootstrap does not use this field"
+func IgnoredProxyConfig(n *document.Node, path string) problem.List {
+	const why = "the proxy runs without Istio's agent, and its bootstrap does not use this field"
 	known := (&meshconfig.ProxyConfig{}).ProtoReflect().Descriptor().Fields()
-	var out []document.Fault
+	var out problem.List
 	for _, f := range fieldsOf(n) {
 		fd := known.ByJSONName(f.Name)
 		if fd == nil {
@@ -138,12 +138,12 @@ func IgnoredProxyConfig(n *document.Node, path string) []document.Fault {
 		case fd.JSONName() == "proxyMetadata":
 			for _, m := range f.Value.Fields {
 				if slices.Contains(agentMetadata, m.Name) {
-					out = append(out, document.Fault{Line: m.Line, Column: m.Column, Path: document.Join(document.Join(path, f.Name), m.Name),
-						Rule: "no effect: only Istio's agent and init container read it", Fix: "remove it"})
+					at := document.Join(document.Join(path, f.Name), m.Name)
+					out.Add(m.Locate(problem.NoEffect(at, "", "only Istio's agent and init container read it", "remove it")))
 				}
 			}
 		case !slices.Contains(effective, fd.JSONName()):
-			out = append(out, document.Fault{Line: f.Line, Column: f.Column, Path: document.Join(path, f.Name), Rule: rule, Fix: "remove it"})
+			out.Add(f.Locate(problem.NoEffect(document.Join(path, f.Name), "", why, "remove it")))
 		}
 	}
 	return out

@@ -51,9 +51,9 @@ no effect, and a warning names the nearest one: ` + "`" + strings.Join(prefixes,
 	}{
 		{Supported, "Supported", ""},
 		{NoEffect, "Accepted without effect", "The pod is admitted, with a warning. Where the value is a boolean, `false` asks for what happens anyway and gives no warning."},
-		{Refused, "Refused", "The pod is refused, because ignoring the annotation would be unsafe."},
+		{Rejected, "Rejected", "The pod is refused, because ignoring the annotation would be unsafe."},
 		{Written, "Written by the injector", "A value that is there is replaced, unless the meaning says otherwise."},
-		{Untouched, "Read by others", "Left alone, without a warning."},
+		{External, "Read by others", "Left alone, without a warning."},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n", s.head)
 		if s.text != "" {
@@ -65,7 +65,7 @@ no effect, and a warning names the nearest one: ` + "`" + strings.Join(prefixes,
 }
 
 func section(b *strings.Builder, support Support) {
-	last := map[Support]string{Supported: "Default", Written: "Default", NoEffect: "Why", Refused: "Why"}[support]
+	last := map[Support]string{Supported: "Default", Written: "Default", NoEffect: "Why", Rejected: "Why"}[support]
 	head, line := "| Name | Place | Value | Meaning |", "|---|---|---|---|"
 	if last != "" {
 		head, line = head+" "+last+" |", line+"---|"

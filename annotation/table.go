@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Table is every annotation and label that is known, sorted by name, an
@@ -18,9 +19,6 @@ func Lookup(name string) (Row, bool) {
 	}
 	return lookup(name, true)
 }
-
-// LookupLabel finds the row of a label.
-func LookupLabel(name string) (Row, bool) { return lookup(name, true) }
 
 func lookup(name string, isLabel bool) (Row, bool) {
 	i, ok := slices.BinarySearchFunc(table, key{name, isLabel}, func(r Row, k key) int {
@@ -48,7 +46,7 @@ func (a key) compare(b key) int {
 }
 
 // table is built once and never changed: a constant in all but the language.
-var table = sorted(slices.Concat(injectionRows, openShiftRows, trafficRows, proxyRows, writtenRows, noEffectRows, refusedRows, untouchedRows))
+var table = sorted(slices.Concat(injectionRows, openShiftRows, trafficRows, proxyRows, writtenRows, noEffectRows, rejectedRows, externalRows))
 
 func sorted(rows []Row) []Row {
 	slices.SortFunc(rows, func(a, b Row) int { return key{a.Name, a.IsLabel}.compare(key{b.Name, b.IsLabel}) })
@@ -61,21 +59,21 @@ func sorted(rows []Row) []Row {
 }
 
 // by makes a row's check of a typed parser.
-func by[T any](parse func(string) (T, error)) func(string) []fault {
-	return func(value string) []fault {
+func by[T any](parse func(string) (T, error)) func(string) problem.List {
+	return func(value string) problem.List {
 		_, err := parse(value)
-		return faultsOf(err)
+		return problem.Of(err)
 	}
 }
 
-func ranges(o cidr.Options) func(string) []fault {
+func ranges(o cidr.Options) func(string) problem.List {
 	return by(func(value string) (cidr.List, error) { return cidr.Parse(value, o) })
 }
 
 // ports knows no wildcard: "every port" is what the range list "*" says.
-func ports(value string) []fault {
+func ports(value string) problem.List {
 	_, err := cidr.ParsePorts(value, false)
-	return faultsOf(err)
+	return problem.Of(err)
 }
 
 var injectionRows = []Row{
@@ -93,25 +91,25 @@ var injectionRows = []Row{
 		Meaning: "Whether the proxy is an init container that keeps running (true) or an ordinary container (false)", check: by(ParseTrueFalse)},
 }
 
-func junkInject(value string) []fault {
+func junkInject(value string) problem.List {
 	if _, decided := ParseInject(value); decided || value == "" {
 		return nil
 	}
-	f := fault{`only "true" and "false" count, so this value decides nothing`, `write "true" or "false"`}
+	rule, fix := `only "true" and "false" count, so this value is ignored`, `use "true" or "false"`
 	switch strings.ToLower(strings.TrimSpace(value)) {
 	case "true", "yes", "y", "on", "1", "t", "enabled", "enable":
-		f.rule, f.fix = `only exactly "true" means yes, so this value decides nothing`, `write "true"`
+		rule, fix = `only exactly "true" means yes, so this value is ignored`, `use "true"`
 	case "false", "no", "n", "off", "0", "f", "disabled", "disable":
-		f.rule, f.fix = `only exactly "false" means no, so this value decides nothing`, `write "false"`
+		rule, fix = `only exactly "false" means no, so this value is ignored`, `use "false"`
 	}
-	return []fault{f}
+	return problem.List{invalid(value, rule, fix)}
 }
 
-func junkNamespace(value string) []fault {
+func junkNamespace(value string) problem.List {
 	if value == "enabled" || value == "disabled" {
 		return nil
 	}
-	return []fault{{`only "enabled" and "disabled" count, so pods of this namespace are not injected`, `write "enabled" or "disabled"`}}
+	return problem.List{invalid(value, `only "enabled" and "disabled" count, so pods of this namespace are not injected`, `use "enabled" or "disabled"`)}
 }
 
 // The namespace rows' values are OpenShift's own, written by it.
@@ -138,13 +136,13 @@ var trafficRows = []Row{
 }
 
 // oneFamily warns of an include list that leaves a whole family outside.
-func oneFamily(value string) []fault {
+func oneFamily(value string) problem.List {
 	l, err := cidr.Parse(value, IncludeRangeOptions)
 	if err != nil {
 		return nil
 	}
 	if f := OneFamily(l); f != "" {
-		return []fault{{f, OneFamilyFix}}
+		return problem.List{invalid(value, f, OneFamilyFix)}
 	}
 	return nil
 }
@@ -160,7 +158,7 @@ func OneFamily(l cidr.List) string {
 }
 
 // OneFamilyFix goes with OneFamily.
-const OneFamilyFix = `add the cluster's ranges of the other family, or write "*"; nothing is lost where the cluster has one family`
+const OneFamilyFix = `add the cluster's ranges of the other family, or use "*"; not needed on single-stack clusters`
 
 var proxyRows = []Row{
 	{Name: ProxyImage, Type: "image", Default: "values global.proxy.image",
@@ -185,15 +183,15 @@ var proxyRows = []Row{
 		Meaning: "Volume mounts to add to the proxy", check: by(ParseVolumeMounts)},
 	{Name: ProxyConfig, Type: "YAML of ProxyConfig", Default: "meshConfig.defaultConfig",
 		Meaning: "Overlay over the mesh's proxy configuration: concurrency, discoveryAddress, drainDuration, holdApplicationUntilProxyStarts, image, proxyMetadata, terminationDrainDuration",
-		check:   func(v string) []fault { _, _, err := ParseProxyConfig(v); return faultsOf(err) }, warn: ignoredFields},
+		check:   func(v string) problem.List { _, _, err := ParseProxyConfig(v); return problem.Of(err) }, warn: ignoredFields},
 }
 
-func ignoredFields(value string) []fault {
+func ignoredFields(value string) problem.List {
 	_, ignored, err := ParseProxyConfig(value)
 	if err != nil || len(ignored) == 0 {
 		return nil
 	}
-	return []fault{{"no effect for " + strings.Join(ignored, ", ") + ": the proxy runs without Istio's agent", "remove them"}}
+	return problem.List{problem.Invalid("", "", "no effect for "+strings.Join(ignored, ", ")+": the proxy runs without Istio's agent", "remove them")}
 }
 
 var writtenRows = []Row{

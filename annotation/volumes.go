@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // maxDocument bounds a document in an annotation: all annotations of an
@@ -18,28 +19,28 @@ const maxDocument = 256 << 10
 
 // ParseVolumes reads sidecar.istio.io/userVolume: a JSON mapping from volume
 // name to the volume without its name, or a list of volumes. The result is
-// sorted by name. The error holds every fault with its line and column.
+// sorted by name. The error holds every problem with its line and column.
 func ParseVolumes(text string) ([]corev1.Volume, error) {
 	const fix = `write {"NAME": {"emptyDir": {}}} with one volume source for each name`
 	var out []corev1.Volume
-	found := named(text, fix, func(n *document.Node, name, at string) []document.Fault {
+	found := named(text, fix, func(n *document.Node, name, at string) problem.List {
 		v := corev1.Volume{}
 		bad := document.Object(n, at, &v)
 		if len(bad) > 0 {
 			return bad
 		}
 		if v.Name != "" && v.Name != name {
-			return []document.Fault{n.Fault(at, "the volume's own name "+document.Quote(v.Name)+" differs from its key", "keep one of the two")}
+			return problem.List{n.Problem(at, "the volume's own name "+problem.Quote(v.Name)+" differs from its key", "keep one of the two")}
 		}
 		v.Name = name
 		if k := sources(v.VolumeSource); k != 1 {
-			return []document.Fault{n.Fault(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
+			return problem.List{n.Problem(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
 		}
 		out = append(out, v)
 		return nil
 	})
-	if err := ofDocument(found); err != nil {
-		return nil, err
+	if len(found) > 0 {
+		return nil, found
 	}
 	slices.SortFunc(out, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
@@ -62,7 +63,7 @@ func sources(s corev1.VolumeSource) int {
 func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 	const fix = `write {"NAME": {"mountPath": "/absolute/path"}}`
 	var out []corev1.VolumeMount
-	found := named(text, fix, func(n *document.Node, name, at string) []document.Fault {
+	found := named(text, fix, func(n *document.Node, name, at string) problem.List {
 		m := corev1.VolumeMount{}
 		bad := document.Object(n, at, &m)
 		if len(bad) > 0 {
@@ -70,20 +71,20 @@ func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 		}
 		switch {
 		case m.Name != "" && m.Name != name:
-			return []document.Fault{n.Fault(at, "the mount's own name "+document.Quote(m.Name)+" differs from its key", "keep one of the two")}
+			return problem.List{n.Problem(at, "the mount's own name "+problem.Quote(m.Name)+" differs from its key", "keep one of the two")}
 		case m.MountPath == "":
-			return []document.Fault{n.Fault(at, "no mountPath", fix)}
+			return problem.List{n.Problem(at, "no mountPath", fix)}
 		case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
-			return []document.Fault{n.Fault(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
+			return problem.List{n.Problem(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
 		case m.SubPath != "" && m.SubPathExpr != "":
-			return []document.Fault{n.Fault(at, "both subPath and subPathExpr", "keep one of the two")}
+			return problem.List{n.Problem(at, "both subPath and subPathExpr", "keep one of the two")}
 		}
 		m.Name = name
 		out = append(out, m)
 		return nil
 	})
-	if err := ofDocument(found); err != nil {
-		return nil, err
+	if len(found) > 0 {
+		return nil, found
 	}
 	slices.SortFunc(out, func(a, b corev1.VolumeMount) int {
 		return strings.Compare(a.Name+"\x00"+a.MountPath, b.Name+"\x00"+b.MountPath)
@@ -92,20 +93,20 @@ func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 }
 
 // named walks a mapping from name to object, or a list of objects with names.
-func named(text, fix string, each func(n *document.Node, name, at string) []document.Fault) []document.Fault {
+func named(text, fix string, each func(n *document.Node, name, at string) problem.List) problem.List {
 	root, found := document.Load(text, maxDocument)
 	if len(found) > 0 {
 		return found
 	}
 	if root == nil {
-		return []document.Fault{{Rule: "empty", Fix: fix + ", or remove it"}}
+		return problem.List{problem.Invalid("", "", "empty", fix+", or remove it")}
 	}
 	one := func(n *document.Node, name, at string) {
 		switch bad := notLabel(name); {
 		case n.Kind != document.Map:
-			found = append(found, n.Fault(at, "must be a mapping", fix))
+			found = append(found, n.Problem(at, "must be a mapping", fix))
 		case bad != "":
-			found = append(found, document.Fault{Line: n.Line, Column: n.Column, Path: at, Value: document.Quote(name), Rule: "not a volume's name: " + bad})
+			found = append(found, invalid(name, "not a volume's name: "+bad, "").At(at).On(n.Line, n.Column))
 		default:
 			found = append(found, each(n, name, at)...)
 		}
@@ -121,7 +122,7 @@ func named(text, fix string, each func(n *document.Node, name, at string) []docu
 			one(n, name, document.Index("", i))
 		}
 	default:
-		found = append(found, root.Fault("", "must be a mapping", fix))
+		found = append(found, root.Problem("", "must be a mapping", fix))
 	}
 	return found
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func mustParse(t testing.TB, value string) List {
@@ -99,30 +101,24 @@ func TestProblems(t *testing.T) {
 		{"10.0/16", "IPv4 address with 2 of 4 numbers", "write 10.0.0.0/16"},
 		{"10.0.0.0.0/16", "IPv4 address with 5 of 4 numbers", plainFix},
 		{"::ffff:10.0.0.0/90", "IPv4-mapped address with prefix length 90: shorter than 96 it covers more than IPv4", "write the IPv4 range, such as 10.0.0.0/8"},
-		{"cluster", "a name, which is not allowed here", plainFix},
+		{"cluster", "names are not allowed here, only CIDR ranges", plainFix},
 		{"example.com", "a host name, not an address range", plainFix},
 		{"300.1.1.1", "not an address range", plainFix},
-		{"*", `"*" is not allowed here`, "list the ranges that are meant"},
+		{"*", `"*" is not allowed here`, ""},
 	} {
 		_, err := Parse(c.value, Options{})
-		var e *Error
-		if !errors.As(err, &e) {
-			t.Errorf("Parse(%q): error %v", c.value, err)
-			continue
-		}
-		want := Problem{Element: c.value, Rule: c.rule, Fix: c.fix}
-		if len(e.Problems) != 1 || e.Problems[0] != want {
-			t.Errorf("Parse(%q):\n got %+v\nwant %+v", c.value, e.Problems, want)
+		want := problem.List{problem.Invalid("element 1", c.value, c.rule, c.fix)}
+		if got, ok := err.(problem.List); !ok || !slices.Equal(got, want) {
+			t.Errorf("Parse(%q):\n got %+v\nwant %+v", c.value, err, want)
 		}
 	}
 }
 
 func TestAllProblemsInInputOrder(t *testing.T) {
 	_, err := Parse("10.0.0.0/08, *, 10.0.0.0/8 fe80::1%a", Options{AllowWildcard: true})
-	want := `invalid list "10.0.0.0/08, *, 10.0.0.0/8 fe80::1%a": ` +
-		`element 1 "10.0.0.0/08": leading zero in prefix length "/08": write 10.0.0.0/8; ` +
-		`element 2 "*": "*" mixed with ranges: write "*" alone, or only the ranges; ` +
-		`element 4 "fe80::1%a": zone "%a" in an address: write fe80::1/128`
+	want := `element 1: "10.0.0.0/08": leading zero in prefix length "/08"; write 10.0.0.0/8
+element 2: "*": "*" mixed with ranges; write "*" alone, or only the ranges
+element 4: "fe80::1%a": zone "%a" in an address; write fe80::1/128`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -130,8 +126,18 @@ func TestAllProblemsInInputOrder(t *testing.T) {
 	if n := len(err.Error()); n > 2000 {
 		t.Errorf("a message of %d bytes for 90,000 problems", n)
 	}
-	if !strings.HasSuffix(err.Error(), "; and 89990 more") {
+	if !strings.HasSuffix(err.Error(), "89990 more invalid elements") {
 		t.Errorf("message ends in %q", err.Error()[len(err.Error())-40:])
+	}
+}
+
+// A caller that knows the place says what to do about a name and about "*".
+func TestFixesOfTheCaller(t *testing.T) {
+	_, err := Parse("*,cluster", Options{NameFix: "resolve it", WildcardFix: "list them"})
+	want := `element 1: "*": "*" is not allowed here; list them
+element 2: "cluster": names are not allowed here, only CIDR ranges; resolve it`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
@@ -248,18 +254,18 @@ func TestPorts(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]string{
-		"80-83":    `element 1 "80-83": range of ports, which this list has not: write 80,81,82,83`,
-		"1-65535":  `element 1 "1-65535": range of ports, which this list has not: write every port, separated by commas`,
-		"80:81":    `element 1 "80:81": range of ports, which this list has not: write 80,81`,
-		"65536":    `element 1 "65536": port over 65535: use a port from 1 to 65535`,
-		"80/tcp":   `element 1 "80/tcp": port with a protocol: write port numbers separated by commas, such as 80,443`,
-		"-1,*,8x":  `element 1 "-1": not a port number: write port numbers separated by commas, such as 80,443; element 2 "*": "*" mixed with ports: write "*" alone, or only the ports; element 3 "8x": not a port number: write port numbers separated by commas, such as 80,443`,
-		`80\,443`:  `element 1 "80\\": backslash (the escape "\," belongs on a helm or istioctl command line only): write port numbers separated by commas, such as 80,443`,
-		"[80 443]": `element 1 "[80": brackets around ports (a list where one string is expected): write port numbers separated by commas, such as 80,443; element 2 "443]": brackets around ports (a list where one string is expected): write port numbers separated by commas, such as 80,443`,
+		"80-83":    `element 1: "80-83": port ranges are not supported; write 80,81,82,83`,
+		"1-65535":  `element 1: "1-65535": port ranges are not supported; write every port, separated by commas`,
+		"80:81":    `element 1: "80:81": port ranges are not supported; write 80,81`,
+		"65536":    `element 1: "65536": port number must be in the range 1..65535`,
+		"80/tcp":   `element 1: "80/tcp": port with a protocol; write port numbers separated by commas, such as 80,443`,
+		"-1,*,8x":  `element 1: "-1": not a port number; write port numbers separated by commas, such as 80,443` + "\n" + `element 2: "*": "*" mixed with ports; write "*" alone, or only the ports` + "\n" + `element 3: "8x": not a port number; write port numbers separated by commas, such as 80,443`,
+		`80\,443`:  `element 1: "80\\": backslash (the escape "\," belongs on a helm or istioctl command line only); write port numbers separated by commas, such as 80,443`,
+		"[80 443]": `element 1: "[80": brackets around ports (a list where one string is expected); write port numbers separated by commas, such as 80,443` + "\n" + `element 2: "443]": brackets around ports (a list where one string is expected); write port numbers separated by commas, such as 80,443`,
 	} {
 		_, err := ParsePorts(value, true)
-		if full := fmt.Sprintf("invalid list %q: %s", value, want); err == nil || err.Error() != full {
-			t.Errorf("ParsePorts(%q):\n got %v\nwant %s", value, err, full)
+		if err == nil || err.Error() != want {
+			t.Errorf("ParsePorts(%q):\n got %v\nwant %s", value, err, want)
 		}
 	}
 	if _, err := ParsePorts("*", false); err == nil {

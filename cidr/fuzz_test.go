@@ -1,7 +1,6 @@
 package cidr
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"testing"
 
 	"go4.org/netipx"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 var seeds = []string{"*", "", "10.0.0.1/24,::ffff:1.2.3.4", "cluster, fd00::/8", "10.0.0.0/08,fe80::%e/64",
@@ -52,12 +53,13 @@ func FuzzParse(f *testing.F) {
 		o := Options{AllowWildcard: wildcard, AllowNames: names}
 		a, err := Parse(s, o)
 		if err != nil {
-			var e *Error
-			if !errors.As(err, &e) || len(e.Problems) == 0 || len(err.Error()) > 8000 {
+			list, ok := err.(problem.List)
+			if !ok || len(list) == 0 || len(err.Error()) > 8000 {
 				t.Fatalf("error %T %v", err, err)
 			}
-			for _, p := range e.Problems {
-				if p.Rule == "" || p.Fix == "" || p.Element == "" {
+			for _, p := range list {
+				more := strings.HasSuffix(p.Rule, "more invalid elements")
+				if p.Rule == "" || !more && (p.Path == "" || p.Value == "") {
 					t.Fatalf("incomplete problem %+v", p)
 				}
 			}

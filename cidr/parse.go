@@ -1,100 +1,138 @@
 package cidr
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go4.org/netipx"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Options say what a list may hold besides ranges.
+// Options say what a list may hold besides ranges, and what to do where it holds
+// something else; a caller that knows the place sets a fix of its own.
 type Options struct {
 	AllowWildcard bool // "*" alone
 	AllowNames    bool // words like "cluster", kept unresolved
+
+	WildcardFix string // for "*" where it is not allowed
+	NameFix     string // for a name where none is allowed; empty: plainFix
 }
 
 // Parse reads a list in Istio's grammar: prefixes separated by commas, or "*"
 // alone, or nothing. Where the intent is plain it is tolerant: white space
 // (also as separator), empty elements, bare addresses, host bits,
-// IPv4-mapped IPv6. Anything else is an *Error that holds every bad element,
-// in the order of the input, with the rule it breaks and the fix.
+// IPv4-mapped IPv6. Anything else is an error, a problem.List of the bad elements
+// in the order of the input: Path is "element N", Value the element. After
+// maxProblems it counts the others.
 func Parse(value string, o Options) (List, error) {
 	var (
-		prefixes  []netip.Prefix
-		names     []string
-		problems  []Problem
-		wildcards []Problem
+		prefixes []netip.Prefix
+		names    []string
+		found    elements
 	)
-	for i, e := range split(value) {
+	for i, e := range Elements(value) {
 		switch {
 		case e == "*":
-			wildcards = append(wildcards, Problem{Element: e, Index: i})
+			found.wildcards = append(found.wildcards, i)
 		case isName(e) && o.AllowNames:
 			names = append(names, e)
 		default:
-			p, bad := parseElement(e)
-			if bad != nil {
-				bad.Element, bad.Index = e, i
-				problems = append(problems, *bad)
-				continue
+			p, ok := readRange(e)
+			switch {
+			case ok:
+				prefixes = append(prefixes, p)
+			case found.room():
+				found.add(i, e, diagnose(e, o))
 			}
-			prefixes = append(prefixes, p)
 		}
 	}
-	others := len(prefixes) + len(names) + len(problems)
-	problems = merge(problems, judgeWildcards(wildcards, others, o))
-	if len(problems) > 0 {
-		return List{}, &Error{Value: value, Problems: problems}
+	rule, fix := `"*" mixed with ranges`, `write "*" alone, or only the ranges`
+	if !o.AllowWildcard {
+		rule, fix = wildcardRule, o.WildcardFix
 	}
-	if len(wildcards) > 0 {
+	switch {
+	case o.AllowWildcard && found.onlyWildcard(len(prefixes)+len(names)):
 		return Wildcard(), nil
+	case len(found.bad)+len(found.wildcards) > 0:
+		return List{}, found.list(rule, fix)
 	}
 	l := FromPrefixes(prefixes...)
 	l.names = normalNames(names)
 	return l, nil
 }
 
-// split cuts a value into its non-empty elements.
-func split(value string) []string {
+const wildcardRule = `"*" is not allowed here`
+
+// elements are the bad elements of a list. Whether "*" is one of them shows only
+// at the end of the list.
+type elements struct {
+	bad       []element
+	more      int   // bad elements beyond maxProblems
+	wildcards []int // indexes in the list
+}
+
+// maxProblems bounds the work for a list: an annotation may hold 100,000 elements.
+const maxProblems = 10
+
+type element struct {
+	index   int // in the list
+	problem problem.Problem
+}
+
+// room reports whether another bad element is to be added; otherwise it counts it.
+func (e *elements) room() bool {
+	if len(e.bad) < maxProblems {
+		return true
+	}
+	e.more++
+	return false
+}
+
+func (e *elements) add(index int, text string, p problem.Problem) {
+	p.Path, p.Value = "element "+strconv.Itoa(index+1), problem.Quote(text)
+	e.bad = append(e.bad, element{index, p})
+}
+
+// onlyWildcard reports a list of "*" and nothing else; good counts its good
+// elements.
+func (e *elements) onlyWildcard(good int) bool {
+	return len(e.wildcards) > 0 && good+len(e.bad) == 0
+}
+
+// list is the problems in the order of the input; rule and fix are those of "*".
+func (e *elements) list(rule, fix string) problem.List {
+	for _, i := range e.wildcards {
+		if e.room() {
+			e.add(i, "*", problem.Invalid("", "", rule, fix))
+		}
+	}
+	slices.SortFunc(e.bad, func(a, b element) int { return a.index - b.index })
+	var out problem.List
+	for _, b := range e.bad {
+		out.Add(b.problem)
+	}
+	if e.more > 0 {
+		out.Add(problem.Invalid("", "", fmt.Sprintf("%d more invalid elements", e.more), ""))
+	}
+	return out
+}
+
+// Elements are the elements of a value as they are written, without empty ones.
+func Elements(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool {
 		return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r'
 	})
 }
 
-// judgeWildcards turns each "*" into a problem where it may not stand.
-func judgeWildcards(at []Problem, others int, o Options) []Problem {
-	for i := range at {
-		switch {
-		case !o.AllowWildcard:
-			at[i].Rule, at[i].Fix = RuleWildcard, "list the ranges that are meant"
-		case others > 0:
-			at[i].Rule, at[i].Fix = `"*" mixed with ranges`, `write "*" alone, or only the ranges`
-		default:
-			return nil
-		}
-	}
-	return at
-}
-
-// merge keeps input order over two lists that are in input order each.
-func merge(a, b []Problem) []Problem {
-	var out []Problem
-	for len(a) > 0 && len(b) > 0 {
-		if a[0].Index < b[0].Index {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	return append(append(out, a...), b...)
-}
-
 // Names are the names in a value, sorted, whatever else is right or wrong in it.
 func Names(value string) []string {
 	var names []string
-	for _, e := range split(value) {
+	for _, e := range Elements(value) {
 		if isName(e) {
 			names = append(names, e)
 		}
@@ -114,14 +152,6 @@ func isName(e string) bool {
 		}
 	}
 	return e != "" && len(e) <= 63
-}
-
-// parseElement reads one range. The problem has no element and index yet.
-func parseElement(e string) (netip.Prefix, *Problem) {
-	if p, ok := readRange(e); ok {
-		return p, nil
-	}
-	return netip.Prefix{}, diagnose(e)
 }
 
 // readRange reads a prefix or a bare address, masked and unmapped.
@@ -144,16 +174,24 @@ const plainFix = "write an address range such as 10.0.0.0/8 or fd00::/8"
 
 // diagnose says what is wrong with an element that is no range. The tests go
 // from the most telling mark to the least.
-func diagnose(e string) *Problem {
-	for _, test := range []func(string) *Problem{
+func diagnose(e string, o Options) problem.Problem {
+	for _, test := range []func(string) *problem.Problem{
 		shortMapped, escaped, braced, quoted, negated, zoned, spanned, netmask, otherSeparator,
-		leadingZero, badLength, withPort, shortV4, named,
+		leadingZero, badLength, withPort, shortV4, hostName,
 	} {
 		if p := test(e); p != nil {
-			return p
+			return *p
 		}
 	}
-	return &Problem{Rule: "not an address range", Fix: plainFix}
+	if isName(e) {
+		return problem.Invalid("", "", "names are not allowed here, only CIDR ranges", cmp.Or(o.NameFix, plainFix))
+	}
+	return problem.Invalid("", "", "not an address range", plainFix)
+}
+
+func invalid(rule, fix string) *problem.Problem {
+	p := problem.Invalid("", "", rule, fix)
+	return &p
 }
 
 // corrected is "write X" when X is a range, and the general advice otherwise.
@@ -164,48 +202,43 @@ func corrected(x string) string {
 	return plainFix
 }
 
-func shortMapped(e string) *Problem {
+func shortMapped(e string) *problem.Problem {
 	p, err := netip.ParsePrefix(e)
 	if err != nil {
 		return nil
 	}
-	return &Problem{
-		Rule: fmt.Sprintf("IPv4-mapped address with prefix length %d: shorter than 96 it covers more than IPv4", p.Bits()),
-		Fix:  "write the IPv4 range, such as 10.0.0.0/8",
-	}
+	return invalid(fmt.Sprintf("IPv4-mapped address with prefix length %d: shorter than 96 it covers more than IPv4", p.Bits()), "write the IPv4 range, such as 10.0.0.0/8")
 }
 
-func escaped(e string) *Problem {
+func escaped(e string) *problem.Problem {
 	if !strings.Contains(e, `\`) {
 		return nil
 	}
-	return &Problem{Rule: `backslash (the escape "\," belongs on a helm or istioctl command line only)`,
-		Fix: "separate ranges with a plain comma"}
+	return invalid(`backslash (the escape "\," belongs on a helm or istioctl command line only)`, "separate ranges with a plain comma")
 }
 
-func braced(e string) *Problem {
+func braced(e string) *problem.Problem {
 	if !strings.ContainsAny(e, "{}[]()<>") {
 		return nil
 	}
-	return &Problem{Rule: "brackets around ranges (a list where one string is expected)",
-		Fix: "write the ranges in one string, separated by commas, without brackets"}
+	return invalid("brackets around ranges (a list where one string is expected)", "write the ranges in one string, separated by commas, without brackets")
 }
 
-func quoted(e string) *Problem {
+func quoted(e string) *problem.Problem {
 	if !strings.ContainsAny(e, "\"'`") {
 		return nil
 	}
-	return &Problem{Rule: "quote inside the value", Fix: corrected(strings.Trim(e, "\"'`"))}
+	return invalid("quote inside the value", corrected(strings.Trim(e, "\"'`")))
 }
 
-func negated(e string) *Problem {
+func negated(e string) *problem.Problem {
 	if !strings.HasPrefix(e, "!") {
 		return nil
 	}
-	return &Problem{Rule: `"!" before a range`, Fix: "put the range into the exclude list"}
+	return invalid(`"!" before a range`, "put the range into the exclude list")
 }
 
-func zoned(e string) *Problem {
+func zoned(e string) *problem.Problem {
 	addr, rest, ok := strings.Cut(e, "%")
 	if !ok {
 		return nil
@@ -215,10 +248,10 @@ func zoned(e string) *Problem {
 	if hasLength {
 		fixed += "/" + length
 	}
-	return &Problem{Rule: fmt.Sprintf("zone %q in an address", "%"+clip(zone)), Fix: corrected(fixed)}
+	return invalid(fmt.Sprintf("zone %q in an address", "%"+problem.Short(zone)), corrected(fixed))
 }
 
-func spanned(e string) *Problem {
+func spanned(e string) *problem.Problem {
 	r, err := netipx.ParseIPRange(e)
 	if err != nil {
 		return nil
@@ -228,10 +261,10 @@ func spanned(e string) *Problem {
 	if len(ps) <= 4 {
 		fix = "write " + FromPrefixes(ps...).String()
 	}
-	return &Problem{Rule: `range written with "-"`, Fix: fix}
+	return invalid(`range written with "-"`, fix)
 }
 
-func netmask(e string) *Problem {
+func netmask(e string) *problem.Problem {
 	addr, mask, ok := strings.Cut(e, "/")
 	m, err := netip.ParseAddr(mask)
 	if !ok || err != nil {
@@ -241,7 +274,7 @@ func netmask(e string) *Problem {
 	if bits, ok := maskBits(m); ok {
 		fix = corrected(addr + "/" + strconv.Itoa(bits))
 	}
-	return &Problem{Rule: fmt.Sprintf("netmask %q instead of a prefix length", clip(mask)), Fix: fix}
+	return invalid(fmt.Sprintf("netmask %q instead of a prefix length", problem.Short(mask)), fix)
 }
 
 // maskBits is the prefix length of a netmask, if its ones are contiguous.
@@ -266,29 +299,29 @@ func ones(bits int) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-func otherSeparator(e string) *Problem {
+func otherSeparator(e string) *problem.Problem {
 	i := strings.IndexAny(e, ";|+&")
 	if i < 0 {
 		return nil
 	}
-	return &Problem{Rule: fmt.Sprintf("%q between ranges", e[i:i+1]), Fix: "separate ranges with a comma"}
+	return invalid(fmt.Sprintf("%q between ranges", e[i:i+1]), "separate ranges with a comma")
 }
 
-func leadingZero(e string) *Problem {
+func leadingZero(e string) *problem.Problem {
 	addr, length, hasLength := strings.Cut(e, "/")
 	var rules []string
 	if isV4Shape(addr) {
 		parts := strings.Split(addr, ".")
 		for i, p := range parts {
 			if t := trimZeros(p); t != p {
-				rules = append(rules, fmt.Sprintf("leading zero in %q (some tools read it as octal)", clip(p)))
+				rules = append(rules, fmt.Sprintf("leading zero in %q (some tools read it as octal)", problem.Short(p)))
 				parts[i] = t
 			}
 		}
 		addr = strings.Join(parts, ".")
 	}
 	if t := trimZeros(length); t != length && isDigits(length) {
-		rules = append(rules, fmt.Sprintf("leading zero in prefix length %q", "/"+clip(length)))
+		rules = append(rules, fmt.Sprintf("leading zero in prefix length %q", "/"+problem.Short(length)))
 		length = t
 	}
 	if len(rules) == 0 {
@@ -297,10 +330,10 @@ func leadingZero(e string) *Problem {
 	if hasLength {
 		addr += "/" + length
 	}
-	return &Problem{Rule: strings.Join(rules, "; "), Fix: corrected(addr)}
+	return invalid(strings.Join(rules, "; "), corrected(addr))
 }
 
-func badLength(e string) *Problem {
+func badLength(e string) *problem.Problem {
 	addr, length, ok := strings.Cut(e, "/")
 	a, err := netip.ParseAddr(addr)
 	if !ok || err != nil {
@@ -312,25 +345,22 @@ func badLength(e string) *Problem {
 	}
 	switch {
 	case length == "":
-		return &Problem{Rule: `no prefix length after "/"`, Fix: corrected(addr)}
+		return invalid(`no prefix length after "/"`, corrected(addr))
 	case isDigits(length):
-		return &Problem{Rule: fmt.Sprintf("prefix length %s is over %d, the most for %s", clip(length), most, family),
-			Fix: fmt.Sprintf("use a prefix length from 0 to %d", most)}
+		return invalid(fmt.Sprintf("prefix length %s is over %d, the most for %s", problem.Short(length), most, family), fmt.Sprintf("use a prefix length from 0 to %d", most))
 	}
-	return &Problem{Rule: fmt.Sprintf("%q is not a prefix length", clip(length)),
-		Fix: fmt.Sprintf("use a prefix length from 0 to %d", most)}
+	return invalid(fmt.Sprintf("%q is not a prefix length", problem.Short(length)), fmt.Sprintf("use a prefix length from 0 to %d", most))
 }
 
-func withPort(e string) *Problem {
+func withPort(e string) *problem.Problem {
 	ap, err := netip.ParseAddrPort(e)
 	if err != nil {
 		return nil
 	}
-	return &Problem{Rule: "address with a port",
-		Fix: corrected(ap.Addr().String()) + "; ports have lists of their own"}
+	return invalid("address with a port", corrected(ap.Addr().String())+"; ports have lists of their own")
 }
 
-func shortV4(e string) *Problem {
+func shortV4(e string) *problem.Problem {
 	addr, length, _ := strings.Cut(e, "/")
 	n := strings.Count(addr, ".") + 1
 	if !isV4Shape(addr) || n == 4 {
@@ -340,16 +370,13 @@ func shortV4(e string) *Problem {
 	if n < 4 && length != "" {
 		fix = corrected(addr + strings.Repeat(".0", 4-n) + "/" + length)
 	}
-	return &Problem{Rule: fmt.Sprintf("IPv4 address with %d of 4 numbers", n), Fix: fix}
+	return invalid(fmt.Sprintf("IPv4 address with %d of 4 numbers", n), fix)
 }
 
-func named(e string) *Problem {
-	if isName(e) {
-		return &Problem{Rule: RuleName, Fix: plainFix}
-	}
+func hostName(e string) *problem.Problem {
 	if strings.Contains(e, ".") && strings.Trim(strings.ToLower(e), "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
 		!isV4Shape(e) {
-		return &Problem{Rule: "a host name, not an address range", Fix: plainFix}
+		return invalid("a host name, not an address range", plainFix)
 	}
 	return nil
 }

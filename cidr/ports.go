@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Ports is a list of ports, or the wildcard. The zero value is the empty list.
@@ -24,64 +26,57 @@ func PortsOf(ports ...uint16) Ports {
 
 // ParsePorts reads "80,443", "*" where allowed, or nothing. White space and
 // empty elements are tolerated, duplicates removed, the result sorted. Ranges
-// are refused: Istio has none. The error is an *Error.
+// are rejected: Istio has none. The error is a problem.List, as Parse's is.
 func ParsePorts(value string, allowWildcard bool) (Ports, error) {
 	var (
-		ports     []uint16
-		problems  []Problem
-		wildcards []Problem
+		ports []uint16
+		found elements
 	)
-	for i, e := range split(value) {
+	for i, e := range Elements(value) {
 		if e == "*" {
-			wildcards = append(wildcards, Problem{Element: e, Index: i})
+			found.wildcards = append(found.wildcards, i)
 			continue
 		}
 		n, err := strconv.ParseUint(e, 10, 16)
-		if err != nil {
-			p := diagnosePort(e)
-			p.Element, p.Index = e, i
-			problems = append(problems, p)
-			continue
-		}
-		ports = append(ports, uint16(n))
-	}
-	for _, w := range wildcards {
 		switch {
-		case !allowWildcard:
-			w.Rule, w.Fix = RuleWildcard, "list the ports that are meant"
-		case len(ports)+len(problems) > 0:
-			w.Rule, w.Fix = `"*" mixed with ports`, `write "*" alone, or only the ports`
-		default:
-			return Ports{wildcard: true}, nil
+		case err == nil:
+			ports = append(ports, uint16(n))
+		case found.room():
+			found.add(i, e, diagnosePort(e))
 		}
-		problems = append(problems, w)
 	}
-	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Index - b.Index })
-		return Ports{}, &Error{Value: value, Problems: problems}
+	rule, fix := `"*" mixed with ports`, `write "*" alone, or only the ports`
+	if !allowWildcard {
+		rule, fix = wildcardRule, ""
+	}
+	switch {
+	case allowWildcard && found.onlyWildcard(len(ports)):
+		return Ports{wildcard: true}, nil
+	case len(found.bad)+len(found.wildcards) > 0:
+		return Ports{}, found.list(rule, fix)
 	}
 	return PortsOf(ports...), nil
 }
 
-func diagnosePort(e string) Problem {
+func diagnosePort(e string) problem.Problem {
 	const fix = "write port numbers separated by commas, such as 80,443"
 	for _, sep := range []string{"-", ":"} {
 		from, to, ok := strings.Cut(e, sep)
 		if ok && isDigits(from) && isDigits(to) {
-			return Problem{Rule: "range of ports, which this list has not", Fix: spelledOut(from, to)}
+			return problem.Invalid("", "", "port ranges are not supported", spelledOut(from, to))
 		}
 	}
 	switch {
 	case isDigits(e):
-		return Problem{Rule: "port over 65535", Fix: "use a port from 1 to 65535"}
+		return problem.Port("", "")
 	case strings.Contains(e, "/"):
-		return Problem{Rule: "port with a protocol", Fix: fix}
+		return problem.Invalid("", "", "port with a protocol", fix)
 	case strings.Contains(e, `\`):
-		return Problem{Rule: `backslash (the escape "\," belongs on a helm or istioctl command line only)`, Fix: fix}
+		return problem.Invalid("", "", `backslash (the escape "\," belongs on a helm or istioctl command line only)`, fix)
 	case strings.ContainsAny(e, "{}[]()"):
-		return Problem{Rule: "brackets around ports (a list where one string is expected)", Fix: fix}
+		return problem.Invalid("", "", "brackets around ports (a list where one string is expected)", fix)
 	}
-	return Problem{Rule: "not a port number", Fix: fix}
+	return problem.Invalid("", "", "not a port number", fix)
 }
 
 // spelledOut lists a short range; a long one is named by its shape only.

@@ -55,7 +55,7 @@ type Injection struct {
 	Aliases               map[string][]string // name -> templates, not followed further
 	DefaultTemplatesGiven bool                // the text has the key, even if empty
 
-	Where  string           // the text it was read from, for messages about templates
+	Source string           // the text it was read from, for messages about templates
 	Places map[string]Place // of each template's key in that text
 }
 
@@ -71,7 +71,7 @@ type Values struct {
 	Global         Global
 	NativeSidecars string // pilot.env.ENABLE_NATIVE_SIDECARS: "", "true", "false" or "auto"
 
-	Where  string           // the text it was read from, for messages about range lists
+	Source string           // the text it was read from, for messages about range lists
 	Places map[string]Place // of what has to do with ranges, where the user wrote it
 
 	set map[string]bool // paths the user wrote, parents included

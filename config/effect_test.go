@@ -199,11 +199,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, config, values, mesh string) {
 		in := Texts{Config: config, Values: values, Mesh: mesh}
 		c, ps := Parse(in, Labels{})
-		if (c == nil) != (len(ps.Errors()) > 0) {
+		if (c == nil) != (ps.HasErrors()) {
 			t.Fatalf("a Config: %v, with %d errors", c != nil, len(ps.Errors()))
 		}
 		for _, p := range ps {
-			if p.Rule == "" || p.Where == "" || strings.ContainsAny(p.String(), "\n\r") {
+			if p.Rule == "" || p.Source == "" || strings.ContainsAny(p.String(), "\n\r") {
 				t.Errorf("bad message %q", p.String())
 			}
 		}

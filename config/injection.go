@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 const (
@@ -28,7 +29,7 @@ var injectionKeys = []string{
 // injection reads the key "config". Where it has no policy, the values' does.
 func (r *reader) injection(n *document.Node, v *Values) Injection {
 	in := defaultInjection()
-	in.Where = r.where
+	in.Source = r.source
 	if v != nil && v.Global.Proxy.AutoInject == policyDisabled {
 		in.Policy = policyDisabled
 	}
@@ -62,7 +63,7 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 		case "template":
 			r.singular(f)
 		default:
-			r.faults([]document.Fault{f.Unknown(document.Join("", f.Name), injectionKeys)})
+			r.add(f.Unknown(document.Join("", f.Name), injectionKeys))
 		}
 	}
 	r.templateNames(n, in)
@@ -83,9 +84,7 @@ func (r *reader) singular(f document.Field) {
 	if f.Value.Kind == document.Null || strings.Contains(f.Value.Text, trap) {
 		return
 	}
-	fault := document.Fault{Line: f.Line, Column: f.Column, Path: f.Name,
-		Rule: "a single template is no longer a key of its own", Fix: `move it to "templates", below the name "sidecar"`}
-	r.add(SeverityError, fault)
+	r.add(f.Locate(problem.Invalid(f.Name, "", `top-level "template" is no longer supported`, `move it to templates, with the name "sidecar"`)))
 }
 
 func (r *reader) selectors(n *document.Node, path string) []Selector {
@@ -102,13 +101,13 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 		at := document.Index(path, i)
 		var spec metav1.LabelSelector
 		found := document.Object(item, at, &spec)
-		r.faults(found)
+		r.add(found...)
 		if len(found) > 0 && !onlyUnknown(found) {
 			continue
 		}
 		s, err := NewSelector(spec)
 		if err != nil {
-			r.error(item, at, "not a label selector: "+document.Cut(err.Error()), "")
+			r.error(item, at, "not a label selector: "+problem.Short(err.Error()), "")
 			continue
 		}
 		if s.compiled == nil {
@@ -119,8 +118,8 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 	return out
 }
 
-func onlyUnknown(found []document.Fault) bool {
-	return !slices.ContainsFunc(found, func(f document.Fault) bool { return !f.Unknown })
+func onlyUnknown(found problem.List) bool {
+	return !slices.ContainsFunc(found, func(p problem.Problem) bool { return p.Type != problem.TypeUnknown })
 }
 
 // stringMap is a mapping from name to string; other scalars are errors, as
@@ -148,8 +147,7 @@ func (r *reader) stringMap(n *document.Node, path string) map[string]string {
 func (r *reader) annotationNames(n *document.Node) {
 	for _, f := range n.Fields {
 		if bad := validation.IsQualifiedName(strings.ToLower(f.Name)); len(bad) > 0 {
-			r.add(SeverityError, document.Fault{Line: f.Line, Column: f.Column, Path: "injectedAnnotations",
-				Value: document.Quote(f.Name), Rule: "not an annotation's name: " + document.Cut(bad[0])})
+			r.add(f.Locate(problem.Invalid("injectedAnnotations", f.Name, "invalid annotation key: "+problem.Short(bad[0]), "")))
 		}
 	}
 }
@@ -183,7 +181,7 @@ func (r *reader) templateNames(n *document.Node, in Injection) {
 			}
 			fix := "define it under templates"
 			if near := document.Nearest(item.Text, known); near != "" {
-				fix = "did you mean " + document.Quote(near) + "?"
+				fix = "did you mean " + problem.Quote(near) + "?"
 			}
 			r.error(item, document.Index(path, i), what, fix)
 		}

@@ -60,24 +60,24 @@ trustedZtunnelNamespace variant volumeMounts volumes
 // A note is a warning about a known key that does not do what its user expects.
 type note struct {
 	quiet []string // values, as text, that ask for nothing or for what happens anyway
-	rule  string
+	why   string   // it has no effect
 	fix   string
 }
 
-const inboundRule = "no effect: inbound traffic is never captured, so every inbound port reaches the application directly"
+const whyInbound = "inbound traffic is never captured, so every inbound port reaches the application directly"
 
 var notes = map[string]note{
-	"global.proxy.includeInboundPorts": {[]string{"*", ""}, inboundRule, "remove it"},
-	"global.proxy.excludeInboundPorts": {[]string{""}, inboundRule, "remove it"},
-	"global.proxy.statusPort":          {[]string{"15020", "0"}, "no effect: there is no agent; the proxy answers readiness on 15021", "remove it"},
-	"global.proxy.tracer":              {[]string{"none", "", "zipkin"}, "no effect: the proxy sends no traces", "remove it"},
-	"global.proxy.outlierLogPath":      {[]string{""}, "no effect: the proxy writes no outlier log", "remove it"},
-	"global.proxy.enableCoreDump":      {[]string{"false"}, "no effect: core dumps are not set up", "remove it"},
-	"global.mountMtlsCerts":            {[]string{"false"}, "no effect: the proxy uses no workload certificates", "remove it"},
-	"pilot.cni.enabled":                {[]string{"false"}, "no effect: redirection is set up by the init container, not by a CNI plugin", "remove it"},
-	"istio_cni.enabled":                {[]string{"false"}, "no effect: redirection is set up by the init container, not by a CNI plugin", "remove it"},
+	"global.proxy.includeInboundPorts": {[]string{"*", ""}, whyInbound, "remove it"},
+	"global.proxy.excludeInboundPorts": {[]string{""}, whyInbound, "remove it"},
+	"global.proxy.statusPort":          {[]string{"15020", "0"}, "there is no agent; the proxy answers readiness on 15021", "remove it"},
+	"global.proxy.tracer":              {[]string{"none", "", "zipkin"}, "the proxy sends no traces", "remove it"},
+	"global.proxy.outlierLogPath":      {[]string{""}, "the proxy writes no outlier log", "remove it"},
+	"global.proxy.enableCoreDump":      {[]string{"false"}, "core dumps are not set up", "remove it"},
+	"global.mountMtlsCerts":            {[]string{"false"}, "the proxy uses no workload certificates", "remove it"},
+	"pilot.cni.enabled":                {[]string{"false"}, "redirection is set up by the init container, not by a CNI plugin", "remove it"},
+	"istio_cni.enabled":                {[]string{"false"}, "redirection is set up by the init container, not by a CNI plugin", "remove it"},
 	"istio_cni.chained":                {[]string{"true", "false"}, "", ""},
-	"meshConfig":                       {nil, "no effect in the values", `write it in ConfigMap istio, key "mesh"`},
+	"meshConfig":                       {nil, "not read from the values", `set it in ConfigMap istio, key "mesh"`},
 }
 
 // keyTable is the tables above as one tree.

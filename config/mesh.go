@@ -8,15 +8,16 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // meshNotes are the fields of MeshConfig that are valid, do nothing, and would
 // be expected to do something to the pods. The many others without effect are
 // silent.
 var meshNotes = map[string]note{
-	"enableTracing":               {[]string{"false"}, "no effect: the proxies send no traces", "remove it"},
-	"enableEnvoyAccessLogService": {[]string{"false"}, "no effect: access logs go to a file or to standard output only", "use accessLogFile"},
-	"inboundTrafficPolicy":        {nil, "no effect: inbound traffic is never captured", "remove it"},
+	"enableTracing":               {[]string{"false"}, "the proxies send no traces", "remove it"},
+	"enableEnvoyAccessLogService": {[]string{"false"}, "access logs go to a file or to standard output only", "use accessLogFile"},
+	"inboundTrafficPolicy":        {nil, "inbound traffic is never captured", "remove it"},
 }
 
 // quietProxy are fields of defaultConfig that Istio's own installation writes,
@@ -29,7 +30,7 @@ var quietProxy = []string{
 // mesh reads the key "mesh" and applies the defaults.
 func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 	m := &meshconfig.MeshConfig{}
-	r.faults(document.Message(n, "", m))
+	r.add(document.Message(n, "", m)...)
 	if n != nil {
 		for _, f := range n.Fields {
 			if note, ok := meshNotes[f.Name]; ok {
@@ -48,10 +49,10 @@ func (r *reader) defaultConfig(n *document.Node, path string, pc *meshconfig.Pro
 	if n.Kind != document.Map || pc == nil {
 		return
 	}
-	r.faults(annotation.ProxyConfigFaults(n, path, pc))
-	for _, f := range annotation.IgnoredProxyConfig(n, path) {
-		if !slices.Contains(quietProxy, strings.TrimPrefix(f.Path, path+".")) {
-			r.add(SeverityWarning, f)
+	r.add(annotation.ProxyConfigProblems(n, path, pc)...)
+	for _, p := range annotation.IgnoredProxyConfig(n, path) {
+		if !slices.Contains(quietProxy, strings.TrimPrefix(p.Path, path+".")) {
+			r.add(p)
 		}
 	}
 }
@@ -61,10 +62,12 @@ func (r *reader) note(f document.Field, path string, n note) {
 	v := f.Value
 	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0
 	scalar := v.Kind != document.List && v.Kind != document.Map
-	if n.rule == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
+	if n.why == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
 		return
 	}
-	r.add(SeverityWarning, document.Fault{Line: f.Line, Column: f.Column, Path: path, Value: v.Quoted(), Rule: n.rule, Fix: n.fix})
+	p := problem.NoEffect(path, "", n.why, n.fix)
+	p.Value = v.Quoted()
+	r.add(f.Locate(p))
 }
 
 // has reports whether the document has the path, in either spelling of

@@ -49,8 +49,7 @@ func (t tree) rangeNames(path string, list cidr.List, named map[string]cidr.List
 				break
 			}
 		}
-		f := n.Fault(path, rule, fix)
-		t.r.add(SeverityError, f)
+		t.r.error(n, path, rule, fix)
 	}
 }
 

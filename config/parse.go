@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // maxText is the size of the largest text: a ConfigMap cannot hold more.
@@ -22,19 +24,19 @@ const (
 
 // Parse reads the three texts. The problems are complete and sorted by text,
 // line and column; with an error among them there is no Config.
-func Parse(t Texts, l Labels) (*Config, Problems) {
-	var ps Problems
-	injection := newReader(&ps, 0, l.Config, labelConfig)
-	values := newReader(&ps, 1, l.Values, labelValues)
-	mesh := newReader(&ps, 2, l.Mesh, labelMesh)
+func Parse(t Texts, l Labels) (*Config, problem.List) {
+	var ps problem.List
+	injection := newReader(&ps, l.Config, labelConfig)
+	values := newReader(&ps, l.Values, labelValues)
+	mesh := newReader(&ps, l.Mesh, labelMesh)
 
 	c := &Config{}
 	c.Values, c.RawValues = values.values(values.load(t.Values))
 	c.Injection = injection.injection(injection.load(t.Config), c.Values)
 	c.Mesh = mesh.mesh(mesh.load(t.Mesh))
 
-	ps.sort()
-	if len(ps.Errors()) > 0 {
+	ps.Sort(injection.source, values.source, mesh.source)
+	if ps.HasErrors() {
 		return nil, ps
 	}
 	c.Hash = c.hash()
@@ -81,22 +83,18 @@ func selectorTexts(ss []Selector) []string {
 
 // reader reads one text and collects its problems.
 type reader struct {
-	ps    *Problems
-	order int
-	where string
+	ps     *problem.List
+	source string // the text, as Labels names it
 }
 
-func newReader(ps *Problems, order int, label, fallback string) *reader {
-	if label == "" {
-		label = fallback
-	}
-	return &reader{ps: ps, order: order, where: label}
+func newReader(ps *problem.List, label, fallback string) *reader {
+	return &reader{ps, cmp.Or(label, fallback)}
 }
 
 // load reads the text into a mapping, or nil when there is none.
 func (r *reader) load(text string) *document.Node {
 	n, found := document.Load(text, maxText)
-	r.faults(found)
+	r.add(found...)
 	if n != nil && n.Kind != document.Map {
 		r.error(n, "", "must be a mapping", "write keys and values")
 		return nil
@@ -104,28 +102,22 @@ func (r *reader) load(text string) *document.Node {
 	return n
 }
 
-// faults takes over faults of a document: unknown keys are warnings.
-func (r *reader) faults(found []document.Fault) {
-	for _, f := range found {
-		severity := SeverityError
-		if f.Unknown {
-			severity = SeverityWarning
+// add notes problems; an unknown key is a warning.
+func (r *reader) add(found ...problem.Problem) {
+	for _, p := range found {
+		if p.Type == problem.TypeUnknown {
+			p = p.AsWarning()
 		}
-		r.add(severity, f)
+		r.ps.Add(p.In(r.source))
 	}
 }
 
-func (r *reader) add(severity Severity, f document.Fault) {
-	*r.ps = append(*r.ps, Problem{Severity: severity, Where: r.where, Line: f.Line, Column: f.Column,
-		Path: f.Path, Value: f.Value, Rule: f.Rule, Fix: f.Fix, order: r.order})
-}
-
 func (r *reader) error(n *document.Node, path, rule, fix string) {
-	r.add(SeverityError, n.Fault(path, rule, fix))
+	r.add(n.Problem(path, rule, fix))
 }
 
 func (r *reader) warn(n *document.Node, path, rule, fix string) {
-	r.add(SeverityWarning, n.Fault(path, rule, fix))
+	r.add(n.Problem(path, rule, fix).AsWarning())
 }
 
 // text is a string scalar; a number counts as the text it was written as, so

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // each case has one text and what Parse says of it: "error ..." or "warning
@@ -22,7 +24,7 @@ func say(t *testing.T, cases []saying) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, ps := Parse(c.in, Labels{})
-			if (cfg == nil) != (len(ps.Errors()) > 0) {
+			if (cfg == nil) != ps.HasErrors() {
 				t.Errorf("a Config: %v, errors: %v", cfg != nil, ps.Errors())
 			}
 			if len(ps) != len(c.want) {
@@ -38,7 +40,7 @@ func say(t *testing.T, cases []saying) {
 	}
 }
 
-func lines(ps Problems) string {
+func lines(ps problem.List) string {
 	var b strings.Builder
 	for _, p := range ps {
 		b.WriteString(p.Severity.String() + ": " + p.String() + "\n")
@@ -52,47 +54,47 @@ func TestValuesMessages(t *testing.T) {
 		{"nothing", Texts{}, nil},
 		{"comments only", Texts{Values: "# nothing\n---\n", Mesh: "\n", Config: "~"}, nil},
 		{"misspelt key", proxy("excludeIPRange: 10.0.0.0/8"),
-			[]string{`warning istio-sidecar-injector key "values" line 3, column 5: global.proxy.excludeIPRange: unknown key; did you mean "excludeIPRanges"?`}},
-		{"misspelt parent", Texts{Values: "globl: {}"}, []string{`warning line 1, column 1: globl: unknown key; did you mean "global"?`}},
+			[]string{`warning istio-sidecar-injector key "values":3:5: global.proxy.excludeIPRange: unknown key; did you mean "excludeIPRanges"?`}},
+		{"misspelt parent", Texts{Values: "globl: {}"}, []string{`warning :1:1: globl: unknown key; did you mean "global"?`}},
 		{"a key of one's own", Texts{Values: "global: {acme: {x: 1}}"}, []string{`warning global.acme: unknown key`}},
 		{"bad ranges", proxy(`includeIPRanges: "10.0.0.0/33, *, 1.2.3.4"`), []string{
-			`error line 3, column 22: global.proxy.includeIPRanges: "10.0.0.0/33, *, 1.2.3.4": element "10.0.0.0/33": `,
-			`error element "*": "*" mixed with ranges`}},
+			`error :3:22: global.proxy.includeIPRanges: "10.0.0.0/33": `,
+			`error global.proxy.includeIPRanges: "*": "*" mixed with ranges`}},
 		{"a list of ranges", proxy(`includeIPRanges: [10.0.0.0/8, "fd00::/8"]`), nil},
-		{"a bad element of a list", proxy("excludeIPRanges:\n    - 10.0.0.0/8\n    - '*'"), []string{`error line 5, column 7: global.proxy.excludeIPRanges[1]: "*": "*" is not allowed here`}},
+		{"a bad element of a list", proxy("excludeIPRanges:\n    - 10.0.0.0/8\n    - '*'"), []string{`error :5:7: global.proxy.excludeIPRanges[1]: "*": "*" is not allowed here`}},
 		{"helm's escape", proxy(`includeIPRanges: 10.0.0.0/8\,172.16.0.0/12`), []string{`error \,`}},
 		{"one family", proxy(`includeIPRanges: 10.0.0.0/8`), []string{`warning only IPv4 ranges: all IPv6 traffic bypasses the proxy`}},
 		{"include and exclude", proxy(`{includeIPRanges: "10.0.0.0/8,fd00::/8", excludeIPRanges: 10.1.0.0/16}`), nil},
 		{"a number as ports", proxy(`excludeOutboundPorts: 8080`), nil},
 		{"bad ports", proxy(`includeOutboundPorts: "80-90"`), []string{`error global.proxy.includeOutboundPorts: "80-90": `}},
 		{"types", proxy("{logLevel: [a], privileged: maybe, readinessPeriodSeconds: x, image: true, startupProbe: 3}"), []string{
-			`error line 3, column 16: global.proxy.logLevel: a list: must be a string`,
+			`error :3:16: global.proxy.logLevel: a list: must be a string`,
 			`error global.proxy.privileged: "maybe": must be true or false`,
 			`error global.proxy.readinessPeriodSeconds: "x": must be a whole number from 1 to`,
 			`error global.proxy.image: true: must be a string; put it in quotes`,
 			`error global.proxy.startupProbe: 3: must be a mapping; write enabled, failureThreshold below it`}},
 		{"values of their kind", proxy(`{logLevel: loud, autoInject: sometimes, clusterDomain: "a b", image: "a b", componentLogLevel: debug}`), []string{
-			`error "loud": not a log level of Envoy`, `error "sometimes": must be one of "enabled", "disabled"`,
-			`error "a b": not a domain name`, `error does not belong in an image reference`, `error not a pair component:level`}},
+			`error "loud": not an Envoy log level`, `error "sometimes": must be one of "enabled", "disabled"`,
+			`error "a b": not a domain name`, `error invalid character ' ' in an image reference`, `error not a component:level pair`}},
 		{"resources", proxy(`resources: {requests: {cpu: much, memory: -1}, limit: {}}`), []string{
-			`error line 3, column 33: global.proxy.resources.requests.cpu: "much": not a quantity`,
+			`error :3:33: global.proxy.resources.requests.cpu: "much": not a quantity`,
 			`warning global.proxy.resources.limit: unknown key; did you mean "limits"?`}},
 		{"negative resources", proxy(`resources: {requests: {memory: "-1"}}`), []string{`error a negative quantity`}},
-		{"request over default limit", proxy(`resources: {requests: {cpu: 4}}`), []string{`error line 3, column 33: global.proxy.resources.requests.cpu: 4: the request 4 is more than the limit 2`}},
-		{"limit below default request", proxy(`resources: {limits: {cpu: 50m}}`), []string{`error line 3, column 31: global.proxy.resources.requests.cpu: "50m": the request 100m is more than the limit 50m`}},
+		{"request over default limit", proxy(`resources: {requests: {cpu: 4}}`), []string{`error :3:33: global.proxy.resources.requests.cpu: 4: the request 4 is more than the limit 2`}},
+		{"limit below default request", proxy(`resources: {limits: {cpu: 50m}}`), []string{`error :3:31: global.proxy.resources.requests.cpu: "50m": the request 100m is more than the limit 50m`}},
 		{"lifecycle", proxy(`lifecycle: {preStop: {exec: {command: sleep}}}`), []string{`error global.proxy.lifecycle.preStop.exec.command: "sleep": must be a list`}},
 		{"seccomp", proxy(`seccompProfile: {type: Locahost}`), []string{`error type must be RuntimeDefault, Localhost or Unconfined`}},
-		{"duplicate key", Texts{Values: "global: {}\nrevision: a\nglobal: {}"}, []string{`error line 3, column 1: global: duplicate key, first on line 1; keep one of the two`}},
-		{"syntax", Texts{Values: "global: [1\nb: 2\n"}, []string{`error line 2, column 2: not valid YAML or JSON: did not find expected ',' or ']'`}},
+		{"duplicate key", Texts{Values: "global: {}\nrevision: a\nglobal: {}"}, []string{`error :3:1: global: duplicate key, first on line 1; keep one of the two`}},
+		{"syntax", Texts{Values: "global: [1\nb: 2\n"}, []string{`error :2:2: not valid YAML or JSON: did not find expected ',' or ']'`}},
 		{"tabs", Texts{Values: "global:\n\tproxy: {}\n"}, []string{`error indent with spaces, not tabs`}},
 		{"two documents", Texts{Values: "a: 1\n---\nb: 2\n"}, []string{`error more than one document; remove all but one`}},
 		{"not a mapping", Texts{Values: "[1]"}, []string{`error a list: must be a mapping`}},
-		{"not UTF-8", Texts{Values: "a: 1\nb: \xff"}, []string{`error line 2, column 4: not valid UTF-8`}},
+		{"not UTF-8", Texts{Values: "a: 1\nb: \xff"}, []string{`error :2:4: not valid UTF-8`}},
 		{"too large", Texts{Values: strings.Repeat("#", 1<<20+1)}, []string{`error 1048577 bytes, more than the limit of 1048576`}},
 		{"too deep", Texts{Values: strings.Repeat("[", 20000)}, []string{`error exceeded max depth of 100`}},
 		{"exploding aliases", Texts{Values: bomb()}, []string{
 			`warning global.a: unknown key`, `warning global.b: unknown key`, `warning global.c: unknown key`, `warning global.d: unknown key`,
-			`warning line 6, column 3: global.e: unknown key`, `error line 6, column 31: global.e[7][0][7][0][6]: more than 100000 values, 8388608 bytes or 100 levels once aliases are expanded`}},
+			`warning :6:3: global.e: unknown key`, `error :6:31: global.e[7][0][7][0][6]: more than 100000 values, 8388608 bytes or 100 levels once aliases are expanded`}},
 		{"an alias of itself", Texts{Values: "a: &a [*a]"}, []string{`warning unknown key`, `error an alias inside its own anchor`}},
 		{"pilot", Texts{Values: "pilot: {env: {ENABLE_NATIVE_SIDECARS: perhaps, OTHER: x}, cni: {enabled: true}}"}, []string{
 			`error pilot.env.ENABLE_NATIVE_SIDECARS: "perhaps": must be one of "true", "false", "auto"`,
@@ -119,20 +121,20 @@ func bomb() string {
 func TestInjectionMessages(t *testing.T) {
 	say(t, []saying{
 		{"unknown key", Texts{Config: "policy: enabled\nneverInjectSelectors: []"}, []string{
-			`warning istio-sidecar-injector key "config" line 2, column 1: neverInjectSelectors: unknown key; did you mean "neverInjectSelector"?`}},
-		{"policy", Texts{Config: "policy: on"}, []string{`error line 1, column 9: policy: "on": not a policy; write "enabled" or "disabled"`}},
+			`warning istio-sidecar-injector key "config":2:1: neverInjectSelectors: unknown key; did you mean "neverInjectSelector"?`}},
+		{"policy", Texts{Config: "policy: on"}, []string{`error :1:9: policy: "on": not a policy; write "enabled" or "disabled"`}},
 		{"selectors", Texts{Config: "neverInjectSelector:\n- matchLabels: {app: x}\n- matchExpressions: [{key: a, operator: Inside}]\n- matchLabel: {a: b}\n- {}\n"}, []string{
-			`error line 3, column 3: neverInjectSelector[1]: a mapping: not a label selector: "Inside" is not a valid label selector operator`,
-			`warning line 4, column 3: neverInjectSelector[2].matchLabel: unknown key; did you mean "matchLabels"?`, `warning line 4, column 3: neverInjectSelector[2]: a mapping: an empty selector`,
+			`error :3:3: neverInjectSelector[1]: a mapping: not a label selector: "Inside" is not a valid label selector operator`,
+			`warning :4:3: neverInjectSelector[2].matchLabel: unknown key; did you mean "matchLabels"?`, `warning :4:3: neverInjectSelector[2]: a mapping: an empty selector`,
 			`warning neverInjectSelector[3]: a mapping: an empty selector matches nothing here`}},
 		{"not a list", Texts{Config: "alwaysInjectSelector: {matchLabels: {a: b}}"}, []string{`error must be a list of label selectors`}},
 		{"annotations", Texts{Config: "injectedAnnotations: {a/b: 'true', c: true, 'd e': x}"}, []string{
-			`error injectedAnnotations.c: true: must be a string; put it in quotes`, `error "d e": not an annotation's name`}},
+			`error injectedAnnotations.c: true: must be a string; put it in quotes`, `error "d e": invalid annotation key`}},
 		{"templates", Texts{Config: "templates: {mine: 'x', other: 3}\ndefaultTemplates: [sidecar, mime]\naliases: {both: [sidecar, mine], loop: [both]}"}, []string{
-			`error templates.other: 3: must be a string`, `error line 2, column 29: defaultTemplates[1]: "mime": no such template or alias; did you mean "mine"?`,
+			`error templates.other: 3: must be a string`, `error :2:29: defaultTemplates[1]: "mime": no such template or alias; did you mean "mine"?`,
 			`error aliases.loop[0]: "both": no such template; an alias names templates, not aliases`}},
 		{"no default templates", Texts{Config: "defaultTemplates: []"}, nil},
-		{"old key", Texts{Config: "template: 'x'"}, []string{`error template: a single template is no longer a key of its own; move it to "templates", below the name "sidecar"`}},
+		{"old key", Texts{Config: "template: 'x'"}, []string{`error template: top-level "template" is no longer supported; move it to templates, with the name "sidecar"`}},
 		{"the trap", Texts{Config: "template: '{{ Template_Version_And_Istio_Version_Mismatched_Check_Installation }}'"}, nil},
 	})
 }
@@ -140,13 +142,13 @@ func TestInjectionMessages(t *testing.T) {
 func TestMeshMessages(t *testing.T) {
 	say(t, []saying{
 		{"unknown key", Texts{Mesh: "outboundTrafficPolcy: {mode: REGISTRY_ONLY}"}, []string{
-			`warning istio key "mesh" line 1, column 1: outboundTrafficPolcy: unknown key; did you mean "outboundTrafficPolicy"?`}},
+			`warning istio key "mesh":1:1: outboundTrafficPolcy: unknown key; did you mean "outboundTrafficPolicy"?`}},
 		{"bad enum", Texts{Mesh: "outboundTrafficPolicy:\n  mode: registry_only\n"}, []string{
-			`error line 2, column 9: outboundTrafficPolicy.mode: "registry_only": must be one of REGISTRY_ONLY, ALLOW_ANY`}},
+			`error :2:9: outboundTrafficPolicy.mode: "registry_only": must be one of REGISTRY_ONLY, ALLOW_ANY`}},
 	})
 	_, ps := Parse(Texts{Mesh: "connectTimeout: soon\naccessLogFile: 3\ndefaultConfig:\n  concurrency: -1\n  interceptionMode: TPROXY\n  extraStatTags: [a]\n  statusPort: 1\nenableTracing: true\n"}, Labels{Mesh: "mesh.yaml"})
-	want := []string{"mesh.yaml line 1, column 17: connectTimeout", "mesh.yaml line 2, column 16: accessLogFile", "defaultConfig.concurrency: -1: must be from 0",
-		`defaultConfig.interceptionMode: "TPROXY": TPROXY is refused`, "line 6, column 3: defaultConfig.extraStatTags: no effect", "line 8, column 1: enableTracing: true: no effect: the proxies send no traces"}
+	want := []string{"mesh.yaml:1:17: connectTimeout", "mesh.yaml:2:16: accessLogFile", "defaultConfig.concurrency: -1: must be from 0",
+		`defaultConfig.interceptionMode: "TPROXY": TPROXY is not supported`, ":6:3: defaultConfig.extraStatTags: no effect", ":8:1: enableTracing: true: no effect: the proxies send no traces"}
 	if len(ps) != len(want) {
 		t.Fatalf("%d problems, want %d:\n%s", len(ps), len(want), lines(ps))
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func (t tree) text(path string) string { return t.r.text(t.at(path), path) }
@@ -26,12 +26,15 @@ func (t tree) parsed(path string, parse func(string) (string, error)) string {
 		return ""
 	}
 	out, err := parse(s)
-	if err != nil {
-		rule, fix, _ := strings.Cut(err.Error(), "; ")
-		t.r.error(n, path, rule, fix)
-		return ""
-	}
+	t.found(n, path, err)
 	return out
+}
+
+// found notes the problems of a parser, at the value's place.
+func (t tree) found(n *document.Node, path string, err error) {
+	for _, p := range problem.Of(err) {
+		t.r.add(n.Locate(p.At(path)))
+	}
 }
 
 func (t tree) oneOf(path string, allowed ...string) string {
@@ -40,13 +43,8 @@ func (t tree) oneOf(path string, allowed ...string) string {
 	if n == nil || slices.Contains(allowed, s) || n.Kind == document.List || n.Kind == document.Map || n.Kind == document.Bool {
 		return s
 	}
-	var words []string
-	for _, a := range allowed {
-		if a != "" {
-			words = append(words, document.Quote(a))
-		}
-	}
-	t.r.error(n, path, "must be one of "+strings.Join(words, ", "), "")
+	words := slices.DeleteFunc(allowed, func(a string) bool { return a == "" })
+	t.r.add(n.Locate(problem.NotSupported(path, "", words...)))
 	return ""
 }
 
@@ -93,8 +91,7 @@ func (t tree) tag(path string) string {
 func (t tree) image(path string) string {
 	if n := t.at(path); n != nil && n.Kind == document.String && n.Text == "" {
 		_, err := annotation.ParseImage("")
-		rule, fix, _ := strings.Cut(err.Error(), "; ")
-		t.r.error(n, path, rule, fix)
+		t.found(n, path, err)
 		return ""
 	}
 	return t.parsed(path, annotation.ParseImage)
@@ -148,10 +145,7 @@ func (t tree) ports(path string) cidr.Ports {
 func (t tree) interfaces(path string) []string {
 	n, text := t.joined(path)
 	list, err := annotation.ParseInterfaces(text)
-	if err != nil {
-		rule, fix, _ := strings.Cut(err.Error(), "; ")
-		t.r.error(n, path, rule, fix)
-	}
+	t.found(n, path, err)
 	replace(t.raw, strings.Join(list, ","), strings.Split(path, ".")...)
 	return list
 }
@@ -159,24 +153,15 @@ func (t tree) interfaces(path string) []string {
 // elements reports each bad element of a list, at its own place where the
 // list is one of YAML.
 func (t tree) elements(n *document.Node, path string, err error) {
-	var list *cidr.Error
-	if !errors.As(err, &list) {
-		t.r.error(n, path, err.Error(), "")
-		return
-	}
-	for _, p := range list.Problems {
+	for _, p := range problem.Of(err) {
 		at, where := n, path
 		for i, item := range n.Items {
-			if strings.Contains(item.Text, p.Element) {
+			if slices.ContainsFunc(cidr.Elements(item.Text), func(e string) bool { return problem.Quote(e) == p.Value }) {
 				at, where = item, document.Index(path, i)
 				break
 			}
 		}
-		f := at.Fault(where, p.Rule, p.Fix)
-		if f.Value != document.Quote(p.Element) {
-			f.Rule = fmt.Sprintf("element %s: %s", document.Quote(p.Element), f.Rule)
-		}
-		t.r.add(SeverityError, f)
+		t.r.add(at.Locate(p.At(where)))
 	}
 }
 
@@ -193,7 +178,7 @@ func (t tree) pullSecrets(path string) []string {
 	names := t.r.texts(n, path)
 	for i, name := range names {
 		if bad := validation.IsDNS1123Subdomain(name); name != "" && len(bad) > 0 {
-			t.r.error(n, document.Index(path, i), document.Quote(name)+" is not a secret's name: "+bad[0], "")
+			t.r.error(n, document.Index(path, i), problem.Quote(name)+" is not a secret's name: "+bad[0], "")
 		}
 	}
 	return names
@@ -207,7 +192,7 @@ func object[T any](t tree, path string) *T {
 	}
 	out := new(T)
 	found := document.Object(n, path, out)
-	t.r.faults(found)
+	t.r.add(found...)
 	if !onlyUnknown(found) {
 		return nil
 	}

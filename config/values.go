@@ -11,7 +11,7 @@ import (
 
 // values reads the key "values": keys first, then every value that is used.
 func (r *reader) values(user *document.Node) (*Values, map[string]any) {
-	v := &Values{set: map[string]bool{}, Where: r.where, Places: map[string]Place{}}
+	v := &Values{set: map[string]bool{}, Source: r.source, Places: map[string]Place{}}
 	if user != nil {
 		r.keys(user, "", v.set)
 	}
@@ -52,7 +52,7 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 		switch {
 		case kind == keyUnknown && path == "pilot.env": // any environment variable
 		case kind == keyUnknown:
-			r.faults([]document.Fault{f.Unknown(document.Join(path, f.Name), valueKeys.children[path])})
+			r.add(f.Unknown(document.Join(path, f.Name), valueKeys.children[path]))
 		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
 		case kind == keyParent && f.Value.Kind != document.Null:

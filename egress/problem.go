@@ -7,16 +7,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Severity tells an error, which leaves a part out, from a warning.
-type Severity = config.Severity
+type Severity = problem.Severity
 
 // The severities.
 const (
-	SeverityError   = config.SeverityError
-	SeverityWarning = config.SeverityWarning
+	SeverityError   = problem.Error
+	SeverityWarning = problem.Warning
 )
 
 // The kinds of objects that problems are found in.

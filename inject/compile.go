@@ -10,12 +10,13 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/templates"
 )
 
 // Compile prepares a configuration for use. The Injector is nil when a problem
 // is an error; warnings alone leave it usable.
-func Compile(cfg *config.Config, env Environment) (*Injector, config.Problems) {
+func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 	i := &Injector{
 		cfg: cfg, env: env, names: rangeNames{&cfg.Values.Global, env.Ranges}, schema: podSchema(),
 		templates: map[string]*compiledTemplate{},
@@ -38,8 +39,8 @@ func Compile(cfg *config.Config, env Environment) (*Injector, config.Problems) {
 	return i, problems
 }
 
-func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
-	var problems config.Problems
+func (i *Injector) compileTemplates(sources map[string]string) problem.List {
+	var problems problem.List
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		t, err := podtemplate.Compile(name, sources[name], origins)
 		if err != nil {
@@ -54,17 +55,17 @@ func (i *Injector) compileTemplates(sources map[string]string) config.Problems {
 // tryDefaults resolves and renders what a pod without annotations gets: what
 // fails for that one would fail for all. Templates that read the pod are left to
 // the pods.
-func (i *Injector) tryDefaults() config.Problems {
+func (i *Injector) tryDefaults() problem.List {
 	r, err := i.resolved(podInputs{})
 	if err != nil {
-		return config.Problems{i.templateProblem("", err.Error(), "mend it before it is used")}
+		return problem.List{i.templateProblem("", err.Error(), "mend it before it is used")}
 	}
-	var problems config.Problems
+	var problems problem.List
 	for n, o := range r.overlays {
 		if o != nil && o.missing {
 			p := i.templateProblem(r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
 				"set the value, or give a default: {{ valueOrDefault .Values.x `y` }}")
-			p.Severity = config.SeverityWarning
+			p.Severity = problem.Warning
 			problems = append(problems, p)
 		}
 	}
@@ -73,9 +74,9 @@ func (i *Injector) tryDefaults() config.Problems {
 
 // templateProblem is an error about a template of the configuration, or about
 // what the configuration gives to pods where template is "".
-func (i *Injector) templateProblem(template, rule, fix string) config.Problem {
+func (i *Injector) templateProblem(template, rule, fix string) problem.Problem {
 	c := &i.cfg.Injection
-	p := config.Problem{Severity: config.SeverityError, Where: c.Where, Rule: rule, Fix: fix}
+	p := problem.Problem{Severity: problem.Error, Source: c.Source, Rule: rule, Fix: fix}
 	if template != "" {
 		p.Path = "templates." + template
 		p.Line, p.Column = c.Places[template].Line, c.Places[template].Column

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // The containers of Istio's interface whose order matters.
@@ -83,7 +84,7 @@ func decodePod(text []byte) (*corev1.Pod, error) {
 	return pod, nil
 }
 
-func refuseAnnotations(problems []annotation.Problem, names []string) *Error {
+func refuseAnnotations(problems problem.List, names []string) *Error {
 	e := &Error{Code: RefusedAnnotation}
 	for _, p := range problems {
 		e.Problems = append(e.Problems, p.Error())
@@ -263,7 +264,7 @@ func (m *mutation) injects(list, name string) bool {
 	return false
 }
 
-func (m *mutation) result(d Decision, odd []annotation.Problem) *Result {
+func (m *mutation) result(d Decision, odd problem.List) *Result {
 	r := &Result{Decision: d, Settings: m.resolved.settings, came: m.request.Pod, Warnings: m.warnings(odd)}
 	ops := jsontree.Diff(m.incoming, m.tree)
 	if len(ops) == 0 {

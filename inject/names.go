@@ -12,6 +12,7 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
@@ -107,7 +108,7 @@ func (n rangeNames) one(name string, out *rangeList) (l cidr.List, from, problem
 }
 
 // resolveGlobals resolves the names in the two lists of the values.
-func (i *Injector) resolveGlobals() config.Problems {
+func (i *Injector) resolveGlobals() problem.List {
 	p := &i.cfg.Values.Global.Proxy
 	problems := i.platformProblems()
 	for _, g := range []struct {
@@ -121,23 +122,23 @@ func (i *Injector) resolveGlobals() config.Problems {
 	} {
 		resolved, err := i.names.resolve(g.list, g.wildcard)
 		if err != nil {
-			problems = append(problems, i.valuesProblem(config.SeverityError, g.path, g.list.String(), err.Error()))
+			problems = append(problems, i.valuesProblem(problem.Error, g.path, g.list.String(), err.Error()))
 			continue
 		}
 		*g.out = resolved
 		if resolved.fallback != "" {
-			problems = append(problems, i.valuesProblem(config.SeverityWarning, g.path, g.list.String(),
+			problems = append(problems, i.valuesProblem(problem.Warning, g.path, g.list.String(),
 				"global.platformFallback stands for \"cluster\", which cannot be resolved: "+resolved.fallback))
 		}
 		if slices.Contains(g.list.Names(), cidr.Cluster) && i.env.Ranges != nil {
 			for _, w := range i.env.Ranges.Warnings {
-				problems = append(problems, i.valuesProblem(config.SeverityWarning, g.path, g.list.String(), w))
+				problems = append(problems, i.valuesProblem(problem.Warning, g.path, g.list.String(), w))
 			}
 		}
 	}
 	if i.cfg.Values.Has(valuesIncludeIP) {
 		for _, w := range i.env.Ranges.LeftOut(i.include.list) {
-			problems = append(problems, i.valuesProblem(config.SeverityWarning, valuesIncludeIP, p.IncludeIPRanges.String(), w))
+			problems = append(problems, i.valuesProblem(problem.Warning, valuesIncludeIP, p.IncludeIPRanges.String(), w))
 		}
 	}
 	return problems
@@ -145,19 +146,19 @@ func (i *Injector) resolveGlobals() config.Problems {
 
 // platformProblems warns of a platform that nobody knows; with "cluster" in a
 // list it is an error of that list.
-func (i *Injector) platformProblems() config.Problems {
+func (i *Injector) platformProblems() problem.List {
 	name := i.cfg.Values.Global.Platform
 	if _, ok := ranges.Canonical(name); ok || name == "" || name == platformAuto {
 		return nil
 	}
-	return config.Problems{i.valuesProblem(config.SeverityWarning, valuesPlatform, name,
+	return problem.List{i.valuesProblem(problem.Warning, valuesPlatform, name,
 		"not a known platform, so no defaults are known for it; write auto, or one of "+strings.Join(ranges.Platforms(), ", "))}
 }
 
-func (i *Injector) valuesProblem(s config.Severity, path, value, rule string) config.Problem {
+func (i *Injector) valuesProblem(s problem.Severity, path, value, rule string) problem.Problem {
 	v := i.cfg.Values
 	place := v.Places[path]
-	return config.Problem{Severity: s, Where: v.Where, Line: place.Line, Column: place.Column, Path: path, Value: quoted(cut(value)), Rule: rule}
+	return problem.Problem{Severity: s, Source: v.Source, Line: place.Line, Column: place.Column, Path: path, Value: quoted(cut(value)), Rule: rule}
 }
 
 // rangesKey is what the names of the two lists stand for, for the hash; empty

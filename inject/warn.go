@@ -9,11 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // warnings is what a user should know about an injected pod although nothing is
 // wrong enough to refuse it. The texts are whole sentences with the way out.
-func (m *mutation) warnings(odd []annotation.Problem) []string {
+func (m *mutation) warnings(odd problem.List) []string {
 	out := annotationWarnings(odd)
 	for _, check := range []func(*mutation) []string{
 		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnUncaptured, warnFamilies, warnLeftOut, warnOpenShift, warnStatus,
@@ -24,7 +25,7 @@ func (m *mutation) warnings(odd []annotation.Problem) []string {
 	return slices.Compact(out)
 }
 
-func annotationWarnings(odd []annotation.Problem) []string {
+func annotationWarnings(odd problem.List) []string {
 	var out []string
 	for _, p := range odd {
 		out = append(out, p.Error())
@@ -34,10 +35,10 @@ func annotationWarnings(odd []annotation.Problem) []string {
 
 // skipWarnings: a pod that is not injected has no use for warnings about
 // settings, but junk in the very switch may be why it is not injected.
-func skipWarnings(odd []annotation.Problem) []string {
+func skipWarnings(odd problem.List) []string {
 	var out []string
 	for _, p := range odd {
-		if p.Name == annotation.Inject {
+		if p.Path == annotation.Path(annotation.Inject, true) || p.Path == annotation.Path(annotation.Inject, false) {
 			out = append(out, p.Error())
 		}
 	}

@@ -140,7 +140,7 @@ func TestOwner(t *testing.T) {
 
 func TestCompileProblems(t *testing.T) {
 	for text, want := range map[string]string{
-		"templates:\n  a: '{{ if }}'":                    `istio-sidecar-injector key "config" line 2, column 3: templates.a: template "a": line 1`,
+		"templates:\n  a: '{{ if }}'":                    `istio-sidecar-injector key "config":2:3: templates.a: template "a": line 1`,
 		"templates: {a: '{{ if }}'}":                     `templates.a: template "a": line 1`,
 		"templates: {a: '{{ now }}'}":                    `function "now" not defined`,
 		"templates: {sidecar: '{{ .Nope }}'}":            "no such field: .Nope",

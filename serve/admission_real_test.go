@@ -179,9 +179,9 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 	out, err := i.kubectl(i.named(bad), "apply", "-f", "-")
 	for _, want := range []string{
 		`admission webhook "configuration.validation.istio.io" denied the request: ` + label + ": 2 problems\n",
-		"\n- " + `key "values" line 3, column 22: global.proxy.excludeIPRanges: "10.0.0.0/33, 10.0.0.0/8": element "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n",
-		"\n- " + `key "config" line 1, column 9: policy: "sometimes": `,
-		"Warning: " + label + `: key "values" line 5, column 5: global.proxy.imag: unknown key; did you mean "image"?`,
+		"\n- " + `key "values":3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n",
+		"\n- " + `key "config":1:9: policy: "sometimes": `,
+		"Warning: " + label + `: key "values":5:5: global.proxy.imag: unknown key; did you mean "image"?`,
 	} {
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("kubectl apply: %v\n%s\nwant %s", err, out, want)
@@ -195,10 +195,10 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 		return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-%s, namespace: %s}\ndata: {mesh: %q}\n", i.revision, i.namespace, text)
 	}
 	for _, tt := range []struct{ text, want string }{
-		{mesh("outboundTrafficPolicy: {mode: SOMETIMES}\n"), `key "mesh" line 1, column 31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of `},
-		{mesh("a: b\naccessLogFormat: 100% x\n"), `key "mesh" line 2, column 18: accessLogFormat: "100% x": `},
+		{mesh("outboundTrafficPolicy: {mode: SOMETIMES}\n"), `key "mesh":1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of `},
+		{mesh("a: b\naccessLogFormat: 100% x\n"), `key "mesh":2:18: accessLogFormat: "100% x": `},
 		{mesh("accessLogFile: /dev/stdout\n"), "created (server dry run)"},
-		{mesh("acessLogFile: /dev/stdout\n"), `key "mesh" line 1, column 1: acessLogFile: unknown key; did you mean "accessLogFile"?`},
+		{mesh("acessLogFile: /dev/stdout\n"), `key "mesh":1:1: acessLogFile: unknown key; did you mean "accessLogFile"?`},
 		{strings.Replace(mesh("["), "istio-", "other-", 1), "created (server dry run)"},
 	} {
 		if out, _ := i.kubectl(tt.text, "apply", "--dry-run=server", "-f", "-"); !strings.Contains(out, tt.want) {

@@ -17,6 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/webhook"
 )
@@ -108,8 +109,8 @@ func (l *loader) lost(names *ranges.Names) {
 }
 
 // judge puts texts in force in the store, if they are right.
-func (l *loader) judge(texts config.Texts) (config.Problems, bool) {
-	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, config.Problems) {
+func (l *loader) judge(texts config.Texts) (problem.List, bool) {
+	problems, ok := l.store.Offer(texts, l.options.Labels(), func(c *config.Config) (*inject.Injector, problem.List) {
 		return l.compile(c, texts)
 	})
 	if ok {
@@ -118,7 +119,7 @@ func (l *loader) judge(texts config.Texts) (config.Problems, bool) {
 	return problems, ok
 }
 
-func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector, config.Problems) {
+func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector, problem.List) {
 	environment := l.environment
 	environment.Ranges = l.evidence.names(c)
 	i, problems := inject.Compile(c, environment)
@@ -127,7 +128,7 @@ func (l *loader) compile(c *config.Config, texts config.Texts) (*inject.Injector
 
 // check judges an edit of the texts in force as load would, and puts nothing in
 // force. It is false while too little is known to judge by.
-func (l *loader) check(edit func(*config.Texts)) (config.Problems, bool) {
+func (l *loader) check(edit func(*config.Texts)) (problem.List, bool) {
 	if !l.learnt.Load() {
 		return nil, false
 	}
@@ -155,7 +156,7 @@ func (l *loader) gone(name string) {
 	l.log.Info("the ConfigMap was deleted; what it last said stays in force until a restart", "namespace", l.options.Namespace, "name", name)
 }
 
-func (l *loader) accept(i *inject.Injector, warnings config.Problems) {
+func (l *loader) accept(i *inject.Injector, warnings problem.List) {
 	before := l.settings.Load()
 	l.settings.Store(i)
 	l.accepted(i.Config())
@@ -170,7 +171,7 @@ func (l *loader) accept(i *inject.Injector, warnings config.Problems) {
 	l.event(corev1.EventTypeNormal, "ConfigurationInForce", "configuration "+i.Hash()+" is in force"+list(", with warnings", warnings))
 }
 
-func (l *loader) reject(problems config.Problems) {
+func (l *loader) reject(problems problem.List) {
 	l.metrics.ConfigRejected()
 	stays := "no configuration is in force, so pods are refused until this is mended"
 	if in := l.settings.Load(); in != nil {
@@ -203,7 +204,7 @@ func (l *loader) event(kind, reason, note string) {
 const maxNote = 1000
 
 // list is the title, a colon and the problems, cut to what an event may hold.
-func list(title string, problems config.Problems) string {
+func list(title string, problems problem.List) string {
 	if len(problems) == 0 {
 		return ""
 	}

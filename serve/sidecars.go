@@ -29,6 +29,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/election"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -204,15 +205,15 @@ func stop(g *grpc.Server) {
 
 // meshProblems are those of a mesh configuration that only those who make the
 // sidecars' resources of it find. text is what it was read from.
-func meshProblems(c *config.Config, text, where string) config.Problems {
+func meshProblems(c *config.Config, text, where string) problem.List {
 	_, problems := egress.Build(egress.Input{Mesh: c.Mesh})
 	if len(problems) == 0 {
 		return nil
 	}
 	root, _ := document.Load(text, len(text)) // it has been read before
-	var out config.Problems
+	var out problem.List
 	for _, p := range problems {
-		at := config.Problem{Severity: p.Severity, Where: where, Path: p.Path, Rule: p.Rule, Fix: p.Fix}
+		at := problem.Problem{Severity: p.Severity, Source: where, Path: p.Path, Rule: p.Rule, Fix: p.Fix}
 		if n := root.GetProto(p.Path); n != nil {
 			at.Line, at.Column, at.Value = n.Line, n.Column, n.Quoted()
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // ConfigMaps says how the two ConfigMaps are judged.
@@ -21,7 +22,7 @@ type ConfigMaps struct {
 	// Check judges the texts as those who follow the ConfigMaps do, with one
 	// ConfigMap's texts as they are to be and the other's as they are in force.
 	// It is false while that cannot be done yet.
-	Check func(edit func(*config.Texts)) (config.Problems, bool)
+	Check func(edit func(*config.Texts)) (problem.List, bool)
 }
 
 // The keys that are read, and those that Istio's own ConfigMaps have beside them.
@@ -74,13 +75,13 @@ func (d *door) judgeConfigMap(r *request) outcome {
 
 // add takes over problems; warnings about the other ConfigMap are left out, for
 // whoever edits this one has heard them.
-func (v *verdict) add(problems config.Problems, labels []string) {
+func (v *verdict) add(problems problem.List, labels []string) {
 	for _, p := range problems {
 		text := strings.TrimPrefix(p.String(), v.title+", ")
 		switch {
-		case p.Severity == config.SeverityError:
+		case p.Severity == problem.Error:
 			v.errors = append(v.errors, text)
-		case slices.Contains(labels, p.Where):
+		case slices.Contains(labels, p.Source):
 			v.warnings = append(v.warnings, text)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // about makes a review one about an object of a resource.
@@ -152,7 +153,7 @@ func configMaps() *ConfigMaps {
 	labels := config.Labels{Config: "config", Values: "values", Mesh: "mesh"}
 	return &ConfigMaps{
 		Namespace: "istio-system", Injector: "istio-sidecar-injector", Mesh: "istio", Labels: labels,
-		Check: func(edit func(*config.Texts)) (config.Problems, bool) {
+		Check: func(edit func(*config.Texts)) (problem.List, bool) {
 			texts := config.Texts{Mesh: "enableTracing: true\n"} // which warns
 			edit(&texts)
 			c, problems := config.Parse(texts, labels)
@@ -186,16 +187,16 @@ func TestConfigMaps(t *testing.T) {
 		{"no data", configMap(injector, "null"), nil, "valid", "", ""},
 		{"good", configMap(injector, `{"values":"global: {proxy: {excludeIPRanges: 10.0.0.0/8}}"}`), nil, "valid", "", ""},
 		{"all that is wrong", configMap(injector, badValues), nil, "invalid", "ConfigMap istio-system/istio-sidecar-injector: 2 problems\n" +
-			`- values line 3, column 22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n" +
-			`- values line 5, column 15: global.proxy.logLevel: "loud": not a log level of Envoy; write one of trace, debug, info, warning, error, critical, off`,
-			`ConfigMap istio-system/istio-sidecar-injector: values line 4, column 5: global.proxy.imag: unknown key; did you mean "image"?`},
+			`- values:3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n" +
+			`- values:5:15: global.proxy.logLevel: "loud": not an Envoy log level; use one of trace, debug, info, warning, error, critical, off`,
+			`ConfigMap istio-system/istio-sidecar-injector: values:4:5: global.proxy.imag: unknown key; did you mean "image"?`},
 		{"no YAML", configMap(injector, `{"values":"a: [","config":"}"}`), nil, "invalid", "*", ""},
 		{"a template that does not compile", configMap(injector, `{"config":"templates:\n  mine: |\n    {{ if }}\n"}`), nil, "invalid", "*", ""},
 		{"mesh", configMap("istio", `{"mesh":"outboundTrafficPolicy: {mode: SOMETIMES}","meshNetworks":"networks: {}"}`), nil, "invalid",
-			`ConfigMap istio-system/istio: mesh line 1, column 31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS`, ""},
+			`ConfigMap istio-system/istio: mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS`, ""},
 		{"a key nobody reads", configMap("istio", `{"mash":"a: b"}`), nil, "valid", "", `ConfigMap istio-system/istio: data["mash"]: no effect: no such key is read; did you mean "mesh"?`},
 		{"a label alone", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, badValues))}, "invalid_unchanged", "",
-			"ConfigMap istio-system/istio-sidecar-injector: error, which leaves it without effect: values line 3\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values line 4"},
+			"ConfigMap istio-system/istio-sidecar-injector: error, which leaves it without effect: values:3\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values:4"},
 		{"made worse", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, `{}`))}, "invalid", "*", "ConfigMap"},
 		{"another one", configMap("kube-root-ca.crt", badValues), nil, "another_configmap", "", ""},
 		{"another namespace's", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.Namespace = "shop" }}, "another_configmap", "", ""},
@@ -216,7 +217,7 @@ func TestConfigMaps(t *testing.T) {
 func TestValidationFailsOpen(t *testing.T) {
 	b := newBench(t, nil)
 	b.options.ConfigMaps = configMaps()
-	b.options.ConfigMaps.Check = func(func(*config.Texts)) (config.Problems, bool) { return nil, false }
+	b.options.ConfigMaps.Check = func(func(*config.Texts)) (problem.List, bool) { return nil, false }
 	of := func(rv *admissionv1.AdmissionReview) {
 		about("", "v1", "configmaps")(rv)
 		rv.Request.Namespace = "istio-system"
@@ -224,7 +225,7 @@ func TestValidationFailsOpen(t *testing.T) {
 	checkAnswer(t, answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(configMap("istio", `{"mesh":"["}`), of))),
 		"valid", "", "ConfigMap istio-system/istio: not checked: this replica of Outrider has just started")
 
-	b.options.ConfigMaps.Check = func(func(*config.Texts)) (config.Problems, bool) { panic("a defect") }
+	b.options.ConfigMaps.Check = func(func(*config.Texts)) (problem.List, bool) { panic("a defect") }
 	b.options.Objects = func() (egress.Input, bool) { panic("a defect") }
 	checkAnswer(t, answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(configMap("istio", `{}`), of))), "panic", "", "not checked: internal error")
 	checkAnswer(t, answerOf(t, post(NewObjectHandler(b.options), reviewOf(entryOf(badEntry), about("networking.istio.io", "v1", "serviceentries")))),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // compile makes the injector that the flags ask for. A file's text goes before
@@ -61,7 +62,7 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 		if env.Ranges, err = rangeNames(ctx, cfg, o, stdin); err != nil {
 			return nil, err
 		}
-		var more config.Problems
+		var more problem.List
 		injector, more = inject.Compile(cfg, env)
 		problems = append(problems, more...)
 	}

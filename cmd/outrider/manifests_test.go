@@ -283,7 +283,7 @@ spec:
 	got := runWith(t, in, append([]string{"kube-inject"}, args...)...)
 	if got.code != 0 || strings.Count(got.out, "name: istio-proxy") != 1 || !strings.Contains(got.out, "head # the head\n") ||
 		!strings.Contains(got.err, "(RayCluster ray, spec.worker.template): skipped: ") ||
-		!strings.Contains(got.err, "(RayCluster ray, spec.head.template): warning: annotation \"sidecar.istio.io/proxyCPU\": value \"200m\": no effect on the metadata") {
+		!strings.Contains(got.err, "(RayCluster ray, spec.head.template): warning: annotation sidecar.istio.io/proxyCPU: \"200m\": no effect on the metadata") {
 		t.Errorf("%+v", got)
 	}
 	if back := runWith(t, got.out, append([]string{"uninject"}, args...)...); back.out != in {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -99,7 +100,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	_, ps := config.Parse(config.Texts{Values: "globl: 1"}, Options{Namespace: "n", Revision: "r"}.Labels())
-	if want := `ConfigMap n/istio-sidecar-injector-r, key "values" line 1, column 1: globl: unknown key`; !strings.HasPrefix(ps[0].String(), want) {
+	if want := `ConfigMap n/istio-sidecar-injector-r, key "values":1:1: globl: unknown key`; !strings.HasPrefix(ps[0].String(), want) {
 		t.Errorf("got %s", ps[0])
 	}
 }
@@ -109,8 +110,8 @@ func TestStoreKeepsLastGood(t *testing.T) {
 	if s.Current() != nil {
 		t.Fatal("something before the first offer")
 	}
-	hub := func(c *config.Config) (string, config.Problems) { return c.Values.Global.Hub, nil }
-	offer := func(values string, compile func(*config.Config) (string, config.Problems)) (config.Problems, bool) {
+	hub := func(c *config.Config) (string, problem.List) { return c.Values.Global.Hub, nil }
+	offer := func(values string, compile func(*config.Config) (string, problem.List)) (problem.List, bool) {
 		return s.Offer(config.Texts{Values: values}, config.Labels{}, compile)
 	}
 	if ps, ok := offer("global: {hub: a, x: y}", hub); !ok || len(ps.Warnings()) != 1 || s.Current().Value != "a" || len(s.Current().Warnings) != 1 {
@@ -120,8 +121,8 @@ func TestStoreKeepsLastGood(t *testing.T) {
 	if ps, ok := offer("global: {hub: b, proxy: {privileged: 3}}", hub); ok || len(ps.Errors()) != 1 || s.Current() != first || len(s.Rejected()) != 1 {
 		t.Errorf("a text with an error: %v, %v, %+v", ps, ok, s.Current())
 	}
-	fails := func(*config.Config) (string, config.Problems) {
-		return "half", config.Problems{{Severity: config.SeverityError, Where: "template", Rule: "does not compile"}}
+	fails := func(*config.Config) (string, problem.List) {
+		return "half", problem.List{{Severity: problem.Error, Source: "template", Rule: "does not compile"}}
 	}
 	if ps, ok := offer("global: {hub: c}", fails); ok || len(ps) != 1 || s.Current() != first {
 		t.Errorf("a template with an error: %v, %v, %+v", ps, ok, s.Current())

@@ -9,6 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 const (
@@ -18,30 +20,30 @@ const (
 )
 
 // Load reads exactly one document of at most maxBytes. An empty document is a
-// nil Node without faults. When there are faults, the Node holds what could be
+// nil Node without problems. When there are problems, the Node holds what could be
 // read, so that the caller can go on and report everything at once; it is nil
 // when nothing could.
-func Load(text string, maxBytes int) (*Node, []Fault) {
+func Load(text string, maxBytes int) (*Node, problem.List) {
 	switch {
 	case len(text) > maxBytes:
-		return nil, []Fault{{Rule: fmt.Sprintf("%d bytes, more than the limit of %d", len(text), maxBytes)}}
+		return nil, problem.List{problem.Invalid("", "", fmt.Sprintf("%d bytes, more than the limit of %d", len(text), maxBytes), "")}
 	case !utf8.ValidString(text):
 		line, column := invalidAt(text)
-		return nil, []Fault{{Line: line, Column: column, Rule: "not valid UTF-8", Fix: "save the text as UTF-8"}}
+		return nil, problem.List{problem.Invalid("", "", "not valid UTF-8", "save the text as UTF-8").On(line, column)}
 	case blank(text):
 		return nil, nil
 	}
 	var doc yaml.Node
 	err := yaml.Load([]byte(text), &doc, yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
 	if err != nil {
-		return nil, []Fault{syntax(text, err)}
+		return nil, problem.List{syntax(text, err)}
 	}
 	l := loader{active: map[*yaml.Node]bool{}}
 	n := l.node(&doc, "", 0)
 	if n != nil && n.Kind == Null {
 		n = nil
 	}
-	return n, l.faults
+	return n, l.found
 }
 
 // blank reports a text of white space, comments and document markers only.
@@ -71,23 +73,24 @@ func invalidAt(text string) (line, column int) {
 	return line, column
 }
 
-// syntax is the fault of a text that is not YAML.
-func syntax(text string, err error) Fault {
-	f := Fault{Rule: "not valid YAML or JSON: " + Cut(err.Error())}
+// syntax is the problem of a text that is not YAML.
+func syntax(text string, err error) problem.Problem {
+	message, line, column := err.Error(), 0, 0
 	var le *yaml.LoadError
 	if errors.As(err, &le) && le.Message != "" {
-		f.Rule = "not valid YAML or JSON: " + le.Message
+		message = le.Message
 		if le.Mark.Line > 0 {
-			f.Line, f.Column = le.Mark.Line, le.Mark.Column
+			line, column = le.Mark.Line, le.Mark.Column
 		}
 	}
+	rule, fix := "not valid YAML or JSON: "+problem.Short(message), ""
 	switch {
-	case strings.Contains(f.Rule, "found multiple"):
-		f.Rule, f.Fix = "more than one document", `remove all but one, and the "---" between them`
-	case f.Line > 0 && tabIndented(text, f.Line):
-		f.Fix = "indent with spaces, not tabs"
+	case strings.Contains(message, "found multiple"):
+		rule, fix = "more than one document", `remove all but one, and the "---" between them`
+	case line > 0 && tabIndented(text, line):
+		fix = "indent with spaces, not tabs"
 	}
-	return f
+	return problem.Invalid("", "", rule, fix).On(line, column)
 }
 
 // tabIndented reports a tab in the indentation of the line or of the next one.
@@ -104,7 +107,7 @@ func tabIndented(text string, line int) bool {
 }
 
 type loader struct {
-	faults []Fault
+	found  problem.List
 	count  int // values
 	text   int // bytes of scalars
 	over   bool
@@ -113,7 +116,7 @@ type loader struct {
 }
 
 func (l *loader) add(n *yaml.Node, path, rule, fix string) {
-	l.faults = append(l.faults, Fault{Line: n.Line, Column: n.Column, Path: path, Rule: rule, Fix: fix})
+	l.found.Add(problem.Invalid(path, "", rule, fix).On(n.Line, n.Column))
 }
 
 // node converts a YAML node; it returns nil where there is nothing to go on with.
@@ -238,7 +241,7 @@ func (l *loader) scalar(n *yaml.Node, path string) *Node {
 		}
 		return l.decoded(out, v, n, path)
 	default:
-		l.add(n, path, "the YAML tag "+Quote(tag)+" has no meaning here", "remove it")
+		l.add(n, path, "the YAML tag "+problem.Quote(tag)+" has no meaning here", "remove it")
 		return nil
 	}
 	return out

@@ -9,6 +9,8 @@ package document
 import (
 	"encoding/json"
 	"strconv"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Kind is the kind of a Node.
@@ -81,7 +83,7 @@ func (n *Node) Any() any {
 	return n.Value
 }
 
-// Quoted is a scalar in quotes, cut to a readable length, or the node's kind.
+// Quoted is a scalar as messages show it, or the node's kind.
 func (n *Node) Quoted() string {
 	if n == nil {
 		return ""
@@ -92,86 +94,45 @@ func (n *Node) Quoted() string {
 	case Null:
 		return "null"
 	case String:
-		return Quote(n.Text)
+		return problem.Quote(n.Text)
 	}
-	return Cut(n.Text)
+	return problem.Short(n.Text)
 }
 
-// maxShown bounds what a message repeats of a value, in bytes.
-const maxShown = 80
-
-// Quote is s in quotes, cut to a readable length.
-func Quote(s string) string { return strconv.Quote(Cut(s)) }
-
-// Cut shortens s to a readable length.
-func Cut(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	cut := maxShown
-	for cut > 0 && s[cut]&0xC0 == 0x80 { // not inside a rune
-		cut--
-	}
-	return s[:cut] + "…"
+// Problem is a rule that the node's value breaks.
+func (n *Node) Problem(path, rule, fix string) problem.Problem {
+	return n.Locate(problem.Invalid(path, "", rule, fix))
 }
 
-// Fault is one thing wrong with a document.
-type Fault struct {
-	Line, Column int
-	Path         string // a.b[2].c, from the root the caller named
-	Value        string // as Node.Quoted
-	Rule         string
-	Fix          string
-	Unknown      bool // an unknown field, which the caller may forgive
+// Locate is a problem at the node's line and column, about its value unless the
+// problem has one.
+func (n *Node) Locate(p problem.Problem) problem.Problem {
+	if p.Value == "" {
+		p.Value = n.Quoted()
+	}
+	return p.On(n.Line, n.Column)
 }
 
-// String is the fault without its document's name.
-func (f Fault) String() string {
-	s := ""
-	if f.Line > 0 {
-		s = "line " + strconv.Itoa(f.Line) + ", column " + strconv.Itoa(f.Column) + ": "
-	}
-	if f.Path != "" {
-		s += f.Path + ": "
-	}
-	if f.Value != "" {
-		s += f.Value + ": "
-	}
-	s += f.Rule
-	if f.Fix != "" {
-		s += "; " + f.Fix
-	}
-	return s
-}
+// Locate is a problem at the line and column of the field's name.
+func (f Field) Locate(p problem.Problem) problem.Problem { return p.On(f.Line, f.Column) }
 
-func (n *Node) fault(path, rule, fix string) Fault {
-	return Fault{Line: n.Line, Column: n.Column, Path: path, Value: n.Quoted(), Rule: rule, Fix: fix}
-}
-
-// Fault makes a fault about the node.
-func (n *Node) Fault(path, rule, fix string) Fault { return n.fault(path, rule, fix) }
-
-// Unknown makes the fault of a field whose name is not among known.
-func (f Field) Unknown(path string, known []string) Fault {
-	out := Fault{Line: f.Line, Column: f.Column, Path: path, Rule: "unknown key", Unknown: true}
-	if near := Nearest(f.Name, known); near != "" {
-		out.Fix = "did you mean " + strconv.Quote(near) + "?"
-	}
-	return out
+// Unknown is the problem of a field whose name is not among known.
+func (f Field) Unknown(path string, known []string) problem.Problem {
+	return f.Locate(problem.Unknown(path, "key", Nearest(f.Name, known)))
 }
 
 // Join is the path of a field below path.
 func Join(path, name string) string {
 	for _, r := range name {
 		if r == '.' || r == '[' || r == '"' || r <= ' ' {
-			name = "[" + Quote(name) + "]"
+			name = "[" + problem.Quote(name) + "]"
 			return path + name
 		}
 	}
 	if path == "" {
-		return Cut(name)
+		return problem.Short(name)
 	}
-	return path + "." + Cut(name)
+	return path + "." + problem.Short(name)
 }
 
 // Index is the path of a list's element.

@@ -8,29 +8,31 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Object fills into, a pointer to a Kubernetes API type, from a node in the
 // type's JSON form; names are case-sensitive, as the API server's are. A field
-// with a fault is left out. path is the node's own path, for the faults.
-func Object(n *Node, path string, into any) []Fault {
+// with a problem is left unset. path is the node's own path, for the problems.
+func Object(n *Node, path string, into any) problem.List {
 	if n == nil || n.Kind == Null {
 		return nil
 	}
-	clean, faults := value(n, path, reflect.TypeOf(into).Elem())
+	clean, found := value(n, path, reflect.TypeOf(into).Elem())
 	if clean == nil {
-		return faults
+		return found
 	}
 	if err := json.Unmarshal(marshal(clean), into); err != nil {
-		faults = append(faults, n.fault(path, jsonText(err), ""))
+		found = append(found, n.Problem(path, jsonText(err), ""))
 	}
-	return faults
+	return found
 }
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
 // value checks a node against a Go type; clean is what is good of it, or nil.
-func value(n *Node, path string, t reflect.Type) (clean any, faults []Fault) {
+func value(n *Node, path string, t reflect.Type) (clean any, found problem.List) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -49,67 +51,67 @@ func value(n *Node, path string, t reflect.Type) (clean any, faults []Fault) {
 	v := n.Any()
 	if err := json.Unmarshal(marshal(v), reflect.New(t).Interface()); err != nil {
 		rule, fix := typeRule(t, err)
-		return nil, []Fault{n.fault(path, rule, fix)}
+		return nil, problem.List{n.Problem(path, rule, fix)}
 	}
 	return v, nil
 }
 
-func structValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+func structValue(n *Node, path string, t reflect.Type) (any, problem.List) {
 	if n.Kind != Map {
-		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+		return nil, problem.List{n.Problem(path, "must be a mapping", "")}
 	}
 	fields, names := jsonFields(t)
 	clean := map[string]any{}
-	var faults []Fault
+	var found problem.List
 	for _, f := range n.Fields {
 		at := Join(path, f.Name)
 		ft, ok := fields[f.Name]
 		if !ok {
-			faults = append(faults, f.Unknown(at, names))
+			found = append(found, f.Unknown(at, names))
 			continue
 		}
 		if f.Value.Kind == Null {
 			continue
 		}
 		v, bad := value(f.Value, at, ft)
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			clean[f.Name] = v
 		}
 	}
-	return clean, faults
+	return clean, found
 }
 
-func mapValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+func mapValue(n *Node, path string, t reflect.Type) (any, problem.List) {
 	if n.Kind != Map {
-		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+		return nil, problem.List{n.Problem(path, "must be a mapping", "")}
 	}
 	clean := map[string]any{}
-	var faults []Fault
+	var found problem.List
 	for _, f := range n.Fields {
 		v, bad := value(f.Value, Join(path, f.Name), t.Elem())
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			clean[f.Name] = v
 		}
 	}
-	return clean, faults
+	return clean, found
 }
 
-func sliceValue(n *Node, path string, t reflect.Type) (any, []Fault) {
+func sliceValue(n *Node, path string, t reflect.Type) (any, problem.List) {
 	if n.Kind != List {
-		return nil, []Fault{n.fault(path, "must be a list", "")}
+		return nil, problem.List{n.Problem(path, "must be a list", "")}
 	}
 	clean := []any{}
-	var faults []Fault
+	var found problem.List
 	for i, item := range n.Items {
 		v, bad := value(item, Index(path, i), t.Elem())
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			clean = append(clean, v)
 		}
 	}
-	return clean, faults
+	return clean, found
 }
 
 // jsonFields are a struct's fields by JSON name, embedded structs included,
@@ -161,5 +163,5 @@ func typeRule(t reflect.Type, err error) (rule, fix string) {
 const QuantityFix = "write a number with an optional unit, such as 100m, 0.5, 128Mi or 1Gi"
 
 func jsonText(err error) string {
-	return Cut(strings.TrimPrefix(err.Error(), "json: "))
+	return problem.Short(strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -8,24 +8,26 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Message fills m, a protobuf message, from a mapping in the message's JSON
-// form. Field names may be the JSON or the proto ones. Faults are sorted as
-// the document is; a field with a fault is left out of m. A null is an absent
-// field. path is the node's own path, for the faults.
-func Message(n *Node, path string, m proto.Message) []Fault {
+// form. Field names may be the JSON or the proto ones. Problems are sorted as
+// the document is; a field with a problem is left unset. A null is an absent
+// field. path is the node's own path, for the problems.
+func Message(n *Node, path string, m proto.Message) problem.List {
 	if n == nil || n.Kind == Null {
 		return nil
 	}
-	clean, faults := message(n, path, m.ProtoReflect())
+	clean, found := message(n, path, m.ProtoReflect())
 	if clean == nil {
-		return faults
+		return found
 	}
 	if err := protojson.Unmarshal(marshal(clean), m); err != nil {
-		faults = append(faults, n.fault(path, "not a valid "+string(m.ProtoReflect().Descriptor().Name())+": "+protoText(err), ""))
+		found = append(found, n.Problem(path, "not a valid "+string(m.ProtoReflect().Descriptor().Name())+": "+protoText(err), ""))
 	}
-	return faults
+	return found
 }
 
 // GetProto is the value of a message's field, by its JSON name or by the proto
@@ -46,9 +48,9 @@ func (n *Node) GetProto(name string) *Node {
 }
 
 // message checks a mapping field by field; clean holds the good ones.
-func message(n *Node, path string, m protoreflect.Message) (clean map[string]any, faults []Fault) {
+func message(n *Node, path string, m protoreflect.Message) (clean map[string]any, found problem.List) {
 	if n.Kind != Map {
-		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+		return nil, problem.List{n.Problem(path, "must be a mapping", "")}
 	}
 	fields := m.Descriptor().Fields()
 	clean = map[string]any{}
@@ -59,23 +61,23 @@ func message(n *Node, path string, m protoreflect.Message) (clean map[string]any
 			fd = fields.ByTextName(f.Name)
 		}
 		if fd == nil {
-			faults = append(faults, f.Unknown(at, jsonNames(fields)))
+			found = append(found, f.Unknown(at, jsonNames(fields)))
 			continue
 		}
 		if _, twice := clean[fd.JSONName()]; twice {
-			faults = append(faults, Fault{Line: f.Line, Column: f.Column, Path: at, Rule: "the same field twice, by both of its names", Fix: "keep " + fd.JSONName()})
+			found = append(found, f.Locate(problem.Invalid(at, "", "field set by both its JSON and proto name", "keep "+fd.JSONName())))
 			continue
 		}
 		if f.Value.Kind == Null {
 			continue
 		}
 		v, bad := field(f.Value, at, m, fd)
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			clean[fd.JSONName()] = v
 		}
 	}
-	return clean, faults
+	return clean, found
 }
 
 func jsonNames(fields protoreflect.FieldDescriptors) []string {
@@ -87,31 +89,31 @@ func jsonNames(fields protoreflect.FieldDescriptors) []string {
 }
 
 // field checks one value: a list and a map element by element.
-func field(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, []Fault) {
+func field(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, problem.List) {
 	switch {
 	case fd.IsList():
 		return listField(n, path, m, fd)
 	case fd.IsMap():
 		return mapField(n, path, m, fd)
 	case isObject(fd):
-		v, faults := message(n, path, m.NewField(fd).Message())
+		v, found := message(n, path, m.NewField(fd).Message())
 		if v == nil {
-			return nil, faults
+			return nil, found
 		}
-		return v, faults
+		return v, found
 	}
 	return leaf(n, path, m, fd, func(v any) any { return v })
 }
 
-func listField(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, []Fault) {
+func listField(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, problem.List) {
 	if n.Kind != List {
-		return nil, []Fault{n.fault(path, "must be a list", "")}
+		return nil, problem.List{n.Problem(path, "must be a list", "")}
 	}
-	var faults []Fault
+	var found problem.List
 	out := []any{}
 	for i, item := range n.Items {
 		var v any
-		var bad []Fault
+		var bad problem.List
 		if isObject(fd) {
 			var object map[string]any
 			if object, bad = message(item, Index(path, i), m.NewField(fd).List().NewElement().Message()); object != nil {
@@ -120,24 +122,24 @@ func listField(n *Node, path string, m protoreflect.Message, fd protoreflect.Fie
 		} else {
 			v, bad = leaf(item, Index(path, i), m, fd, func(v any) any { return []any{v} })
 		}
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			out = append(out, v)
 		}
 	}
-	return out, faults
+	return out, found
 }
 
-func mapField(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, []Fault) {
+func mapField(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (any, problem.List) {
 	if n.Kind != Map {
-		return nil, []Fault{n.fault(path, "must be a mapping", "")}
+		return nil, problem.List{n.Problem(path, "must be a mapping", "")}
 	}
-	var faults []Fault
+	var found problem.List
 	out := map[string]any{}
 	for _, f := range n.Fields {
 		at := Join(path, f.Name)
 		var v any
-		var bad []Fault
+		var bad problem.List
 		if isObject(fd.MapValue()) {
 			var object map[string]any
 			if object, bad = message(f.Value, at, m.NewField(fd).Map().NewValue().Message()); object != nil {
@@ -146,12 +148,12 @@ func mapField(n *Node, path string, m protoreflect.Message, fd protoreflect.Fiel
 		} else {
 			v, bad = leaf(f.Value, at, m, fd, func(v any) any { return map[string]any{f.Name: v} })
 		}
-		faults = append(faults, bad...)
+		found = append(found, bad...)
 		if v != nil {
 			out[f.Name] = v
 		}
 	}
-	return out, faults
+	return out, found
 }
 
 // isObject reports a message that is written as a mapping of its own fields;
@@ -161,7 +163,7 @@ func isObject(fd protoreflect.FieldDescriptor) bool {
 }
 
 // leaf checks a value by unmarshalling it alone into a fresh message.
-func leaf(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor, wrap func(any) any) (any, []Fault) {
+func leaf(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor, wrap func(any) any) (any, problem.List) {
 	v := n.Any()
 	kind := fd
 	if fd.IsMap() {
@@ -171,7 +173,7 @@ func leaf(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDes
 		d, err := time.ParseDuration(s)
 		if err != nil {
 			rule, fix := leafRule(kind, err)
-			return nil, []Fault{n.fault(path, rule, fix)}
+			return nil, problem.List{n.Problem(path, rule, fix)}
 		}
 		v = fmt.Sprintf("%d.%09ds", d/time.Second, (d % time.Second).Abs())
 		if d < 0 && d > -time.Second {
@@ -181,7 +183,7 @@ func leaf(n *Node, path string, m protoreflect.Message, fd protoreflect.FieldDes
 	probe := m.New().Interface()
 	if err := protojson.Unmarshal(marshal(map[string]any{fd.JSONName(): wrap(v)}), probe); err != nil {
 		rule, fix := leafRule(kind, err)
-		return nil, []Fault{n.fault(path, rule, fix)}
+		return nil, problem.List{n.Problem(path, rule, fix)}
 	}
 	return v, nil
 }
@@ -237,5 +239,5 @@ func protoText(err error) string {
 			s = rest
 		}
 	}
-	return Cut(s)
+	return problem.Short(s)
 }

@@ -7,6 +7,8 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func TestLoad(t *testing.T) {
@@ -75,7 +77,7 @@ func TestMessageAndObject(t *testing.T) {
 	}
 	pc := &meshconfig.ProxyConfig{}
 	want := []string{
-		"line 2, column 1: p.proxyMetadata: the same field twice, by both of its names",
+		"line 2, column 1: p.proxyMetadata: field set by both its JSON and proto name",
 		"line 4, column 1: p.runTime: unknown key",
 		"line 5, column 44: p.proxyStatsMatcher.inclusionPrefixes[1]: 1: must be a string; put it in quotes",
 		"line 5, column 48: p.proxyStatsMatcher.nope: unknown key",
@@ -99,10 +101,10 @@ func TestMessageAndObject(t *testing.T) {
 	}
 }
 
-func same(t *testing.T, got []Fault, want []string) {
+func same(t *testing.T, got problem.List, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("%d faults, want %d: %v", len(got), len(want), got)
+		t.Fatalf("%d problems, want %d: %v", len(got), len(want), got)
 	}
 	for i := range want {
 		if !strings.Contains(got[i].String(), want[i]) {

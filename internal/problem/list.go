@@ -2,6 +2,7 @@ package problem
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,22 @@ import (
 // List is everything that was found, in a stable order. A List with an error is
 // returned as an error by Err.
 type List []Problem
+
+// Of is the problems that an error holds: a List or a Problem as it is, another
+// error as one problem with its text as the rule; nil for nil.
+func Of(err error) List {
+	var list List
+	var one Problem
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &list):
+		return list
+	case errors.As(err, &one):
+		return List{one}
+	}
+	return List{Invalid("", "", err.Error(), "")}
+}
 
 // Add appends problems.
 func (l *List) Add(ps ...Problem) { *l = append(*l, ps...) }

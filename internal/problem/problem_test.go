@@ -50,6 +50,20 @@ func TestSeverity(t *testing.T) {
 	}
 }
 
+func TestOf(t *testing.T) {
+	p := Invalid("a", "", "wrong", "")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""}, {p, "a: wrong"}, {List{p, p}, "a: wrong\na: wrong"}, {fmt.Errorf("read: %w", List{p}), "a: wrong"}, {errors.New("lost"), "lost"},
+	} {
+		if got := Of(c.err).Error(); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
 func TestListIsBounded(t *testing.T) {
 	var l List
 	for range maxLines + 3 {

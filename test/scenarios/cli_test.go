@@ -63,10 +63,10 @@ type run struct {
 	skipped        map[string]string
 	unchanged      map[string]bool
 	warnings       map[string][]string
-	problems       map[string][]problem
+	problems       map[string][]found
 }
 
-type problem struct{ line, text string }
+type found struct{ line, text string }
 
 // kubeInject runs the program on files. prefix chooses the configuration.
 func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
@@ -106,7 +106,7 @@ func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	r := &run{
 		skipped: map[string]string{}, unchanged: map[string]bool{},
-		warnings: map[string][]string{}, problems: map[string][]problem{},
+		warnings: map[string][]string{}, problems: map[string][]found{},
 	}
 	if err := cmd.Run(); err != nil {
 		exit := &exec.ExitError{}
@@ -142,7 +142,7 @@ func (r *run) read(t *testing.T, files []file, stderr string) {
 		case m == nil || !given(m[1]):
 			t.Errorf("kube-inject said what this test does not know: %s", line)
 		case m[2] != "":
-			r.problems[m[3]] = append(r.problems[m[3]], problem{m[2], m[4]})
+			r.problems[m[3]] = append(r.problems[m[3]], found{m[2], m[4]})
 		case strings.HasPrefix(m[4], "skipped: "):
 			r.skipped[m[3]] = strings.TrimPrefix(m[4], "skipped: ")
 		case strings.HasPrefix(m[4], "unchanged: "):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
@@ -106,7 +107,7 @@ func (s *scenario) hasEarlier() bool {
 
 // compiled is the configuration as the webhook uses it. The injector is nil
 // where it is refused.
-func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, config.Problems) {
+func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, problem.List) {
 	t.Helper()
 	cfg, problems := config.Parse(s.texts(prefix))
 	if cfg == nil {

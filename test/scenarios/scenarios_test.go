@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 var update = flag.Bool("update", false, "write want.yaml and want.txt anew")
@@ -34,7 +34,7 @@ type trial struct {
 	*testing.T
 	*scenario
 	injector *inject.Injector
-	problems config.Problems // of the configuration
+	problems problem.List // of the configuration
 	door     *door
 	stream   string // the input, after an earlier injection
 	objects  []object
