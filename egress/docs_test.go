@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestDocs builds the examples of the page, and holds its list of ports against
 // the code's.
 func TestDocs(t *testing.T) {
 	page, err := os.ReadFile("../docs/egress.md")
-	must(t, err)
+	kit.Must(t, err)
 	examples := strings.Split(string(page), "```yaml\n")[1:]
 	if len(examples) == 0 {
 		t.Fatal("the page has no example")

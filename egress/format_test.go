@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // goodFormats and badFormats are what Envoy takes and refuses.
@@ -110,7 +111,7 @@ func takesFormats(t *testing.T, program, log, header string) (output string, ok 
 	text, err := protojson.Marshal(bootstrapOf(messages{
 		clusters: b.standingClusters(), listeners: b.listeners()[:1], routes: []*routev3.RouteConfiguration{routes},
 	}))
-	must(t, err)
+	kit.Must(t, err)
 	out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--config-yaml", string(text), "--log-level", "warning").CombinedOutput()
 	return string(out), err == nil
 }

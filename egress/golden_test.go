@@ -24,6 +24,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -47,10 +48,10 @@ type messages struct {
 func messagesOf(t testing.TB, v *View) (m messages) {
 	t.Helper()
 	clusters, err := v.Clusters()
-	must(t, err)
+	kit.Must(t, err)
 	for _, name := range v.Hosts() {
 		r, ok, err := v.OnDemand(name)
-		must(t, err)
+		kit.Must(t, err)
 		switch h := v.hosts[v.byCluster[name]]; {
 		case ok != h.hasCluster():
 			t.Fatalf("cluster %s: %v", name, ok)
@@ -61,9 +62,9 @@ func messagesOf(t testing.TB, v *View) (m messages) {
 		}
 	}
 	listeners, err := v.Listeners()
-	must(t, err)
+	kit.Must(t, err)
 	routes, err := v.Routes()
-	must(t, err)
+	kit.Must(t, err)
 	return messages{
 		unpack(t, clusters, func() *clusterv3.Cluster { return &clusterv3.Cluster{} }),
 		unpack(t, listeners, func() *listenerv3.Listener { return &listenerv3.Listener{} }),
@@ -76,24 +77,17 @@ func unpack[T proto.Message](t testing.TB, all []Resource, empty func() T) []T {
 	var out []T
 	for _, r := range all {
 		m := empty()
-		must(t, r.Body.UnmarshalTo(m))
+		kit.Must(t, r.Body.UnmarshalTo(m))
 		out = append(out, m)
 	}
 	return out
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestGolden holds every case's resources against its files, and against the
 // real Envoy.
 func TestGolden(t *testing.T) {
 	cases, err := filepath.Glob("testdata/*/input.yaml")
-	must(t, err)
+	kit.Must(t, err)
 	if len(cases) == 0 {
 		t.Fatal("no cases")
 	}
@@ -102,7 +96,7 @@ func TestGolden(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			in := load(t, file)
 			model, problems := Build(in)
-			must(t, problems.Err())
+			kit.Must(t, problems.Err())
 			m := messagesOf(t, model.View("default"))
 			golden(t, filepath.Join(dir, "clusters.yaml"), m.clusters)
 			golden(t, filepath.Join(dir, "listeners.yaml"), m.listeners)
@@ -118,14 +112,14 @@ func golden[T named](t *testing.T, file string, all []T) {
 	var got bytes.Buffer
 	for _, m := range all {
 		text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-		must(t, err)
+		kit.Must(t, err)
 		text, err = yaml.JSONToYAML(text)
-		must(t, err)
+		kit.Must(t, err)
 		got.WriteString("---\n")
 		got.Write(text)
 	}
 	if *update {
-		must(t, os.WriteFile(file, got.Bytes(), 0o644))
+		kit.Must(t, os.WriteFile(file, got.Bytes(), 0o644))
 		return
 	}
 	want, err := os.ReadFile(file)
@@ -139,9 +133,9 @@ func golden[T named](t *testing.T, file string, all []T) {
 func validate(t *testing.T, program string, m messages) {
 	t.Helper()
 	text, err := protojson.Marshal(bootstrapOf(m))
-	must(t, err)
+	kit.Must(t, err)
 	file := filepath.Join(t.TempDir(), "bootstrap.json")
-	must(t, os.WriteFile(file, text, 0o600))
+	kit.Must(t, os.WriteFile(file, text, 0o600))
 	out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "-c", file, "--log-level", "warning").CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte("deprecated")) {
 		t.Errorf("envoy --mode validate: %v\n%s", err, out)

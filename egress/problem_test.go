@@ -3,6 +3,8 @@ package egress
 import (
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // entryText is a ServiceEntry with the spec given, after the mesh's text.
@@ -107,7 +109,7 @@ func TestConflicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, problems := Build(parse(t, "accessLogFile: /dev/stdout\n"+c.text))
-			must(t, problems.Err())
+			kit.Must(t, problems.Err())
 			v, got := m.View(c.namespace), uint32(0)
 			if len(v.hosts) > 0 {
 				got = v.hosts[0].Endpoints[0].Port
@@ -129,7 +131,7 @@ func TestVersion(t *testing.T) {
 	const cluster = "\n---\ninCluster: [{address: 10.96.0.1, ports: [443]}, {address: 10.96.0.2}]\n"
 	version := func(text string) string {
 		m, problems := Build(parse(t, text))
-		must(t, problems.Err())
+		kit.Must(t, problems.Err())
 		return m.View("shop").Version()
 	}
 	base := version(mesh + entry + cluster)

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // BenchmarkView makes the view of many entries, each of one HTTP and one TLS
@@ -35,14 +37,14 @@ func BenchmarkView(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("entries=%d/resources", n), func(b *testing.B) {
 			m, problems := Build(in)
-			must(b, problems.Err())
+			kit.Must(b, problems.Err())
 			size := 0
 			for b.Loop() {
 				v := m.View("shop")
 				listeners, err := v.Listeners()
-				must(b, err)
+				kit.Must(b, err)
 				routes, err := v.Routes()
-				must(b, err)
+				kit.Must(b, err)
 				size = 0
 				for _, r := range append(listeners, routes...) {
 					if r.Name == "80" || r.Name == "0.0.0.0_443" {

@@ -6,6 +6,8 @@ import (
 
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	hashingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/input_matchers/consistent_hashing/v3"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestShares counts, over all values of the hash, what each part takes.
@@ -46,7 +48,7 @@ func thresholdsOf(t *testing.T, m *matcherv3.Matcher_OnMatch) (out []uint32) {
 	t.Helper()
 	for _, m := range m.GetMatcher().GetMatcherList().GetMatchers() {
 		h := &hashingv3.ConsistentHashing{}
-		must(t, m.GetPredicate().GetSinglePredicate().GetCustomMatch().GetTypedConfig().UnmarshalTo(h))
+		kit.Must(t, m.GetPredicate().GetSinglePredicate().GetCustomMatch().GetTypedConfig().UnmarshalTo(h))
 		if h.Modulo != hashValues {
 			t.Errorf("modulo %d", h.Modulo)
 		}

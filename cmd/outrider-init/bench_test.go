@@ -12,7 +12,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/redirect"
 	"github.com/outrider-mesh/outrider/redirect/kernel"
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 const many = 50_000
@@ -29,7 +29,7 @@ func median[T int64 | float64](v []T) T {
 func BenchmarkSetUp(b *testing.B) {
 	for _, n := range []int{10, 1000, many} {
 		b.Run(map[int]string{10: "10", 1000: "1000", many: "50000"}[n], func(b *testing.B) {
-			pod := netnstest.NewPod(b)
+			pod := netns.NewPod(b)
 			args := append([]string{"-i", "*", "-x"}, pieces("-x", ranges(n))...)
 			var took, rss []float64
 			for b.Loop() {
@@ -56,7 +56,7 @@ func BenchmarkSetUp(b *testing.B) {
 // in short turns of one run, so that what else the machine does falls on both;
 // the ratio of the medians is to be at least 0.9.
 func BenchmarkExcludedConnect(b *testing.B) {
-	none, ruled := netnstest.NewPod(b), netnstest.NewPod(b)
+	none, ruled := netns.NewPod(b), netns.NewPod(b)
 	all := planOf(b, append([]string{"-i", "*", "-x"}, pieces("-x", ranges(many))...))
 	last := netip.MustParseAddrPort("20.195.79.1:80") // in the last of the ranges
 	if d := all.Decide(redirect.Connection{Destination: last}); d.Reason != redirect.ReasonExcludedRange {
@@ -67,7 +67,7 @@ func BenchmarkExcludedConnect(b *testing.B) {
 			b.Error(err)
 		}
 	})
-	two := func(p *netnstest.Pod) []*netnstest.NS { return []*netnstest.NS{p.Join(b), p.Join(b)} }
+	two := func(p *netns.Pod) []*netns.NS { return []*netns.NS{p.Join(b), p.Join(b)} }
 	x, y := two(none), two(ruled)
 	var without, with []float64
 	for b.Loop() {
@@ -86,7 +86,7 @@ func BenchmarkExcludedConnect(b *testing.B) {
 }
 
 // rate is connections per second of all threads over a short turn.
-func rate(b *testing.B, threads []*netnstest.NS, to netip.AddrPort) float64 {
+func rate(b *testing.B, threads []*netns.NS, to netip.AddrPort) float64 {
 	const span = 50 * time.Millisecond
 	var wg sync.WaitGroup
 	counts := make([]int, len(threads))
@@ -96,7 +96,7 @@ func rate(b *testing.B, threads []*netnstest.NS, to netip.AddrPort) float64 {
 		go n.Do(func() {
 			defer wg.Done()
 			for time.Since(begun) < span {
-				if who, err := netnstest.Connect("tcp", to, 0, 0); who != "world" {
+				if who, err := netns.Connect("tcp", to, 0, 0); who != "world" {
 					b.Errorf("%s reached %q, %v", to, who, err)
 					return
 				}

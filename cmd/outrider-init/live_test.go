@@ -15,13 +15,13 @@ import (
 
 	"github.com/outrider-mesh/outrider/redirect"
 	"github.com/outrider-mesh/outrider/redirect/kernel"
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // podWithProxy is a pod whose proxy answers on both families.
-func podWithProxy(t testing.TB) *netnstest.Pod {
+func podWithProxy(t testing.TB) *netns.Pod {
 	t.Helper()
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	pod.Listen(t, "127.0.0.1:15001", func(net.Conn) string { return "proxy" })
 	pod.Listen(t, "[::1]:15001", func(net.Conn) string { return "proxy" })
 	return pod
@@ -60,14 +60,14 @@ type connector struct {
 	wrong          string
 }
 
-func connect(t testing.TB, pod *netnstest.Pod) *connector {
+func connect(t testing.TB, pod *netns.Pod) *connector {
 	c := &connector{done: make(chan struct{})}
 	thread := pod.Join(t)
 	go thread.Do(func() {
 		defer close(c.done)
 		for to := 0; !c.stop.Load(); to++ {
 			addr := netip.MustParseAddrPort([]string{"192.0.2.1:80", "[2001:db8::1]:80"}[to%2])
-			who, err := netnstest.Connect("tcp", addr, 1000, 1000)
+			who, err := netns.Connect("tcp", addr, 1000, 1000)
 			c.made++
 			if who != "proxy" {
 				c.bypassed++
@@ -161,7 +161,7 @@ func TestKilled(t *testing.T) {
 // verified and proved.
 func TestHardLists(t *testing.T) {
 	t.Parallel()
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	var overlapping strings.Builder
 	random := rand.New(rand.NewPCG(5000, 4))
 	for range 5000 {

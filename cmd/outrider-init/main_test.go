@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // binary is the program as it is shipped: static and stripped.
@@ -132,13 +132,13 @@ func command(env []string, args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buf
 	return cmd, &stdout, &stderr
 }
 
-func runIn(t testing.TB, n *netnstest.NS, env []string, args ...string) result {
+func runIn(t testing.TB, n *netns.NS, env []string, args ...string) result {
 	t.Helper()
 	cmd, stdout, stderr := command(env, args...)
 	return finish(t, n, cmd, stdout, stderr)
 }
 
-func finish(t testing.TB, n *netnstest.NS, cmd *exec.Cmd, stdout, stderr *bytes.Buffer) result {
+func finish(t testing.TB, n *netns.NS, cmd *exec.Cmd, stdout, stderr *bytes.Buffer) result {
 	t.Helper()
 	if err := n.Start(cmd); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ const everything = "outrider-init: captures to port 15001: IPv4 everything, IPv6
 	"bypass: uid 1337, gid 1337, loopback, all but TCP; "
 
 func TestInPod(t *testing.T) {
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
 
 	// Everything at once, in the letters of a template for istio-iptables.
@@ -185,19 +185,19 @@ func TestInPod(t *testing.T) {
 // TestProofNotTried: with a proxy on its port nothing can listen there; that
 // is said, and the rules stand.
 func TestProofNotTried(t *testing.T) {
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	pod.Listen(t, "127.0.0.1:15001", func(net.Conn) string { return "proxy" })
 	pod.Listen(t, "[::1]:15001", func(net.Conn) string { return "proxy" })
 	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 2 of 4 claims proved with connections"+
 		"; not tried: IPv4 is captured (everything): port 15001 is taken, the proxy may be running already"+
 		"; not tried: IPv6 is captured (everything): port 15001 is taken, the proxy may be running already\n", "")
 	// A program that runs as the proxy's user cannot be captured itself.
-	runIn(t, netnstest.NewPod(t).NS, nil, "-i", "*", "-u", "0").want(t, 0, "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; "+
+	runIn(t, netns.NewPod(t).NS, nil, "-i", "*", "-u", "0").want(t, 0, "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; "+
 		"bypass: uid 0, gid 0, loopback, all but TCP; 7 rules read back, 2 of 3 claims proved with connections"+
 		"; not tried: connections are captured: none that this program can make (uid 0, gid 0) is\n",
 		"outrider-init: note: -u has uid 0: connections of containers that run as root bypass the proxy\n")
 	// A network with loopback only, and without even that.
-	runIn(t, netnstest.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules read back, 0 of 4 claims proved with connections"+
+	runIn(t, netns.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules read back, 0 of 4 claims proved with connections"+
 		"; not tried: IPv4 is captured (everything): no route to 203.0.113.1: network is unreachable"+
 		"; not tried: IPv6 is captured (everything): the pod has no loopback address of this family"+
 		"; not tried: IPv4 loopback bypasses the proxy: connect to 127.0.0.1: network is unreachable"+
@@ -206,7 +206,7 @@ func TestProofNotTried(t *testing.T) {
 
 // TestProofFails: rules that are there and do not work stop the pod.
 func TestProofFails(t *testing.T) {
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	pod.Must(t, "table ip other { chain output { type nat hook output priority -150; tcp dport 9 dnat to 10.99.0.1:81; }; }", "nft", "-f", "-")
 	runIn(t, pod.NS, nil, "-i", "*").want(t, 1, "", "outrider-init: the rules are in the kernel but do not work, "+
 		"another program may have rules of its own: failed: IPv4 to 192.0.2.1:9 is captured (everything): "+
@@ -221,7 +221,7 @@ func TestProofFails(t *testing.T) {
 // TestConfined: uid 0 with NET_ADMIN only, read-only root, no new privileges;
 // and without NET_ADMIN, where the old rules must stay.
 func TestConfined(t *testing.T) {
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestRunWithoutKernel(t *testing.T) {
 // TestDocs runs every command of docs/redirect.md in a pod and compares what
 // it prints.
 func TestDocs(t *testing.T) {
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	text, err := os.ReadFile("../../docs/redirect.md")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // selfSigned returns a certificate for names and addresses, and its PEM, which is
@@ -18,7 +20,7 @@ import (
 func selfSigned(t testing.TB, addresses []string, names ...string) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
+	kit.Must(t, err)
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: names,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -28,7 +30,7 @@ func selfSigned(t testing.TB, addresses []string, names ...string) (tls.Certific
 		c.IPAddresses = append(c.IPAddresses, net.ParseIP(a))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	must(t, err)
+	kit.Must(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
 		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // The addresses of the external hosts, and one without a name.
@@ -33,7 +34,7 @@ type mesh struct {
 	*pod
 	t               testing.TB
 	server          *Server
-	queries         *locked // DNS
+	queries         *kit.Buffer // DNS
 	cert            tls.Certificate
 	valid           atomic.Pointer[string] // the only valid token
 	rejectedBecause atomic.Pointer[string] // why the last stream was rejected
@@ -82,7 +83,7 @@ func (m *mesh) serveControlPlane() {
 	var l net.Listener
 	var err error
 	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })
-	must(m.t, err)
+	kit.Must(m.t, err)
 	g := m.server.GRPC(&tls.Config{Certificates: []tls.Certificate{m.cert}})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = g.Serve(l) }()
@@ -133,7 +134,7 @@ func (m *mesh) serveWorld() {
 		var l net.Listener
 		var err error
 		m.world.Do(func() { l, err = net.Listen("tcp", ":"+port) })
-		must(m.t, err)
+		kit.Must(m.t, err)
 		s := &http.Server{Handler: handler, Protocols: protocols, ErrorLog: log.New(io.Discard, "", 0)}
 		go func() { _ = s.Serve(&either{l, &tls.Config{Certificates: []tls.Certificate{cert}}}) }()
 		m.t.Cleanup(func() { _ = s.Close() })
@@ -226,7 +227,7 @@ func (m *mesh) want(scheme, host, address, path, want string) {
 func (m *mesh) publish(model *egress.Model, scheme, host, address, want string) {
 	m.t.Helper()
 	m.server.Publish(model)
-	took := eventually(m.t, scheme+"://"+host+" answers "+want, func() bool {
+	took := kit.EventuallyTrue(m.t, scheme+"://"+host+" answers "+want, func() bool {
 		return strings.HasPrefix(m.get(scheme, host, address, "/"), want)
 	})
 	m.t.Logf("%s://%s answers %q %s after the change", scheme, host, want, took.Round(time.Millisecond))
@@ -235,7 +236,7 @@ func (m *mesh) publish(model *egress.Model, scheme, host, address, want string) 
 // logged waits for a line of the access log that contains all parts.
 func (m *mesh) logged(parts ...string) {
 	m.t.Helper()
-	eventually(m.t, fmt.Sprintf("a line with %q", parts), func() bool {
+	kit.EventuallyTrue(m.t, fmt.Sprintf("a line with %q", parts), func() bool {
 	lines:
 		for line := range strings.Lines(m.log.String()) {
 			for _, part := range parts {
@@ -294,7 +295,7 @@ func TestWalkthrough(t *testing.T) {
 
 	m.want("http", "httpbin.org", addrHTTPBin, "/delay", "200")
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", inCluster, bin, goog, routeOf(t, "shop", "httpbin", timeout), entryOf(t, "shop", "wild", wild)))
-	eventually(t, "the timeout is applied", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/delay"), "504") })
+	kit.EventuallyTrue(t, "the timeout is applied", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/delay"), "504") })
 	m.logged(" 504 UT ", "outbound|80||httpbin.org")
 	m.want("http", "a.example.com", addrOther, "/", "200 at="+addrWild)
 	m.want("https", "a.example.com", addrOther, "/", "200 at="+addrWild)
@@ -367,7 +368,7 @@ func TestOpenConnections(t *testing.T) {
 		t.Errorf("with ALLOW_ANY: status %d", got)
 	}
 	m.publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog), "http", "example.org", addrOther, "502")
-	took := eventually(t, "a connection that is no longer allowed is closed", func() bool { return blocked.status() == 0 })
+	took := kit.EventuallyTrue(t, "a connection that is no longer allowed is closed", func() bool { return blocked.status() == 0 })
 	t.Logf("a connection that is no longer allowed is closed after %s, with a drain time of 1 s", took.Round(time.Millisecond))
 	open := []*kept{
 		m.keep("HTTP", "http", "httpbin.org", addrHTTPBin, "80"),
@@ -398,7 +399,7 @@ func TestOpenConnections(t *testing.T) {
 	m.serveControlPlane()
 	m.sent.Store(0)
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog))
-	took = eventually(t, "the sidecar reconnects", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
+	took = kit.EventuallyTrue(t, "the sidecar reconnects", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
 	t.Logf("reconnected %s after the control plane restarted", took.Round(time.Millisecond))
 	hold("the control plane restarted")
 	if n := m.sent.Load(); n != 0 {
@@ -406,7 +407,7 @@ func TestOpenConnections(t *testing.T) {
 	}
 
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), goog))
-	took = eventually(t, "a deleted host is rejected on an open connection", func() bool { return open[0].status() == 502 })
+	took = kit.EventuallyTrue(t, "a deleted host is rejected on an open connection", func() bool { return open[0].status() == 502 })
 	t.Logf("a deleted host is rejected on an open connection after %s", took.Round(time.Millisecond))
 	if open[0].connections.Load() != 1 {
 		t.Errorf("%d connections, want 1", open[0].connections.Load())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestEscapes tries to reach what is not declared by way of what is.
@@ -166,13 +167,13 @@ func refusedHTTP(got string) bool {
 }
 
 // listenInside listens on the pod's own ports and tells who came: nobody may.
-func (m *mesh) listenInside() *locked {
-	reached := &locked{}
+func (m *mesh) listenInside() *kit.Buffer {
+	reached := &kit.Buffer{}
 	for _, address := range []string{":80", ":443", ":9000"} {
 		var l net.Listener
 		var err error
 		m.Do(func() { l, err = net.Listen("tcp", address) })
-		must(m.t, err)
+		kit.Must(m.t, err)
 		m.t.Cleanup(func() { _ = l.Close() })
 		go func() {
 			for {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestTokenExpires: a sidecar whose token has expired gets no updates and keeps
@@ -20,7 +22,7 @@ func TestTokenExpires(t *testing.T) {
 	m.stop() // a stream keeps the identity that it was opened with
 	m.serveControlPlane()
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", bin, goog))
-	eventually(t, "the stream is rejected with its cause", func() bool {
+	kit.EventuallyTrue(t, "the stream is rejected with its cause", func() bool {
 		reason := m.rejectedBecause.Load()
 		return reason != nil && strings.Contains(*reason, "token has expired")
 	})
@@ -39,12 +41,12 @@ func TestTokenExpires(t *testing.T) {
 		if f.content == "" {
 			var err error
 			content, err = os.ReadFile(path)
-			must(t, err)
+			kit.Must(t, err)
 		}
-		must(t, os.WriteFile(path+".new", content, 0o644))
-		must(t, os.Rename(path+".new", path))
+		kit.Must(t, os.WriteFile(path+".new", content, 0o644))
+		kit.Must(t, os.Rename(path+".new", path))
 	}
-	took := eventually(t, "the sidecar is accepted again", func() bool {
+	took := kit.EventuallyTrue(t, "the sidecar is accepted again", func() bool {
 		return strings.HasPrefix(m.get("https", "www.google.com", addrOther, "/"), "200")
 	})
 	t.Logf("effective %s after the new token", took.Round(time.Millisecond))

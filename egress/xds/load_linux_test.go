@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestModeChangesUnderLoad switches the mesh's mode 30 times while applications
@@ -54,7 +55,7 @@ func TestModeChangesUnderLoad(t *testing.T) {
 			model, want = closed, "502"
 		}
 		m.server.Publish(model)
-		took = append(took, eventually(t, "the mode is applied", func() bool {
+		took = append(took, kit.EventuallyTrue(t, "the mode is applied", func() bool {
 			return strings.HasPrefix(m.get("http", "example.org", addrOther, "/"), want)
 		}))
 	}
@@ -140,7 +141,7 @@ func TestMemory(t *testing.T) {
 	t.Run("many", func(t *testing.T) {
 		m := newMesh(t, genNames(used))
 		m.server.Publish(modelOf(t, "REGISTRY_ONLY", many(t, entries)))
-		eventually(t, "the hosts are declared", func() bool { return strings.HasPrefix(m.get("http", "host-0.gen.test", addrOther, "/"), "200") })
+		kit.EventuallyTrue(t, "the hosts are declared", func() bool { return strings.HasPrefix(m.get("http", "host-0.gen.test", addrOther, "/"), "200") })
 		for i := range used {
 			m.use(i)
 		}
@@ -192,11 +193,11 @@ func (m *mesh) firstRequests(from, to int) {
 func (m *mesh) memory() string {
 	m.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
-	must(m.t, err)
+	kit.Must(m.t, err)
 	mib := func(field string) float64 {
 		_, rest, _ := strings.Cut(string(text), field+":")
 		kb, err := strconv.Atoi(strings.Fields(rest)[0])
-		must(m.t, err)
+		kit.Must(m.t, err)
 		return float64(kb) / 1024
 	}
 	return fmt.Sprintf("%.1f MiB, of which %.1f are file-backed", mib("VmRSS"), mib("RssFile"))

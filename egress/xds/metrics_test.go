@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 func TestMetrics(t *testing.T) {
@@ -27,7 +28,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("the next observer got %d rejections, want 1", calls)
 	}
 	families, err := registry.Gather()
-	must(t, err)
+	kit.Must(t, err)
 	var got []string
 	for _, f := range families {
 		for _, m := range f.Metric {

@@ -2,13 +2,13 @@ package xds
 
 import (
 	"testing"
-	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // modelOf builds a model from a mode of outboundTrafficPolicy and objects; the
@@ -20,21 +20,21 @@ func modelOf(t testing.TB, mode string, change ...func(*egress.Input)) *egress.M
 		f(&in)
 	}
 	m, problems := egress.Build(in)
-	must(t, problems.Err())
+	kit.Must(t, problems.Err())
 	return m
 }
 
 func meshOf(t testing.TB, mode string) *meshconfig.MeshConfig {
 	t.Helper()
 	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n"}, config.Labels{})
-	must(t, found.Err())
+	kit.Must(t, found.Err())
 	return c.Mesh
 }
 
 func entryOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
 	t.Helper()
 	s := &networkingv1alpha3.ServiceEntry{}
-	must(t, s.UnmarshalJSON([]byte(spec)))
+	kit.Must(t, s.UnmarshalJSON([]byte(spec)))
 	return func(in *egress.Input) {
 		in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: namespace, Name: name}, Spec: s})
 	}
@@ -43,7 +43,7 @@ func entryOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
 func routeOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
 	t.Helper()
 	s := &networkingv1alpha3.VirtualService{}
-	must(t, s.UnmarshalJSON([]byte(spec)))
+	kit.Must(t, s.UnmarshalJSON([]byte(spec)))
 	return func(in *egress.Input) {
 		in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: egress.Meta{Namespace: namespace, Name: name}, Spec: s})
 	}
@@ -55,23 +55,3 @@ const (
 	wild    = `{"hosts": ["*.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}]}`
 	timeout = `{"hosts": ["httpbin.org"], "http": [{"timeout": "0.3s", "route": [{"destination": {"host": "httpbin.org"}}]}]}`
 )
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eventually polls until ok, and returns the time that took.
-func eventually(t testing.TB, what string, ok func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !ok() {
-		if time.Since(start) > 20*time.Second {
-			t.Fatalf("%s: timed out after 20 s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return time.Since(start)
-}

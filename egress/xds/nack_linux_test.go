@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestNACK publishes a configuration that validation accepts and Envoy rejects:
@@ -21,7 +22,7 @@ func TestNACK(t *testing.T) {
 	}
 
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", bin, goog, invalid))
-	eventually(t, "the rejection is reported", func() bool { return len(m.server.Rejections()) == 1 })
+	kit.EventuallyTrue(t, "the rejection is reported", func() bool { return len(m.server.Rejections()) == 1 })
 	got := m.server.Rejections()[0]
 	if got.Sidecars != 1 || got.TypeURL != egress.TypeListener || !strings.Contains(got.Reason, "expression") ||
 		len(got.Resources) != 3 || got.Example.Namespace != "shop" {
@@ -34,6 +35,6 @@ func TestNACK(t *testing.T) {
 	// Routes are another type: hosts on a port that has a listener are still added.
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin, invalid, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin, goog), "https", "www.google.com", addrOther, "200")
-	eventually(t, "the rejection is cleared", func() bool { return len(m.server.Rejections()) == 0 })
+	kit.EventuallyTrue(t, "the rejection is cleared", func() bool { return len(m.server.Rejections()) == 0 })
 	m.want("http", "httpbin.org", addrOther, "/", "200")
 }

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,15 +21,16 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
 	"github.com/outrider-mesh/outrider/test/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // The world is the network outside of the pod: every address but the pod's own.
 // The control plane and the name server are at world4.
 const (
-	pod4, pod6     = "10.99.0.2", "fd99::2"
-	world4, world6 = "10.99.0.1", "fd99::1"
+	pod4, pod6     = netns.Pod4, netns.Pod6
+	world4, world6 = netns.Neighbor4, netns.Neighbor6
 	sidecarUser    = 1337
 )
 
@@ -46,9 +46,9 @@ const rules = `table inet sidecar_egress {
 
 // pod is a pod's network with a sidecar in it, and the world.
 type pod struct {
-	*netnstest.NS
-	world *netnstest.NS
-	log   locked
+	*netns.NS
+	world *netns.NS
+	log   kit.Buffer
 	pid   int    // of the sidecar
 	dir   string // projected into the sidecar
 
@@ -56,41 +56,12 @@ type pod struct {
 	ttl    uint32     // of DNS answers, in seconds
 }
 
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newPod(t testing.TB) *pod {
 	t.Helper()
-	netnstest.Need(t, "ip", "nft")
-	p := &pod{NS: netnstest.New(t), world: netnstest.New(t)}
-	tid := 0
-	p.Do(func() { tid = unix.Gettid() })
-	p.world.Must(t, "", "ip", "link", "add", "pod0", "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(tid))
-	for _, end := range []struct {
-		ns           *netnstest.NS
-		link, v4, v6 string
-	}{{p.world, "pod0", world4, world6}, {p.NS, "eth0", pod4, pod6}} {
-		end.ns.Must(t, fmt.Sprintf("link set lo up\nlink set %s up\naddr add %s/24 dev %[1]s\n", end.link, end.v4), "ip", "-batch", "-")
-		end.ns.Must(t, fmt.Sprintf("addr add %s/64 dev %s nodad\n", end.v6, end.link), "ip", "-6", "-batch", "-")
-	}
-	p.Must(t, "route add default via "+world4+"\n", "ip", "-batch", "-")
-	p.Must(t, "route add default via "+world6+"\n", "ip", "-6", "-batch", "-")
-	p.world.Must(t, "route add local 0.0.0.0/0 dev lo table main\n", "ip", "-batch", "-")
-	p.world.Must(t, "route add local ::/0 dev lo table main\n", "ip", "-6", "-batch", "-")
+	netns.Need(t, "ip", "nft")
+	p := &pod{}
+	p.NS, p.world = netns.Pair(t)
+	netns.RouteAll(t, p.NS, p.world)
 	p.Must(t, rules, "nft", "-f", "-")
 	return p
 }
@@ -100,17 +71,17 @@ func newPod(t testing.TB) *pod {
 func bootstrap(t testing.TB, dir string) string {
 	t.Helper()
 	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
-	must(t, problems.Err())
+	kit.Must(t, problems.Err())
 	injector, problems := inject.Compile(cfg, inject.Environment{})
-	must(t, problems.Err())
+	kit.Must(t, problems.Err())
 	app := corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
 	app.Name, app.Namespace = "sleep-7d4b-x2x", "shop"
 	app.Annotations = map[string]string{"proxy.istio.io/config": "discoveryAddress: " + world4 + ":15012\n"}
 	data, err := json.Marshal(app)
-	must(t, err)
+	kit.Must(t, err)
 	result, err := injector.Inject(inject.Request{Pod: data, Namespace: app.Namespace})
-	must(t, err)
-	must(t, json.Unmarshal(result.PodJSON(), &app))
+	kit.Must(t, err)
+	kit.Must(t, json.Unmarshal(result.PodJSON(), &app))
 	for _, c := range append(app.Spec.InitContainers, app.Spec.Containers...) {
 		if i := slices.Index(c.Args, "--config-yaml"); i >= 0 {
 			return strings.NewReplacer(
@@ -127,7 +98,7 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	p.dir = dir
-	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	kit.Must(t, os.Chmod(filepath.Dir(dir), 0o755))
 	program := filepath.Join(dir, "envoy")
 	copyProgram(t, envoy.Require(t), program)
 	for name, content := range map[string]string{
@@ -143,7 +114,7 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
   validation_context: {trusted_ca: {filename: ` + dir + `/ca.pem}}
 `,
 	} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
+		kit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
 	}
 	container := p.Join(t)
 	var err error
@@ -156,12 +127,12 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 			err = unix.Mount(filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", "", unix.MS_BIND, "")
 		}
 	})
-	must(t, err)
+	kit.Must(t, err)
 	cmd := exec.Command(program, append([]string{"--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
 		"--log-level", "warning", "--file-flush-interval-msec", "50"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}, Pdeathsig: syscall.SIGKILL}
-	must(t, container.Start(cmd))
+	kit.Must(t, container.Start(cmd))
 	p.pid = cmd.Process.Pid
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -179,25 +150,25 @@ func copyProgram(t testing.TB, from, to string) {
 		return
 	}
 	in, err := os.Open(from)
-	must(t, err)
+	kit.Must(t, err)
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	must(t, err)
+	kit.Must(t, err)
 	_, err = io.Copy(out, in)
-	must(t, err)
-	must(t, out.Close())
+	kit.Must(t, err)
+	kit.Must(t, out.Close())
 }
 
 // serveNames answers DNS in the world; an unknown name is NXDOMAIN.
-func (p *pod) serveNames(t testing.TB, names map[string]string) *locked {
+func (p *pod) serveNames(t testing.TB, names map[string]string) *kit.Buffer {
 	t.Helper()
 	var conn net.PacketConn
 	var err error
 	p.world.Do(func() { conn, err = net.ListenPacket("udp", world4+":53") })
-	must(t, err)
+	kit.Must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	p.ttl = 30
-	queries := &locked{}
+	queries := &kit.Buffer{}
 	go func() {
 		b := make([]byte, 1500)
 		for {

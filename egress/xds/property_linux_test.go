@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/objects"
 )
 
@@ -221,7 +222,7 @@ func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
 func (m *mesh) settled() {
 	m.t.Helper()
 	quiet := 0
-	eventually(m.t, "the sidecar has applied the published model", func() bool {
+	kit.EventuallyTrue(m.t, "the sidecar has applied the published model", func() bool {
 		all := m.server.Status()
 		if len(all) == 1 && all[0].Pending == 0 && all[0].Generation == m.server.current.Load().number && len(all[0].Sent) == 3 {
 			quiet++

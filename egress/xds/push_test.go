@@ -24,6 +24,7 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // clientsEnv makes the test binary the sidecars of BenchmarkPush: address,
@@ -98,13 +99,13 @@ func many(t testing.TB, n int) func(*egress.Input) {
 func (s *served) startClients(b *testing.B, n int) <-chan struct{} {
 	b.Helper()
 	file := b.TempDir() + "/ca.der"
-	must(b, os.WriteFile(file, s.root, 0o600))
+	kit.Must(b, os.WriteFile(file, s.root, 0o600))
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestClients$", "-test.timeout", "5m")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", clientsEnv, s.address, n, file))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	must(b, err)
-	must(b, cmd.Start())
+	kit.Must(b, err)
+	kit.Must(b, cmd.Start())
 	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	done := make(chan struct{})
 	go func() {
@@ -125,11 +126,11 @@ func TestClients(t *testing.T) {
 		return // not started by the benchmark: nothing to test, nothing skipped
 	}
 	n, err := strconv.Atoi(setting[1])
-	must(t, err)
+	kit.Must(t, err)
 	der, err := os.ReadFile(setting[2])
-	must(t, err)
+	kit.Must(t, err)
 	ca, err := x509.ParseCertificate(der)
-	must(t, err)
+	kit.Must(t, err)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
 	got := make(chan error, n)
@@ -228,9 +229,9 @@ func peakMB(b *testing.B) float64 {
 		return 0
 	}
 	text, err := os.ReadFile("/proc/self/status")
-	must(b, err)
+	kit.Must(b, err)
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
 	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	must(b, err)
+	kit.Must(b, err)
 	return float64(kb) / 1024
 }

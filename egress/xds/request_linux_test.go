@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // BenchmarkRequest sends requests through a real sidecar with 1,000 entries, on
@@ -67,12 +68,12 @@ func (m *mesh) request(b *testing.B, client *http.Client, host string) {
 func (m *mesh) cpu(b *testing.B) float64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.pid))
-	must(b, err)
+	kit.Must(b, err)
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields, total := strings.Fields(rest), 0
 	for _, f := range fields[11:13] { // user and system
 		n, err := strconv.Atoi(f)
-		must(b, err)
+		kit.Must(b, err)
 		total += n
 	}
 	return float64(total) / 100

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // received are the requests that reached the world, by path.
@@ -143,7 +144,7 @@ func TestRoutes(t *testing.T) {
 	})
 	t.Run("mirrors", func(t *testing.T) {
 		m.fetch("POST", "httpbin.org", "/copied", nil)
-		eventually(t, "three requests reached the world", func() bool { return len(world.of("/copied")) == 3 })
+		kit.EventuallyTrue(t, "three requests reached the world", func() bool { return len(world.of("/copied")) == 3 })
 		m.fetch("GET", "httpbin.org", "/half", nil)
 		time.Sleep(300 * time.Millisecond)
 		hosts := map[string]bool{}
@@ -161,7 +162,7 @@ func TestRoutes(t *testing.T) {
 		m.settled()
 		defer func() { m.server.Publish(model); m.settled() }()
 		m.fetch("GET", "httpbin.org", "/copied/again", nil)
-		eventually(t, "a copy has the new port", func() bool {
+		kit.EventuallyTrue(t, "a copy has the new port", func() bool {
 			return slices.ContainsFunc(world.of("/copied/again"), func(q *http.Request) bool { return q.Host == "mirror.test:8080" })
 		})
 	})
@@ -169,16 +170,16 @@ func TestRoutes(t *testing.T) {
 		var conn net.Conn
 		var err error
 		m.Do(func() { conn, err = net.Dial("tcp", addrOther+":80") })
-		must(t, err)
+		kit.Must(t, err)
 		defer func() { _ = conn.Close() }()
-		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		kit.Must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
 		_, err = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: httpbin.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		must(t, err)
+		kit.Must(t, err)
 		from := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(from, nil)
-		must(t, err)
+		kit.Must(t, err)
 		_, err = io.WriteString(conn, "ping")
-		must(t, err)
+		kit.Must(t, err)
 		back := make([]byte, 4)
 		if _, err := io.ReadFull(from, back); err != nil || resp.StatusCode != http.StatusSwitchingProtocols || string(back) != "ping" {
 			t.Errorf("status %d, then %q: %v", resp.StatusCode, back, err)
@@ -206,7 +207,7 @@ func TestRoutes(t *testing.T) {
 		// Nobody is at the port: the sidecar tries again, as in Istio.
 		m.server.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "gone",
 			`{"hosts": ["one.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 4}], "resolution": "DNS"}`)))
-		eventually(t, "the host leads to nobody", func() bool { return strings.HasPrefix(m.fetch("GET", "one.test", "/", nil), "503") })
+		kit.EventuallyTrue(t, "the host leads to nobody", func() bool { return strings.HasPrefix(m.fetch("GET", "one.test", "/", nil), "503") })
 		m.fetch("GET", "one.test", "/", nil)
 		m.logged("503 URX,UF", "one.test")
 	})

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // served is a server on loopback; a token is its identity's namespace.
@@ -54,7 +55,7 @@ func serve(t testing.TB) *served {
 		Sent:     func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	kit.Must(t, err)
 	s.address = l.Addr().String()
 	g := s.GRPC(&tls.Config{Certificates: []tls.Certificate{cert}})
 	done := make(chan struct{})
@@ -73,7 +74,7 @@ func (s *served) dial(t testing.TB, authorization ...string) client {
 	t.Helper()
 	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: s.roots})),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	must(t, err)
+	kit.Must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -81,13 +82,13 @@ func (s *served) dial(t testing.TB, authorization ...string) client {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", a)
 	}
 	c, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
-	must(t, err)
+	kit.Must(t, err)
 	return client{t, c}
 }
 
 func (c client) subscribe(typeURL string, names ...string) {
 	c.t.Helper()
-	must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names}))
+	kit.Must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names}))
 }
 
 // want receives a response and acknowledges it. It is written as the short type,
@@ -108,7 +109,7 @@ func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 	if got != want {
 		c.t.Fatalf("response\n%s, want\n%s", got, want)
 	}
-	must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce}))
+	kit.Must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce}))
 	return r
 }
 
@@ -197,7 +198,7 @@ func TestReconnect(t *testing.T) {
 		t.Fatalf("versions %v", versions)
 	}
 	again := s.dial(t, "Bearer shop")
-	must(t, again.Send(&discoveryv3.DeltaDiscoveryRequest{
+	kit.Must(t, again.Send(&discoveryv3.DeltaDiscoveryRequest{
 		TypeUrl: egress.TypeCluster, InitialResourceVersions: versions,
 		ResourceNamesSubscribe: []string{"*", binName, "outbound|80||other.test", "outbound|80||gone.example.com"},
 	}))
@@ -223,9 +224,9 @@ func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 	c := s.dial(t, "Bearer shop")
 	c.subscribe(egress.TypeListener)
 	r, err := c.Recv()
-	must(t, err)
+	kit.Must(t, err)
 	for range 2 { // repeated, counted once
-		must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
+		kit.Must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
 			TypeUrl: egress.TypeListener, ResponseNonce: r.Nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
 		}))
 	}
@@ -243,7 +244,7 @@ func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 	}
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
 	c.want(listeners)
-	eventually(t, "the ACK clears the rejection", func() bool { return len(s.Status()[0].Rejected) == 0 })
+	kit.EventuallyTrue(t, "the ACK clears the rejection", func() bool { return len(s.Status()[0].Rejected) == 0 })
 }
 
 func TestSubscriptionLimit(t *testing.T) {
@@ -266,7 +267,7 @@ func TestViewsAreShared(t *testing.T) {
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	of := func(namespace string) *view {
 		v, err := s.current.Load().view(namespace)
-		must(t, err)
+		kit.Must(t, err)
 		return v
 	}
 	first := of("bank")
@@ -282,7 +283,7 @@ func TestViewsAreShared(t *testing.T) {
 		t.Error("a namespace whose entry is visible to all has a view of its own")
 	}
 	a, err := first.get(egress.TypeCluster, binName)
-	must(t, err)
+	kit.Must(t, err)
 	if b, _ := of("bank").get(egress.TypeCluster, binName); a == nil || a != b {
 		t.Errorf("the cluster is encoded twice: %p and %p", a, b)
 	}

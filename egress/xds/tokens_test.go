@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -79,7 +80,7 @@ func TestTokens_WithAPIServer(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "cart"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "cart", Image: "cart"}}},
 	}, metav1.CreateOptions{})
-	must(t, err)
+	kit.Must(t, err)
 	token := func(audience string, bound bool) string {
 		t.Helper()
 		r := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
@@ -87,7 +88,7 @@ func TestTokens_WithAPIServer(t *testing.T) {
 			r.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
 		}
 		r, err := s.Client.CoreV1().ServiceAccounts(ns).CreateToken(t.Context(), "default", r, metav1.CreateOptions{})
-		must(t, err)
+		kit.Must(t, err)
 		return r.Status.Token
 	}
 	client := &counting{TokenReviewInterface: s.Client.AuthenticationV1().TokenReviews()}

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/outrider-mesh/outrider/redirect"
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 func noEnv(string) string { return "" }
 
 // setup is a pod whose proxy answers "proxy" and the address that the
 // connection was meant for.
-func setup(t testing.TB) *netnstest.Pod {
+func setup(t testing.TB) *netns.Pod {
 	t.Helper()
-	pod := netnstest.NewPod(t)
+	pod := netns.NewPod(t)
 	for addr, name := range map[string]string{
 		"127.0.0.1:15001": "proxy", "[::1]:15001": "proxy", "127.0.0.1:16001": "proxy2", "[::1]:16001": "proxy2",
 	} {
@@ -57,7 +57,7 @@ func config(t testing.TB, args ...string) redirect.Config {
 }
 
 // apply puts the rules of the arguments into the pod, and verifies them.
-func apply(t testing.TB, pod *netnstest.Pod, c redirect.Config) redirect.Plan {
+func apply(t testing.TB, pod *netns.Pod, c redirect.Config) redirect.Plan {
 	t.Helper()
 	p := redirect.NewPlan(c, redirect.Inet)
 	var err error
@@ -74,11 +74,11 @@ func apply(t testing.TB, pod *netnstest.Pod, c redirect.Config) redirect.Plan {
 
 // reach is where a connection really goes: the answer's first word, after a
 // check that the proxy knows the address it was meant for.
-func reach(t testing.TB, pod *netnstest.Pod, c redirect.Connection) string {
+func reach(t testing.TB, pod *netns.Pod, c redirect.Connection) string {
 	t.Helper()
 	var answer string
 	var err error
-	pod.Do(func() { answer, err = netnstest.Connect(c.Protocol, c.Destination, c.UID, c.GID) })
+	pod.Do(func() { answer, err = netns.Connect(c.Protocol, c.Destination, c.UID, c.GID) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func readCase(t *testing.T, place, line string) realCase {
 			t.Fatalf("%s: owner %q", place, col[2])
 		}
 		conn.Destination = netip.MustParseAddrPort(to)
-		conn.Interface = netnstest.Via(conn.Destination.Addr())
+		conn.Interface = netns.Via(conn.Destination.Addr())
 		c.conns = append(c.conns, conn)
 	}
 	return c

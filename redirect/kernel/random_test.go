@@ -13,7 +13,7 @@ import (
 	"go4.org/netipx"
 
 	"github.com/outrider-mesh/outrider/redirect"
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // generator makes arguments and destinations out of a small universe, so that
@@ -94,7 +94,7 @@ func (g generator) connection(s settings) redirect.Connection {
 		Protocol:    "tcp",
 		Destination: netip.AddrPortFrom(a, pick[uint16](g, 80, 443, 22, 7070, 8080, 9999)),
 		UID:         pick[uint32](g, 0, 0, 0, 0, 0, 0, 1337, 4000, 1000), GID: pick[uint32](g, 0, 0, 0, 0, 0, 0, 1337, 4000, 1000),
-		Interface: netnstest.Via(a),
+		Interface: netns.Via(a),
 	}
 }
 
@@ -229,7 +229,7 @@ func ofFamily(list []string, v6 bool) []string {
 // with istio-iptables' rules in real iptables; the same connections.
 func TestSameDecisionAsIptables(t *testing.T) {
 	t.Parallel()
-	netnstest.Need(t, "iptables-restore", "ip6tables-restore")
+	netns.Need(t, "iptables-restore", "ip6tables-restore")
 	ours, theirs := setup(t), setup(t)
 	for _, addr := range []string{"127.0.0.1:15006", "[::1]:15006"} {
 		theirs.Listen(t, addr, func(net.Conn) string { return "inbound" })

@@ -18,6 +18,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/test/cache"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 func TestBinaryFromEnvironment(t *testing.T) {
@@ -146,7 +147,7 @@ func TestOneDownloadForAll(t *testing.T) {
 	if err != nil {
 		t.Skipf("no locks here: %v", err)
 	}
-	var said locked
+	var said kit.Buffer
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
@@ -155,7 +156,7 @@ func TestOneDownloadForAll(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(30 * time.Second); said.count("waiting") < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); said.Count("waiting") < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody waits for the lock: %q", said.String())
 		}
@@ -190,29 +191,6 @@ func TestVersionIsTheDefaultImages(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte("/"+Version+"/")) {
 		t.Errorf("envoy --version: %v: %s", err, out)
 	}
-}
-
-type locked struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *locked) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), text)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 func write(t *testing.T, path, content string, mode os.FileMode) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // controlPlaneName is the host of the default discovery address.
@@ -24,7 +26,7 @@ const controlPlaneName = "outrider.istio-system.svc"
 type controlPlane struct {
 	certificate atomic.Pointer[tls.Certificate]
 	// refused collects what the server says of handshakes that failed.
-	refused locked
+	refused kit.Buffer
 
 	mu      sync.Mutex
 	conns   []net.Conn

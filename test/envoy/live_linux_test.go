@@ -248,7 +248,7 @@ func TestControlPlaneIsVerified(t *testing.T) {
 				p.ready(t)
 				return
 			}
-			p.eventually(t, "the sidecar refuses the control plane", func() bool { return server.refused.count("handshake error") > 1 })
+			p.eventually(t, "the sidecar refuses the control plane", func() bool { return server.refused.Count("handshake error") > 1 })
 			if n := len(server.opened()); n > 0 {
 				t.Errorf("%d streams were opened", n)
 			}

@@ -18,43 +18,34 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // The addresses of the pod, and of the node beside it: there the kubelet's
 // probes come from, and there the control plane is.
 const (
-	pod4, pod6   = "10.99.0.2", "fd99::2"
-	node4, node6 = "10.99.0.1", "fd99::1"
+	pod4, pod6   = netns.Pod4, netns.Pod6
+	node4, node6 = netns.Neighbor4, netns.Neighbor6
 )
 
 // pod is the network of a pod with its node, and the sidecar in it.
 type pod struct {
-	*netnstest.NS
-	node *netnstest.NS
+	*netns.NS
+	node *netns.NS
 	// volume is mounted in the sidecar at secrets.
 	volume string
 
 	cmd    *exec.Cmd
-	log    locked
+	log    kit.Buffer
 	exited chan error
 }
 
 // newPod makes the network; nothing leaves it.
 func newPod(t *testing.T) *pod {
 	t.Helper()
-	netnstest.Need(t, "ip")
-	p := &pod{NS: netnstest.New(t), node: netnstest.New(t), volume: t.TempDir()}
-	tid := 0
-	p.Do(func() { tid = unix.Gettid() })
-	p.node.Must(t, "", "ip", "link", "add", "pod0", "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(tid))
-	for _, end := range []struct {
-		ns           *netnstest.NS
-		link, v4, v6 string
-	}{{p.node, "pod0", node4, node6}, {p.NS, "eth0", pod4, pod6}} {
-		end.ns.Must(t, fmt.Sprintf("link set lo up\nlink set %s up\naddr add %s/24 dev %[1]s\n", end.link, end.v4), "ip", "-batch", "-")
-		end.ns.Must(t, fmt.Sprintf("addr add %s/64 dev %s nodad\n", end.v6, end.link), "ip", "-6", "-batch", "-")
-	}
+	p := &pod{volume: t.TempDir()}
+	p.NS, p.node = netns.Pair(t)
 	return p
 }
 
@@ -184,7 +175,7 @@ func (p *pod) terminate(t *testing.T) (time.Duration, error) {
 }
 
 // get does an HTTP request on a namespace's network.
-func get(ns *netnstest.NS, url string) (status int, body string, err error) {
+func get(ns *netns.NS, url string) (status int, body string, err error) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
@@ -202,7 +193,7 @@ func get(ns *netnstest.NS, url string) (status int, body string, err error) {
 }
 
 // wantGet fails the test where a request is answered otherwise.
-func wantGet(t *testing.T, ns *netnstest.NS, url string, status int, body string) {
+func wantGet(t *testing.T, ns *netns.NS, url string, status int, body string) {
 	t.Helper()
 	got, text, err := get(ns, url)
 	if err != nil || got != status || !strings.Contains(text, body) {
@@ -211,7 +202,7 @@ func wantGet(t *testing.T, ns *netnstest.NS, url string, status int, body string
 }
 
 // wantRefused fails the test where anybody listens.
-func wantRefused(t *testing.T, ns *netnstest.NS, url string) {
+func wantRefused(t *testing.T, ns *netns.NS, url string) {
 	t.Helper()
 	if status, _, err := get(ns, url); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("GET %s: %d, %v; want connection refused", url, status, err)

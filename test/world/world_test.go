@@ -18,12 +18,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/outrider-mesh/outrider/redirect/kernel/netnstest"
+	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
 // client reaches the world from a thread in its namespace.
 type client struct {
-	ns   *netnstest.NS
+	ns   *netns.NS
 	pool *x509.CertPool
 	log  *syncBuffer
 	stop func() // ends the world, without waiting for it
@@ -48,8 +48,8 @@ func (s *syncBuffer) String() string {
 
 func start(t *testing.T) client {
 	t.Helper()
-	netnstest.Need(t, "ip")
-	ns := netnstest.New(t)
+	netns.Need(t, "ip")
+	ns := netns.New(t)
 	ns.Must(t, "", "ip", "link", "set", "lo", "up")
 	ns.Must(t, "", "ip", "route", "add", "local", Prefixes[0].String(), "dev", "lo")
 	ns.Must(t, "", "ip", "-6", "route", "add", "local", Prefixes[1].String(), "dev", "lo")

@@ -1,11 +1,11 @@
 //go:build linux
 
-// Package netnstest gives tests a pod's network: a namespace with two
+// Package netns gives tests a pod's network: a namespace with two
 // interfaces, and a world outside it that answers on every address and port.
 //
 // Both are fresh network namespaces of the test's own; nothing leaves them. It
 // needs root, and the programs ip (iproute2) and nft (nftables).
-package netnstest
+package netns
 
 import (
 	"errors"
