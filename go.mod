@@ -34,7 +34,10 @@ require (
 
 require github.com/aymanbagabas/go-udiff v0.4.1
 
-require golang.org/x/tools v0.49.0
+require (
+	github.com/gomarkdown/markdown v0.0.0-20261107153045-a51d70be185e
+	golang.org/x/tools v0.49.0
+)
 
 require golang.org/x/mod v0.41.0 // indirect
 

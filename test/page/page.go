@@ -9,6 +9,9 @@ package page
 import (
 	"regexp"
 	"strings"
+
+	"github.com/gomarkdown/markdown/ast"
+	"github.com/gomarkdown/markdown/parser"
 )
 
 // Block is a fenced block.
@@ -18,26 +21,29 @@ type Block struct {
 	Body string // with the final line end
 }
 
-var fenced = regexp.MustCompile("(?ms)^```(\\S+)(?: file=(\\S+))?\n(.*?)^```$")
-
 // Blocks are the fenced blocks of a page, in order.
 func Blocks(text string) (blocks []Block) {
-	for _, b := range fenced.FindAllStringSubmatch(text, -1) {
-		blocks = append(blocks, Block{b[1], b[2], b[3]})
-	}
+	page := parser.NewWithExtensions(parser.CommonExtensions).Parse([]byte(text))
+	ast.WalkFunc(page, func(node ast.Node, entering bool) ast.WalkStatus {
+		if code, ok := node.(*ast.CodeBlock); ok && entering && code.IsFenced {
+			kind, rest, _ := strings.Cut(string(code.Info), " ")
+			file, _ := strings.CutPrefix(rest, "file=")
+			blocks = append(blocks, Block{kind, file, string(code.Literal)})
+		}
+		return ast.GoToNext
+	})
 	return blocks
 }
 
-// Command is a command and what the page says it prints, without the final line
-// end.
+// Command is a command and its output on the page, without the final line end.
 type Command struct{ Line, Output string }
 
-// Any as a part of an output, or as the whole of it, stands for any text; between
-// two blanks also for none.
+// Any as a part of an output, or as the whole of it, matches any text; between two
+// blanks also none.
 const Any = "..."
 
-// Commands are those of the block: of one of "sh" the whole, whose output the
-// page does not say.
+// Commands are those of the block. One of "sh" is a single command, whose output
+// the page does not show.
 func (b Block) Commands() (commands []Command) {
 	switch b.Kind {
 	case "sh":
@@ -56,7 +62,7 @@ func (b Block) Commands() (commands []Command) {
 	return commands
 }
 
-// Prints says whether what a command printed is what the page says.
+// Prints reports whether a command printed what the page shows.
 func (c Command) Prints(got string) bool {
 	text := regexp.QuoteMeta(c.Output)
 	text = strings.ReplaceAll(text, " "+regexp.QuoteMeta(Any)+" ", " (?:.* )?")

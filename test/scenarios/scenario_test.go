@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -150,28 +151,15 @@ func load(path string) (*scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scenario{name: strings.TrimSuffix(filepath.Base(path), ".txtar")}
-	for _, line := range strings.SplitAfter(string(text), "\n") {
-		if name, ok := header(line); ok {
-			s.files = append(s.files, file{name: name})
-		} else if n := len(s.files); n > 0 {
-			s.files[n-1].text += line
-		} else {
-			s.comment += line
-		}
+	archive := txtar.Parse(text)
+	s := &scenario{name: strings.TrimSuffix(filepath.Base(path), ".txtar"), comment: string(archive.Comment)}
+	for _, f := range archive.Files {
+		s.files = append(s.files, file{f.Name, string(f.Data)})
 	}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
-}
-
-func header(line string) (string, bool) {
-	name, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "-- ")
-	if !ok {
-		return "", false
-	}
-	return strings.CutSuffix(name, " --")
 }
 
 func (s *scenario) check() error {
@@ -200,17 +188,17 @@ func (s *scenario) check() error {
 
 // save writes the file anew, sections in their order.
 func (s *scenario) save() error {
-	var b bytes.Buffer
-	b.WriteString(s.comment)
+	archive := &txtar.Archive{Comment: []byte(s.comment)}
 	for _, name := range sections {
 		if text, ok := s.get(name); ok {
-			fmt.Fprintf(&b, "-- %s --\n%s", name, text)
+			archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(text)})
 		}
 	}
-	if old, err := os.ReadFile(s.path()); err == nil && bytes.Equal(old, b.Bytes()) {
+	text := txtar.Format(archive)
+	if old, err := os.ReadFile(s.path()); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	return os.WriteFile(s.path(), b.Bytes(), 0o644)
+	return os.WriteFile(s.path(), text, 0o644)
 }
 
 // loadAll reads testdata; everything in it must be a scenario.
