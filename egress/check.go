@@ -1,14 +1,10 @@
 package egress
 
-import (
-	"slices"
-
-	meshconfig "istio.io/api/mesh/v1alpha1"
-)
+import "slices"
 
 // CheckServiceEntry finds the problems of one entry alone, in the order of its
 // fields. Those of the mesh are left out.
-func CheckServiceEntry(e ServiceEntry, mesh *meshconfig.MeshConfig) Problems {
+func CheckServiceEntry(e ServiceEntry, mesh *Mesh) Problems {
 	_, problems := Build(Input{Mesh: mesh, ServiceEntries: []ServiceEntry{e}})
 	return problems.Of(KindServiceEntry, e.Namespace, e.Name)
 }
@@ -16,7 +12,7 @@ func CheckServiceEntry(e ServiceEntry, mesh *meshconfig.MeshConfig) Problems {
 // CheckVirtualService finds the problems of one object alone, in the order of
 // its fields. What depends on the entries for its hosts is found by Build, with
 // all objects: Of picks this object's share out of what it returns.
-func CheckVirtualService(v VirtualService, mesh *meshconfig.MeshConfig) Problems {
+func CheckVirtualService(v VirtualService, mesh *Mesh) Problems {
 	var problems Problems
 	readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})
 	return problems

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -29,13 +28,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func meshOf(t testing.TB, text string) *meshconfig.MeshConfig {
+func meshOf(t testing.TB, text string) *Mesh {
 	t.Helper()
 	c, problems := config.Parse(config.Texts{Mesh: text}, config.Labels{})
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return c.Mesh
+	return CompileMesh(c.Mesh)
 }
 
 // messages are a view's resources, as the sidecar sees them.

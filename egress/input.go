@@ -3,14 +3,13 @@ package egress
 import (
 	"net/netip"
 
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
 // Input is everything that the sidecars' configuration is made of.
 type Input struct {
-	// Mesh has its defaults applied, as config.Parse returns it.
-	Mesh *meshconfig.MeshConfig
+	// Mesh is the mesh configuration; nil is one without a field.
+	Mesh *Mesh
 	// InCluster are the destinations that always work.
 	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry

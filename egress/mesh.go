@@ -14,13 +14,22 @@ type Mesh struct {
 	ConnectTimeout   time.Duration
 	rootNamespace    string
 	ListenPort       uint32
+
+	problems Problems
 }
+
+// Problems are those of the mesh configuration, in the order of finding. Build
+// returns them, too.
+func (m *Mesh) Problems() Problems { return m.problems }
 
 // defaultListenPort is where the redirection leads when MeshConfig does not say.
 const defaultListenPort = 15001
 
-func readMesh(mc *meshconfig.MeshConfig, r reporter) Mesh {
-	m := Mesh{
+// CompileMesh reads a mesh configuration that has its defaults applied, as
+// config.Parse returns it. An edit of the configuration is compiled once: the
+// result goes to validation and, in an Input, to every Build until the next one.
+func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
+	m := &Mesh{
 		RegistryOnly:     mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
 		DetectionTimeout: mc.GetProtocolDetectionTimeout().AsDuration(),
 		ConnectTimeout:   mc.GetConnectTimeout().AsDuration(),
@@ -36,6 +45,7 @@ func readMesh(mc *meshconfig.MeshConfig, r reporter) Mesh {
 	if m.ConnectTimeout <= 0 {
 		m.ConnectTimeout = 10 * time.Second
 	}
+	r := reporter{kind: KindMesh, all: &m.problems}
 	if m.DetectionTimeout < 0 {
 		r.error("protocolDetectionTimeout", m.DetectionTimeout.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
 		m.DetectionTimeout = 0

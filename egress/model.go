@@ -17,9 +17,13 @@ type Model struct {
 // Build makes the model. The problems are complete and sorted; what has an error
 // is not in the model, everything else is.
 func Build(in Input) (*Model, Problems) {
-	problems := slices.Clone(in.Problems)
+	mesh := in.Mesh
+	if mesh == nil {
+		mesh = CompileMesh(nil)
+	}
+	problems := slices.Concat(in.Problems, mesh.problems)
 	m := &Model{
-		mesh:      readMesh(in.Mesh, reporter{kind: KindMesh, all: &problems}),
+		mesh:      *mesh,
 		inCluster: mergeAddresses(in.InCluster),
 		private:   map[string]bool{},
 	}

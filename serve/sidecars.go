@@ -111,7 +111,7 @@ func (s *sidecars) register(mgr manager.Manager) error {
 // configure takes the configuration in force.
 func (s *sidecars) configure(c *config.Config) {
 	if s != nil {
-		s.watcher.SetMesh(c.Mesh)
+		s.watcher.SetMesh(egress.CompileMesh(c.Mesh))
 	}
 }
 
@@ -206,7 +206,7 @@ func stop(g *grpc.Server) {
 // meshProblems are those of a mesh configuration that only those who make the
 // sidecars' resources of it find. text is what it was read from.
 func meshProblems(c *config.Config, text, where string) problem.List {
-	_, problems := egress.Build(egress.Input{Mesh: c.Mesh})
+	problems := egress.CompileMesh(c.Mesh).Problems()
 	if len(problems) == 0 {
 		return nil
 	}

@@ -16,7 +16,7 @@ func BenchmarkObject(b *testing.B) {
 	body := reviewOf(entryOf(goodEntry), about("networking.istio.io", "v1", "serviceentries"))
 	for _, others := range []int{0, 1000, 5000} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
-			in := egress.Input{Mesh: config.Default().Mesh}
+			in := egress.Input{Mesh: egress.CompileMesh(config.Default().Mesh)}
 			for i := range others {
 				in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{
 					Meta: egress.Meta{Namespace: "shop", Name: fmt.Sprintf("e%d", i)},

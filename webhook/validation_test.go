@@ -132,7 +132,7 @@ func TestObjectAmongOthers(t *testing.T) {
 	}
 	bad := &networkingv1alpha3.ServiceEntry{Hosts: []string{"*"}}
 	in := egress.Input{
-		Mesh:           config.Default().Mesh,
+		Mesh:           egress.CompileMesh(config.Default().Mesh),
 		ServiceEntries: []egress.ServiceEntry{{Meta: meta("a"), Spec: bad}, {Meta: meta("b"), Spec: bad}},
 		Problems:       egress.Problems{{Kind: egress.KindServiceEntry, Namespace: "shop", Name: "a", Path: "spec", Rule: "was wrong before"}},
 	}
@@ -262,7 +262,9 @@ func FuzzValidation(f *testing.F) {
 		f.Fatal(err)
 	}
 	o := Options{Settings: &Settings{}, Log: logr.Discard(), Metrics: metrics, ConfigMaps: configMaps(),
-		Objects: func() (egress.Input, bool) { return egress.Input{Mesh: config.Default().Mesh}, true }}
+		Objects: func() (egress.Input, bool) {
+			return egress.Input{Mesh: egress.CompileMesh(config.Default().Mesh)}, true
+		}}
 	objects, maps := NewObjectHandler(o), NewConfigMapHandler(o)
 	f.Fuzz(func(t *testing.T, body []byte, which uint8) {
 		bodies := [][]byte{body}

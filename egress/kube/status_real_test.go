@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
@@ -45,7 +46,7 @@ func report(t *testing.T, of revision.Revision) *reported {
 	r.Watcher, err = New(Options{Client: client, Dynamic: objects, Quiet: 10 * time.Millisecond, Built: r.writer.Offer, Log: log})
 	r.must(err)
 	c, _ := config.Parse(config.Texts{}, config.Labels{})
-	r.SetMesh(c.Mesh)
+	r.SetMesh(egress.CompileMesh(c.Mesh))
 	r.stop = background(t, r.Start, r.writer.Run)
 	return r
 }

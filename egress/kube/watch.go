@@ -14,7 +14,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/dynamic"
@@ -61,7 +60,7 @@ type Watcher struct {
 	options  Options
 	metrics  *metrics
 	changed  debounce.Signal
-	mesh     atomic.Pointer[meshconfig.MeshConfig]
+	mesh     atomic.Pointer[egress.Mesh]
 	services table[service]
 	slices   table[slice]
 	kinds    []*kindWatcher
@@ -120,10 +119,11 @@ func same[T any](a, b *T, equal func(T, T) bool) bool {
 	return a != nil && b != nil && equal(*a, *b)
 }
 
-// SetMesh sets the active mesh configuration, with its defaults applied.
-func (w *Watcher) SetMesh(m *meshconfig.MeshConfig) {
-	w.mesh.Store(m)
-	w.changed.Raise()
+// SetMesh sets the active mesh configuration. The same one again changes nothing.
+func (w *Watcher) SetMesh(m *egress.Mesh) {
+	if w.mesh.Swap(m) != m {
+		w.changed.Raise()
+	}
 }
 
 // Ready is a health check: the first model was built.

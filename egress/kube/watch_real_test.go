@@ -20,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -100,7 +101,7 @@ func (w *watched) configure() {
 	w.t.Helper()
 	c, problems := config.Parse(config.Texts{}, config.Labels{})
 	w.must(problems.Err())
-	w.SetMesh(c.Mesh)
+	w.SetMesh(egress.CompileMesh(c.Mesh))
 }
 
 func (w *watched) kubectl(stdin string, args ...string) {

@@ -1,9 +1,9 @@
 package xds
 
 import (
+	"strings"
 	"testing"
 
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -24,11 +24,12 @@ func modelOf(t testing.TB, mode string, change ...func(*egress.Input)) *egress.M
 	return m
 }
 
-func meshOf(t testing.TB, mode string) *meshconfig.MeshConfig {
+// meshOf is a mesh configuration with a mode, and more keys.
+func meshOf(t testing.TB, mode string, more ...string) *egress.Mesh {
 	t.Helper()
-	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n"}, config.Labels{})
+	c, found := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: " + mode + "}\n" + strings.Join(more, "\n")}, config.Labels{})
 	kit.Must(t, found.Err())
-	return c.Mesh
+	return egress.CompileMesh(c.Mesh)
 }
 
 func entryOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {

@@ -15,7 +15,9 @@ func TestNACK(t *testing.T) {
 	m := newMesh(t, nil)
 	m.expectNACK.Store(true)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
-	invalid := func(in *egress.Input) { in.Mesh.AccessLogFormat = "%CEL(no such thing)%" }
+	invalid := func(in *egress.Input) {
+		in.Mesh = meshOf(t, "REGISTRY_ONLY", `accessLogFormat: "%CEL(no such thing)%"`)
+	}
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin), "http", "httpbin.org", addrOther, "200")
 	if got := m.server.Rejections(); len(got) != 0 {
 		t.Errorf("unexpected rejections: %+v", got)
