@@ -27,33 +27,33 @@ type manifestOptions struct {
 }
 
 func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "manifest, YAML or JSON, or directory of manifests (*.yaml, *.yml, *.json); - is standard input; may be repeated")
-	f.BoolVarP(&o.recursive, "recursive", "R", false, "take the directories below a directory too")
-	f.StringVarP(&o.output, "output", "o", "", "file for the result, replaced only when all is well; default standard output")
-	f.BoolVar(&o.inPlace, "in-place", false, "change the files themselves, all of them or, on any error, none")
-	f.BoolVar(&o.diff, "diff", false, "print what would change as a unified diff; changes no file")
-	f.StringVar(&o.format, "format", "yaml", "yaml: the text itself, edited; json: every document as JSON; patch: one line of JSON for each object, with its name and an RFC 6902 patch")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects that name none")
-	f.StringArrayVar(&o.templatePaths, "pod-template-path", nil, "where another kind has its pod template: KIND.GROUP=PATH, such as Service.serving.knative.dev=spec.template; may be repeated")
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "YAML or JSON manifest, or directory of manifests (*.yaml, *.yml, *.json); - is stdin; may be repeated")
+	f.BoolVarP(&o.recursive, "recursive", "R", false, "process directories recursively")
+	f.StringVarP(&o.output, "output", "o", "", "output file, written only on success (default: stdout)")
+	f.BoolVar(&o.inPlace, "in-place", false, "edit files in place; no file is changed if any fails")
+	f.BoolVar(&o.diff, "diff", false, "print the changes as a unified diff; does not modify files")
+	f.StringVar(&o.format, "format", "yaml", "yaml: edited text; json: one JSON document per object; patch: one RFC 6902 patch per changed object")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace for objects without metadata.namespace")
+	f.StringArrayVar(&o.templatePaths, "pod-template-path", nil, "pod-template path of a custom kind, as KIND.GROUP=PATH, such as Service.serving.knative.dev=spec.template; may be repeated")
 }
 
 // formats are the values of --format.
 var formats = map[string]manifest.Format{"yaml": manifest.Text, "json": manifest.JSON, "patch": manifest.Patches}
 
-// check refuses flags that do not go together.
+// check rejects flags that cannot be combined.
 func (o *manifestOptions) check() error {
 	format, known := formats[o.format]
 	switch {
 	case len(o.files) == 0:
-		return usagef("no input: give -f FILE, or -f - for standard input")
+		return usagef("no input: specify -f FILE (or -f - for stdin)")
 	case !known:
-		return usagef("--format %q: write yaml, json or patch", o.format)
+		return usagef("invalid --format %q: must be yaml, json or patch", o.format)
 	case o.inPlace && o.diff:
-		return usagef("--in-place changes files and --diff changes none: give one of the two")
+		return usagef("--in-place and --diff are mutually exclusive")
 	case o.inPlace && o.output != "":
-		return usagef("--in-place writes to the files that -f names: leave -o %s out", o.output)
+		return usagef("--in-place and -o are mutually exclusive")
 	case (o.inPlace || o.diff) && format != manifest.Text:
-		return usagef("--format %s goes with neither --in-place nor --diff", o.format)
+		return usagef("--format %s cannot be combined with --in-place or --diff", o.format)
 	}
 	standard := 0
 	for _, file := range o.files {
@@ -62,10 +62,10 @@ func (o *manifestOptions) check() error {
 		}
 	}
 	if standard > 0 && o.inPlace {
-		return usagef("--in-place: standard input is no file that could be changed; leave -f - out")
+		return usagef("--in-place cannot be used with stdin")
 	}
 	if standard > 1 {
-		return usagef("-f - is given twice; standard input can be read once")
+		return usagef("-f -: \"-\" (stdin) may be used only once")
 	}
 	return nil
 }
@@ -81,20 +81,20 @@ func (o *manifestOptions) paths() (inject.Paths, error) {
 	return paths, nil
 }
 
-// work changes manifests.
+// work transforms manifests.
 type work struct {
 	manifestOptions
 	stdio    stdio
 	injector manifest.Injector
 	paths    inject.Paths
-	tell     func(w io.Writer, file string, object manifest.Object)
-	nothing  string // said of the files when there was nothing to do in any of them
+	report   func(w io.Writer, file string, object manifest.Object)
+	nothing  string // reported for each file when none has an object to work on
 
 	objects int // with a pod template, in all files
 }
 
-// run changes the files. What they became is handed over only after the last
-// one, and then an interrupt comes too late.
+// run transforms the files. The results are committed only after the last one, and
+// from then on an interrupt has no effect.
 func (w *work) run(ctx context.Context) error {
 	out := &results{inPlace: w.inPlace}
 	if !w.inPlace {
@@ -103,10 +103,8 @@ func (w *work) run(ctx context.Context) error {
 			return err
 		}
 		out.shared = shared
-		if shared.target != "" {
-			if err := out.register(shared); err != nil {
-				return err
-			}
+		if err := out.register(shared); err != nil {
+			return err
 		}
 	}
 	done := make(chan error, 1)
@@ -119,13 +117,13 @@ func (w *work) run(ctx context.Context) error {
 		}
 		return out.commit()
 	case <-ctx.Done():
-		// A read may be under way that nobody can cut short, so out is still in use.
+		// A blocking read may be in progress, so out is still in use.
 		out.abandon()
 		return errInterrupted
 	}
 }
 
-// all changes the files one after the other.
+// all transforms the files one after the other.
 func (w *work) all(out *results) error {
 	files, err := inputs(w.files, w.recursive)
 	failed := []error{err}
@@ -141,7 +139,7 @@ func (w *work) all(out *results) error {
 	return nil
 }
 
-// file changes one file.
+// file transforms one file.
 func (w *work) file(file string, out *results) error {
 	r, name, err := openInput("-f", file, w.stdio.in)
 	if err != nil {
@@ -157,7 +155,7 @@ func (w *work) file(file string, out *results) error {
 		Injector: w.injector, File: name, Namespace: w.namespace, Paths: w.paths, Format: formats[w.format], Workers: workers(),
 		Each: func(object manifest.Object) {
 			changed = changed || object.Changed
-			w.tell(w.stdio.err, name, object)
+			w.report(w.stdio.err, name, object)
 		},
 	}
 	target := io.Writer(to)
@@ -176,23 +174,20 @@ func (w *work) file(file string, out *results) error {
 	return out.done(to, changed, err)
 }
 
-// maxWorkers bounds the documents in work at a time: each worker keeps the
-// memory of one document, and writing in order is one thread's work.
+// maxWorkers bounds the documents transformed concurrently: each worker keeps the
+// memory of one document, and writing in order is single-threaded.
 const maxWorkers = 4
 
 func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
-// frugal makes the command fit in little memory.
-func frugal() { giveBackStart() }
-
 var errInterrupted = errors.New("interrupted; nothing was written")
 
 // grace is how long an interrupted command may take to remove its temporary
-// files, or to finish the hand-over that it is in the middle of.
+// files, or to finish a commit in progress.
 const grace = 500 * time.Millisecond
 
-// interruptible runs work, but returns when the context ends first: a read from
-// a terminal or pipe cannot be cut short.
+// interruptible runs work, but returns when the context is cancelled: a read from
+// a terminal or pipe cannot be interrupted.
 func interruptible(ctx context.Context, work func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- work(ctx) }()
@@ -209,7 +204,7 @@ func interruptible(ctx context.Context, work func(context.Context) error) error 
 	}
 }
 
-// inFile names the file in errors that do not name it themselves.
+// inFile adds the file to errors without one.
 func inFile(name string, err error) error {
 	var problems *manifest.Error
 	if errors.As(err, &problems) {
@@ -218,10 +213,10 @@ func inFile(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// joiner puts a separator before a stream that follows another one.
+// joiner writes a separator before a stream that follows another one.
 type joiner struct {
 	w       *spool
-	start   int64 // size of what is there already
+	start   int64 // bytes written before
 	started bool
 }
 

@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// results are what the files became, held back until all are done.
+// results are the results of all files, held back until all are complete.
 type results struct {
 	inPlace bool
 	shared  *spool // of all files; nil where each has its own
 	own     []*spool
 
 	mu        sync.Mutex
-	temporary []string // files to remove when the work is given up
+	temporary []string // files to remove when the command is interrupted
 	abandoned bool
 }
 
@@ -29,19 +29,22 @@ func (r *results) of(file string) (*spool, error) {
 	return s, r.register(s)
 }
 
-// register notes the temporary file of a result.
+// register records the temporary file of a result, if it has one.
 func (r *results) register(s *spool) error {
+	if s.pending == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.abandoned {
 		s.discard()
 		return errInterrupted
 	}
-	r.temporary = append(r.temporary, s.file.Name())
+	r.temporary = append(r.temporary, s.pending.Name())
 	return nil
 }
 
-// abandon removes what was to be handed over while others may still write it.
+// abandon removes the temporary files while others may still write to them.
 func (r *results) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,7 +54,7 @@ func (r *results) abandon() {
 	}
 }
 
-// done says that the result is whole, or that there is none: err. In place, a
+// done records that a result is complete, or that there is none: err. In place, a
 // file in which nothing changed is not written at all.
 func (r *results) done(s *spool, changed bool, err error) error {
 	switch {
@@ -62,10 +65,10 @@ func (r *results) done(s *spool, changed bool, err error) error {
 		return err
 	}
 	r.own = append(r.own, s)
-	return s.close()
+	return s.sync()
 }
 
-// commit hands the results over.
+// commit replaces the files, or writes the shared result.
 func (r *results) commit() error {
 	if r.shared != nil {
 		return r.shared.commit()
@@ -77,7 +80,7 @@ func (r *results) commit() error {
 	return errors.Join(failed...)
 }
 
-// discard drops what was not handed over.
+// discard drops results that were not committed.
 func (r *results) discard() {
 	for _, s := range append(r.own, r.shared) {
 		if s != nil {

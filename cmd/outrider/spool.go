@@ -5,28 +5,26 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 )
 
 // spoolMemory is how much of a result for standard output is kept in memory,
-// enough for some 100 injected workloads of 10 KB; the rest waits in a temporary
-// file, so that memory does not grow with the input.
+// enough for some 100 injected workloads of 10 KB; the rest is buffered in a
+// temporary file, so that memory does not grow with the input.
 const spoolMemory = 1 << 20
 
-// spool holds a result back until it is known to be whole: for a file beside it,
-// for standard output in memory.
+// spool holds a result back until it is complete: for a file beside it, for
+// standard output in memory.
 type spool struct {
-	flag   string    // that named the target
-	target string    // path of the file to replace; empty for out
-	out    io.Writer // where the result goes without a target
-	memory []byte
-	file   *os.File // temporary
-	closed bool     // file is written and closed
-	size   int64
-	last   byte // the last byte written
+	flag    string       // that named the target
+	target  string       // path of the file to replace; empty for out
+	pending *replacement // of target
+	out     io.Writer    // where the result goes without a target
+	memory  []byte
+	file    *os.File // temporary, for what exceeds memory
+	size    int64
+	last    byte // the last byte written
 }
 
 // newSpool prepares the result for the file target, or for out when target is
@@ -40,7 +38,7 @@ func newSpool(target string, out io.Writer) (*spool, error) {
 	case err != nil:
 		return nil, fmt.Errorf("-o %s: %w", target, cause(err))
 	case info != nil && info.IsDir():
-		return nil, fmt.Errorf("-o %s: is a directory; name a file in it", target)
+		return nil, fmt.Errorf("-o %s: is a directory", target)
 	case info != nil && !info.Mode().IsRegular():
 		f, err := os.OpenFile(target, os.O_WRONLY, 0)
 		if err != nil {
@@ -48,10 +46,10 @@ func newSpool(target string, out io.Writer) (*spool, error) {
 		}
 		return &spool{out: f}, nil
 	}
-	return beside("-o", target, info)
+	return replacing("-o", target)
 }
 
-// newReplacement prepares what a file is replaced by.
+// newReplacement prepares the new content of a file.
 func newReplacement(file string) (*spool, error) {
 	target, info, err := resolve(file)
 	if err == nil && info == nil {
@@ -61,13 +59,13 @@ func newReplacement(file string) (*spool, error) {
 		return nil, fmt.Errorf("-f %s: %w", file, cause(err))
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("-f %s: is no regular file, which --in-place could change", file)
+		return nil, fmt.Errorf("-f %s: is not a regular file", file)
 	}
-	return beside("-f", target, info)
+	return replacing("-f", target)
 }
 
-// resolve follows links, so that a link stays one. There is no info about a
-// file that does not exist.
+// resolve follows links, so that a link stays one. The info of a file that does
+// not exist is nil.
 func resolve(path string) (string, fs.FileInfo, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -79,37 +77,13 @@ func resolve(path string) (string, fs.FileInfo, error) {
 	return path, info, err
 }
 
-// beside makes the result's file in the directory of target, whose info is nil
-// where it does not exist yet.
-func beside(flag, target string, info fs.FileInfo) (*spool, error) {
-	mode := fs.FileMode(0o666) // less the umask
-	if info != nil {
-		mode = info.Mode().Perm()
-	}
-	s := &spool{flag: flag, target: target}
-	var err error
-	if s.file, err = createBeside(target, mode); err != nil {
+// replacing is the result that replaces the file target.
+func replacing(flag, target string) (*spool, error) {
+	pending, err := replace(target)
+	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", flag, target, cause(err))
 	}
-	if info != nil {
-		// The mode as it was, whatever the umask.
-		if err := s.file.Chmod(mode); err != nil {
-			s.discard()
-			return nil, fmt.Errorf("%s %s: keep its mode: %w", flag, target, cause(err))
-		}
-	}
-	return s, nil
-}
-
-// createBeside creates a new file in the directory of target.
-func createBeside(target string, mode fs.FileMode) (*os.File, error) {
-	for try := 0; ; try++ {
-		name := target + "." + strconv.FormatUint(uint64(rand.Uint32()), 36) + ".tmp"
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if err == nil || try == 100 || !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
+	return &spool{flag: flag, target: target, pending: pending}, nil
 }
 
 func (s *spool) Write(p []byte) (int, error) {
@@ -117,6 +91,9 @@ func (s *spool) Write(p []byte) (int, error) {
 		s.last = p[len(p)-1]
 	}
 	s.size += int64(len(p))
+	if s.pending != nil {
+		return s.pending.Write(p)
+	}
 	if s.file == nil && len(s.memory)+len(p) <= spoolMemory {
 		s.memory = append(s.memory, p...)
 		return len(p), nil
@@ -126,37 +103,33 @@ func (s *spool) Write(p []byte) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("temporary file: %w", err)
 		}
-		// Without a name nobody else finds it, and it is gone with the process,
-		// however that ends. Where that is not possible, discard removes it.
+		// Without a name nobody else can open it, and it is removed with the
+		// process, however that exits. Where that is not possible, discard
+		// removes it.
 		_ = os.Remove(f.Name())
 		s.file = f
 	}
 	return s.file.Write(p)
 }
 
-// close ends the writing: a result that waits beside its target needs no open
-// file, of which a process may have 1,024.
-func (s *spool) close() error {
-	if s.closed || s.target == "" {
+// sync writes a file's new content to the disk, so that one that does not fit is
+// an error before the first file is replaced.
+func (s *spool) sync() error {
+	if s.pending == nil {
 		return nil
 	}
-	s.closed = true
-	if err := s.file.Close(); err != nil {
+	if err := s.pending.Sync(); err != nil {
 		return fmt.Errorf("%s %s: %w", s.flag, s.target, cause(err))
 	}
 	return nil
 }
 
-// commit hands the result over.
+// commit replaces the file, or writes the result to out.
 func (s *spool) commit() error {
-	if s.target != "" {
-		if err := s.close(); err != nil {
-			return err
-		}
-		if err := os.Rename(s.file.Name(), s.target); err != nil {
+	if s.pending != nil {
+		if err := s.pending.CloseAtomicallyReplace(); err != nil {
 			return fmt.Errorf("%s %s: %w", s.flag, s.target, cause(err))
 		}
-		s.file = nil
 		return nil
 	}
 	if _, err := s.out.Write(s.memory); err != nil {
@@ -174,14 +147,14 @@ func (s *spool) commit() error {
 	return nil
 }
 
-// discard drops what was not handed over.
+// discard drops a result that was not committed.
 func (s *spool) discard() {
-	if s.file == nil {
-		return
+	if s.pending != nil {
+		_ = s.pending.Cleanup()
 	}
-	if !s.closed {
+	if s.file != nil {
 		_ = s.file.Close()
+		_ = os.Remove(s.file.Name())
+		s.file = nil
 	}
-	_ = os.Remove(s.file.Name())
-	s.file = nil
 }
