@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Pages that only the start needed are given back, and the program goes on.
-func TestGiveBackStart(t *testing.T) {
+// Pages that only initialization needed are released, and the program continues.
+func TestReleaseInitMemory(t *testing.T) {
 	mapped := func() (kb int) {
 		status, err := os.ReadFile("/proc/self/status")
 		if err != nil {
@@ -16,12 +16,12 @@ func TestGiveBackStart(t *testing.T) {
 		}
 		_, rest, _ := strings.Cut(string(status), "RssFile:")
 		if _, err := fmt.Sscan(rest, &kb); err != nil {
-			t.Skipf("this kernel does not tell RssFile: %v", err)
+			t.Skipf("this kernel does not report RssFile: %v", err)
 		}
 		return kb
 	}
 	before := mapped()
-	giveBackStart()
+	releaseInitMemory()
 	// What runs meanwhile, the collector and the scheduler, comes back at once.
 	if after := mapped(); after > before*3/4 {
 		t.Errorf("of %d kB of files that are mapped, %d kB are left", before, after)
