@@ -57,14 +57,14 @@ func TestClusterConfiguration(t *testing.T) {
 		code     int
 		out, err string
 	}{
-		"by context":      {nil, 0, "- 10.9.0.0/16\n", "note: the cluster has no ConfigMap " + namespace + "/istio; the built-in defaults hold"},
+		"by context":      {nil, 0, "- 10.9.0.0/16\n", "note: ConfigMap " + namespace + "/istio not found; using built-in defaults"},
 		"by name":         {[]string{"--injectConfigMapName", "istio-sidecar-injector", "--meshConfigMapName", "istio-canary"}, 0, `- "7"` + "\n", ""},
 		"by revision":     {[]string{"--revision", "canary"}, 0, "- 10.10.0.0/16\n", ""},
 		"a file is first": {[]string{"--valuesFile", values}, 0, "- 10.11.0.0/16\n", ""},
-		"none of a name":  {[]string{"--injectConfigMapName", "nope"}, 1, "", "read ConfigMap " + namespace + "/nope: there is none of this name in the cluster"},
-		"no mesh of name": {[]string{"--meshConfigMapName", "nope"}, 1, "", "read ConfigMap " + namespace + "/nope: there is none"},
+		"none of a name":  {[]string{"--injectConfigMapName", "nope"}, 1, "", "get ConfigMap " + namespace + "/nope: not found"},
+		"no mesh of name": {[]string{"--meshConfigMapName", "nope"}, 1, "", "get ConfigMap " + namespace + "/nope: not found"},
 		"a bad one":       {[]string{"--injectConfigMapName", "bad"}, 1, "", "ConfigMap " + namespace + `/bad, key "values" line 3`},
-		"another context": {[]string{"--context", "elsewhere"}, 1, "", `context "elsewhere" does not exist; --kubeconfig names the file`},
+		"another context": {[]string{"--context", "elsewhere"}, 1, "", `context "elsewhere" does not exist (see --kubeconfig, --context)`},
 		"another version": {[]string{"--kubernetes-version", "1.28"}, 0, "  - args:\n", ""},
 	} {
 		got := runWith(t, deployment("a: b"), append(append([]string{"kube-inject", "-f", "-"}, there...), c.args...)...)
@@ -91,7 +91,7 @@ func TestClusterAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := runWith(t, service, "kube-inject", "-f", "-", "--context", "away", "--kubeconfig", path)
-	if got.code != 1 || got.out != "" || !strings.Contains(got.err, "read ConfigMap istio-system/istio-sidecar-injector: ") || !strings.Contains(got.err, "127.0.0.1:1") {
+	if got.code != 1 || got.out != "" || !strings.Contains(got.err, "get ConfigMap istio-system/istio-sidecar-injector: ") || !strings.Contains(got.err, "127.0.0.1:1") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -11,8 +11,8 @@ import (
 // contextLines is how many unchanged lines a hunk has around it, as usual.
 const contextLines = 3
 
-// differ prints the changes of one file as a unified diff, document by
-// document, so that it never holds more than one.
+// differ prints the changes of one file as a unified diff, document by document,
+// so that only one is in memory.
 type differ struct {
 	w       io.Writer
 	name    string
@@ -25,7 +25,7 @@ func (d *differ) replaced(before, after string, line, newLine int) error {
 	edits := udiff.Lines(before, after)
 	diff, err := udiff.ToUnifiedDiff("", "", before, edits, contextLines)
 	if err != nil {
-		return fmt.Errorf("make the diff: %w", err)
+		return fmt.Errorf("compute diff: %w", err)
 	}
 	var b strings.Builder
 	if !d.started {

@@ -14,8 +14,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
-// clusterOptions say which cluster's configuration kube-inject uses. Without
-// any of the flags it uses none.
+// clusterOptions select the cluster whose configuration kube-inject uses. Without
+// any of the flags no cluster is read.
 type clusterOptions struct {
 	injector, mesh string
 	namespace      string
@@ -23,18 +23,18 @@ type clusterOptions struct {
 }
 
 func (o *clusterOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.injector, "injectConfigMapName", "", "read the injection configuration and values from this ConfigMap of the cluster; default istio-sidecar-injector, with -REVISION for a revision, where another flag asks for a cluster")
-	f.StringVar(&o.mesh, "meshConfigMapName", "", "read the mesh configuration from this ConfigMap of the cluster; default istio, with -REVISION for a revision, where another flag asks for a cluster")
+	f.StringVar(&o.injector, "injectConfigMapName", "", "read the injection configuration and values from this ConfigMap of the cluster; defaults to istio-sidecar-injector (istio-sidecar-injector-REVISION with a revision) when reading from a cluster")
+	f.StringVar(&o.mesh, "meshConfigMapName", "", "read the mesh configuration from this ConfigMap of the cluster; defaults to istio (istio-REVISION with a revision) when reading from a cluster")
 	f.StringVarP(&o.namespace, "istioNamespace", "i", "istio-system", "namespace of these ConfigMaps")
-	f.StringVar(&o.Context, "context", "", "read the configuration from the cluster of this context of the kubeconfig")
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "read the configuration from the cluster of this kubeconfig; default $KUBECONFIG or ~/.kube/config where another flag asks for a cluster")
+	f.StringVar(&o.Context, "context", "", "kubeconfig context of the cluster to read the configuration from")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig to use when reading from a cluster; defaults to $KUBECONFIG or ~/.kube/config")
 }
 
-func (o *clusterOptions) asked() bool {
+func (o *clusterOptions) enabled() bool {
 	return o.injector != "" || o.mesh != "" || o.Context != "" || o.Kubeconfig != ""
 }
 
-// names are the ConfigMaps to read. One that has been named must exist.
+// names are the ConfigMaps to read. One set by a flag must exist.
 func (o *clusterOptions) names(rev string) kubeconfig.Names {
 	usual := config.ConfigMapsOf(o.namespace, revision.Revision(rev))
 	n := kubeconfig.Names{Namespace: o.namespace, Injector: o.injector, Mesh: o.mesh}
@@ -48,8 +48,8 @@ func (o *clusterOptions) names(rev string) kubeconfig.Names {
 	return n
 }
 
-// read reads the configuration and, unless it is known, the version of the
-// kubeconfig.
+// read reads the configuration and, unless a flag sets it, the version of the
+// cluster.
 func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.Environment, w io.Writer) (t config.Texts, l config.Labels, err error) {
 	access, err := o.Config()
 	if err != nil {
@@ -57,14 +57,14 @@ func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.
 	}
 	client, err := kubernetes.NewForConfig(access)
 	if err != nil {
-		return t, l, fmt.Errorf("reach the cluster: %w", err)
+		return t, l, fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	t, l, missing, err := kubeconfig.Texts(ctx, client, o.names(revision))
 	if err != nil {
 		return t, l, err
 	}
 	for _, name := range missing {
-		fmt.Fprintf(w, "note: the cluster has no ConfigMap %s/%s; the built-in defaults hold in its place\n", o.namespace, name)
+		fmt.Fprintf(w, "note: ConfigMap %s/%s not found; using built-in defaults\n", o.namespace, name)
 	}
 	if env.Kubernetes != (inject.Version{}) {
 		return t, l, nil
@@ -74,7 +74,7 @@ func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.
 		return t, l, err
 	}
 	if env.Kubernetes, err = inject.ParseVersion(version); err != nil {
-		return t, l, fmt.Errorf("the API server's version: %w; --kubernetes-version overrides it", err)
+		return t, l, fmt.Errorf("API server version: %w; set --kubernetes-version", err)
 	}
 	return t, l, nil
 }

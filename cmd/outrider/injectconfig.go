@@ -16,8 +16,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// compile makes the injector that the flags ask for. A file's text goes before
-// the cluster's. Warnings go to w.
+// compile builds the injector from the flags. A file takes precedence over the
+// cluster's ConfigMap. Warnings go to w.
 func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer) (*inject.Injector, error) {
 	var env inject.Environment
 	if o.kubeVersion != "" {
@@ -29,7 +29,7 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 	}
 	var texts config.Texts
 	var labels config.Labels
-	if o.cluster.asked() {
+	if o.cluster.enabled() {
 		var err error
 		if texts, labels, err = o.cluster.read(ctx, o.revision, &env, w); err != nil {
 			return nil, err
@@ -70,13 +70,13 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 		fmt.Fprintf(w, "warning: %s\n", p)
 	}
 	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("the configuration is refused:\n%w", err)
+		return nil, fmt.Errorf("invalid configuration:\n%w", err)
 	}
 	return injector, nil
 }
 
-// readConfig reads the text for one key of a ConfigMap. A whole ConfigMap is
-// taken as well.
+// readConfig reads the text for one key of a ConfigMap from a file with either the
+// value alone or the full ConfigMap.
 func readConfig(flag, path, key string, w io.Writer) (text, label string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -91,20 +91,20 @@ func readConfig(flag, path, key string, w io.Writer) (text, label string, err er
 	}
 	text, ok := object.Data[key]
 	if !ok {
-		return "", "", fmt.Errorf("%s %s: is a ConfigMap without key %q (it has: %s); give the ConfigMap that has it, or the value of the key alone",
+		return "", "", fmt.Errorf("%s %s: ConfigMap has no key %q (found: %s); pass the right ConfigMap or only the key's value",
 			flag, path, key, strings.Join(slices.Sorted(maps.Keys(object.Data)), ", "))
 	}
-	fmt.Fprintf(w, "note: %s %s is a whole ConfigMap; its key %q is used\n", flag, path, key)
+	fmt.Fprintf(w, "note: %s %s is a full ConfigMap; using key %q\n", flag, path, key)
 	return text, fmt.Sprintf("%s key %q", path, key), nil
 }
 
-// setRevision makes the pods belong to a revision. The values may name it too,
-// but not another one.
+// setRevision sets the revision of the injected pods. The values may set the same
+// one, but no other.
 func setRevision(cfg *config.Config, revision string) error {
 	switch {
 	case revision == "" || revision == cfg.Values.Revision:
 	case cfg.Values.Revision != "":
-		return fmt.Errorf("--revision %q: the values are those of revision %q; give the values of the revision, or leave the flag out",
+		return fmt.Errorf("--revision %q: values are for revision %q; pass matching values or omit --revision",
 			revision, cfg.Values.Revision)
 	default:
 		cfg.Values.Revision = revision

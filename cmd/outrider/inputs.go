@@ -13,25 +13,25 @@ import (
 // extensions are those of the manifests in a directory, as for kubectl.
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// inputs are the files that -f names, directories replaced by the manifests in
-// them, in the order of their names. A file that is named again later is left
-// out then. The error holds all that is wrong.
+// inputs expands the arguments of -f: a directory becomes the manifests in it, in
+// the order of their names, and a repeated file is read once. The error holds all
+// problems.
 func inputs(named []string, recursive bool) ([]string, error) {
 	var files []string
 	var failed []error
 	for _, name := range named {
 		info, err := os.Stat(name)
 		if name == "-" || err != nil || !info.IsDir() {
-			files = append(files, name) // to open it says what is wrong
+			files = append(files, name) // an error is reported when it is opened
 			continue
 		}
 		found, err := manifestsIn(name, recursive)
 		if err == nil && len(found) == 0 {
 			hint := ""
 			if !recursive {
-				hint = "; -R looks in the directories below it too"
+				hint = "; use -R to recurse"
 			}
-			err = fmt.Errorf("-f %s: no manifest in this directory: their names end in .yaml, .yml or .json%s", name, hint)
+			err = fmt.Errorf("-f %s: no manifests (*.yaml, *.yml, *.json) found%s", name, hint)
 		}
 		failed = append(failed, err)
 		files = append(files, found...)
@@ -66,7 +66,7 @@ func manifestsIn(dir string, recursive bool) (files []string, err error) {
 	return files, errors.Join(failed...)
 }
 
-// unique leaves out what is there already.
+// unique removes duplicates.
 func unique(files []string) (out []string) {
 	seen := map[string]bool{}
 	for _, file := range files {
@@ -78,8 +78,8 @@ func unique(files []string) (out []string) {
 	return out
 }
 
-// openInput opens the file that a flag has, or standard input for "-", and says
-// what to call it.
+// openInput opens the file of a flag, or standard input for "-", and returns its
+// name for messages.
 func openInput(flag, file string, in io.Reader) (io.ReadCloser, string, error) {
 	if file == "-" {
 		return io.NopCloser(in), nameOf(file), nil
@@ -91,7 +91,7 @@ func openInput(flag, file string, in io.Reader) (io.ReadCloser, string, error) {
 	return f, file, nil
 }
 
-// nameOf is what messages call a file.
+// nameOf is the name of a file in messages.
 func nameOf(file string) string {
 	if file == "-" {
 		return "standard input"
@@ -99,7 +99,7 @@ func nameOf(file string) string {
 	return file
 }
 
-// cause is an error of the file system without the path, which the message has.
+// cause is an error of the file system without the path, which the message repeats.
 func cause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

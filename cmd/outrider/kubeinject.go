@@ -13,20 +13,20 @@ import (
 
 const kubeInjectLong = `Inject the sidecar into the pods and pod templates of manifests. The result is
 the one the webhook gives with the same configuration. A cluster is read only
-when --injectConfigMapName, --meshConfigMapName, --context or --kubeconfig asks
-for its configuration.
+when --injectConfigMapName, --meshConfigMapName, --context or --kubeconfig is
+set.
 
-Documents that are not injected come out byte for byte; in the others only the
+Documents that are not injected are copied byte for byte; in the others only the
 injected parts change. Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet,
 ReplicationController, Job, CronJob, DeploymentConfig, Argo's Rollout, Lists of
-them and the kinds that --pod-template-path names are injected, everything else
-passes. What is skipped, and why, is said on standard
-error. On any error nothing is written.`
+them and the kinds of --pod-template-path are injected; all other documents are
+copied unchanged. Skipped objects are reported on stderr. On any error nothing is
+written.`
 
 const kubeInjectExample = `  # Inject a manifest and apply it
   outrider kube-inject -f deployment.yaml | kubectl apply -f -
 
-  # See what would change in all manifests of a directory, then change them
+  # Preview the changes to all manifests of a directory, then apply them
   outrider kube-inject -f manifests/ --diff
   outrider kube-inject -f manifests/ --in-place
 
@@ -55,20 +55,20 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 				return err
 			}
 			if slices.Contains(o.files, "-") && slices.Contains(o.rangesFrom, "-") {
-				return usagef("--ranges-from -: standard input can be read once only, and -f - reads it")
+				return usagef("--ranges-from -: \"-\" (stdin) may be used only once")
 			}
-			frugal()
+			releaseInitMemory()
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return kubeInject(ctx, o, stdio) })
 		},
 	}
 	f := cmd.Flags()
 	o.addFlags(f)
-	f.StringVar(&o.config, "injectConfigFile", "", "injection configuration: the value of key config of ConfigMap istio-sidecar-injector; default built in")
-	f.StringVar(&o.values, "valuesFile", "", "injection values: the value of key values of ConfigMap istio-sidecar-injector; default built in")
-	f.StringVar(&o.mesh, "meshConfigFile", "", "mesh configuration: the value of key mesh of ConfigMap istio; default built in")
-	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "version of the cluster that the manifests are for, such as 1.37; default that of the cluster that is read, else one with native sidecars")
-	f.StringVarP(&o.revision, "revision", "r", "", "revision that the pods belong to; default the one in the values")
-	f.StringArrayVar(&o.rangesFrom, "ranges-from", nil, "document that tells the cluster's own ranges, for the names cluster and kube-apiserver in range lists: what \"outrider ranges -f\" reads; - is standard input; may be repeated; default the cluster that is read")
+	f.StringVar(&o.config, "injectConfigFile", "", "injection configuration: the value of key config of ConfigMap istio-sidecar-injector (default: built-in)")
+	f.StringVar(&o.values, "valuesFile", "", "injection values: the value of key values of ConfigMap istio-sidecar-injector (default: built-in)")
+	f.StringVar(&o.mesh, "meshConfigFile", "", "mesh configuration: the value of key mesh of ConfigMap istio (default: built-in)")
+	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "target Kubernetes version, such as 1.37; defaults to the connected cluster's, otherwise assumes native sidecars")
+	f.StringVarP(&o.revision, "revision", "r", "", "control-plane revision; defaults to the one in the values")
+	f.StringArrayVar(&o.rangesFrom, "ranges-from", nil, "file to determine the cluster's CIDR ranges from, for the names cluster and kube-apiserver in range lists (same input as \"outrider ranges -f\"); - is stdin; may be repeated; defaults to the connected cluster")
 	o.cluster.addFlags(f)
 	return cmd
 }
@@ -83,20 +83,20 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 		return err
 	}
 	w := &work{
-		manifestOptions: o.manifestOptions, stdio: stdio, injector: injector, paths: paths, tell: tell,
-		nothing: "nothing to inject: no document holds a pod or a pod template of a known kind",
+		manifestOptions: o.manifestOptions, stdio: stdio, injector: injector, paths: paths, report: reportInjection,
+		nothing: "nothing to inject: no Pods or supported workloads found",
 	}
 	return w.run(ctx)
 }
 
-// tell says why an object is skipped or stays, and its warnings.
-func tell(w io.Writer, file string, object manifest.Object) {
+// reportInjection reports why an object is skipped or unchanged, and its warnings.
+func reportInjection(w io.Writer, file string, object manifest.Object) {
 	at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
 	switch {
 	case !object.Decision.Inject:
 		fmt.Fprintf(w, "%s: skipped: %s\n", at, object.Decision.Sentence)
 	case !object.Changed:
-		fmt.Fprintf(w, "%s: unchanged: injected already, with this configuration\n", at)
+		fmt.Fprintf(w, "%s: unchanged: already injected with this configuration\n", at)
 	}
 	for _, warning := range object.Warnings {
 		fmt.Fprintf(w, "%s: warning: %s\n", at, warning)

@@ -1,4 +1,4 @@
-// Command outrider is the webhook and the command line in one program. As
+// Command outrider is the control plane and the command line in one program. As
 // kubectl-outrider on the PATH it is a kubectl plugin.
 package main
 
@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// stdio is what the commands read and write instead of the process's own files.
+// stdio replaces the process's standard streams.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
@@ -32,7 +32,7 @@ func main() {
 }
 
 // run runs the program with args, of which the first is its name, and returns
-// its exit code: 0 fine, 1 an error, 2 wrong usage, 3 an answer with a gap.
+// its exit code: 0 success, 1 error, 2 invalid usage, 3 incomplete result.
 func run(ctx context.Context, args []string, stdio stdio) int {
 	root := rootCommand(args[0], stdio)
 	root.SetArgs(args[1:])

@@ -67,22 +67,22 @@ func TestUsage(t *testing.T) {
 		{[]string{"version", "x"}, 2, "", `unknown command "x"`},
 		{[]string{"kube-injekt"}, 2, "", "did you mean kube-inject?"},
 		{[]string{"--nope"}, 2, "", "unknown flag: --nope"},
-		{[]string{"kube-inject"}, 2, "", "no input: give -f FILE"},
+		{[]string{"kube-inject"}, 2, "", "no input: specify -f FILE"},
 		{[]string{"kube-inject", "--nope"}, 2, "", `See "outrider kube-inject --help"`},
 		{[]string{"kube-inject", "-f", "-", "x"}, 2, "", "x"},
 		{[]string{"kube-inject", "-f", "-", "--kubernetes-version", "new"}, 2, "", `kubernetes version "new"`},
 		{[]string{"kube-inject", "-f", "/does/not/exist"}, 1, "", "-f /does/not/exist: no such file or directory"},
-		{[]string{"kube-inject", "-f", "/proc/self/fdinfo"}, 1, "", "no manifest in this directory: their names end in .yaml, .yml or .json; -R looks"},
-		{[]string{"kube-inject", "-f", "-", "-f", "-"}, 2, "", "standard input can be read once"},
-		{[]string{"kube-inject", "-f", "-", "--in-place"}, 2, "", "standard input is no file"},
-		{[]string{"kube-inject", "-f", "a", "--in-place", "--diff"}, 2, "", "give one of the two"},
-		{[]string{"kube-inject", "-f", "a", "--in-place", "-o", "b"}, 2, "", "leave -o b out"},
-		{[]string{"kube-inject", "-f", "a", "--in-place", "--format", "json"}, 2, "", "goes with neither"},
-		{[]string{"kube-inject", "-f", "a", "--diff", "--format", "patch"}, 2, "", "goes with neither"},
-		{[]string{"kube-inject", "-f", "a", "--format", "xml"}, 2, "", "write yaml, json or patch"},
+		{[]string{"kube-inject", "-f", "/proc/self/fdinfo"}, 1, "", "no manifests (*.yaml, *.yml, *.json) found; use -R to recurse"},
+		{[]string{"kube-inject", "-f", "-", "-f", "-"}, 2, "", `"-" (stdin) may be used only once`},
+		{[]string{"kube-inject", "-f", "-", "--in-place"}, 2, "", "--in-place cannot be used with stdin"},
+		{[]string{"kube-inject", "-f", "a", "--in-place", "--diff"}, 2, "", "--in-place and --diff are mutually exclusive"},
+		{[]string{"kube-inject", "-f", "a", "--in-place", "-o", "b"}, 2, "", "--in-place and -o are mutually exclusive"},
+		{[]string{"kube-inject", "-f", "a", "--in-place", "--format", "json"}, 2, "", "cannot be combined with --in-place or --diff"},
+		{[]string{"kube-inject", "-f", "a", "--diff", "--format", "patch"}, 2, "", "cannot be combined with --in-place or --diff"},
+		{[]string{"kube-inject", "-f", "a", "--format", "xml"}, 2, "", `invalid --format "xml": must be yaml, json or patch`},
 		{[]string{"kube-inject", "-f", "-", "--pod-template-path", "thing"}, 2, "", "names no kind"},
-		{[]string{"kube-inject", "-f", "-", "--kubeconfig", "/does/not/exist"}, 1, "", "find the cluster"},
-		{[]string{"uninject"}, 2, "", "no input: give -f FILE"},
+		{[]string{"kube-inject", "-f", "-", "--kubeconfig", "/does/not/exist"}, 1, "", "load kubeconfig"},
+		{[]string{"uninject"}, 2, "", "no input: specify -f FILE"},
 		{[]string{"uninject", "-f", "-", "--valuesFile", "x"}, 2, "", "unknown flag"},
 		{[]string{"kube-inject", "-f", "-", "--valuesFile", "/does/not/exist"}, 1, "", "--valuesFile /does/not/exist: no such file"},
 		{[]string{"kube-inject", "-f", "-", "-o", "/"}, 1, "", "is a directory"},
@@ -119,7 +119,7 @@ func TestKubeInject(t *testing.T) {
 		}
 	}
 	again := runWith(t, got.out, "kube-inject", "-f", "-", "-n", "ns", "-r", "canary")
-	if again.out != got.out || !strings.Contains(again.err, "unchanged: injected already") {
+	if again.out != got.out || !strings.Contains(again.err, "unchanged: already injected") {
 		t.Errorf("the second time: %+v", again)
 	}
 	old := runWith(t, in, "kube-inject", "-f", "-", "--kubernetes-version", "1.28")
@@ -171,9 +171,7 @@ func TestErrorsWriteNothing(t *testing.T) {
 	if text, _ := os.ReadFile(target); string(text) != "as it was" {
 		t.Errorf("the output became %q", text)
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(target), "*.tmp")); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
+	left(t, filepath.Dir(target), 1)
 }
 
 func TestOutputFile(t *testing.T) {
@@ -226,9 +224,9 @@ func TestConfigFiles(t *testing.T) {
 		out, err string
 	}{
 		{"values", []string{"--valuesFile", values}, 0, "10.9.0.0/16", ""},
-		{"whole ConfigMap", []string{"--valuesFile", configMap}, 0, "10.9.0.0/16", `is a whole ConfigMap; its key "values" is used`},
+		{"whole ConfigMap", []string{"--valuesFile", configMap}, 0, "10.9.0.0/16", `is a full ConfigMap; using key "values"`},
 		{"policy of a ConfigMap", []string{"--injectConfigFile", configMap}, 0, "image: curl", "skipped: "},
-		{"key missing", []string{"--meshConfigFile", configMap}, 1, "", `without key "mesh" (it has: config, values)`},
+		{"key missing", []string{"--meshConfigFile", configMap}, 1, "", `ConfigMap has no key "mesh" (found: config, values)`},
 		{"unknown key", []string{"--valuesFile", unknown}, 0, "istio-proxy", "warning: " + unknown + " line 3"},
 		{"bad value", []string{"--valuesFile", wrong}, 1, "", wrong + " line 3"},
 	}

@@ -57,7 +57,7 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("with -R, and a file named twice: %+v", got)
 	}
 	got = runWith(t, "", "kube-inject", "-f", filepath.Join(dir, "empty"), "-R")
-	if got.code != 1 || !strings.Contains(got.err, "no manifest in this directory") || strings.Contains(got.err, "-R looks") {
+	if got.code != 1 || !strings.Contains(got.err, "no manifests (*.yaml, *.yml, *.json) found") || strings.Contains(got.err, "use -R") {
 		t.Errorf("a directory without manifests: %+v", got)
 	}
 	link := filepath.Join(t.TempDir(), "link")

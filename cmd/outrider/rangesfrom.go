@@ -27,7 +27,7 @@ func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.
 			return nil, fmt.Errorf("--ranges-from: the documents are refused:\n%w", err)
 		}
 		return inject.RangeNames(cfg, facts, false), nil
-	case o.cluster.asked():
+	case o.cluster.enabled():
 		facts, _, err := readCluster(ctx, o.cluster.Access, false, nil)
 		if err != nil { // needed only where a list has a name
 			return ranges.NoCluster(err.Error()), nil

@@ -23,7 +23,7 @@ func TestRangesFrom(t *testing.T) {
 		{"a range that is none", []string{"--ranges-from", broken}, "", 1, "", "--ranges-from: the documents are refused:\n" + broken + ":1: networkProfile.podCidr"},
 		{"no such file", []string{"--ranges-from", "/does/not/exist"}, "", 1, "", "--ranges-from /does/not/exist: no such file"},
 		{"a cluster that cannot be read", []string{"--ranges-from", document, "--kubeconfig", "/does/not/exist"}, "", 1, "", "no such file"},
-		{"standard input twice", []string{"-f", "-", "--ranges-from", "-"}, "", 2, "", "standard input can be read once only"},
+		{"standard input twice", []string{"-f", "-", "--ranges-from", "-"}, "", 2, "", "\"-\" (stdin) may be used only once"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := runWith(t, c.in, append([]string{"kube-inject", "-f", pod, "--valuesFile", values}, c.args...)...)

@@ -7,10 +7,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const rootLong = `Outrider injects the sidecar that controls which outbound traffic of a pod goes
-through the mesh. It reads Istio's annotations and ConfigMaps.`
+const rootLong = `Outrider injects sidecars that control the outbound traffic of pods. It reads
+Istio's annotations and ConfigMaps.`
 
-// rootCommand is the program by the name it was called.
+// rootCommand is the program, under the name it was called by.
 func rootCommand(name string, stdio stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:                        "outrider",
@@ -37,7 +37,7 @@ func rootCommand(name string, stdio stdio) *cobra.Command {
 	return root
 }
 
-// knownCommand refuses what is no command, and proposes one.
+// knownCommand rejects unknown commands and suggests a similar one.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -48,7 +48,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usagef("unknown command %q", args[0])
 }
 
-// asUsage makes an error of the check a usage error.
+// asUsage turns an error of the check into a usage error.
 func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.NoArgs

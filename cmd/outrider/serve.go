@@ -17,28 +17,29 @@ import (
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
-// serveCommand is the Deployment's command: the webhook, and what configures the
-// sidecars.
+// serveCommand is the Deployment's command: the injection webhook and the xDS
+// control plane.
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
-	var admits bool
+	var admission bool
 	o := serve.Options{}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the webhook that injects pods, and configure their sidecars",
-		Long: `Run the webhook: it answers the API server's admission reviews by the
-configuration in the ConfigMaps istio-sidecar-injector and istio, and takes up
-their changes while it runs. Where a ConfigMap is missing the built-in defaults
-hold in its place; while one is wrong, the last configuration that was right.
+		Short: "Run the injection webhook and the xDS control plane",
+		Long: `Run the webhook, which handles the API server's admission requests. Its
+configuration is in the ConfigMaps istio-sidecar-injector and istio; it reloads
+them on change. Missing ConfigMaps fall back to built-in defaults; an invalid one
+is ignored and the last valid configuration stays active.
 
-The sidecars get their configuration from the same program: what the key "mesh"
-says, the cluster's own addresses, ServiceEntries and VirtualServices. A sidecar
-shows its pod's token, and gets what its namespace may see.
+The same process is the sidecars' xDS control plane: it serves the mesh
+configuration (key "mesh"), the cluster's own CIDR ranges, ServiceEntries and
+VirtualServices. Sidecars authenticate with a service-account token and receive
+the configuration visible to their namespace.
 
-Without --cert-dir it issues its own serving certificate, renews it in time,
-and writes the authority behind it where clients look: into the webhook
-configurations, of which it changes nothing else, and into ConfigMap
-outrider-ca of every namespace whose pods are injected.`,
+Without --cert-dir it issues its own serving certificate, renews it, and
+publishes its CA bundle: in caBundle of the webhook configurations, of which it
+changes no other field, and in ConfigMap outrider-ca of every namespace with
+injected pods.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := serveLog(stdio.err, logLevel)
@@ -55,21 +56,21 @@ outrider-ca of every namespace whose pods are injected.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kubeconfig, "kubeconfig", "", "file that says how to reach the API server; empty: as the pod's service account")
+	f.StringVar(&kubeconfig, "kubeconfig", "", "path to a kubeconfig; defaults to the in-cluster config")
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
-	f.StringVar(&o.Revision, "revision", "", "revision; other than empty or default, it is added to the ConfigMaps' names: istio-sidecar-injector-REVISION, istio-REVISION")
-	f.StringVar(&o.CertDir, "cert-dir", "", "directory with a serving certificate that somebody else keeps, tls.crt and tls.key; empty: Outrider issues its own and keeps it in Secret outrider-certs")
-	f.StringVar(&o.CAFile, "ca-file", "", "with --cert-dir: authorities, PEM, to write into caBundle of the webhook configurations and into ConfigMaps outrider-ca; empty: neither is touched")
-	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "name or address the issued certificate is for, beside the Service's names; may be repeated")
-	f.StringVar(&o.Service, "service", "", "name of the Service in front of the webhook; empty: outrider, or outrider-REVISION")
-	f.StringVar(&o.Address, "port", ":9443", "where the webhook listens: PORT, :PORT or HOST:PORT")
-	f.BoolVar(&admits, "webhook", true, "serve the webhook; =false leaves it to another Deployment, and this one configures sidecars alone")
-	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "where sidecars get their configuration, gRPC over TLS; 0 turns that off")
-	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "where metrics are served, path /metrics, plain HTTP; 0 turns them off")
-	f.StringVar(&o.HealthAddress, "health-address", ":8080", "where /healthz and /readyz are served, plain HTTP; 0 turns them off")
-	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "how long requests are still taken after SIGTERM, until every node knows that this replica is leaving")
-	f.IntVar(&o.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "requests worked on at once; a review of more than 256 KiB counts as several")
-	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.Revision, "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
+	f.StringVar(&o.CertDir, "cert-dir", "", "directory with an externally managed serving certificate (tls.crt, tls.key); if empty, Outrider issues one and stores it in Secret outrider-certs")
+	f.StringVar(&o.CAFile, "ca-file", "", "PEM CA bundle to publish in caBundle of the webhook configurations and in the outrider-ca ConfigMaps (requires --cert-dir); if empty, neither is modified")
+	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "additional DNS name or IP SAN for the issued certificate; may be repeated")
+	f.StringVar(&o.Service, "service", "", "name of the webhook's Service; defaults to outrider, or outrider-REVISION")
+	f.StringVar(&o.Address, "port", ":9443", "webhook bind address: PORT, :PORT or HOST:PORT")
+	f.BoolVar(&admission, "webhook", true, "serve the admission webhooks; false runs only the xDS control plane")
+	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address; 0 disables it")
+	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
+	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
+	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
+	f.IntVar(&o.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "maximum concurrent admission requests; reviews over 256 KiB count as several")
+	f.StringVar(&logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if o.MaxConcurrent < 1 {
 			return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
@@ -78,21 +79,21 @@ outrider-ca of every namespace whose pods are injected.`,
 			return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
 		}
 		if o.CAFile != "" && o.CertDir == "" {
-			return usagef("--ca-file %s: goes with --cert-dir; certificates issued by Outrider bring their own authority", o.CAFile)
+			return usagef("--ca-file %s: requires --cert-dir; Outrider-issued certificates use their own CA", o.CAFile)
 		}
 		if o.CertDir != "" && len(o.CertHosts) > 0 {
-			return usagef("--cert-host %s: goes without --cert-dir; a certificate from a directory names its own hosts", o.CertHosts[0])
+			return usagef("--cert-host %s: cannot be used with --cert-dir", o.CertHosts[0])
 		}
-		if !admits && (o.XDSAddress == "" || o.XDSAddress == "0") {
-			return usagef("--webhook=false and --xds-address %s: nothing is left to serve; leave one of them out", o.XDSAddress)
+		if !admission && (o.XDSAddress == "" || o.XDSAddress == "0") {
+			return usagef("--webhook=false and --xds-address %s: nothing to serve: enable the webhook or xDS", o.XDSAddress)
 		}
-		o.Address, o.NoWebhook = address(o.Address), !admits
+		o.Address, o.NoWebhook = address(o.Address), !admission
 		return nil
 	}
 	return cmd
 }
 
-// address lets a bare port stand for the port on all addresses.
+// address expands a bare port to the port on all addresses.
 func address(s string) string {
 	for _, c := range s {
 		if c < '0' || c > '9' {
@@ -106,7 +107,7 @@ func address(s string) string {
 func serveLog(w io.Writer, level string) (logr.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return logr.Logger{}, usagef("--log-level %q: not a level; use debug, info, warn or error", level)
+		return logr.Logger{}, usagef("--log-level %q: invalid log level; use debug, info, warn or error", level)
 	}
 	return logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
 }
@@ -115,7 +116,7 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		c, err := rest.InClusterConfig()
 		if err != nil {
-			return nil, fmt.Errorf("reach the API server as the pod's service account: %w; outside a cluster give --kubeconfig FILE", err)
+			return nil, fmt.Errorf("load in-cluster config: %w; outside a cluster set --kubeconfig", err)
 		}
 		return c, nil
 	}

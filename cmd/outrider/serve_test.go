@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestServeRefusesWhatItCannotServeBy(t *testing.T) {
+func TestServe_RejectsInvalidFlags(t *testing.T) {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	const text = `{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
 		clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: a, user: {}}]}`
@@ -21,15 +21,15 @@ func TestServeRefusesWhatItCannotServeBy(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", exitError, "outside a cluster give --kubeconfig FILE"},
+		{"", exitError, "outside a cluster set --kubeconfig"},
 		{"--kubeconfig /nowhere/config", exitError, "--kubeconfig /nowhere/config: "},
 		{"--kubeconfig " + kubeconfig + " --cert-dir /nowhere", exitError, "must hold tls.crt and tls.key"},
-		{"--ca-file ca.crt", exitUsage, "--ca-file ca.crt: goes with --cert-dir"},
-		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: goes without --cert-dir"},
+		{"--ca-file ca.crt", exitUsage, "--ca-file ca.crt: requires --cert-dir"},
+		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: cannot be used with --cert-dir"},
 		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
 		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
-		{"--webhook=false --xds-address 0", exitUsage, "nothing is left to serve"},
-		{"--log-level loud", exitUsage, `--log-level "loud": not a level`},
+		{"--webhook=false --xds-address 0", exitUsage, "nothing to serve: enable the webhook or xDS"},
+		{"--log-level loud", exitUsage, `--log-level "loud": invalid log level`},
 	} {
 		var stderr bytes.Buffer
 		args := append([]string{"outrider", "serve"}, strings.Fields(tt.args)...)

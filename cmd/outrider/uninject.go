@@ -11,25 +11,24 @@ import (
 	"github.com/outrider-mesh/outrider/manifest"
 )
 
-const uninjectLong = `Take the sidecar out of manifests again, by the record that every injection
-leaves in annotation sidecar.istio.io/status. It needs no cluster and no
-configuration.
+const uninjectLong = `Remove the sidecar from manifests, using the record in annotation
+sidecar.istio.io/status. Neither a cluster nor a configuration is needed.
 
-Block-style files that kube-inject made from files that were not injected come
-out as they were, byte for byte; others come out equal in meaning. Documents
-that are not injected come out byte for byte. On any error nothing is written.`
+Block-style files injected by kube-inject are restored byte for byte; other files
+are restored with the same meaning. Documents that are not injected are copied
+byte for byte. On any error nothing is written.`
 
-const uninjectExample = `  # What the file was before
+const uninjectExample = `  # Print the original file
   outrider uninject -f injected.yaml
 
-  # Take the injection of all manifests of a directory back
+  # Uninject every manifest in a directory
   outrider uninject -f manifests/ --in-place`
 
 func uninjectCommand(stdio stdio) *cobra.Command {
 	var o manifestOptions
 	cmd := &cobra.Command{
 		Use:     "uninject -f FILE",
-		Short:   "Take the sidecar out of manifests",
+		Short:   "Remove the sidecar from manifests",
 		Long:    uninjectLong,
 		Example: uninjectExample,
 		Args:    cobra.NoArgs,
@@ -41,11 +40,11 @@ func uninjectCommand(stdio stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			frugal()
+			releaseInitMemory()
 			return interruptible(cmd.Context(), func(ctx context.Context) error {
 				w := &work{
-					manifestOptions: o, stdio: stdio, injector: inject.Uninjector{}, paths: paths, tell: tellTaken,
-					nothing: "nothing to take back: no document holds a pod or a pod template of a known kind",
+					manifestOptions: o, stdio: stdio, injector: inject.Uninjector{}, paths: paths, report: reportUninjection,
+					nothing: "nothing to uninject: no Pods or supported workloads found",
 				}
 				return w.run(ctx)
 			})
@@ -55,11 +54,11 @@ func uninjectCommand(stdio stdio) *cobra.Command {
 	return cmd
 }
 
-// tellTaken says why an object is left alone, and its warnings.
-func tellTaken(w io.Writer, file string, object manifest.Object) {
+// reportUninjection reports why an object is unchanged, and its warnings.
+func reportUninjection(w io.Writer, file string, object manifest.Object) {
 	at := fmt.Sprintf("%s: document %d (%s)", file, object.Document, object)
 	if !object.Decision.Inject {
-		fmt.Fprintf(w, "%s: left alone: %s\n", at, object.Decision.Sentence)
+		fmt.Fprintf(w, "%s: unchanged: %s\n", at, object.Decision.Sentence)
 	}
 	for _, warning := range object.Warnings {
 		fmt.Fprintf(w, "%s: warning: %s\n", at, warning)

@@ -15,7 +15,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 )
 
-// Access says how to reach a cluster, as kubectl's flags do.
+// Access selects a cluster, as kubectl's flags do.
 type Access struct {
 	// Kubeconfig is a file; empty means $KUBECONFIG, ~/.kube/config, or the
 	// pod's service account.
@@ -24,8 +24,8 @@ type Access struct {
 	Context string
 }
 
-// requestTimeout bounds one request. The API server answers a read of one
-// object in milliseconds; what takes longer than this is not coming.
+// requestTimeout bounds one request. The API server answers a read of one object
+// in milliseconds; after this time no answer is to be expected.
 const requestTimeout = 10 * time.Second
 
 // Config is the client's configuration.
@@ -34,22 +34,22 @@ func (a Access) Config() (*rest.Config, error) {
 	rules.ExplicitPath = a.Kubeconfig
 	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w; --kubeconfig names the file and --context the context to use", err)
+		return nil, fmt.Errorf("load kubeconfig: %w (see --kubeconfig, --context)", err)
 	}
 	c.Timeout = requestTimeout
 	return c, nil
 }
 
-// Names are the ConfigMaps with the configuration. One that Optional names may
-// be missing: then the built-in defaults hold in its place, as for the webhook.
+// Names are the ConfigMaps with the configuration. Those listed in Optional may be
+// missing; the built-in defaults then apply, as in the webhook.
 type Names struct {
 	Namespace      string
 	Injector, Mesh string
 	Optional       []string
 }
 
-// Texts reads the configuration from the ConfigMaps, with the labels that name
-// the texts in messages. missing are the optional ConfigMaps that there are not.
+// Texts reads the configuration from the ConfigMaps, with the labels of the texts
+// in messages. missing are the optional ConfigMaps that do not exist.
 func Texts(ctx context.Context, client kubernetes.Interface, n Names) (t config.Texts, l config.Labels, missing []string, err error) {
 	injector, err := n.get(ctx, client, n.Injector)
 	if err != nil {
@@ -78,28 +78,28 @@ func Texts(ctx context.Context, client kubernetes.Interface, n Names) (t config.
 	return t, l, missing, nil
 }
 
-// get reads one ConfigMap; nil where it is missing and may be.
+// get reads one ConfigMap; nil if an optional one does not exist.
 func (n Names) get(ctx context.Context, client kubernetes.Interface, name string) (*corev1.ConfigMap, error) {
 	found, err := client.CoreV1().ConfigMaps(n.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err == nil {
 		return found, nil
 	}
 	if !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", n.Namespace, name, err)
+		return nil, fmt.Errorf("get ConfigMap %s/%s: %w", n.Namespace, name, err)
 	}
 	for _, optional := range n.Optional {
 		if optional == name {
 			return nil, nil
 		}
 	}
-	return nil, fmt.Errorf("read ConfigMap %s/%s: there is none of this name in the cluster", n.Namespace, name)
+	return nil, fmt.Errorf("get ConfigMap %s/%s: not found", n.Namespace, name)
 }
 
 // Version is the API server's version, such as "v1.37.2".
 func Version(ctx context.Context, client kubernetes.Interface) (string, error) {
 	v, err := client.Discovery().ServerVersion()
 	if err != nil {
-		return "", fmt.Errorf("read the API server's version: %w", err)
+		return "", fmt.Errorf("get API server version: %w", err)
 	}
 	return v.GitVersion, ctx.Err()
 }

@@ -1,4 +1,4 @@
-// Package kubeconfig reads from a Kubernetes API server the objects that commands
-// need, and hands them over as values. It judges nothing: that is the work of
-// the pure rooms.
+// Package kubeconfig connects commands to a cluster through a kubeconfig and
+// reads the objects they need as values. It validates nothing: that is up to the
+// pure packages.
 package kubeconfig

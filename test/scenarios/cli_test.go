@@ -126,7 +126,7 @@ var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+))?: (document \d+ \(
 func (r *run) read(t *testing.T, files []file, stderr string) {
 	t.Helper()
 	given := func(name string) bool { return slices.ContainsFunc(files, func(f file) bool { return f.name == name }) }
-	const refused = "error: the configuration is refused:"
+	const refused = "error: invalid configuration:"
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
 		m := said.FindStringSubmatch(line)
@@ -138,7 +138,7 @@ func (r *run) read(t *testing.T, files []file, stderr string) {
 		case strings.HasPrefix(line, "warning: "):
 			r.configWarnings = append(r.configWarnings, strings.TrimPrefix(line, "warning: "))
 		case line == "nothing was written" && r.code != 0,
-			strings.HasSuffix(line, ": nothing to inject: no document holds a pod or a pod template of a known kind"):
+			strings.HasSuffix(line, ": nothing to inject: no Pods or supported workloads found"):
 		case m == nil || !given(m[1]):
 			t.Errorf("kube-inject said what this test does not know: %s", line)
 		case m[2] != "":
