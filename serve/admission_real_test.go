@@ -137,7 +137,7 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 			t.Errorf("kubectl %v: %v\n%s", args, err, out)
 		}
 	}
-	if n := i.metric("outrider_validation_requests_total", "serviceentries", "refused"); n < 9 {
+	if n := i.metric("outrider_validation_requests_total", "serviceentries", "denied"); n < 9 {
 		t.Errorf("%v refusals counted", n)
 	}
 

@@ -102,7 +102,7 @@ func TestBadFirstConfiguration(t *testing.T) {
 	})
 	i.eventually("pods are refused with the reason", func() string {
 		_, err := i.create(ns, sleepPod("sleep"))
-		if err == nil || !strings.Contains(err.Error(), "no valid configuration yet") {
+		if err == nil || !strings.Contains(err.Error(), "no valid configuration loaded") {
 			return fmt.Sprint(err)
 		}
 		return ""

@@ -31,7 +31,7 @@ type recorder interface {
 // nothing, not even in part: the last good one stays.
 type loader struct {
 	store       watch.Store[*inject.Injector]
-	settings    *webhook.Settings
+	settings    *atomic.Pointer[inject.Injector]
 	metrics     *webhook.Metrics
 	environment inject.Environment
 	learnt      atomic.Bool // the environment is known, and changes no more

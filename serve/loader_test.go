@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -35,7 +36,7 @@ func newTestLoader(t *testing.T) (*loader, *notes) {
 	events := &notes{}
 	o := watch.Options{Namespace: "istio-system"}
 	return &loader{
-		settings: &webhook.Settings{}, metrics: metrics, options: o, events: events, log: logr.Discard(),
+		settings: &atomic.Pointer[inject.Injector]{}, metrics: metrics, options: o, events: events, log: logr.Discard(),
 		client:   fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Injector()}}),
 		accepted: func(*config.Config) {},
 	}, events

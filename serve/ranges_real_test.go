@@ -52,7 +52,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 	ns := i.workspace()
 	i.eventually("without evidence pods are refused", func() string {
 		_, err := i.create(ns, sleepPod("early"))
-		if err == nil || !strings.Contains(err.Error(), "no valid configuration yet") {
+		if err == nil || !strings.Contains(err.Error(), "no valid configuration loaded") {
 			return fmt.Sprint(err)
 		}
 		return ""

@@ -26,6 +26,7 @@ import (
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config/watch"
 	"github.com/outrider-mesh/outrider/deploy/crds/install"
+	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/webhook"
 )
@@ -111,7 +112,7 @@ func assemble(o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := &webhook.Settings{}
+	settings := &atomic.Pointer[inject.Injector]{}
 	sidecars, err := newSidecars(mgr, keeper.GetCertificate, o)
 	if err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func assemble(o Options) (*server, error) {
 		return nil, err
 	}
 	admission(mgr, webhook.Options{
-		Settings: settings, NamespaceAnnotations: cluster.namespaceAnnotations,
+		Active: settings.Load, NamespaceAnnotations: cluster.namespaceAnnotations,
 		ConfigMaps: follower.loader.configMaps(), Objects: sidecars.known,
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
 	}, o)
@@ -154,7 +155,7 @@ func admission(mgr manager.Manager, doors webhook.Options, o Options) {
 }
 
 // health says when requests should come here.
-func (s *server) health(keeper *certs.Keeper, settings *webhook.Settings) error {
+func (s *server) health(keeper *certs.Keeper, settings *atomic.Pointer[inject.Injector]) error {
 	return errors.Join(
 		s.mgr.AddHealthzCheck("ping", healthz.Ping),
 		s.mgr.AddReadyzCheck("certificate", keeper.Ready),
@@ -169,7 +170,7 @@ func (s *server) health(keeper *certs.Keeper, settings *webhook.Settings) error 
 	)
 }
 
-func newFollower(mgr manager.Manager, c *cluster, s *webhook.Settings, m *webhook.Metrics, o Options) (*follower, error) {
+func newFollower(mgr manager.Manager, c *cluster, s *atomic.Pointer[inject.Injector], m *webhook.Metrics, o Options) (*follower, error) {
 	client, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("make a client for the ConfigMaps: %w", err)
@@ -231,7 +232,7 @@ func listening(keeper *certs.Keeper, started healthz.Checker) healthz.Checker {
 	}
 }
 
-func configurationReady(s *webhook.Settings) healthz.Checker {
+func configurationReady(s *atomic.Pointer[inject.Injector]) healthz.Checker {
 	return func(*http.Request) error {
 		if s.Load() == nil {
 			return errors.New("no valid configuration has been read yet; the log has the reason")

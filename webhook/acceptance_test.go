@@ -10,9 +10,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Bodies that are valid reviews and far from ordinary, through the injector
-// itself: each has the right answer, at a bounded cost.
-func TestEnormousPods(t *testing.T) {
+// Bodies that are valid reviews and far from ordinary: each gets the right
+// response, at a bounded cost.
+func TestPodHandler_VeryLargePods(t *testing.T) {
 	quote := func(s string) string { b, _ := json.Marshal(s); return string(b) }
 	annotated := func(name, value string) string {
 		return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","annotations":{` + quote(name) + `:` + quote(value) + `}},"spec":{"containers":[{"name":"a","image":"a"}]}}`
@@ -47,8 +47,8 @@ func TestEnormousPods(t *testing.T) {
 		{"an unknown field nested 9,000 deep", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":` + strings.Repeat(`{"a":`, 9000) + `1` + strings.Repeat(`}`, 9000) + `}`, true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, compiled(t, ""))
-			h := NewHandler(b.options)
+			b := newFixture(t, compiled(t, ""))
+			h := NewPodHandler(b.options)
 			body := reviewOf(tt.pod)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

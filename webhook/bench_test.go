@@ -18,9 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	kjson "sigs.k8s.io/json"
-
-	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/inject"
 )
 
 // sleepReview is the review of a pod of the sample Deployment sleep, as the API
@@ -122,19 +119,6 @@ const customTemplate = `templates:
 defaultTemplates: [sidecar, custom]
 `
 
-func compiled(b testing.TB, text string) *inject.Injector {
-	b.Helper()
-	cfg, problems := config.Parse(config.Texts{Config: text}, config.Labels{})
-	if cfg == nil {
-		b.Fatal(problems.Err())
-	}
-	i, problems := inject.Compile(cfg, inject.Environment{Kubernetes: inject.Version{Major: 1, Minor: 37}})
-	if i == nil {
-		b.Fatal(problems.Err())
-	}
-	return i
-}
-
 // BenchmarkHandler compares the whole handler, bytes in to bytes out and the
 // log line with it, to the floor. Both take the same pods in turn, so a slow
 // moment of the machine meets both; every pod is another one.
@@ -156,9 +140,9 @@ func BenchmarkHandler(b *testing.B) {
 			for n := range bodies {
 				bodies[n] = sleepReview(n, bb.env)
 			}
-			surroundings := newBench(b, compiled(b, bb.config))
-			surroundings.options.Log = logr.FromSlogHandler(slog.NewJSONHandler(io.Discard, nil))
-			h := NewHandler(surroundings.options)
+			fixture := newFixture(b, compiled(b, bb.config))
+			fixture.options.Log = logr.FromSlogHandler(slog.NewJSONHandler(io.Discard, nil))
+			h := NewPodHandler(fixture.options)
 			serve := func(body []byte) {
 				w := &answerWriter{header: http.Header{}}
 				h.ServeHTTP(w, requestOf(body))
@@ -184,7 +168,7 @@ func BenchmarkHandler(b *testing.B) {
 			b.ReportMetric(float64(s)/float64(f), "x-floor")
 			b.ReportMetric(allocated(func(n int) { floor(b, bodies[n%pods]) })/1000, "floor-KB")
 			b.ReportMetric(allocated(func(n int) { serve(bodies[n%pods]) })/1000, "handler-KB")
-			if got := surroundings.metric("sidecar_injection_requests_total", "result", "injected"); got == 0 {
+			if got := fixture.metric("sidecar_injection_requests_total", "result", "injected"); got == 0 {
 				b.Fatal("nothing was injected")
 			}
 		})

@@ -1,21 +1,18 @@
 package webhook
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// What a request may weigh. The API server takes requests of at most 3 MiB
-// (its MaxRequestBodyBytes); a review carries
+// maxBody is the maximum size of a request. The API server accepts requests of
+// at most 3 MiB (its MaxRequestBodyBytes); a review carries
 //
 //	3 MiB  the object
 //	3 MiB  what the server added to it (managedFields name every field that is
@@ -25,99 +22,34 @@ import (
 // which is also what controller-runtime allows.
 const maxBody = (3 + 3 + 1) << 20
 
-// A place among the concurrent requests stands for unit bytes of body, so a
-// few enormous requests count as much as many usual ones, and the bodies in
-// memory are at most MaxConcurrent times unit.
-const unit = 256 << 10
+// bodyTimeout is how long a request may take to arrive.
+const bodyTimeout = 10 * time.Second
 
-// How long a request may take to arrive, and to wait for its place when it does
-// not say how long the API server waits for it.
-const (
-	bodyTimeout = 10 * time.Second
-	defaultWait = 2 * time.Second
-)
-
-// maxPooled is the largest buffer that is kept for later requests: room for an
-// ordinary pod many times over, and little enough to keep one a processor.
-const maxPooled = 256 << 10
-
-// buffers is the memory of one request, used again by the next.
-type buffers struct {
-	body, patch, out []byte
-}
-
-var pool = sync.Pool{New: func() any { return new(buffers) }}
-
-// release gives the buffers back. Nothing that outlives the request points into
-// them: the review's object is a copy, and so is every string decoded.
-func (b *buffers) release() {
-	if cap(b.body) > maxPooled {
-		b.body = nil
-	}
-	if cap(b.patch) > maxPooled {
-		b.patch = nil
-	}
-	if cap(b.out) > maxPooled {
-		b.out = nil
-	}
-	pool.Put(b)
-}
-
-// checkHeaders refuses what is no review before any of it is read.
+// checkHeaders rejects what is not a review before any of it is read.
 func checkHeaders(r *http.Request) *httpError {
 	if r.Method != http.MethodPost {
 		return &httpError{http.StatusMethodNotAllowed, "method",
-			fmt.Sprintf("method %s; send an AdmissionReview by POST", clip(r.Method, 20))}
+			fmt.Sprintf("method %s is not allowed; send an AdmissionReview by POST", problem.Clip(r.Method, 20))}
 	}
 	if ct := r.Header.Get("Content-Type"); ct != "application/json" {
 		if media, _, err := mime.ParseMediaType(ct); err != nil || media != "application/json" {
 			return &httpError{http.StatusUnsupportedMediaType, "content_type",
-				fmt.Sprintf("content type %q; send application/json", clip(ct, 100))}
+				fmt.Sprintf("content type %q is not supported; send application/json", problem.Clip(ct, 100))}
 		}
 	}
 	if r.ContentLength > maxBody {
-		return tooLarge(r.ContentLength)
+		return tooLarge(fmt.Sprintf("AdmissionReview of %d bytes", r.ContentLength))
 	}
 	return nil
 }
 
-func tooLarge(size int64) *httpError {
-	more := ""
-	if size < 0 {
-		size, more = maxBody, "more than "
-	}
+func tooLarge(what string) *httpError {
 	return &httpError{http.StatusRequestEntityTooLarge, "body_too_large",
-		fmt.Sprintf("the AdmissionReview is %s%d bytes; at most %d are read: make the object smaller", more, size, maxBody)}
+		fmt.Sprintf("%s exceeds the limit of %d bytes", what, maxBody)}
 }
 
-// enter waits for r's place among the concurrent requests. It waits for half
-// the time the API server gives, so that the refusal still arrives, and the
-// API server may try again.
-func enter(r *http.Request, places *semaphore.Weighted, capacity int64) (leave func(), refused *httpError) {
-	length := r.ContentLength
-	if length < 0 {
-		length = maxBody
-	}
-	weight := min(1+length/unit, capacity)
-	leave = func() { places.Release(weight) }
-	if places.TryAcquire(weight) {
-		return leave, nil
-	}
-	wait := defaultWait
-	if d, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && d > 0 && d <= 30*time.Second {
-		wait = d / 2
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), wait)
-	defer cancel()
-	if places.Acquire(ctx, weight) != nil {
-		return nil, &httpError{http.StatusTooManyRequests, "busy",
-			fmt.Sprintf("the webhook is at its limit of %d concurrent requests and none ended within %s; try again, or run more replicas", capacity, wait)}
-	}
-	return leave, nil
-}
-
-// read reads the body into buf, which grows as needed, up to the limit.
-func read(r *http.Request, buf []byte) ([]byte, *httpError) {
+// readBody reads the body into buf, which grows as needed, up to the limit.
+func readBody(r *http.Request, buf []byte) ([]byte, *httpError) {
 	buf = buf[:0]
 	// One byte more than announced, so that the end is seen without growing.
 	if need := r.ContentLength + 1; int64(cap(buf)) < need {
@@ -131,36 +63,14 @@ func read(r *http.Request, buf []byte) ([]byte, *httpError) {
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > maxBody:
-			return buf, tooLarge(-1)
+			return buf, tooLarge("AdmissionReview")
 		case errors.Is(err, io.EOF):
 			if len(buf) == 0 {
-				return buf, badRequest("body_empty", "the body is empty; send an AdmissionReview")
+				return buf, badRequest("body_empty", "empty body; send an AdmissionReview")
 			}
 			return buf, nil
 		case err != nil:
-			return buf, badRequest("body_unreadable", fmt.Sprintf("reading the body, %d bytes in: %v", len(buf), err))
+			return buf, badRequest("body_unreadable", fmt.Sprintf("read body after %d bytes: %v", len(buf), err))
 		}
 	}
-}
-
-// write answers with a body of JSON.
-func write(w http.ResponseWriter, body []byte) {
-	h := w.Header()
-	h["Content-Type"] = jsonContentType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(body) // the client went away: there is nobody left to tell
-}
-
-var jsonContentType = []string{"application/json"}
-
-// writeError answers below the level of reviews.
-func writeError(w http.ResponseWriter, e *httpError) {
-	if e.status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
-	}
-	if e.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", http.MethodPost)
-	}
-	http.Error(w, e.text, e.status)
 }

@@ -14,28 +14,27 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/tidwall/gjson"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-// Answers of many requests at once, of very different sizes, must never mix:
+// echo repeats the pod's name in its patch.
+const echo = `templates:
+  echo: |
+    metadata:
+      annotations:
+        of: {{ .ObjectMeta.Name | quote }}
+defaultTemplates: [echo]
+`
+
+// Responses to many concurrent requests of very different sizes must never mix:
 // each patch repeats its own pod, although the buffers are shared.
-func TestConcurrentRequestsDoNotMix(t *testing.T) {
-	echo := fake{inject: func(r inject.Request) (*inject.Result, error) {
-		name := gjson.GetBytes(r.Pod, "metadata.name").Raw
-		return &inject.Result{
-			Decision: inject.Decision{Inject: true, Reason: inject.ReasonPolicyEnabled},
-			Patch:    []inject.Operation{{Op: "add", Path: "/metadata/labels", Value: `{"of":` + name + `}`}},
-			Warnings: []string{name},
-		}, nil
-	}}
-	b := newBench(t, echo)
-	server := httptest.NewServer(NewHandler(b.options))
+func TestHandler_ConcurrentRequestsDoNotMix(t *testing.T) {
+	b := newFixture(t, compiled(t, echo))
+	server := httptest.NewServer(NewPodHandler(b.options))
 	defer server.Close()
 	var wg sync.WaitGroup
 	for worker := range 8 {
@@ -59,14 +58,14 @@ func TestConcurrentRequestsDoNotMix(t *testing.T) {
 				w := httptest.NewRecorder()
 				w.Body.Write(out)
 				got := answerOf(t, w)
-				if string(got.UID) != name || !strings.Contains(string(got.Patch), `{"of":"`+name+`"}`) {
-					t.Errorf("the answer to %.30s is for %.30s: %.100s", name, got.UID, got.Patch)
+				if string(got.UID) != name || !strings.Contains(string(got.Patch), `"of":"`+name+`"`) {
+					t.Errorf("the response to %.30s is for %.30s: %.100s", name, got.UID, got.Patch)
 				}
 			}
 		})
-		wg.Go(func() { // the settings change under way
-			for range 50 {
-				b.settings.Store(echo)
+		wg.Go(func() { // the active configuration changes meanwhile
+			for range 5 {
+				b.active.Store(compiled(t, echo))
 			}
 		})
 	}
@@ -77,15 +76,16 @@ func TestConcurrentRequestsDoNotMix(t *testing.T) {
 	}
 }
 
-func TestLimitOfConcurrentRequests(t *testing.T) {
+func TestHandler_LimitsConcurrentRequests(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	b := newBench(t, fake{inject: func(r inject.Request) (*inject.Result, error) {
+	b := newFixture(t, compiled(t, ""))
+	b.options.Active = func() *inject.Injector {
 		entered <- struct{}{}
 		<-leave
-		return patching(r)
-	}})
+		return b.active.Load()
+	}
 	b.options.MaxConcurrent = 1
-	h := NewHandler(b.options)
+	h := NewPodHandler(b.options)
 	first := make(chan *httptest.ResponseRecorder)
 	go func() { first <- post(h, reviewOf(smallPod)) }()
 	<-entered
@@ -94,7 +94,7 @@ func TestLimitOfConcurrentRequests(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "limit of 1 concurrent requests") {
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "too many concurrent requests (limit 1)") {
 		t.Errorf("status %d, %v, %q", w.Code, w.Header(), w.Body)
 	}
 
@@ -114,20 +114,21 @@ func TestLimitOfConcurrentRequests(t *testing.T) {
 	go func() { second <- post(h, reviewOf(smallPod)) }()
 	leave <- struct{}{}
 	if got := answerOf(t, <-first); !got.Allowed {
-		t.Error("the first request was refused")
+		t.Error("the first request was denied")
 	}
 	<-entered
 	leave <- struct{}{}
 	if got := answerOf(t, <-second); !got.Allowed {
-		t.Error("the waiting request was refused")
+		t.Error("the waiting request was denied")
 	}
 }
 
-// A panic must give its place back.
-func TestPanicsDoNotUseUpPlaces(t *testing.T) {
-	b := newBench(t, fake{inject: func(inject.Request) (*inject.Result, error) { panic("again") }})
+// A panic must release its place.
+func TestHandler_PanicReleasesItsPlace(t *testing.T) {
+	b := newFixture(t, nil)
+	b.options.Active = func() *inject.Injector { panic("again") }
 	b.options.MaxConcurrent = 1
-	h := NewHandler(b.options)
+	h := NewPodHandler(b.options)
 	for range 5 {
 		answerOf(t, post(h, reviewOf(smallPod)))
 	}
@@ -136,15 +137,15 @@ func TestPanicsDoNotUseUpPlaces(t *testing.T) {
 	}
 }
 
-func TestBodyThatEndsEarly(t *testing.T) {
-	b := newBench(t, fake{inject: patching})
+func TestHandler_BodyEndsEarly(t *testing.T) {
+	b := newFixture(t, compiled(t, ""))
 	body := reviewOf(smallPod)
 	r := httptest.NewRequest(http.MethodPost, registration.InjectPath, io.MultiReader(bytes.NewReader(body[:50]), errReader{}))
 	r.Header.Set("Content-Type", "application/json")
 	r.ContentLength = int64(len(body))
 	w := httptest.NewRecorder()
-	NewHandler(b.options).ServeHTTP(w, r)
-	if w.Code != 400 || !strings.Contains(w.Body.String(), "50 bytes in: connection lost") {
+	NewPodHandler(b.options).ServeHTTP(w, r)
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "read body after 50 bytes: connection lost") {
 		t.Errorf("status %d, %q", w.Code, w.Body)
 	}
 }
@@ -153,8 +154,6 @@ type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, fmt.Errorf("connection lost") }
 
-// FuzzHandler sends any bytes as a body: the answer is a text with a status of
-// 400 or 413, or a review that carries the request's uid.
 // fuzzSeeds are bodies that reach the injector, and ones that do not.
 var fuzzSeeds = [][]byte{
 	reviewOf(smallPod),
@@ -167,82 +166,78 @@ var fuzzSeeds = [][]byte{
 	[]byte(`[`),
 }
 
-// fuzzDoors are both doors, with an injector for tests and with the real one.
-func fuzzDoors(tb testing.TB) map[string]http.Handler {
+// fuzzHandlers are the pod and the workload handler, with the built-in
+// configuration, and a handler that repeats the object in a warning.
+func fuzzHandlers(tb testing.TB) map[string]http.Handler {
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	injector, problems := inject.Compile(config.Default(), inject.Environment{})
-	if injector == nil {
-		tb.Fatal(problems.Err())
+	injector := compiled(tb, "")
+	o := Options{Active: func() *inject.Injector { return injector }, Log: logr.Discard(), Metrics: metrics}
+	repeating := newHandler(o, "repeat")
+	repeating.count, repeating.panicked = metrics.pod, unvalidated
+	repeating.decide = func(r *request) answer {
+		return answer{all: []string{string(r.Object)}, response: response{allowed: true}}
 	}
-	echo := &Settings{}
-	echo.Store(fake{inject: patching, review: func(b []byte, _ string, _ map[string]string) []string { return []string{string(b)} }})
-	whole := &Settings{}
-	whole.Store(injector)
-	out := map[string]http.Handler{}
-	for name, settings := range map[string]*Settings{"": echo, "real-": whole} {
-		o := Options{Settings: settings, Log: logr.Discard(), Metrics: metrics}
-		out[name+"pods"], out[name+"workloads"] = NewHandler(o), NewWorkloadHandler(o)
-	}
-	return out
+	return map[string]http.Handler{"pods": NewPodHandler(o), "workloads": NewWorkloadHandler(o), "repeating": repeating}
 }
 
-// Seeds get through to a patch, a refusal and a warning by the real injector, so
-// that fuzzing starts at the core.
+// Seeds reach a patch, a denial and a warning, so that fuzzing starts at the core.
 func TestFuzzSeedsReachTheCore(t *testing.T) {
-	doors := fuzzDoors(t)
-	patched, refused, warned := 0, 0, 0
+	handlers := fuzzHandlers(t)
+	patched, rejected, warned := 0, 0, 0
 	for _, body := range fuzzSeeds {
-		if w := post(doors["real-pods"], body); w.Code == http.StatusOK {
+		if w := post(handlers["pods"], body); w.Code == http.StatusOK {
 			switch got := answerOf(t, w); {
 			case len(got.Patch) > 0:
 				patched++
 			case !got.Allowed && strings.Contains(got.Result.Message, "sidecar.istio.io/proxyCPU"):
-				refused++
+				rejected++
 			}
 		}
-		if w := post(doors["real-workloads"], body); w.Code == http.StatusOK && len(answerOf(t, w).Warnings) > 0 {
+		if w := post(handlers["workloads"], body); w.Code == http.StatusOK && len(answerOf(t, w).Warnings) > 0 {
 			warned++
 		}
 	}
-	if patched < 1 || refused < 1 || warned < 1 {
-		t.Errorf("%d seeds are patched, %d refused, %d warned about", patched, refused, warned)
+	if patched < 1 || rejected < 1 || warned < 1 {
+		t.Errorf("%d seeds are patched, %d denied, %d warned about", patched, rejected, warned)
 	}
 }
 
+// FuzzHandler sends any bytes as a body: the response is a text with a status of
+// 400 or 413, or a review that carries the request's uid.
 func FuzzHandler(f *testing.F) {
 	for _, body := range fuzzSeeds {
 		f.Add(body)
 	}
-	doors := fuzzDoors(f)
+	handlers := fuzzHandlers(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for name, h := range doors {
+		for name, h := range handlers {
 			w := post(h, body)
 			if w.Code == http.StatusBadRequest && w.Body.Len() > 0 && w.Body.Len() < 2000 {
 				continue
 			}
 			got := answerOf(t, w)
 			if got.UID == "" {
-				t.Errorf("%s: an answer without uid: %s", name, w.Body)
+				t.Errorf("%s: a response without uid: %s", name, w.Body)
 			}
 			if strings.HasSuffix(name, "workloads") && !got.Allowed {
-				t.Errorf("a workload was refused: %s", w.Body)
+				t.Errorf("a workload was denied: %s", w.Body)
 			}
 			if !got.Allowed && (got.Result == nil || got.Result.Message == "") {
-				t.Errorf("%s: refused without a message: %s", name, w.Body)
+				t.Errorf("%s: denied without a message: %s", name, w.Body)
 			}
 		}
 	})
 }
 
-// A client that stops in the middle of a body is cut off, so that it does not
-// keep its place.
-func TestSlowBodyOverTheNetwork(t *testing.T) {
-	b := newBench(t, fake{inject: patching})
-	h := NewHandler(b.options)
-	h.(*door).bodyTimeout = 50 * time.Millisecond
+// A client that stops in the middle of a body is disconnected, so that it does not
+// occupy its place.
+func TestHandler_SlowBody(t *testing.T) {
+	b := newFixture(t, compiled(t, ""))
+	h := NewPodHandler(b.options)
+	h.(*handler).bodyTimeout = 50 * time.Millisecond
 	server := httptest.NewServer(h)
 	defer server.Close()
 	pr, pw := io.Pipe()

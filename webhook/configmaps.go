@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -13,15 +12,15 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// ConfigMaps says how the two ConfigMaps are judged.
+// ConfigMaps configures the validation of the two ConfigMaps.
 type ConfigMaps struct {
-	// Namespace and names are those of the ConfigMaps that are followed.
+	// Namespace and names are those of the watched ConfigMaps.
 	Namespace, Injector, Mesh string
-	// Labels name the texts in messages.
+	// Labels are the names of the texts in problems.
 	Labels config.Labels
-	// Check judges the texts as those who follow the ConfigMaps do, with one
-	// ConfigMap's texts as they are to be and the other's as they are in force.
-	// It is false while that cannot be done yet.
+	// Check validates the texts as the control plane does, with one ConfigMap's
+	// texts edited and the other's as they are active. It is false while the
+	// replica is starting.
 	Check func(edit func(*config.Texts)) (problem.List, bool)
 }
 
@@ -31,72 +30,85 @@ var (
 	meshKeys     = []string{"mesh", "meshNetworks"}
 )
 
-// NewConfigMapHandler is the door that judges edits of the two ConfigMaps, for
-// ConfigurationPath: a configuration with an error is refused with all of them.
-// It fails open. Otherwise a configuration could not be mended while nobody
-// answers, and what follows the ConfigMaps keeps the last good one anyway.
+// NewConfigMapHandler validates edits of the two ConfigMaps, for
+// ConfigurationPath: a configuration with errors is denied with all of them.
+// It fails open. Otherwise a configuration could not be fixed while no replica is
+// available, and the control plane keeps the last good one anyway.
 func NewConfigMapHandler(o Options) http.Handler {
-	d := newDoor(o, "configuration")
-	d.judge, d.failed = d.judgeConfigMap, unjudged
-	d.count = o.Metrics.validation
-	return d
+	h := newHandler(o, "configuration")
+	h.decide, h.panicked = h.validateConfigMap, unvalidated
+	h.count = o.Metrics.validation
+	return h
 }
 
-func (d *door) judgeConfigMap(r *request) outcome {
-	if r.Resource.Group != "" || r.Resource.Resource != "configmaps" || d.ConfigMaps == nil {
+func (h *handler) validateConfigMap(r *request) answer {
+	if r.Resource.Group != "" || r.Resource.Resource != "configmaps" || h.ConfigMaps == nil {
 		return ignored("another_resource")
 	}
 	if reason := unconcerned(r); reason != "" {
 		return ignored(reason)
 	}
-	c, name := d.ConfigMaps, gjson.GetBytes(r.Object, "metadata.name").String()
-	data := gjson.GetBytes(r.Object, "data")
-	text := func(key string) string { return data.Get(key).String() }
-	known, labels := injectorKeys, []string{c.Labels.Config, c.Labels.Values}
-	edit := func(t *config.Texts) { t.Config, t.Values = text("config"), text("values") }
-	switch {
-	case r.Namespace == c.Namespace && name == c.Injector:
-	case r.Namespace == c.Namespace && name == c.Mesh:
-		known, labels = meshKeys, []string{c.Labels.Mesh}
-		edit = func(t *config.Texts) { t.Mesh = text("mesh") }
-	default:
+	name, data := gjson.GetBytes(r.Object, "metadata.name").String(), gjson.GetBytes(r.Object, "data")
+	e, ok := h.ConfigMaps.edited(r.Namespace, name, data)
+	if !ok {
 		return ignored("another_configmap")
 	}
-	v := verdict{title: fmt.Sprintf("ConfigMap %s/%s", r.Namespace, name)}
-	problems, ready := c.Check(edit)
+	v := validation{subject: fmt.Sprintf("ConfigMap %s/%s", r.Namespace, name)}
+	problems, ready := h.ConfigMaps.Check(e.change)
 	if !ready {
-		v.warnings = []string{"not checked: this replica of Outrider has just started; its log and the events of the ConfigMap will say what is wrong with it"}
-		return v.outcome(false)
+		v.problems.Add(warning("not validated: replica still starting; errors will be reported in an event on the ConfigMap"))
+		return v.answer(false)
 	}
-	v.add(problems, labels)
-	v.warnings = append(v.warnings, unread(data, known)...)
-	return v.outcome(unchanged(r, "data.config", "data.values", "data.mesh"))
+	v.addConfiguration(problems, e)
+	v.problems.Add(unread(data, e.known)...)
+	return v.answer(unchanged(r, "data.config", "data.values", "data.mesh"))
 }
 
-// add takes over problems; warnings about the other ConfigMap are left out, for
-// whoever edits this one has heard them.
-func (v *verdict) add(problems problem.List, labels []string) {
+// edit is an edit of one of the two ConfigMaps.
+type edit struct {
+	known  []string // its keys
+	labels []string // the names of the first keys' texts in problems
+	change func(*config.Texts)
+}
+
+// edited is the edit of the ConfigMap by its new data; false for another ConfigMap.
+func (c *ConfigMaps) edited(namespace, name string, data gjson.Result) (edit, bool) {
+	text := func(key string) string { return data.Get(key).String() }
+	switch {
+	case namespace == c.Namespace && name == c.Injector:
+		return edit{injectorKeys, []string{c.Labels.Config, c.Labels.Values},
+			func(t *config.Texts) { t.Config, t.Values = text("config"), text("values") }}, true
+	case namespace == c.Namespace && name == c.Mesh:
+		return edit{meshKeys, []string{c.Labels.Mesh},
+			func(t *config.Texts) { t.Mesh = text("mesh") }}, true
+	}
+	return edit{}, false
+}
+
+// addConfiguration adds problems, with the key as the source of those in the
+// edited ConfigMap, which the subject names. Warnings about the other ConfigMap
+// are omitted: they were returned when that one was edited.
+func (v *validation) addConfiguration(problems problem.List, e edit) {
 	for _, p := range problems {
-		text := strings.TrimPrefix(p.String(), v.title+", ")
-		switch {
-		case p.Severity == problem.Error:
-			v.errors = append(v.errors, text)
-		case slices.Contains(labels, p.Source):
-			v.warnings = append(v.warnings, text)
+		key := slices.Index(e.labels, p.Source)
+		if key >= 0 {
+			p = p.In(e.known[key])
+		}
+		if key >= 0 || p.Severity == problem.Error {
+			v.problems.Add(p)
 		}
 	}
 }
 
-// unread warns about keys of a ConfigMap that nobody reads.
-func unread(data gjson.Result, known []string) (warnings []string) {
+// unread are warnings about keys of a ConfigMap that are not read.
+func unread(data gjson.Result, known []string) (warnings problem.List) {
 	if !data.IsObject() {
 		return nil
 	}
 	data.ForEach(func(key, _ gjson.Result) bool {
 		if name := key.String(); !slices.Contains(known, name) {
-			f := document.Field{Name: name}.Unknown(fmt.Sprintf("data[%q]", clip(name, 80)), known)
-			f.Rule = "no effect: no such key is read"
-			warnings = append(warnings, f.String())
+			p := problem.Unknown(fmt.Sprintf("data[%q]", problem.Clip(name, 80)), "key, ignored", document.Nearest(name, known))
+			warnings.Add(p.AsWarning())
 		}
 		return true
 	})

@@ -4,59 +4,65 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// log writes the one line of an admission: who, what came of it, by which
-// configuration, how long it took. Of the pod itself only names are logged;
+// log writes the one line of a request: the object, the result, the
+// configuration, the duration. Of the pod itself only names are logged;
 // its environment and annotations may hold secrets.
-func (d *door) log(r *request, o *outcome, took time.Duration) {
-	log := d.Log
-	if o.err == nil && !log.Enabled() {
+func (h *handler) log(r *request, a *answer, took time.Duration) {
+	log := h.Log
+	if a.err == nil && !log.Enabled() {
 		return
 	}
 	fields := make([]any, 0, 36)
-	fields = append(fields, "door", d.name, "result", o.result, "reason", o.reason, "duration", took.String())
-	if o.config != "" {
-		fields = append(fields, "config", o.config)
+	fields = append(fields, "handler", h.name, "result", a.result, "reason", a.reason, "duration", took.String())
+	if a.config != "" {
+		fields = append(fields, "config", a.config)
 	}
 	if r != nil {
-		fields = append(fields, "uid", r.UID, "namespace", r.Namespace)
-		fields = appendNames(fields, r)
-		if r.DryRun {
-			fields = append(fields, "dryRun", true)
-		}
+		fields = appendRequest(fields, r)
 	}
-	if o.http != nil {
-		fields = append(fields, "status", o.http.status, "message", o.http.text)
-	}
-	if o.status != nil {
-		fields = append(fields, "status", o.status.code, "message", o.status.message)
-	}
-	if len(o.all) > 0 {
-		fields = append(fields, "warnings", o.all)
-	}
-	if o.stack != nil {
-		log.Error(o.err, "admission", append(fields, "stack", string(o.stack))...)
+	fields = a.appendMessages(fields)
+	if a.stack != nil {
+		log.Error(a.err, "admission", append(fields, "stack", string(a.stack))...)
 		return
 	}
 	log.Info("admission", fields...)
 }
 
-// appendNames adds the object's kind, its name or what its name is generated
-// from, and its owner.
-func appendNames(fields []any, r *request) []any {
-	fields = append(fields, "kind", r.Kind.Kind)
-	if !r.hasObject() {
-		return fields
+// appendRequest adds the request's uid and namespace, the object's kind, its name
+// or what its name is generated from, and its owner.
+func appendRequest(fields []any, r *request) []any {
+	fields = append(fields, "uid", r.UID, "namespace", r.Namespace, "kind", r.Kind.Kind)
+	if r.hasObject() {
+		metadata := gjson.GetBytes(r.Object, "metadata")
+		name := metadata.Get("name")
+		if !name.Exists() {
+			name = metadata.Get("generateName")
+		}
+		fields = append(fields, "name", problem.Clip(name.String(), maxName))
+		if owner := metadata.Get("ownerReferences.0"); owner.Exists() {
+			fields = append(fields, "owner", problem.Clip(owner.Get("kind").String()+"/"+owner.Get("name").String(), 320))
+		}
 	}
-	metadata := gjson.GetBytes(r.Object, "metadata")
-	name := metadata.Get("name")
-	if !name.Exists() {
-		name = metadata.Get("generateName")
+	if r.DryRun {
+		fields = append(fields, "dryRun", true)
 	}
-	fields = append(fields, "name", clip(name.String(), 253))
-	if owner := metadata.Get("ownerReferences.0"); owner.Exists() {
-		fields = append(fields, "owner", clip(owner.Get("kind").String()+"/"+owner.Get("name").String(), 320))
+	return fields
+}
+
+// appendMessages adds the status with its message, and the warnings.
+func (a *answer) appendMessages(fields []any) []any {
+	if a.http != nil {
+		fields = append(fields, "status", a.http.status, "message", a.http.text)
+	}
+	if a.status != nil {
+		fields = append(fields, "status", a.status.code, "message", a.status.message)
+	}
+	if len(a.all) > 0 {
+		fields = append(fields, "warnings", a.all)
 	}
 	return fields
 }

@@ -13,17 +13,17 @@ const (
 	resultInjected  = "injected"  // the answer carries a patch
 	resultUnchanged = "unchanged" // to be injected, and already is
 	resultSkipped   = "skipped"   // not to be injected
-	resultIgnored   = "ignored"   // no creation of a pod: a registration that asks too much
-	resultRefused   = "refused"   // the pod, its annotations or a template are wrong
-	resultError     = "error"     // the request could not be judged
+	resultIgnored   = "ignored"   // not a request for this handler: the webhook configuration's rules are too wide
+	resultDenied    = "denied"    // the object, its annotations or a template are invalid
+	resultError     = "error"     // the request failed
 
-	// The results of a workload's review.
+	// The results of a workload review and of a validation.
 	resultWarned = "warned"
 	resultClean  = "clean"
 )
 
 // Metrics counts admissions and configurations. Label values are codes of this
-// package and of inject, a finite set; nothing a user writes becomes one.
+// package and of inject, a finite set; no user input becomes one.
 type Metrics struct {
 	requests  *prometheus.CounterVec
 	success   prometheus.Counter
@@ -49,40 +49,40 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sidecar_injection_requests_total",
-			Help: "Admission requests for pods, by result (injected, unchanged, skipped, ignored, refused, error) and reason.",
+			Help: "Admission requests for pods, by result (injected, unchanged, skipped, ignored, denied, error) and reason.",
 		}, []string{"result", "reason"}),
-		success: counter("sidecar_injection_success_total", "Pods that were injected, or were found injected already."),
-		failure: counter("sidecar_injection_failure_total", "Admission requests for pods that were refused or could not be judged."),
+		success: counter("sidecar_injection_success_total", "Pods that were injected or already were."),
+		failure: counter("sidecar_injection_failure_total", "Admission requests for pods that were denied or failed."),
 		skip:    counter("sidecar_injection_skip_total", "Pods that were admitted without a sidecar."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "sidecar_injection_time_seconds",
-			Help: "Time from the first byte of an admission request for a pod to its answer.",
+			Help: "Time from the first byte of an admission request for a pod to its response.",
 			// A small pod takes a fraction of a millisecond; the API server
 			// gives up after timeoutSeconds.
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		workloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sidecar_injection_workload_reviews_total",
-			Help: "Reviews of workloads, which only warn, by result (warned, clean, ignored, error).",
+			Help: "Workload reviews (warnings only), by result (warned, clean, ignored, error).",
 		}, []string{"result"}),
-		panics: counter("sidecar_injection_panics_total", "Panics recovered while answering; each is a defect worth reporting."),
+		panics: counter("sidecar_injection_panics_total", "Recovered panics of the admission handlers (please report)."),
 		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "outrider_validation_requests_total",
-			Help: "Admission requests for ServiceEntries, VirtualServices and the ConfigMaps, by resource, result (clean, warned, refused, ignored, error) and reason.",
+			Help: "Admission requests for ServiceEntries, VirtualServices and the ConfigMaps, by resource, result (clean, warned, denied, ignored, error) and reason.",
 		}, []string{"resource", "result", "reason"}),
 		validationSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "outrider_validation_time_seconds",
-			Help:    "Time from the first byte of such a request to its answer.",
+			Help:    "Time from the first byte of a validation request to its response.",
 			Buckets: []float64{.00025, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		configInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sidecar_injection_config_info",
-			Help: "1 for the hash of the configuration in force, as the status annotation of pods carries it.",
+			Help: "1 for the hash of the active configuration, as recorded in the status annotation of pods.",
 		}, []string{"hash"}),
-		configRejected: counter("sidecar_injection_config_rejections_total", "Configurations that were read and not put in force."),
+		configRejected: counter("sidecar_injection_config_rejections_total", "Rejected configurations."),
 		configLoaded: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sidecar_injection_config_last_load_timestamp_seconds",
-			Help: "When the configuration in force was put in force, in seconds since the epoch.",
+			Help: "Unix time the active configuration was loaded.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{
@@ -97,42 +97,42 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// ConfigLoaded notes which configuration is in force, and since when.
+// ConfigLoaded records the active configuration, and since when it is active.
 func (m *Metrics) ConfigLoaded(hash string, at time.Time) {
 	m.configInfo.Reset()
 	m.configInfo.WithLabelValues(hash).Set(1)
 	m.configLoaded.Set(float64(at.UnixMilli()) / 1000)
 }
 
-// ConfigRejected notes a configuration that was not put in force.
+// ConfigRejected counts a rejected configuration.
 func (m *Metrics) ConfigRejected() { m.configRejected.Inc() }
 
-// pod counts one request to the injecting door.
-func (m *Metrics) pod(o *outcome, took time.Duration) {
-	m.requests.WithLabelValues(o.result, o.reason).Inc()
+// pod counts one request to the pod handler.
+func (m *Metrics) pod(a *answer, took time.Duration) {
+	m.requests.WithLabelValues(a.result, a.reason).Inc()
 	m.seconds.Observe(took.Seconds())
-	switch o.result {
+	switch a.result {
 	case resultInjected, resultUnchanged:
 		m.success.Inc()
 	case resultSkipped:
 		m.skip.Inc()
-	case resultRefused, resultError:
+	case resultDenied, resultError:
 		m.failure.Inc()
 	}
 }
 
-// workload counts one request to the warning door.
-func (m *Metrics) workload(o *outcome, _ time.Duration) {
-	m.workloads.WithLabelValues(o.result).Inc()
+// workload counts one request to the workload handler.
+func (m *Metrics) workload(a *answer, _ time.Duration) {
+	m.workloads.WithLabelValues(a.result).Inc()
 }
 
-// validation counts one request to the doors that judge objects and ConfigMaps.
-func (m *Metrics) validation(o *outcome, took time.Duration) {
+// validation counts one request to the object and ConfigMap handlers.
+func (m *Metrics) validation(a *answer, took time.Duration) {
 	resource := "other"
-	switch o.resource {
+	switch a.resource {
 	case registration.ServiceEntries, registration.VirtualServices, "configmaps":
-		resource = o.resource
+		resource = a.resource
 	}
-	m.validations.WithLabelValues(resource, o.result, o.reason).Inc()
+	m.validations.WithLabelValues(resource, a.result, a.reason).Inc()
 	m.validationSeconds.Observe(took.Seconds())
 }

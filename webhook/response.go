@@ -15,22 +15,22 @@ import (
 type response struct {
 	uid      string
 	allowed  bool
-	status   *status // set where the request is refused
+	status   *status // set where the request is denied
 	patch    []inject.Operation
 	warnings []string
 	// The audit annotations, in the order of their names; the API server puts
-	// the webhook's name before each. Empty ones are left out.
+	// the webhook's name before each. Empty ones are omitted.
 	config string
 	reason string
 }
 
-// status is the part of metav1.Status that a refusal has.
+// status is the part of metav1.Status that a denied request gets.
 type status struct {
 	code    int32
 	message string
 }
 
-// reasonOf is the word the API server's clients know for a code.
+// reasonOf is the reason that the API server's clients expect with a code.
 func reasonOf(code int32) metav1.StatusReason {
 	switch code {
 	case http.StatusBadRequest:

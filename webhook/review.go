@@ -3,12 +3,13 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	kjson "sigs.k8s.io/json"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// The review this package speaks, and no other.
+// The one kind and version of review that is supported.
 const (
 	reviewKind    = "AdmissionReview"
 	reviewVersion = "admission.k8s.io/v1"
@@ -34,7 +35,7 @@ type request struct {
 	// Object is a copy, so the buffer it was decoded from may be used again.
 	Object json.RawMessage `json:"object"`
 
-	// body is the review, for what is rarely asked of it.
+	// body is the review, for what is rarely needed of it.
 	body []byte
 }
 
@@ -58,39 +59,27 @@ func (k gvk) String() string {
 	return version + " " + k.Kind
 }
 
-// hasObject reports whether there is anything to look at: the API server sends
+// hasObject reports whether the request has an object: the API server sends
 // "object": null where an operation has none.
 func (r *request) hasObject() bool { return len(r.Object) > 0 && r.Object[0] == '{' }
 
 // decodeReview reads a review. Names are case-sensitive, as everywhere in
-// Kubernetes. It refuses with a reason what is no v1 review of a request.
+// Kubernetes.
 func decodeReview(body []byte) (*request, *httpError) {
 	var rv review
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &rv); err != nil {
-		return nil, badRequest("review_undecodable", fmt.Sprintf("the body is no JSON %s: %v", reviewKind, err))
+		return nil, badRequest("review_undecodable", fmt.Sprintf("invalid %s JSON: %v", reviewKind, err))
 	}
 	if rv.Kind != reviewKind || rv.APIVersion != reviewVersion {
 		return nil, badRequest("review_version", fmt.Sprintf(
-			"the body is apiVersion %q, kind %q; this webhook speaks %s %s only: register it with admissionReviewVersions: [\"v1\"]",
-			clip(rv.APIVersion, 100), clip(rv.Kind, 100), reviewVersion, reviewKind))
+			"apiVersion %q, kind %q: only %s %s is supported; set admissionReviewVersions: [\"v1\"] in the webhook configuration",
+			problem.Clip(rv.APIVersion, 100), problem.Clip(rv.Kind, 100), reviewVersion, reviewKind))
 	}
 	if rv.Request == nil {
-		return nil, badRequest("review_without_request", "the "+reviewKind+" has no request; there is nothing to admit")
+		return nil, badRequest("review_without_request", reviewKind+": request is required")
 	}
 	if rv.Request.UID == "" {
-		return nil, badRequest("review_without_uid", "the "+reviewKind+"'s request has no uid; an answer could not say what it answers")
+		return nil, badRequest("review_without_uid", reviewKind+": request.uid is required")
 	}
 	return rv.Request, nil
-}
-
-// httpError is an answer below the level of reviews: a status and a text. The
-// API server shows the text to the user behind "failed calling webhook".
-type httpError struct {
-	status int
-	reason string // the metric's and the log's code
-	text   string
-}
-
-func badRequest(reason, text string) *httpError {
-	return &httpError{http.StatusBadRequest, reason, text}
 }

@@ -4,23 +4,31 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// What the API server passes on of warnings: once all of them together are
-// longer than 4,096 characters it cuts each to 256 and drops what is still too
-// much, without a word. We cut first, and say so. Other webhooks of the same
-// request share the 4,096.
+// What the API server forwards of warnings: once all of them together are
+// longer than 4,096 characters it cuts each to 256 and drops the rest without
+// notice. The handlers cut first, and count what is omitted. Other webhooks of
+// the same request share the 4,096.
 const (
 	maxWarning  = 256
 	maxWarnings = 4096
-	// maxProblem and maxMessage bound a refusal's text, which ends in the events
-	// of the pod's owner.
+)
+
+// maxProblem and maxMessage bound, in bytes, the message of a denied request,
+// which ends in the events of the pod's owner.
+const (
 	maxProblem = 1000
 	maxMessage = 8000
 )
 
-// limitWarnings cuts warnings to what the API server passes on and says how
-// many were left out. The argument is not changed.
+// maxName is the maximum length of a name in Kubernetes.
+const maxName = 253
+
+// limitWarnings cuts warnings to what the API server forwards and counts those
+// that are omitted. The argument is not changed.
 func limitWarnings(warnings []string) []string {
 	kept, size := warnings, 0
 	for i, w := range warnings {
@@ -38,10 +46,10 @@ func limitWarnings(warnings []string) []string {
 	}
 	out := make([]string, 0, len(kept)+1)
 	for _, w := range kept {
-		out = append(out, clip(w, maxWarning))
+		out = append(out, clipWarning(w, maxWarning))
 	}
 	if left := len(warnings) - len(kept); left > 0 {
-		out = append(out, fmt.Sprintf("and %d more warnings; the webhook's log has all of them", left))
+		out = append(out, fmt.Sprintf("and %d more warnings; see the Outrider log", left))
 	}
 	return out
 }
@@ -54,27 +62,10 @@ func total(warnings []string) int {
 	return n
 }
 
-// refusalText is the message of a refusal: all problems, numbered when there is
-// more than one.
-func refusalText(problems []string) string {
-	if len(problems) == 1 {
-		return clip(problems[0], maxMessage)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d problems:", len(problems))
-	for i, p := range problems {
-		p = clip(p, maxProblem)
-		if b.Len()+len(p) > maxMessage {
-			fmt.Fprintf(&b, " and %d more", len(problems)-i)
-			break
-		}
-		fmt.Fprintf(&b, " (%d) %s", i+1, p)
-	}
-	return b.String()
-}
-
-// clip cuts s to at most limit characters, the last one being an ellipsis.
-func clip(s string, limit int) string {
+// clipWarning cuts s to at most limit characters, the last one being an
+// ellipsis. The API server counts characters; problem.Clip counts bytes and
+// would cut a warning in another script to a third.
+func clipWarning(s string, limit int) string {
 	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
 		return s
 	}
@@ -86,4 +77,37 @@ func clip(s string, limit int) string {
 		n++
 	}
 	return s
+}
+
+// layout is how several problems become one message: what follows their number,
+// and what comes before each and before the number of those omitted.
+type layout struct {
+	title, omitted string
+	item           func(n int) string
+}
+
+var (
+	// inline is for texts on one line, such as the events of a pod's owner.
+	inline = layout{":", " ", func(n int) string { return fmt.Sprintf(" (%d) ", n) }}
+	// perLine is for texts that users read in kubectl's output.
+	perLine = layout{"", "\n- ", func(int) string { return "\n- " }}
+)
+
+// join is the message about all problems, with their number when there is more
+// than one.
+func (l layout) join(problems []string) string {
+	if len(problems) == 1 {
+		return problem.Clip(problems[0], maxMessage)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d problems%s", len(problems), l.title)
+	for i, p := range problems {
+		p = problem.Clip(p, maxProblem)
+		if b.Len()+len(p) > maxMessage {
+			fmt.Fprintf(&b, "%sand %d more", l.omitted, len(problems)-i)
+			break
+		}
+		b.WriteString(l.item(i+1) + p)
+	}
+	return b.String()
 }

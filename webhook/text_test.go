@@ -21,8 +21,8 @@ func TestLimitWarnings(t *testing.T) {
 		{"short ones", []string{"a", "b"}, 2, "b"},
 		{"a long one", []string{long}, 1, strings.Repeat("ö", 255) + "…"},
 		{"just fitting", repeat(strings.Repeat("a", 256), 16), 16, strings.Repeat("a", 256)},
-		{"one too many", repeat(strings.Repeat("a", 256), 17), 16, "and 2 more warnings; the webhook's log has all of them"},
-		{"far too many", repeat(long, 1000), 16, "and 985 more warnings; the webhook's log has all of them"},
+		{"one too many", repeat(strings.Repeat("a", 256), 17), 16, "and 2 more warnings; see the Outrider log"},
+		{"far too many", repeat(long, 1000), 16, "and 985 more warnings; see the Outrider log"},
 	} {
 		got := limitWarnings(tt.warnings)
 		sum := 0
@@ -47,7 +47,7 @@ func repeat(s string, n int) []string {
 	return out
 }
 
-func TestClip(t *testing.T) {
+func TestClipWarning(t *testing.T) {
 	for _, tt := range []struct {
 		in    string
 		limit int
@@ -55,8 +55,8 @@ func TestClip(t *testing.T) {
 	}{
 		{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"äöü", 3, "äöü"}, {"äöüß", 3, "äö…"}, {"", 3, ""}, {"\xff\xff\xff\xff", 3, "\xff\xff…"},
 	} {
-		if got := clip(tt.in, tt.limit); got != tt.want {
-			t.Errorf("clip(%q, %d) = %q, want %q", tt.in, tt.limit, got, tt.want)
+		if got := clipWarning(tt.in, tt.limit); got != tt.want {
+			t.Errorf("clipWarning(%q, %d) = %q, want %q", tt.in, tt.limit, got, tt.want)
 		}
 	}
 }

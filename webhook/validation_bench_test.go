@@ -10,7 +10,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// BenchmarkObject judges one entry alone, and beside others: what the others
+// BenchmarkObject validates one entry alone, and beside others: what the others
 // add is the price of the warnings about conflicts.
 func BenchmarkObject(b *testing.B) {
 	body := reviewOf(entryOf(goodEntry), about("networking.istio.io", "v1", "serviceentries"))
@@ -26,9 +26,9 @@ func BenchmarkObject(b *testing.B) {
 					},
 				})
 			}
-			bench := newBench(b, nil)
-			bench.options.Objects = func() (egress.Input, bool) { return in, others > 0 }
-			h := NewObjectHandler(bench.options)
+			fixture := newFixture(b, nil)
+			fixture.options.Objects = func() (egress.Input, bool) { return in, others > 0 }
+			h := NewObjectHandler(fixture.options)
 			for b.Loop() {
 				if got := answerOf(b, post(h, body)); !got.Allowed {
 					b.Fatal(got.Result)

@@ -44,15 +44,15 @@ const (
 	badEntry  = `{"hosts":["a.example"],"ports":[{"number":0,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}`
 )
 
-func TestObjects(t *testing.T) {
+func TestObjectHandler(t *testing.T) {
 	entries := about("networking.istio.io", "v1", "serviceentries")
 	routes := about("networking.istio.io", "v1", "virtualservices")
 	for _, tt := range []struct {
 		name     string
 		object   string
 		edits    []func(*admissionv1.AdmissionReview)
-		reason   string // the audit annotation; "invalid" is refused
-		message  string // all of the refusal
+		reason   string // the audit annotation; "invalid" is denied
+		message  string // the whole message of a denial
 		warnings string // part of each, one a line
 	}{
 		{"good", entryOf(goodEntry), nil, "valid", "", ""},
@@ -76,7 +76,7 @@ func TestObjects(t *testing.T) {
 
 		{"updated", entryOf(badEntry), []func(*admissionv1.AdmissionReview){updating(entryOf(goodEntry))}, "invalid", "*", ""},
 		{"a label alone", strings.Replace(entryOf(badEntry), `"name"`, `"labels":{"a":"b"},"name"`, 1), []func(*admissionv1.AdmissionReview){updating(entryOf(badEntry))}, "invalid_unchanged", "",
-			"ServiceEntry shop/a: error, which leaves it without effect: spec.ports[0].number"},
+			"ServiceEntry shop/a: error (not applied): spec.ports[0].number"},
 		{"a finalizer goes", strings.Replace(entryOf(badEntry), `"name"`, `"deletionTimestamp":"2026-01-02T00:00:00Z","name"`, 1), []func(*admissionv1.AdmissionReview){updating(entryOf(goodEntry))}, "deletion", "", ""},
 		{"deleted", entryOf(badEntry), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.Operation = admissionv1.Delete }}, "operation", "", ""},
 		{"its status", entryOf(badEntry), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.SubResource = "status" }}, "subresource", "", ""},
@@ -86,14 +86,14 @@ func TestObjects(t *testing.T) {
 		{"another group", entryOf(badEntry), []func(*admissionv1.AdmissionReview){about("example.com", "v1", "serviceentries")}, "another_resource", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
+			b := newFixture(t, nil)
 			got := answerOf(t, post(NewObjectHandler(b.options), reviewOf(tt.object, append([]func(*admissionv1.AdmissionReview){entries}, tt.edits...)...)))
 			checkAnswer(t, got, tt.reason, tt.message, tt.warnings)
 			if n := b.metric("outrider_validation_requests_total", "reason", tt.reason); n != 1 {
 				t.Errorf("requests_total{reason=%s} = %v", tt.reason, n)
 			}
-			if n := b.metric("outrider_validation_requests_total", "result", "refused"); (n == 1) != (tt.reason == "invalid") {
-				t.Errorf("requests_total{result=refused} = %v", n)
+			if n := b.metric("outrider_validation_requests_total", "result", "denied"); (n == 1) != (tt.reason == "invalid") {
+				t.Errorf("requests_total{result=denied} = %v", n)
 			}
 		})
 	}
@@ -125,8 +125,8 @@ func checkAnswer(t *testing.T, got *admissionv1.AdmissionResponse, reason, messa
 	}
 }
 
-// An object is judged among those that are there, and replaces its earlier self.
-func TestObjectAmongOthers(t *testing.T) {
+// An object is validated among the published ones, and replaces its earlier state.
+func TestObjectHandler_AmongPublishedObjects(t *testing.T) {
 	meta := func(name string) egress.Meta {
 		return egress.Meta{Namespace: "shop", Name: name, Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	}
@@ -136,7 +136,7 @@ func TestObjectAmongOthers(t *testing.T) {
 		ServiceEntries: []egress.ServiceEntry{{Meta: meta("a"), Spec: bad}, {Meta: meta("b"), Spec: bad}},
 		Problems:       egress.Problems{{Kind: egress.KindServiceEntry, Namespace: "shop", Name: "a", Path: "spec", Rule: "was wrong before"}},
 	}
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.options.Objects = func() (egress.Input, bool) { return in, true }
 	h := NewObjectHandler(b.options)
 	entries := about("networking.istio.io", "v1", "serviceentries")
@@ -144,11 +144,11 @@ func TestObjectAmongOthers(t *testing.T) {
 	checkAnswer(t, answerOf(t, post(h, reviewOf(entryOf(badEntry), entries))), "invalid",
 		`ServiceEntry shop/a: spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials`, "")
 	if len(in.ServiceEntries) != 2 || in.ServiceEntries[0].Spec != bad {
-		t.Error("what is in force was changed")
+		t.Error("the published objects were changed")
 	}
 }
 
-// configMaps judges as the program does, with the built-in configuration in force.
+// configMaps validates as the program does, with the built-in configuration active.
 func configMaps() *ConfigMaps {
 	labels := config.Labels{Config: "config", Values: "values", Mesh: "mesh"}
 	return &ConfigMaps{
@@ -170,7 +170,7 @@ func configMap(name, data string) string {
 	return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `","namespace":"istio-system"},"data":` + data + `}`
 }
 
-func TestConfigMaps(t *testing.T) {
+func TestConfigMapHandler(t *testing.T) {
 	of := func(rv *admissionv1.AdmissionReview) {
 		about("", "v1", "configmaps")(rv)
 		rv.Request.Namespace = "istio-system"
@@ -194,9 +194,9 @@ func TestConfigMaps(t *testing.T) {
 		{"a template that does not compile", configMap(injector, `{"config":"templates:\n  mine: |\n    {{ if }}\n"}`), nil, "invalid", "*", ""},
 		{"mesh", configMap("istio", `{"mesh":"outboundTrafficPolicy: {mode: SOMETIMES}","meshNetworks":"networks: {}"}`), nil, "invalid",
 			`ConfigMap istio-system/istio: mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS`, ""},
-		{"a key nobody reads", configMap("istio", `{"mash":"a: b"}`), nil, "valid", "", `ConfigMap istio-system/istio: data["mash"]: no effect: no such key is read; did you mean "mesh"?`},
+		{"a key that is not read", configMap("istio", `{"mash":"a: b"}`), nil, "valid", "", `ConfigMap istio-system/istio: data["mash"]: unknown key, ignored; did you mean "mesh"?`},
 		{"a label alone", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, badValues))}, "invalid_unchanged", "",
-			"ConfigMap istio-system/istio-sidecar-injector: error, which leaves it without effect: values:3\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values:4"},
+			"ConfigMap istio-system/istio-sidecar-injector: error (not applied): values:3:22\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values:4:5"},
 		{"made worse", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, `{}`))}, "invalid", "*", "ConfigMap"},
 		{"another one", configMap("kube-root-ca.crt", badValues), nil, "another_configmap", "", ""},
 		{"another namespace's", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.Namespace = "shop" }}, "another_configmap", "", ""},
@@ -204,7 +204,7 @@ func TestConfigMaps(t *testing.T) {
 		{"deleted", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.Operation = admissionv1.Delete }}, "operation", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
+			b := newFixture(t, nil)
 			b.options.ConfigMaps = configMaps()
 			got := answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(tt.object, append([]func(*admissionv1.AdmissionReview){of}, tt.edits...)...)))
 			checkAnswer(t, got, tt.reason, tt.message, tt.warnings)
@@ -212,10 +212,10 @@ func TestConfigMaps(t *testing.T) {
 	}
 }
 
-// What cannot be judged passes, with a warning: the objects are judged again by
-// who reads them.
-func TestValidationFailsOpen(t *testing.T) {
-	b := newBench(t, nil)
+// What cannot be validated is allowed with a warning: the control plane validates
+// it again.
+func TestValidation_FailsOpen(t *testing.T) {
+	b := newFixture(t, nil)
 	b.options.ConfigMaps = configMaps()
 	b.options.ConfigMaps.Check = func(func(*config.Texts)) (problem.List, bool) { return nil, false }
 	of := func(rv *admissionv1.AdmissionReview) {
@@ -223,13 +223,13 @@ func TestValidationFailsOpen(t *testing.T) {
 		rv.Request.Namespace = "istio-system"
 	}
 	checkAnswer(t, answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(configMap("istio", `{"mesh":"["}`), of))),
-		"valid", "", "ConfigMap istio-system/istio: not checked: this replica of Outrider has just started")
+		"valid", "", "ConfigMap istio-system/istio: not validated: replica still starting")
 
 	b.options.ConfigMaps.Check = func(func(*config.Texts)) (problem.List, bool) { panic("a defect") }
 	b.options.Objects = func() (egress.Input, bool) { panic("a defect") }
-	checkAnswer(t, answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(configMap("istio", `{}`), of))), "panic", "", "not checked: internal error")
+	checkAnswer(t, answerOf(t, post(NewConfigMapHandler(b.options), reviewOf(configMap("istio", `{}`), of))), "panic", "", "not validated: internal error; see the Outrider log")
 	checkAnswer(t, answerOf(t, post(NewObjectHandler(b.options), reviewOf(entryOf(badEntry), about("networking.istio.io", "v1", "serviceentries")))),
-		"panic", "", "not checked: internal error")
+		"panic", "", "not validated: internal error; see the Outrider log")
 	if n := b.metric("outrider_validation_requests_total", "result", "error", "resource", "serviceentries"); n != 1 {
 		t.Errorf("%v errors counted", n)
 	}
@@ -239,8 +239,8 @@ func TestValidationFailsOpen(t *testing.T) {
 }
 
 // FuzzValidation sends any bytes as a review, and any as the object in one: the
-// answer is a text with a status, or a review that carries the uid; a refusal
-// has a reason, and nothing panics.
+// response is a text with a status, or a review that carries the uid; a denial
+// has a message, and nothing panics.
 func FuzzValidation(f *testing.F) {
 	whole := func(object, resource string) []byte {
 		group := "networking.istio.io"
@@ -261,7 +261,7 @@ func FuzzValidation(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	o := Options{Settings: &Settings{}, Log: logr.Discard(), Metrics: metrics, ConfigMaps: configMaps(),
+	o := Options{Active: func() *inject.Injector { return nil }, Log: logr.Discard(), Metrics: metrics, ConfigMaps: configMaps(),
 		Objects: func() (egress.Input, bool) {
 			return egress.Input{Mesh: egress.CompileMesh(config.Default().Mesh)}, true
 		}}
@@ -282,7 +282,7 @@ func FuzzValidation(f *testing.F) {
 			}
 			got := answerOf(t, w)
 			if got.UID == "" || got.AuditAnnotations["reason"] == "panic" || !got.Allowed && (got.Result == nil || got.Result.Message == "") {
-				t.Errorf("the answer %s", w.Body)
+				t.Errorf("the response %s", w.Body)
 			}
 		}
 	})

@@ -6,44 +6,50 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// NewWorkloadHandler is the door that warns about workloads, for WarnPath. The
-// person who applies a Deployment never sees the warnings of its pods; here
-// the pod template is judged by the same functions. It allows everything.
+// NewWorkloadHandler warns about workloads, for WarnPath. Users who apply a
+// Deployment never see the warnings of its pods; here its pod template is
+// checked by the same functions. It allows everything.
 func NewWorkloadHandler(o Options) http.Handler {
-	d := newDoor(o, "warn")
-	d.judge, d.count = d.judgeWorkload, o.Metrics.workload
-	d.failed = func(string) outcome {
-		return outcome{response: response{allowed: true}}
+	h := newHandler(o, "warn")
+	h.decide, h.count = h.reviewWorkload, o.Metrics.workload
+	h.panicked = func(string) answer {
+		return answer{response: response{allowed: true}}
 	}
-	return d
+	return h
 }
 
-func (d *door) judgeWorkload(r *request) outcome {
-	if r.SubResource != "" {
-		return ignored("subresource")
+func (h *handler) reviewWorkload(r *request) answer {
+	if reason := noWorkload(r); reason != "" {
+		return ignored(reason)
 	}
-	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
-		return ignored("operation")
-	}
-	if !r.hasObject() {
-		return ignored("no_object")
-	}
-	// A Job of a CronJob was made by a controller, from a template that has
-	// been judged: nobody would read the warning.
-	if gjson.GetBytes(r.Object, `metadata.ownerReferences.#(controller==true).kind`).Exists() {
-		return ignored("owned")
-	}
-	injector := d.Settings.Load()
+	injector := h.Active()
 	if injector == nil {
-		return outcome{result: resultError, response: response{allowed: true, reason: "not_ready"}}
+		return answer{result: resultError, response: response{allowed: true, reason: "not_ready"}}
 	}
-	o := outcome{
+	a := answer{
 		result:   resultClean,
-		all:      injector.ReviewWorkload(r.Object, r.Namespace, d.namespaceAnnotations(r.Namespace)),
+		all:      injector.ReviewWorkload(r.Object, r.Namespace, h.namespaceAnnotations(r.Namespace)),
 		response: response{allowed: true, config: injector.Hash()},
 	}
-	if len(o.all) > 0 {
-		o.result = resultWarned
+	if len(a.all) > 0 {
+		a.result = resultWarned
 	}
-	return o
+	return a
+}
+
+// noWorkload is why there are no warnings for a request; empty where there may be.
+func noWorkload(r *request) string {
+	switch {
+	case r.SubResource != "":
+		return "subresource"
+	case r.Operation != "CREATE" && r.Operation != "UPDATE":
+		return "operation"
+	case !r.hasObject():
+		return "no_object"
+	// A Job of a CronJob is created by a controller, from a template that has
+	// been checked: nobody would read the warning.
+	case gjson.GetBytes(r.Object, `metadata.ownerReferences.#(controller==true).kind`).Exists():
+		return "owned"
+	}
+	return ""
 }

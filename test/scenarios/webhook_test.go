@@ -35,14 +35,12 @@ func newDoor(t *testing.T, s *scenario, injector *inject.Injector) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := &webhook.Settings{}
-	settings.Store(injector)
 	o := webhook.Options{
-		Settings: settings, Metrics: metrics, Log: logr.Discard(),
+		Active: func() *inject.Injector { return injector }, Metrics: metrics, Log: logr.Discard(),
 		NamespaceAnnotations: func(string) map[string]string { return s.options.NamespaceAnnotations },
 	}
 	mux := http.NewServeMux()
-	mux.Handle(registration.InjectPath, webhook.NewHandler(o))
+	mux.Handle(registration.InjectPath, webhook.NewPodHandler(o))
 	mux.Handle(registration.WarnPath, webhook.NewWorkloadHandler(o))
 	d := &door{server: httptest.NewUnstartedServer(mux)}
 	d.server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -14,54 +15,48 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	admissionv1 "k8s.io/api/admission/v1"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-// fake answers with what a test gives it.
-type fake struct {
-	inject func(inject.Request) (*inject.Result, error)
-	review func([]byte, string, map[string]string) []string
+// compiled is the injector of a text of key "config".
+func compiled(t testing.TB, text string) *inject.Injector {
+	t.Helper()
+	cfg, problems := config.Parse(config.Texts{Config: text}, config.Labels{})
+	if cfg == nil {
+		t.Fatal(problems.Err())
+	}
+	i, problems := inject.Compile(cfg, inject.Environment{Kubernetes: inject.Version{Major: 1, Minor: 37}})
+	if i == nil {
+		t.Fatal(problems.Err())
+	}
+	return i
 }
 
-func (f fake) Inject(r inject.Request) (*inject.Result, error) { return f.inject(r) }
-func (f fake) Hash() string                                    { return "0123456789abcdef" }
-func (f fake) ReviewWorkload(object []byte, ns string, a map[string]string) []string {
-	return f.review(object, ns, a)
-}
-
-// labels every pod with one patch operation.
-func patching(inject.Request) (*inject.Result, error) {
-	return &inject.Result{
-		Decision: inject.Decision{Inject: true, Reason: inject.ReasonPolicyEnabled},
-		Patch:    []inject.Operation{{Op: "add", Path: "/metadata/labels", Value: `{"a<b":"ü"}`}},
-	}, nil
-}
-
-// bench is a door and its surroundings.
-type bench struct {
+// fixture is what a handler is made with: the options, an injector and a
+// registry of its own.
+type fixture struct {
 	t        testing.TB
-	settings *Settings
+	active   atomic.Pointer[inject.Injector]
 	registry *prometheus.Registry
 	options  Options
 }
 
-func newBench(t testing.TB, i Injector) *bench {
+func newFixture(t testing.TB, i *inject.Injector) *fixture {
 	t.Helper()
-	b := &bench{t: t, settings: &Settings{}, registry: prometheus.NewRegistry()}
+	b := &fixture{t: t, registry: prometheus.NewRegistry()}
 	m, err := NewMetrics(b.registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i != nil {
-		b.settings.Store(i)
-	}
-	b.options = Options{Settings: b.settings, Log: logr.Discard(), Metrics: m}
+	b.active.Store(i)
+	b.options = Options{Active: b.active.Load, Log: logr.Discard(), Metrics: m}
 	return b
 }
 
 // metric sums the samples of a counter, or counts a histogram's.
-func (b *bench) metric(name string, labels ...string) float64 {
+func (b *fixture) metric(name string, labels ...string) float64 {
 	b.t.Helper()
 	families, err := b.registry.Gather()
 	if err != nil {
@@ -135,7 +130,7 @@ func post(h http.Handler, body []byte) *httptest.ResponseRecorder {
 	return w
 }
 
-// response is the answer's review; it must be a complete v1 one.
+// answerOf is the response's review; it must be a complete v1 one.
 func answerOf(t testing.TB, w *httptest.ResponseRecorder) *admissionv1.AdmissionResponse {
 	t.Helper()
 	if w.Code != http.StatusOK {
@@ -143,10 +138,10 @@ func answerOf(t testing.TB, w *httptest.ResponseRecorder) *admissionv1.Admission
 	}
 	var rv admissionv1.AdmissionReview
 	if err := json.Unmarshal(w.Body.Bytes(), &rv); err != nil {
-		t.Fatalf("decode answer: %v\n%s", err, w.Body)
+		t.Fatalf("decode response: %v\n%s", err, w.Body)
 	}
 	if rv.APIVersion != "admission.k8s.io/v1" || rv.Kind != "AdmissionReview" || rv.Response == nil || rv.Request != nil {
-		t.Fatalf("the answer is no v1 review: %s", w.Body)
+		t.Fatalf("not a v1 review with a response: %s", w.Body)
 	}
 	return rv.Response
 }
