@@ -79,11 +79,7 @@ func (s *scenario) shows(t *testing.T, shown map[rowKey]*rowShown) {
 		if shown[key] == nil {
 			shown[key] = &rowShown{}
 		}
-		kind := "annotation"
-		if isLabel {
-			kind = "label"
-		}
-		if strings.Contains(said, kind+` "`+name+`": `) {
+		if strings.Contains(said, annotation.Path(name, isLabel)+": ") {
 			shown[key].bad = s.name
 		} else {
 			shown[key].good = s.name
