@@ -39,6 +39,8 @@ func TestModule(t *testing.T) {
 		{"fences", breaksFences(files, excepted)},
 		{"init", breaksInit(files)},
 		{"size", size},
+		{"once", breaksOnce(files)},
+		{"small", breaksSmall(files)},
 		{"rooms", staleRooms(files)},
 	} {
 		t.Run(rule.name, func(t *testing.T) {

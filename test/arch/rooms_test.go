@@ -156,6 +156,10 @@ type fence struct {
 }
 
 var fences = []fence{
+	{pkgs: []string{"k8s.io/client-go/tools/leaderelection"}, rooms: []string{"internal/election"},
+		why: "there is one leader election"},
+	{pkgs: []string{"go.yaml.in/yaml/v4"}, rooms: []string{"internal/document", "manifest"},
+		why: "there is one reader of documents; manifest compares its edits with a parser's result"},
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
