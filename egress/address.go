@@ -1,12 +1,6 @@
 package egress
 
-import (
-	"net/netip"
-
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/wrapperspb"
-)
+import "net/netip"
 
 // LocalRanges are the addresses that no declared name may lead to: the pod's
 // own, where the sidecar's administration listens, and the node's, where clouds
@@ -28,18 +22,4 @@ func isLocal(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
 		netip.MustParsePrefix("0.0.0.0/8").Contains(a)
-}
-
-// resolvedAddressFilter takes the refused addresses out of the answers to a name.
-func resolvedAddressFilter() *matcherv3.AddressMatcher {
-	m := &matcherv3.AddressMatcher{}
-	for _, p := range LocalRanges() {
-		m.Ranges = append(m.Ranges, xdsRange(p))
-	}
-	return m
-}
-
-// coreRange is a range as Envoy's own messages have it.
-func coreRange(p netip.Prefix) *corev3.CidrRange {
-	return &corev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
 }

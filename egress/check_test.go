@@ -1,24 +1,29 @@
-package egress
+package egress_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
+)
 
 // TestCheck has one object's problems alone, and without a mesh.
 func TestCheck(t *testing.T) {
-	in := parse(t, entryText(`{hosts: [a.example], ports: [{number: 0, protocol: HTTP}], resolution: DNS}`))
+	in := egresstest.Parse(t, egresstest.EntryText(`{hosts: [a.example], ports: [{number: 0, protocol: HTTP}], resolution: DNS}`))
 	const rule = "a port is 1 to 65535"
-	for _, mesh := range []Input{in, {}} {
-		got := CheckServiceEntry(in.ServiceEntries[0], mesh.Mesh)
+	for _, mesh := range []egress.Input{in, {}} {
+		got := egress.CheckServiceEntry(in.ServiceEntries[0], mesh.Mesh)
 		if len(got) != 1 || got[0].Path != "spec.ports[0].number" || got[0].Rule != rule || got[0].Name != "e" {
 			t.Errorf("problems %v", got)
 		}
 	}
-	in = parse(t, routeText(`{hosts: [a.example], tcp: [{}], http: [{timeout: 1s, route: [{destination: {host: a.example}}]}]}`))
-	got := CheckVirtualService(in.VirtualServices[0], in.Mesh)
-	if len(got) != 1 || got[0].Path != "spec.tcp" || got[0].Severity != SeverityError {
+	in = egresstest.Parse(t, egresstest.RouteText(`{hosts: [a.example], tcp: [{}], http: [{timeout: 1s, route: [{destination: {host: a.example}}]}]}`))
+	got := egress.CheckVirtualService(in.VirtualServices[0], in.Mesh)
+	if len(got) != 1 || got[0].Path != "spec.tcp" || got[0].Severity != egress.SeverityError {
 		t.Errorf("problems %v", got)
 	}
 	in.VirtualServices[0].Spec.Tcp = nil
-	if got := CheckVirtualService(in.VirtualServices[0], in.Mesh); got != nil {
+	if got := egress.CheckVirtualService(in.VirtualServices[0], in.Mesh); got != nil {
 		t.Errorf("problems %v", got)
 	}
 }

@@ -1,35 +1,38 @@
-package egress
+package egress_test
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
 func TestDecode(t *testing.T) {
-	m := Meta{Namespace: "shop", Name: "web"}
+	m := egress.Meta{Namespace: "shop", Name: "web"}
 	for _, tt := range []struct {
 		name, kind, spec string
 		want             []string // problems; none: it is read
 	}{
-		{"entry", KindServiceEntry, `{"hosts":["httpbin.org"],"ports":[{"number":80,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}`, nil},
-		{"a duration as Go writes it", KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"1m30s"}]}`, nil},
-		{"empty", KindServiceEntry, `{}`, nil},
-		{"absent", KindServiceEntry, `null`, nil},
-		{"two faults", KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"soon","retires":{}}]}`, []string{
+		{"entry", egress.KindServiceEntry, `{"hosts":["httpbin.org"],"ports":[{"number":80,"name":"http","protocol":"HTTP"}],"resolution":"DNS"}`, nil},
+		{"a duration as Go writes it", egress.KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"1m30s"}]}`, nil},
+		{"empty", egress.KindServiceEntry, `{}`, nil},
+		{"absent", egress.KindServiceEntry, `null`, nil},
+		{"two faults", egress.KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"soon","retires":{}}]}`, []string{
 			`VirtualService shop/web: spec.http[0].timeout: "soon": must be a duration; write a number and a unit, such as 5s`,
 			`VirtualService shop/web: spec.http[0].retires: unknown key`,
 		}},
-		{"a newer value", KindServiceEntry, `{"hosts":["a.example"],"resolution":"LATER"}`, []string{`spec.resolution: "LATER": must be one of NONE`}},
-		{"no mapping", KindServiceEntry, `[]`, []string{"must be a mapping"}},
+		{"a newer value", egress.KindServiceEntry, `{"hosts":["a.example"],"resolution":"LATER"}`, []string{`spec.resolution: "LATER": must be one of NONE`}},
+		{"no mapping", egress.KindServiceEntry, `[]`, []string{"must be a mapping"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			spec, problems := Decode(tt.kind, m, []byte(tt.spec))
+			spec, problems := egress.Decode(tt.kind, m, []byte(tt.spec))
 			if (spec == nil) != (tt.want != nil) || len(problems) != len(tt.want) {
 				t.Fatalf("spec %v, problems %v; want %q", spec, problems, tt.want)
 			}
 			for i, want := range tt.want {
-				if got := problems[i].String(); !strings.Contains(got, want) || problems[i].Severity != SeverityError {
+				if got := problems[i].String(); !strings.Contains(got, want) || problems[i].Severity != egress.SeverityError {
 					t.Errorf("problem %q, want %q in it", got, want)
 				}
 			}
@@ -39,17 +42,17 @@ func TestDecode(t *testing.T) {
 
 // The problems of what could not be read are among those of the rest, in order.
 func TestProblemsOfDecodingAreKept(t *testing.T) {
-	in := Input{Mesh: meshOf(t, "")}
+	in := egress.Input{Mesh: egresstest.Mesh(t, "")}
 	for _, name := range []string{"b", "a"} {
-		m := Meta{Namespace: "shop", Name: name, Created: time.Unix(1, 0)}
-		spec, problems := Decode(KindServiceEntry, m, []byte(`{"hosts":["`+name+`.example"],"nosuch":1}`))
+		m := egress.Meta{Namespace: "shop", Name: name, Created: time.Unix(1, 0)}
+		spec, problems := egress.Decode(egress.KindServiceEntry, m, []byte(`{"hosts":["`+name+`.example"],"nosuch":1}`))
 		in.Add(m, spec)
 		in.Problems = append(in.Problems, problems...)
 	}
-	m := Meta{Namespace: "shop", Name: "aa"}
-	spec, _ := Decode(KindServiceEntry, m, []byte(`{"hosts":["aa.example"]}`))
+	m := egress.Meta{Namespace: "shop", Name: "aa"}
+	spec, _ := egress.Decode(egress.KindServiceEntry, m, []byte(`{"hosts":["aa.example"]}`))
 	in.Add(m, spec)
-	_, problems := Build(in)
+	_, problems := egress.Build(in)
 	var names []string
 	for _, p := range problems {
 		names = append(names, p.Name)

@@ -2,48 +2,66 @@ package egress
 
 import "fmt"
 
-// Destination is where a destination of a route leads.
+// Destination is what a destination of a route resolves to.
 type Destination struct {
 	Host Host
-	// name is the one to resolve where the host is a wildcard that was not asked
-	// for as such; empty otherwise.
+	// Name is the DNS name to resolve where Host is a wildcard and the route
+	// specifies a name that it covers; empty otherwise.
 	Name string
-	// fault says why it leads nowhere; requests are answered 503 then.
-	Fault, fix string
-	severity   Severity
+	// Problem is set where the destination cannot be used; requests get 503 then,
+	// connections are closed, and nothing is mirrored.
+	Problem *DestinationProblem
 }
 
-// ClusterName is the name that a route leads to. What leads nowhere leads to a
-// cluster that is always there: a name that is unknown must not be asked for.
-func (l Destination) ClusterName() string {
-	if l.Fault != "" {
+// DestinationProblem is why a destination cannot be used.
+type DestinationProblem struct {
+	Severity  Severity
+	Rule, Fix string
+}
+
+// use is what a destination is for, for messages.
+type use int
+
+const (
+	forRequests use = iota
+	forMirroring
+	forConnections
+)
+
+// withoutDestination is what happens while a destination is not declared.
+func (u use) withoutDestination() string {
+	return [...]string{"requests get 503", "requests are not mirrored", "connections are closed"}[u]
+}
+
+// ClusterName is the cluster that a route refers to. A destination that cannot
+// be used has a cluster that always exists: Envoy would ask for an unknown name.
+func (d Destination) ClusterName() string {
+	if d.Problem != nil {
 		return BlackHoleCluster
 	}
-	return l.Host.ClusterName()
+	return d.Host.ClusterName()
 }
 
-// ResolvedName is the name that a sidecar resolves for a destination, if it is one.
-func (l Destination) ResolvedName() (Endpoint, bool) {
-	if l.Name != "" {
-		return Endpoint{Address: l.Name, Port: l.Host.TargetPort}, true
+// ResolvedName is the DNS name that a sidecar resolves for the destination, if
+// it is one name.
+func (d Destination) ResolvedName() (Endpoint, bool) {
+	if d.Name != "" {
+		return Endpoint{Address: d.Name, Port: d.Host.TargetPort}, true
 	}
-	return l.Host.SingleName()
+	return d.Host.SingleName()
 }
 
-// MirrorClusterName is the name of a cluster for copies of requests.
-func (l Destination) MirrorClusterName() string {
-	return fmt.Sprintf("mirror|%d||%s", l.Host.Port, l.mirrorName())
-}
-
-func (l Destination) mirrorName() string {
-	if l.Name != "" {
-		return l.Name
+// MirrorClusterName is the name of a cluster for mirrored requests.
+func (d Destination) MirrorClusterName() string {
+	name := d.Host.Name
+	if d.Name != "" {
+		name = d.Name
 	}
-	return l.Host.Name
+	return fmt.Sprintf("mirror|%d||%s", d.Host.Port, name)
 }
 
-// ByRequest says that the destination is resolved from what the request or the
-// connection asks for.
-func (l Destination) ByRequest() bool {
-	return l.Fault == "" && len(l.Host.Endpoints) == 0 && !l.Host.Passthrough && l.Name == ""
+// ResolvedByHost reports whether the sidecar resolves the Host of the request,
+// or the SNI of the connection.
+func (d Destination) ResolvedByHost() bool {
+	return d.Problem == nil && len(d.Host.Endpoints) == 0 && !d.Host.Passthrough && d.Name == ""
 }

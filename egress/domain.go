@@ -1,16 +1,17 @@
 package egress
 
-// Domain is one virtual host of a port: the names that a request's Host is
-// compared with, and what happens to the request.
+// Domain is a virtual host of a port: the name that the Host of requests is
+// matched with, and the routes of those requests.
 type Domain struct {
 	Name string // httpbin.org or *.example.com
-	Host Host   // the declared host that it is, or that covers it
-	// rules are the routes; none: all goes to the host.
+	Host Host   // the declared host of that name, or the wildcard that covers it
+	// Routes are those of the VirtualService By; without any, all requests go to
+	// Host.
 	Routes []HTTPRoute
-	By     Meta // the VirtualService that they are from
+	By     Meta
 }
 
-// SNIRoute is one route by SNI on one port.
+// SNIRoute is a route by SNI on one port.
 type SNIRoute struct {
 	Port  uint32
 	Names []string // sorted

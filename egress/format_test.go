@@ -1,17 +1,17 @@
-package egress
+package egress_test
 
 import (
-	"maps"
-	"os/exec"
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
@@ -36,12 +36,12 @@ var (
 
 func TestLogFault(t *testing.T) {
 	for _, f := range append(goodFormats, strings.Join(everyCommand(), "")) {
-		if fault := logFault(f); fault != "" {
+		if fault := egress.LogFault(f); fault != "" {
 			t.Errorf("%q: %s", f, fault)
 		}
 	}
 	for _, f := range badFormats {
-		if logFault(f) == "" {
+		if egress.LogFault(f) == "" {
 			t.Errorf("%q has no fault", f)
 		}
 	}
@@ -51,7 +51,7 @@ func TestLogFault(t *testing.T) {
 		"%HOSTNAME(A)%": "HOSTNAME has nothing in brackets",
 		"%DURATION:5%":  "DURATION takes no length",
 	} {
-		if got := logFault(f); got != want {
+		if got := egress.LogFault(f); got != want {
 			t.Errorf("%q: %q, want %q", f, got, want)
 		}
 	}
@@ -61,15 +61,15 @@ func TestLogFault(t *testing.T) {
 // where one may follow.
 func everyCommand() []string {
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(knownCommands())) {
-		f, argument := knownCommands()[name], ""
-		if f.example != "" {
-			argument = "(" + f.example + ")"
+	for _, c := range egress.Commands() {
+		name, argument := c.Name, ""
+		if c.Example != "" {
+			argument = "(" + c.Example + ")"
 		}
 		if name == "COALESCE" {
 			argument = `({"operators": ["PROTOCOL"]})`
 		}
-		if f.length {
+		if c.Length {
 			argument += ":5"
 		}
 		out = append(out, "%"+name+argument+"%")
@@ -82,7 +82,7 @@ func everyCommand() []string {
 func TestEnvoyKnowsTheCommands(t *testing.T) {
 	program := envoy.Require(t)
 	good := append(everyCommand(), goodFormats...)
-	header := strings.Join(slices.DeleteFunc(slices.Clone(good), func(f string) bool { return headerFault(f) != "" }), " ")
+	header := strings.Join(slices.DeleteFunc(slices.Clone(good), func(f string) bool { return egress.HeaderFault(f) != "" }), " ")
 	if n := strings.Count(header, " "); n < len(good)-10 {
 		t.Errorf("only %d of %d are for headers", n, len(good))
 	}
@@ -96,22 +96,33 @@ func TestEnvoyKnowsTheCommands(t *testing.T) {
 		if _, ok := takesFormats(t, program, "x", f); ok {
 			t.Errorf("Envoy takes %q in a header", f)
 		}
-		if headerFault(f) == "" {
+		if egress.HeaderFault(f) == "" {
 			t.Errorf("%q has no fault in a header", f)
 		}
 	}
 }
 
+// takesFormats reports whether Envoy accepts a log format and a header's value,
+// which take the place of ones without problems.
 func takesFormats(t *testing.T, program, log, header string) (output string, ok bool) {
 	t.Helper()
-	v := &View{mesh: Mesh{ListenPort: defaultListenPort, ConnectTimeout: time.Second, AccessLog: AccessLog{File: "/dev/stdout", Text: log}}}
-	b := &builder{view: v}
-	routes := b.routeConfiguration(catchAllRoute)
-	routes.RequestHeadersToAdd = []*corev3.HeaderValueOption{headerOption("x-test", header, corev3.HeaderValueOption_ADD_IF_ABSENT)}
-	text, err := protojson.Marshal(bootstrapOf(messages{
-		clusters: b.standingClusters(), listeners: b.listeners()[:1], routes: []*routev3.RouteConfiguration{routes},
-	}))
+	in := egresstest.Parse(t, "accessLogFile: /dev/stdout\naccessLogFormat: LOG-FORMAT\n")
+	model, problems := egress.Build(in)
+	kit.Must(t, problems.Err())
+	m := egresstest.Make(t, model.View("shop"))
+	m.Routes = m.Routes[len(m.Routes)-1:]
+	m.Routes[0].RequestHeadersToAdd = []*corev3.HeaderValueOption{{
+		Header: &corev3.HeaderValue{Key: "x-test", Value: header}, AppendAction: corev3.HeaderValueOption_ADD_IF_ABSENT, KeepEmptyValue: header == "",
+	}}
+	m.Listeners = m.Listeners[:1]
+	text, err := protojson.Marshal(m.Bootstrap(t))
 	kit.Must(t, err)
-	out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--config-yaml", string(text), "--log-level", "warning").CombinedOutput()
-	return string(out), err == nil
+	quoted, err := json.Marshal(log)
+	kit.Must(t, err)
+	if !bytes.Contains(text, []byte(`LOG-FORMAT\n`)) {
+		t.Fatal("the log format is not in the configuration")
+	}
+	text = bytes.ReplaceAll(text, []byte(`LOG-FORMAT\n`), quoted[1:len(quoted)-1])
+	out, ok := egresstest.ValidateText(t, program, text)
+	return string(out), ok
 }

@@ -1,9 +1,13 @@
-package egress
+package egress_test
 
 import (
 	"testing"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
 // FuzzServiceEntry builds whatever an API server may hold: it never panics, the
@@ -18,19 +22,19 @@ func FuzzServiceEntry(f *testing.F) {
 		if s.UnmarshalJSON([]byte(text)) != nil {
 			t.Skip("not an object of the API")
 		}
-		in := Input{Mesh: meshOf(t, ""), ServiceEntries: []ServiceEntry{{Meta{Namespace: "shop", Name: "e"}, s}}}
-		m, problems := Build(in)
+		in := egress.Input{Mesh: egresstest.Mesh(t, ""), ServiceEntries: []egress.ServiceEntry{{egress.Meta{Namespace: "shop", Name: "e"}, s}}}
+		m, problems := egress.Build(in)
 		for _, p := range problems {
 			if p.Path == "" || p.Rule == "" || p.Fix == "" {
 				t.Errorf("half a problem: %+v", p)
 			}
 		}
 		v := m.View("shop")
-		made := messagesOf(t, v)
-		if len(v.hosts) == 0 && problems.Err() == nil && len(s.Hosts) > 0 {
+		made := egresstest.Make(t, v)
+		if len(v.Hosts()) == 0 && problems.Err() == nil && len(s.Hosts) > 0 {
 			t.Errorf("nothing was made and nothing was said of %s", text)
 		}
-		for _, c := range made.clusters {
+		for _, c := range made.Clusters {
 			for _, e := range c.GetLoadAssignment().GetEndpoints() {
 				for _, to := range e.LbEndpoints {
 					if p := to.GetEndpoint().GetAddress().GetSocketAddress().GetPortValue(); p == 0 || p > 65535 {
@@ -50,28 +54,28 @@ func FuzzVirtualService(f *testing.F) {
 	f.Add(`{"hosts": ["*.wild.example"], "tls": [{"match": [{"sniHosts": ["x.wild.example"]}], "route": [{"destination": {"host": "tls.example"}}]}]}`, "")
 	f.Add(`{"hosts": [null, ""], "http": [null, {"match": [null], "route": [null], "mirrors": [null], "fault": {"abort": {"grpcStatus": ""}}}], "tls": [null, {"match": [null]}]}`, "/../..")
 	f.Add(`{"hosts": ["a.example"], "http": [{"redirect": {"uri": "?", "port": 1}, "headers": {"request": {"set": {"": "%"}}}}]}`, "?")
-	objects := parse(f, routeText(`{hosts: [x.example]}`)+world)
+	objects := egresstest.Parse(f, egresstest.RouteText(`{hosts: [x.example]}`)+world)
 	f.Fuzz(func(t *testing.T, text, path string) {
 		s := &networkingv1alpha3.VirtualService{}
 		if s.UnmarshalJSON([]byte(text)) != nil {
 			t.Skip("not an object of the API")
 		}
-		in := Input{Mesh: objects.Mesh, ServiceEntries: objects.ServiceEntries}
-		in.VirtualServices = []VirtualService{{Meta{Namespace: "shop", Name: "v"}, s}}
-		m, problems := Build(in)
+		in := egress.Input{Mesh: objects.Mesh, ServiceEntries: objects.ServiceEntries}
+		in.VirtualServices = []egress.VirtualService{{egress.Meta{Namespace: "shop", Name: "v"}, s}}
+		m, problems := egress.Build(in)
 		for _, p := range problems {
 			if p.Path == "" || p.Rule == "" || p.Fix == "" {
 				t.Errorf("half a problem: %+v", p)
 			}
 		}
 		v := m.View("shop")
-		messagesOf(t, v)
-		for _, r := range []Request{
-			{Port: 80, Protocol: ProtocolHTTP, Method: "GET", Authority: "a.example", Path: path},
-			{Port: 80, Protocol: ProtocolHTTP, Method: "GET", Authority: "x.wild.example:80", Path: path, Header: map[string][]string{"a": {path}}},
-			{Port: 443, Protocol: ProtocolTLS, ServerName: "x.wild.example"}, {Port: 9000, Protocol: ProtocolTCP},
+		egresstest.Make(t, v)
+		for _, r := range []decide.Request{
+			{Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "a.example", Path: path},
+			{Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "x.wild.example:80", Path: path, Header: map[string][]string{"a": {path}}},
+			{Port: 443, Protocol: decide.TLS, ServerName: "x.wild.example"}, {Port: 9000, Protocol: decide.TCP},
 		} {
-			if d := v.Decide(r); d.Reason == "" && d.Kind == "" {
+			if d := decide.Decide(v, r); d.Reason == "" && d.Kind == "" {
 				t.Errorf("no decision for %+v", r)
 			}
 		}

@@ -31,10 +31,10 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 		readHeaderName(name, at, host, r)
 		readText(values[name], at, r)
 		fault := headerFault(values[name])
-		if fault == "" && isAuthority(name) && strings.Contains(values[name], "%") {
+		if fault == "" && IsAuthority(name) && strings.Contains(values[name], "%") {
 			fault = "Host is set as it is written, without commands"
 		}
-		if fault == "" && isAuthority(name) && values[name] == "" {
+		if fault == "" && IsAuthority(name) && values[name] == "" {
 			fault = "a request has a Host"
 		}
 		if fault != "" {
@@ -45,7 +45,7 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 
 func readHeaderName(name, path string, host bool, r reporter) {
 	switch {
-	case isAuthority(name):
+	case IsAuthority(name):
 		if !host {
 			r.error(path, name, "the Host of a request can be set and nothing else", "use rewrite.authority, or headers.request.set")
 		}

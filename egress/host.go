@@ -7,17 +7,20 @@ import (
 	"strings"
 )
 
-// Protocol is what a declared port speaks, as far as the sidecar cares.
+// Protocol is the protocol of a declared port, as far as a sidecar treats it
+// differently.
 type Protocol uint8
 
+// The protocols of declared ports.
 const (
-	protocolHTTP  Protocol = iota
-	protocolHTTP2          // HTTP/2 without TLS; gRPC
-	protocolTLS            // told by SNI and passed on as it is
-	protocolTCP
+	ProtocolHTTP  Protocol = iota
+	ProtocolHTTP2          // HTTP/2 without TLS; gRPC
+	ProtocolTLS            // TLS passthrough, chosen by SNI
+	ProtocolTCP
 )
 
-func (p Protocol) IsHTTP() bool { return p == protocolHTTP || p == protocolHTTP2 }
+// IsHTTP reports whether the sidecar reads the requests of the port.
+func (p Protocol) IsHTTP() bool { return p == ProtocolHTTP || p == ProtocolHTTP2 }
 
 // Host is one host on one port, as one ServiceEntry declares it.
 type Host struct {
@@ -25,39 +28,38 @@ type Host struct {
 	exports exports
 
 	Name     string // httpbin.org or *.example.com
-	Port     uint32 // as the application dials it
+	Port     uint32 // that applications connect to
 	Protocol Protocol
-	// endpoints are where the cluster leads; none for a wildcard, which leads to
-	// the name that was asked for, and for passthrough.
+	// Endpoints are where the cluster connects to. A wildcard has none, it
+	// connects to the requested name; nor has a host with Passthrough.
 	Endpoints []Endpoint
-	// target is the port that connections go to where no endpoint has another.
+	// TargetPort is the port of endpoints that have none of their own.
 	TargetPort uint32
-	// addresses are the destinations of a TCP port; none stands for any.
+	// Addresses are the destinations of a TCP port; an empty list is any.
 	Addresses []netip.Prefix
-	// shadowed says that other hosts have all of its TCP port's addresses.
+	// Shadowed is set where other hosts own all addresses of its TCP port.
 	Shadowed bool
-	// passthrough keeps the address that was dialled: TCP without resolution.
+	// Passthrough keeps the original destination: TCP without resolution.
 	Passthrough bool
 }
 
+// Wildcard reports whether the host is *.example.com.
 func (h Host) Wildcard() bool { return strings.HasPrefix(h.Name, "*") }
 
-func (h Host) ClusterName() string { return clusterName(h.Port, h.Name) }
+// ClusterName is the name of the host's cluster.
+func (h Host) ClusterName() string { return ClusterName(h.Port, h.Name) }
 
-// Static says that all endpoints are addresses and need no resolution.
+// Static reports whether all endpoints are addresses, which need no DNS.
 func (h Host) Static() bool {
-	return len(h.Endpoints) > 0 && !slices.ContainsFunc(h.Endpoints, func(e Endpoint) bool { return e.IsName() })
+	return len(h.Endpoints) > 0 && !slices.ContainsFunc(h.Endpoints, Endpoint.IsName)
 }
 
-// hasCluster says that the host has a cluster, which is fetched by name. Bytes for a
-// name go through namesCluster.
-func (h Host) hasCluster() bool { return h.Protocol.IsHTTP() || h.Passthrough || h.Static() }
-
-// SeveralNames says that there are several endpoints, and names among them.
+// SeveralNames reports whether there are several endpoints, and DNS names among
+// them.
 func (h Host) SeveralNames() bool { return len(h.Endpoints) > 1 && !h.Static() }
 
-// SingleName gives the one name that the host leads to: its own, or that of its only
-// endpoint.
+// SingleName is the one DNS name that the host resolves to: its own, or that of
+// its only endpoint.
 func (h Host) SingleName() (Endpoint, bool) {
 	if len(h.Endpoints) == 1 && h.Endpoints[0].IsName() {
 		return h.Endpoints[0], true
@@ -65,13 +67,14 @@ func (h Host) SingleName() (Endpoint, bool) {
 	return Endpoint{}, false
 }
 
-// Endpoint is an address or a name to resolve, and a port.
+// Endpoint is an address or a DNS name, and a port.
 type Endpoint struct {
 	Address string
 	Port    uint32
-	Weight  uint32 // 0: not given
+	Weight  uint32 // 0: not specified
 }
 
+// IsName reports whether the endpoint is a DNS name.
 func (e Endpoint) IsName() bool {
 	_, err := netip.ParseAddr(e.Address)
 	return err != nil

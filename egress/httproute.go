@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
@@ -19,10 +17,10 @@ const (
 	// at which it would refuse the whole route configuration.
 	longestTime = 365 * 24 * time.Hour
 	// A body goes to every sidecar with every change of the port's routes.
-	bodyLimit     = 1 << 20 // Istio's
-	bodyThreshold = 100 << 10
-	textLimit     = 16 << 10 // Envoy's for a header's value
-	nameLimit     = 1 << 10  // Envoy's for a parameter's name
+	MaxDirectResponseBody = 1 << 20 // Istio's
+	bodyThreshold         = 100 << 10
+	textLimit             = 16 << 10 // Envoy's for a header's value
+	nameLimit             = 1 << 10  // Envoy's for a parameter's name
 )
 
 func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTTPRoute {
@@ -90,8 +88,8 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 			r.error(path+".directResponse.status", fmt.Sprint(d.Status), "a status is 200 to 599", "write a status such as 503")
 		}
 		switch n := len(bodyOf(d)); {
-		case n > bodyLimit:
-			r.error(path+".directResponse.body", "", fmt.Sprintf("it has %d bytes; %d are the most", n, bodyLimit), "write a shorter one")
+		case n > MaxDirectResponseBody:
+			r.error(path+".directResponse.body", "", fmt.Sprintf("it has %d bytes; %d are the most", n, MaxDirectResponseBody), "write a shorter one")
 		case n > bodyThreshold:
 			r.warn(path+".directResponse.body", "", fmt.Sprintf("it has %d bytes, which go to every sidecar", n), "write a shorter one")
 		}
@@ -161,22 +159,6 @@ func readTime(d *durationpb.Duration, path string, zero bool, r reporter) {
 	}
 }
 
-// defaultRetryOn and defaultAttempts are Istio's, for every route that says
-// nothing else.
-const (
-	defaultRetryOn  = "connect-failure,refused-stream,unavailable,cancelled"
-	defaultAttempts = 2
-)
-
-// retryConditions are Envoy's; it ignores any other in silence.
-func retryConditions() []string {
-	return []string{
-		"5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited", "retriable-4xx",
-		"refused-stream", "retriable-status-codes", "retriable-headers", "http3-post-connect-failure",
-		"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
-	}
-}
-
 func readRetries(t *networkingv1alpha3.HTTPRetry, path string, r reporter) {
 	if t == nil {
 		return
@@ -189,37 +171,13 @@ func readRetries(t *networkingv1alpha3.HTTPRetry, path string, r reporter) {
 	if t.RetryRemoteLocalities != nil {
 		r.warn(path+".retryRemoteLocalities", "", "no effect: destinations have no localities", "remove it")
 	}
-	on, statuses, unknown := splitRetryOn(t.RetryOn)
+	on, statuses, unknown := readRetryOn(t.RetryOn)
 	for _, u := range unknown {
 		r.error(path+".retryOn", u, "it is neither a condition nor a status", "use statuses and "+strings.Join(retryConditions(), ", "))
 	}
 	if t.RetryOn != "" && len(on)+len(statuses)+len(unknown) == 0 {
 		r.error(path+".retryOn", t.RetryOn, "it has no condition", "remove it, or write one such as 5xx")
 	}
-}
-
-// splitRetryOn tells conditions, statuses, and what is neither.
-func splitRetryOn(text string) (on []string, statuses []uint32, unknown []string) {
-	if text == "" {
-		text = defaultRetryOn
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		part = strings.TrimSpace(part)
-		n, err := strconv.ParseUint(part, 10, 16)
-		switch {
-		case part == "":
-		case slices.Contains(retryConditions(), part):
-			on = append(on, part)
-		case err == nil && n >= 100 && n <= 599:
-			statuses = append(statuses, uint32(n))
-		default:
-			unknown = append(unknown, part)
-		}
-	}
-	if len(statuses) > 0 && !slices.Contains(on, "retriable-status-codes") {
-		on = append(on, "retriable-status-codes")
-	}
-	return on, statuses, unknown
 }
 
 func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter) {
@@ -264,15 +222,6 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 			r.warn(at+".percentage", "", "no request is aborted without it", "write percentage.value, such as 100")
 		}
 	}
-}
-
-// grpcStatus reads the name of a status, as gRPC writes it, or its number.
-func grpcStatus(name string) (uint32, bool) {
-	var c codes.Code
-	if c.UnmarshalJSON([]byte(`"`+name+`"`)) == nil || c.UnmarshalJSON([]byte(name)) == nil {
-		return uint32(c), c <= codes.Unauthenticated
-	}
-	return 0, false
 }
 
 func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
@@ -369,7 +318,7 @@ func noteUnreachable(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
 
 func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
 	return s != nil && (len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(m *networkingv1alpha3.HTTPMatchRequest) bool {
-		return m.GetPort() == 0 && matchesAll(m)
+		return m.GetPort() == 0 && MatchesEverything(m)
 	}))
 }
 

@@ -9,11 +9,11 @@ import (
 // Meta identifies an object.
 type Meta struct {
 	Namespace, Name string
-	Created         time.Time // an older object wins a conflict
+	Created         time.Time // in a conflict the older object takes precedence
 }
 
-// compareMeta is the order in which objects win a conflict within a namespace:
-// the oldest, and between equals the one whose name comes first.
+// compareMeta is the order of precedence within a namespace: the oldest object
+// first, and objects of the same age by namespace and name.
 func compareMeta(a, b Meta) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
@@ -24,14 +24,14 @@ func sorted[T any](in []T, meta func(T) Meta) []T {
 	return out
 }
 
-// exports says which namespaces see an object.
+// exports are the namespaces that an object is visible to.
 type exports struct {
 	all        bool
 	namespaces []string
 }
 
-// readExports reads exportTo: nothing and "*" are all namespaces, "." is the
-// object's own, "~" none.
+// readExports reads exportTo: an empty list and "*" are all namespaces, "." is
+// the object's own, "~" is none.
 func readExports(list []string, m Meta) exports {
 	e := exports{all: len(list) == 0}
 	for _, ns := range list {
@@ -48,16 +48,6 @@ func readExports(list []string, m Meta) exports {
 	return e
 }
 
-func (e exports) to(namespace string) bool {
-	if e.all {
-		return true
-	}
-	for _, ns := range e.namespaces {
-		if ns == namespace {
-			return true
-		}
-	}
-	return false
-}
+func (e exports) to(namespace string) bool { return e.all || slices.Contains(e.namespaces, namespace) }
 
 func (e exports) none() bool { return !e.all && len(e.namespaces) == 0 }

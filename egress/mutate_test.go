@@ -1,4 +1,4 @@
-package egress
+package egress_test
 
 import (
 	"math/rand/v2"
@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/envoy"
 	"github.com/outrider-mesh/outrider/test/objects"
 )
@@ -72,7 +74,7 @@ func TestOddTexts(t *testing.T) {
 	faults, hosts := 0, 0
 	for seed := range uint64(worlds) {
 		r := rand.New(rand.NewPCG(seed, 99))
-		in := randomInput(t, r, entries)
+		in := egresstest.Random(t, r, entries)
 		for i := range in.VirtualServices {
 			v, e := &in.VirtualServices[i], &in.ServiceEntries[i]
 			v.Spec, e.Spec = proto.CloneOf(v.Spec), proto.CloneOf(e.Spec)
@@ -81,10 +83,10 @@ func TestOddTexts(t *testing.T) {
 				mutate(r, e.Spec)
 			}
 		}
-		model, problems := Build(in)
+		model, problems := egress.Build(in)
 		v := model.View("shop")
-		hosts, faults = hosts+len(v.hosts), faults+len(problems)
-		if validate(t, program, messagesOf(t, v)); t.Failed() {
+		hosts, faults = hosts+len(v.Hosts()), faults+len(problems)
+		if egresstest.Validate(t, program, egresstest.Make(t, v)); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}

@@ -6,28 +6,29 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// clusterName is Istio's, as users know it from the access log.
-func clusterName(port uint32, host string) string { return fmt.Sprintf("outbound|%d||%s", port, host) }
+// ClusterName is the name of a declared host's cluster, in Istio's form, which
+// users know from access logs.
+func ClusterName(port uint32, host string) string { return fmt.Sprintf("outbound|%d||%s", port, host) }
 
-// The clusters for what no entry declares, by the names that users know.
+// The clusters of traffic that no ServiceEntry declares, by Istio's names.
 const (
-	PassthroughCluster = "PassthroughCluster"
-	BlackHoleCluster   = "BlackHoleCluster"
+	PassthroughCluster = "PassthroughCluster" // forwards to the original destination
+	BlackHoleCluster   = "BlackHoleCluster"   // has no endpoints
 )
 
-// What the route's name in the access log says, as in Istio.
+// The names of routes in access logs, as in Istio.
 const (
-	routeAllow     = "allow_any"
-	routeBlock     = "block_all"
-	routeBlockPort = "block_port"
-	routeDefault   = "default"
+	RouteAllowAny  = "allow_any"
+	RouteBlockAll  = "block_all"
+	RouteBlockPort = "block_port"
+	RouteDefault   = "default"
 )
 
-// http502 is what a blocked request is answered: Bad Gateway, as in Istio.
-const http502 = 502
+// BlockedStatus is the response to a blocked request: Bad Gateway, as in Istio.
+const BlockedStatus = 502
 
-// routeName is what the access log has: the route's name, then the match's.
-func routeName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest) string {
+// RouteName is the name of a route in access logs: its own, and that of the match.
+func RouteName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest) string {
 	if m.GetName() == "" {
 		return s.Name
 	}

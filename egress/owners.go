@@ -12,7 +12,7 @@ type owners map[string]Meta
 
 // addressKeys are the claims of a host, one for each address range or for all.
 func (h Host) addressKeys() []string {
-	if h.Protocol != protocolTCP {
+	if h.Protocol != ProtocolTCP {
 		return nil
 	}
 	if len(h.Addresses) == 0 {
@@ -30,7 +30,7 @@ func addressKey(port uint32, p netip.Prefix) string { return fmt.Sprint(port, p)
 // assign leaves a TCP host what is not taken yet, and says who has the rest: the
 // owner of what it wanted last, where it gets nothing.
 func (c owners) assign(h *Host) (owner Meta) {
-	if h.Protocol != protocolTCP {
+	if h.Protocol != ProtocolTCP {
 		return Meta{}
 	}
 	if len(h.Addresses) == 0 {

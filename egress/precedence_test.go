@@ -1,8 +1,11 @@
-package egress
+package egress_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
 // TestElsewhere has a host in several namespaces, and what is said to whoever
@@ -11,13 +14,13 @@ func TestElsewhere(t *testing.T) {
 	const older, newer = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 	one := func(kind, namespace, name, created, exportTo string) string {
 		spec := `hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: http2, protocol: HTTP}], resolution: DNS`
-		if kind == KindVirtualService {
+		if kind == egress.KindVirtualService {
 			spec = `hosts: [a.example], http: [{timeout: 1s, route: [{destination: {host: a.example}}]}]`
 		}
 		return "\n---\nkind: " + kind + "\nmetadata: {namespace: " + namespace + ", name: " + name + ", created: \"" + created + "\"}\nspec: {" + spec + ", exportTo: [" + exportTo + "]}\n"
 	}
 	entry := func(namespace, name, created, exportTo string) string {
-		return one(KindServiceEntry, namespace, name, created, exportTo)
+		return one(egress.KindServiceEntry, namespace, name, created, exportTo)
 	}
 	bank := entry("bank", "b", older, "")
 	const loses, wins = "has it too, and comes first for namespaces without one: it is ", "this comes before "
@@ -25,24 +28,24 @@ func TestElsewhere(t *testing.T) {
 		name, text string
 		kind, want string
 	}{
-		{"alone", "", KindServiceEntry, ""},
-		{"older", bank, KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older; for this namespace alone, write exportTo: ["."]`},
-		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b for namespaces without one: it is older; if that is not meant, write exportTo"},
-		{"as old", entry("bank", "b", newer, ""), KindServiceEntry, "ServiceEntry bank/b " + loses + "as old, and first by name"},
-		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "in the root namespace"},
-		{"not exported", entry("bank", "b", older, `"."`), KindServiceEntry, ""},
-		{"exported to nobody", entry("bank", "b", older, `"~"`), KindServiceEntry, ""},
-		{"exported to a third", entry("bank", "b", older, "gym"), KindServiceEntry, loses},
-		{"exported to this one", entry("bank", "b", older, "shop"), KindServiceEntry, ""},
-		{"of the same namespace", entry("shop", "b", older, ""), KindServiceEntry, ""},
-		{"routes", one(KindVirtualService, "bank", "b", older, "") + one(KindVirtualService, "shop", "o", newer, ""), KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older"},
+		{"alone", "", egress.KindServiceEntry, ""},
+		{"older", bank, egress.KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older; for this namespace alone, write exportTo: ["."]`},
+		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), egress.KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b for namespaces without one: it is older; if that is not meant, write exportTo"},
+		{"as old", entry("bank", "b", newer, ""), egress.KindServiceEntry, "ServiceEntry bank/b " + loses + "as old, and first by name"},
+		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "in the root namespace"},
+		{"not exported", entry("bank", "b", older, `"."`), egress.KindServiceEntry, ""},
+		{"exported to nobody", entry("bank", "b", older, `"~"`), egress.KindServiceEntry, ""},
+		{"exported to a third", entry("bank", "b", older, "gym"), egress.KindServiceEntry, loses},
+		{"exported to this one", entry("bank", "b", older, "shop"), egress.KindServiceEntry, ""},
+		{"of the same namespace", entry("shop", "b", older, ""), egress.KindServiceEntry, ""},
+		{"routes", one(egress.KindVirtualService, "bank", "b", older, "") + one(egress.KindVirtualService, "shop", "o", newer, ""), egress.KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older"},
 	} {
-		m, _ := Build(parse(t, "accessLogFile: /dev/stdout\n"+entry("shop", "o", newer, "")+tt.text))
+		m, _ := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+entry("shop", "o", newer, "")+tt.text))
 		got := m.CrossNamespaceConflicts(tt.kind, "shop", "o")
 		if tt.want == "" && len(got) == 0 {
 			continue
 		}
-		if len(got) != 1 || !strings.Contains(got[0].String(), tt.want) || got[0].Severity != SeverityWarning {
+		if len(got) != 1 || !strings.Contains(got[0].String(), tt.want) || got[0].Severity != egress.SeverityWarning {
 			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
 		}
 	}

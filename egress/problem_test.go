@@ -1,20 +1,13 @@
-package egress
+package egress_test
 
 import (
 	"strings"
 	"testing"
 
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
-
-// entryText is a ServiceEntry with the spec given, after the mesh's text.
-func entryText(spec string) string {
-	return "accessLogFile: /dev/stdout\n\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: e}\nspec: " + spec + "\n"
-}
-
-func routeText(spec string) string {
-	return "accessLogFile: /dev/stdout\n\n---\nkind: VirtualService\nmetadata: {namespace: shop, name: v}\nspec: " + spec + "\n"
-}
 
 // TestProblems has what cannot work, with the whole of what is said about it and
 // what is left of the entry.
@@ -24,33 +17,33 @@ func TestProblems(t *testing.T) {
 		text, want string   // of the problems, a part of each, one a line
 		left       []string // clusters
 	}{
-		"no hosts":       {entryText(`{` + port80 + `resolution: DNS}`), "spec.hosts: an entry declares at least one host", nil},
-		"no ports":       {entryText(`{hosts: [a.example]}`), "spec.ports: an entry declares at least one port", nil},
-		"one bad host":   {entryText(`{hosts: [a.example, "a b"], ` + port80 + `resolution: DNS}`), `spec.hosts[1]: "a b": a name has letters, digits, - and _, and not ' '`, []string{"outbound|80||a.example"}},
-		"all names":      {entryText(`{hosts: ["*"], ` + port80 + `}`), `spec.hosts[0]: "*": a host of * alone`, nil},
-		"top level":      {entryText(`{hosts: ["*.com"], ` + port80 + `}`), `spec.hosts[0]: "*.com": a wildcard over a top-level domain`, nil},
-		"inner star":     {entryText(`{hosts: ["a.*.com"], ` + port80 + `}`), `spec.hosts[0]: "a.*.com": a * stands only for the whole first label`, nil},
-		"address":        {entryText(`{hosts: ["192.0.2.1"], ` + port80 + `}`), `spec.hosts[0]: "192.0.2.1": a host is a name`, nil},
-		"number last":    {entryText(`{hosts: ["a.1"], ` + port80 + `}`), `spec.hosts[0]: "a.1": the last label`, nil},
-		"host twice":     {entryText(`{hosts: [a.example, A.example.], ` + port80 + `}`), `spec.hosts[1]: "A.example.": the host is there twice`, []string{"outbound|80||a.example"}},
-		"port 0":         {entryText(`{hosts: [a.example], ports: [{number: 0, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "0": a port is 1 to 65535`, nil},
-		"own port":       {entryText(`{hosts: [a.example], ports: [{number: 15001, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "15001": the sidecar itself listens`, nil},
-		"port twice":     {entryText(`{hosts: [a.example], ports: [{number: 80, protocol: HTTP}, {number: 80, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": spec.ports[0] has the same number`, []string{"outbound|80||a.example"}},
-		"protocol":       {entryText(`{hosts: [a.example], ports: [{number: 80, protocol: UDP}], resolution: DNS}`), `spec.ports[0].protocol: "UDP": the protocol is not supported`, nil},
-		"range":          {entryText(`{hosts: [a.example], addresses: [0.0.0.0/0], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses[0]: \"0.0.0.0/0\": it would stand for every address", nil},
-		"no address":     {entryText(`{hosts: [a.example], addresses: [x], ports: [{number: 1, protocol: TCP}], resolution: DNS}`), "spec.addresses[0]: \"x\": it is neither an address nor a range", nil},
-		"tcp none":       {entryText(`{hosts: [a.example], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses: TCP port 1 with resolution NONE would open every address", nil},
-		"wildcard dns":   {entryText(`{hosts: ["*.example.com"], ` + port80 + `resolution: DNS}`), `spec.hosts[0]: "*.example.com": resolution DNS cannot resolve a wildcard`, nil},
-		"static empty":   {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC}`), "spec.endpoints: resolution STATIC leads to endpoints", nil},
-		"static name":    {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: b.example}]}`), `spec.endpoints[0].address: "b.example": resolution STATIC needs an address`, nil},
-		"own loopback":   {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 127.0.0.1}]}`), `spec.endpoints[0].address: "127.0.0.1": a loopback`, nil},
-		"metadata":       {entryText(`{hosts: [a.example], ` + port80 + `resolution: DNS, endpoints: [{address: 169.254.169.254}, {address: b.example}]}`), `spec.endpoints[0].address: "169.254.169.254": a loopback or link-local`, []string{"outbound|80||a.example"}},
-		"none endpoints": {entryText(`{hosts: [a.example], ` + port80 + `endpoints: [{address: 192.0.2.1}]}`), "spec.endpoints: resolution NONE has no endpoints", nil},
-		"selector":       {entryText(`{hosts: [a.example], ` + port80 + `workloadSelector: {labels: {a: b}}}`), "spec.workloadSelector: no effect", []string{"outbound|80||a.example"}},
-		"two at once":    {entryText(`{hosts: ["*"], ports: [{number: 0, protocol: TCP}]}`), "spec.ports[0].number\nspec.hosts[0]", nil},
+		"no hosts":       {egresstest.EntryText(`{` + port80 + `resolution: DNS}`), "spec.hosts: an entry declares at least one host", nil},
+		"no ports":       {egresstest.EntryText(`{hosts: [a.example]}`), "spec.ports: an entry declares at least one port", nil},
+		"one bad host":   {egresstest.EntryText(`{hosts: [a.example, "a b"], ` + port80 + `resolution: DNS}`), `spec.hosts[1]: "a b": a name has letters, digits, - and _, and not ' '`, []string{"outbound|80||a.example"}},
+		"all names":      {egresstest.EntryText(`{hosts: ["*"], ` + port80 + `}`), `spec.hosts[0]: "*": a host of * alone`, nil},
+		"top level":      {egresstest.EntryText(`{hosts: ["*.com"], ` + port80 + `}`), `spec.hosts[0]: "*.com": a wildcard over a top-level domain`, nil},
+		"inner star":     {egresstest.EntryText(`{hosts: ["a.*.com"], ` + port80 + `}`), `spec.hosts[0]: "a.*.com": a * stands only for the whole first label`, nil},
+		"address":        {egresstest.EntryText(`{hosts: ["192.0.2.1"], ` + port80 + `}`), `spec.hosts[0]: "192.0.2.1": a host is a name`, nil},
+		"number last":    {egresstest.EntryText(`{hosts: ["a.1"], ` + port80 + `}`), `spec.hosts[0]: "a.1": the last label`, nil},
+		"host twice":     {egresstest.EntryText(`{hosts: [a.example, A.example.], ` + port80 + `}`), `spec.hosts[1]: "A.example.": the host is there twice`, []string{"outbound|80||a.example"}},
+		"port 0":         {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 0, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "0": a port is 1 to 65535`, nil},
+		"own port":       {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 15001, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "15001": the sidecar itself listens`, nil},
+		"port twice":     {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, protocol: HTTP}, {number: 80, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": spec.ports[0] has the same number`, []string{"outbound|80||a.example"}},
+		"protocol":       {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, protocol: UDP}], resolution: DNS}`), `spec.ports[0].protocol: "UDP": the protocol is not supported`, nil},
+		"range":          {egresstest.EntryText(`{hosts: [a.example], addresses: [0.0.0.0/0], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses[0]: \"0.0.0.0/0\": it would stand for every address", nil},
+		"no address":     {egresstest.EntryText(`{hosts: [a.example], addresses: [x], ports: [{number: 1, protocol: TCP}], resolution: DNS}`), "spec.addresses[0]: \"x\": it is neither an address nor a range", nil},
+		"tcp none":       {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses: TCP port 1 with resolution NONE would open every address", nil},
+		"wildcard dns":   {egresstest.EntryText(`{hosts: ["*.example.com"], ` + port80 + `resolution: DNS}`), `spec.hosts[0]: "*.example.com": resolution DNS cannot resolve a wildcard`, nil},
+		"static empty":   {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC}`), "spec.endpoints: resolution STATIC leads to endpoints", nil},
+		"static name":    {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: b.example}]}`), `spec.endpoints[0].address: "b.example": resolution STATIC needs an address`, nil},
+		"own loopback":   {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 127.0.0.1}]}`), `spec.endpoints[0].address: "127.0.0.1": a loopback`, nil},
+		"metadata":       {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: DNS, endpoints: [{address: 169.254.169.254}, {address: b.example}]}`), `spec.endpoints[0].address: "169.254.169.254": a loopback or link-local`, []string{"outbound|80||a.example"}},
+		"none endpoints": {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `endpoints: [{address: 192.0.2.1}]}`), "spec.endpoints: resolution NONE has no endpoints", nil},
+		"selector":       {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `workloadSelector: {labels: {a: b}}}`), "spec.workloadSelector: no effect", []string{"outbound|80||a.example"}},
+		"two at once":    {egresstest.EntryText(`{hosts: ["*"], ports: [{number: 0, protocol: TCP}]}`), "spec.ports[0].number\nspec.hosts[0]", nil},
 
-		"zone":          {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: "fd00::1%eth0"}]}`), `spec.endpoints[0].address: "fd00::1%eth0": a zone`, nil},
-		"endpoint port": {entryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports: "70000": a port is 1 to 65535`, nil},
+		"zone":          {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: "fd00::1%eth0"}]}`), `spec.endpoints[0].address: "fd00::1%eth0": a zone`, nil},
+		"endpoint port": {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports: "70000": a port is 1 to 65535`, nil},
 		"log file":      {"accessLogFile: /var/log/x\n", `accessLogFile: "/var/log/x": a sidecar that cannot write`, nil},
 		"log sign":      {"accessLogFormat: \"100% x\"\n", `MeshConfig: accessLogFormat: "100% x": a % begins a command in capital letters`, nil},
 		"log end":       {"accessLogFormat: \"%PROTOCOL\"\n", "a command has no % at its end", nil},
@@ -61,7 +54,7 @@ func TestProblems(t *testing.T) {
 		"log all good":  {"accessLogFormat: \"%START_TIME(%Y %s)% %REQ(A?B):10% %%\"\n", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, problems := Build(parse(t, c.text))
+			m, problems := egress.Build(egresstest.Parse(t, c.text))
 			var want []string
 			if c.want != "" {
 				want = strings.Split(c.want, "\n")
@@ -77,7 +70,7 @@ func TestProblems(t *testing.T) {
 			if got := m.View("shop").Hosts(); strings.Join(got, " ") != strings.Join(c.left, " ") {
 				t.Errorf("clusters %q, want %q", got, c.left)
 			}
-			messagesOf(t, m.View("shop"))
+			egresstest.Make(t, m.View("shop"))
 		})
 	}
 }
@@ -108,11 +101,12 @@ func TestConflicts(t *testing.T) {
 		"nothing exported?": {one("shop", "o", older, "10", ""), "gym", 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, problems := Build(parse(t, "accessLogFile: /dev/stdout\n"+c.text))
+			m, problems := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+c.text))
 			kit.Must(t, problems.Err())
 			v, got := m.View(c.namespace), uint32(0)
-			if len(v.hosts) > 0 {
-				got = v.hosts[0].Endpoints[0].Port
+			if hosts := v.Hosts(); len(hosts) > 0 {
+				h, _ := v.Host(hosts[0])
+				got = h.Endpoints[0].Port
 			}
 			if got != c.want {
 				t.Errorf("%s is led to port %d, want %d", c.namespace, got, c.want)
@@ -130,7 +124,7 @@ func TestVersion(t *testing.T) {
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: e}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
 	const cluster = "\n---\ninCluster: [{address: 10.96.0.1, ports: [443]}, {address: 10.96.0.2}]\n"
 	version := func(text string) string {
-		m, problems := Build(parse(t, text))
+		m, problems := egress.Build(egresstest.Parse(t, text))
 		kit.Must(t, problems.Err())
 		return m.View("shop").Version()
 	}

@@ -112,7 +112,7 @@ func (v *View) hostsFor(name string) []Host {
 	}
 	for n := range wider(name) {
 		for _, port := range v.byName[n] {
-			out = append(out, v.hosts[v.byCluster[clusterName(port, n)]])
+			out = append(out, v.hosts[v.byCluster[ClusterName(port, n)]])
 		}
 	}
 	return out
@@ -135,17 +135,17 @@ func portsText(hosts []Host) string {
 // checkRoute checks the destinations of a route, as requests for a domain see
 // them.
 func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
-	if _, ok := matchesOn(route.Spec, d.Host.Port); !ok {
+	if _, ok := route.MatchesOn(d.Host.Port); !ok {
 		return
 	}
 	for _, t := range route.Destinations {
-		if l := v.routeDestination(route, t, d); l.Fault != "" && t.Weight > 0 {
-			r.add(l.severity, t.Path, t.Host, l.Fault, l.fix)
+		if p := v.Destination(route, t, d).Problem; p != nil && t.Weight > 0 {
+			r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
 		}
 	}
 	for _, t := range route.Mirrors {
-		if l := v.destination(t, d, true); l.Fault != "" {
-			r.add(l.severity, t.Path, t.Host, l.Fault, strings.Replace(l.fix, "requests are answered 503", "no copy is sent", 1))
+		if p := v.MirrorDestination(t, d).Problem; p != nil {
+			r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
 		}
 	}
 }
@@ -169,9 +169,9 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 			}
 		}
 		for _, port := range slices.Sorted(maps.Keys(used)) {
-			for i, l := range v.sniDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
-				if t := route.Destinations[i]; l.Fault != "" {
-					r.add(l.severity, t.Path, t.Host, strings.Replace(l.Fault, "requests for", "connections for", 1), strings.Replace(l.fix, "requests are answered 503", "connections are closed", 1))
+			for i, d := range v.SNIDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
+				if t, p := route.Destinations[i], d.Problem; p != nil {
+					r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
 				}
 			}
 		}

@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// find gives the declared host that a name is, or that covers it.
+// find is the declared host that has a name, or the closest wildcard that covers
+// it.
 func (v *View) find(name string, port uint32) (Host, bool) {
 	for n := range wider(name) {
-		if i, ok := v.byCluster[clusterName(port, n)]; ok {
+		if i, ok := v.byCluster[ClusterName(port, n)]; ok {
 			return v.hosts[i], true
 		}
 	}
@@ -28,7 +29,7 @@ func (v *View) tlsPorts(name string) []uint32 {
 	var out []uint32
 	for n := range wider(name) {
 		for _, port := range v.byName[n] {
-			if h, _ := v.find(name, port); h.Protocol == protocolTLS && !slices.Contains(out, port) {
+			if h, _ := v.find(name, port); h.Protocol == ProtocolTLS && !slices.Contains(out, port) {
 				out = append(out, port)
 			}
 		}
@@ -36,102 +37,60 @@ func (v *View) tlsPorts(name string) []uint32 {
 	return out
 }
 
-// destination finds where a destination of a domain's routes leads; copies says that
-// copies of requests go there.
-func (v *View) destination(t RouteDestination, d Domain, copies bool) Destination {
-	l := v.resolveDestination(t, d.Host.Port, d.Name)
-	switch {
-	case l.Fault != "":
-	case !l.Host.Protocol.IsHTTP():
-		l.Fault = fmt.Sprintf("port %d of %s is not declared as HTTP, and requests would go to it as they are", l.Host.Port, t.Host)
-		l.fix, l.severity = "name a port that is declared as HTTP", SeverityError
-	case copies && l.ByRequest():
-		l.Fault, l.fix, l.severity = "a copy of a request cannot go to a wildcard", "name one host", SeverityError
-	case copies && l.Host.SeveralNames():
-		l.Fault = "copies of requests cannot go to a host with several named endpoints: what they resolve to would not be checked"
-		l.fix, l.severity = "name one endpoint, or give addresses", SeverityError
-	}
-	return l
-}
-
-// routeDestination finds where a destination of a route leads, and holds the one rule
-// about the route itself.
-func (v *View) routeDestination(route HTTPRoute, t RouteDestination, d Domain) Destination {
-	l := v.destination(t, d, false)
-	if l.ByRequest() && (routeAuthority(route.Spec) != "" || authorityOf(t.Headers) != "") {
-		l.Fault = "the Host that is set would be resolved in place of the one that was asked for"
-		l.fix, l.severity = "name one host, or leave the Host alone", SeverityError
-	}
-	return l
-}
-
-// resolveDestination finds the declared host that a destination names, as it is seen from a
-// port and a name of the object that the route is for.
-func (v *View) resolveDestination(t RouteDestination, port uint32, from string) Destination {
-	if t.Port != 0 {
-		port = t.Port
-	} else if ports := v.portsOf(t.Host); len(ports) == 1 {
-		port = ports[0]
-	}
-	h, ok := v.find(t.Host, port)
-	switch {
-	case !ok:
-		return Destination{
-			Fault: fmt.Sprintf("no ServiceEntry that this namespace sees declares %s on port %d", t.Host, port),
-			fix:   "declare it; until then requests are answered 503", severity: SeverityWarning,
-		}
-	case h.Passthrough:
-		return Destination{
-			Fault: fmt.Sprintf("port %d of %s leads to the address that was dialled, which is another host's", port, t.Host),
-			fix:   "declare it with resolution DNS or STATIC", severity: SeverityError,
-		}
-	case len(h.Endpoints) > 0: // what was asked for makes no difference
-		return Destination{Host: h}
-	case t.Host[0] != '*':
-		return Destination{Host: h, Name: t.Host}
-	case covers(h.Name, from):
-		return Destination{Host: h}
-	}
-	return Destination{
-		Fault: fmt.Sprintf("%s stands for many names, and requests for %s name none of them", t.Host, from),
-		fix:   "name one host", severity: SeverityError,
-	}
-}
-
-// sniDestinations finds where the destinations of a route by SNI lead. Those with weight
-// 0 are not looked at.
-func (v *View) sniDestinations(s SNIRoute) []Destination {
-	out := make([]Destination, len(s.Route.Destinations))
-	for i, t := range s.Route.Destinations {
-		if t.Weight == 0 {
-			continue
-		}
-		l := v.resolveDestination(t, s.Port, s.Names[0])
-		if l.Fault == "" && l.Host.Protocol.IsHTTP() {
-			l = Destination{
-				Fault: fmt.Sprintf("port %d of %s is declared as HTTP, and would get TLS", l.Host.Port, t.Host),
-				fix:   "name a port that is declared as TLS", severity: SeverityError,
-			}
-		}
-		for _, name := range s.Names[1:] {
-			if other := v.resolveDestination(t, s.Port, name); other.Fault != "" {
-				l = other
-			}
-		}
-		out[i] = l
+// Destination resolves a destination of a route of a domain.
+func (v *View) Destination(route HTTPRoute, to RouteDestination, d Domain) Destination {
+	out := v.httpDestination(to, d, forRequests)
+	if out.ResolvedByHost() && (route.Authority() != "" || to.Authority() != "") {
+		out.Problem = &DestinationProblem{SeverityError, "setting Host on a wildcard destination changes the resolved name", "use one host, or do not set Host"}
 	}
 	return out
 }
 
-// ResolvedByHost reports whether any request of a domain is resolved by its Host, which
-// says the port too.
-func (v *View) ResolvedByHost(d Domain) bool {
+// MirrorDestination resolves a destination that requests of a domain are mirrored
+// to.
+func (v *View) MirrorDestination(to RouteDestination, d Domain) Destination {
+	out := v.httpDestination(to, d, forMirroring)
+	switch {
+	case out.Problem != nil:
+	case out.ResolvedByHost():
+		out.Problem = &DestinationProblem{SeverityError, "cannot mirror to a wildcard host", "use one host"}
+	case out.Host.SeveralNames():
+		out.Problem = &DestinationProblem{SeverityError, "cannot mirror to several DNS endpoints: their addresses would not be checked", "use one endpoint, or IP addresses"}
+	}
+	return out
+}
+
+// SNIDestinations resolve the destinations of a route by SNI, in order. Those
+// with weight 0 are not resolved.
+func (v *View) SNIDestinations(s SNIRoute) []Destination {
+	out := make([]Destination, len(s.Route.Destinations))
+	for i, to := range s.Route.Destinations {
+		if to.Weight == 0 {
+			continue
+		}
+		d := v.resolve(to, s.Port, s.Names[0], forConnections)
+		if d.Problem == nil && d.Host.Protocol.IsHTTP() {
+			d = Destination{Problem: &DestinationProblem{SeverityError, fmt.Sprintf("destination port %d is HTTP, and would receive TLS", d.Host.Port), "use a port that is declared as TLS"}}
+		}
+		for _, name := range s.Names[1:] {
+			if other := v.resolve(to, s.Port, name, forConnections); other.Problem != nil {
+				d = other
+			}
+		}
+		out[i] = d
+	}
+	return out
+}
+
+// ResolvesHost reports whether the Host of some requests of a domain is resolved
+// as it is, with its port.
+func (v *View) ResolvesHost(d Domain) bool {
 	if len(d.Routes) == 0 {
-		return (Destination{Host: d.Host}).ByRequest()
+		return (Destination{Host: d.Host}).ResolvedByHost()
 	}
 	for _, r := range d.Routes {
-		for _, t := range r.Destinations {
-			if v.routeDestination(r, t, d).ByRequest() {
+		for _, to := range r.Destinations {
+			if v.Destination(r, to, d).ResolvedByHost() {
 				return true
 			}
 		}
@@ -139,13 +98,39 @@ func (v *View) ResolvedByHost(d Domain) bool {
 	return false
 }
 
-// domainsOf are the domains that a route configuration decides about.
-func (v *View) domainsOf(route string) []Domain {
-	var out []Domain
-	for _, d := range v.domains {
-		if fmt.Sprint(d.Host.Port) == route {
-			out = append(out, d)
-		}
+// httpDestination resolves a destination of requests.
+func (v *View) httpDestination(to RouteDestination, d Domain, u use) Destination {
+	out := v.resolve(to, d.Host.Port, d.Name, u)
+	if out.Problem == nil && !out.Host.Protocol.IsHTTP() {
+		out.Problem = &DestinationProblem{SeverityError, fmt.Sprintf("destination port %d is not HTTP", out.Host.Port), "use a port that is declared as HTTP"}
 	}
 	return out
+}
+
+// resolve finds the declared host of a destination, for traffic to a port and a
+// name of the route's object.
+func (v *View) resolve(to RouteDestination, port uint32, name string, u use) Destination {
+	if to.Port != 0 {
+		port = to.Port
+	} else if ports := v.portsOf(to.Host); len(ports) == 1 {
+		port = ports[0]
+	}
+	h, ok := v.find(to.Host, port)
+	switch {
+	case !ok:
+		return Destination{Problem: &DestinationProblem{
+			SeverityWarning, fmt.Sprintf("no ServiceEntry visible to this namespace declares %s:%d (%s)", to.Host, port, u.withoutDestination()), "declare it in a ServiceEntry",
+		}}
+	case h.Passthrough:
+		return Destination{Problem: &DestinationProblem{
+			SeverityError, fmt.Sprintf("port %d uses the original destination address, which belongs to another host", port), "use resolution DNS or STATIC",
+		}}
+	case len(h.Endpoints) > 0: // the requested name makes no difference
+		return Destination{Host: h}
+	case to.Host[0] != '*':
+		return Destination{Host: h, Name: to.Host}
+	case covers(h.Name, name):
+		return Destination{Host: h}
+	}
+	return Destination{Problem: &DestinationProblem{SeverityError, "wildcard destination does not match host " + name, "use one host"}}
 }

@@ -1,16 +1,9 @@
 package egress
 
-import (
-	"maps"
-	"math"
-	"slices"
-	"strings"
+import networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
-	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
-)
-
-// hostRoutes is what one VirtualService says about one host. What it points
-// into is shared with the object and must not be changed.
+// hostRoutes are the routes of one VirtualService for one of its hosts. They
+// point into the object, which must not be changed.
 type hostRoutes struct {
 	meta    Meta
 	exports exports
@@ -20,79 +13,53 @@ type hostRoutes struct {
 	tls     []TLSRoute
 }
 
-// HTTPRoute is one route for requests: the object's own words, which were found
-// to make sense, and where it leads.
+// HTTPRoute is one validated route for requests.
 type HTTPRoute struct {
 	Spec         *networkingv1alpha3.HTTPRoute
 	Path         string             // spec.http[0]
-	Destinations []RouteDestination // none for a redirection or a direct response
-	Mirrors      []RouteDestination // the weight of each is in millionths of the requests
+	Destinations []RouteDestination // none for a redirect or a direct response
+	Mirrors      []RouteDestination // with the weight in millionths of the requests
 }
 
-// TLSRoute is one route for TLS connections.
+// TLSRoute is one validated route for TLS connections.
 type TLSRoute struct {
 	Path         string // spec.tls[0]
-	matches      []sniMatch
 	Destinations []RouteDestination
+	matches      []sniMatch
 }
 
-// sniMatch is the names of one match, and the port, which 0 leaves open.
+// sniMatch is one match of a TLSRoute.
 type sniMatch struct {
 	path  string // spec.tls[0].match[0]
 	names []string
-	port  uint32
+	port  uint32 // 0: any
 }
 
-// RouteDestination is one destination of a route.
+// RouteDestination is a destination as a route specifies it.
 type RouteDestination struct {
 	Host    string
-	Port    uint32 // 0: not given
+	Port    uint32 // 0: not specified
 	Weight  uint32
 	Path    string // of the Destination: spec.http[0].route[0].destination
 	Headers *networkingv1alpha3.Headers
 }
 
-func isAuthority(name string) bool {
-	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
-}
-
-// authorityOf is the Host that header operations set; empty: none.
-func authorityOf(h *networkingv1alpha3.Headers) string {
-	set := h.GetRequest().GetSet()
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if isAuthority(name) {
-			return set[name]
-		}
-	}
-	return ""
-}
-
-// routeAuthority is the Host that a route sets; empty: none.
-func routeAuthority(s *networkingv1alpha3.HTTPRoute) string {
-	if host := s.GetRewrite().GetAuthority(); host != "" {
+// Authority is the Host that the route sets; empty: none.
+func (r HTTPRoute) Authority() string {
+	if host := r.Spec.GetRewrite().GetAuthority(); host != "" {
 		return host
 	}
-	return authorityOf(s.Headers)
+	return authorityOf(r.Spec.GetHeaders())
 }
 
-// pseudoHeaders stand for fields of their own, and are ignored, as in Istio.
-func pseudoHeaders() []string { return []string{"uri", "scheme", "method", "authority"} }
-
-// headerNames are the headers that are compared, sorted.
-func headerNames(of map[string]*networkingv1alpha3.StringMatch) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(of)), func(name string) bool { return slices.Contains(pseudoHeaders(), name) })
-}
-
-// forMesh reports whether something for some gateways is for the sidecars.
-func forMesh(gateways []string) bool { return len(gateways) == 0 || slices.Contains(gateways, "mesh") }
-
-// matchesOn are the matches of a route that can hold on a port; ok is false
-// where it has matches, and none for the port.
-func matchesOn(s *networkingv1alpha3.HTTPRoute, port uint32) (matches []*networkingv1alpha3.HTTPMatchRequest, ok bool) {
-	if len(s.Match) == 0 {
+// MatchesOn are the matches that can be true on a port; ok is false where the
+// route has matches, and none for the port. A route without matches has one that
+// is always true.
+func (r HTTPRoute) MatchesOn(port uint32) (matches []*networkingv1alpha3.HTTPMatchRequest, ok bool) {
+	if len(r.Spec.Match) == 0 {
 		return []*networkingv1alpha3.HTTPMatchRequest{{}}, true
 	}
-	for _, m := range s.Match {
+	for _, m := range r.Spec.Match {
 		if (m.Port == 0 || m.Port == port) && forMesh(m.Gateways) {
 			matches = append(matches, m)
 		}
@@ -100,54 +67,47 @@ func matchesOn(s *networkingv1alpha3.HTTPRoute, port uint32) (matches []*network
 	return matches, len(matches) > 0
 }
 
-// matchesAll reports whether a match has no condition but the port.
-func matchesAll(m *networkingv1alpha3.HTTPMatchRequest) bool {
-	conditions := len(m.GetQueryParams())
-	for _, headers := range []map[string]*networkingv1alpha3.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
-		for name := range headers {
-			if !slices.Contains(pseudoHeaders(), name) {
-				conditions++
-			}
-		}
-	}
-	all := m.GetUri() == nil || m.GetUri().GetPrefix() == "/"
-	return all && conditions == 0 && m.GetScheme() == nil && m.GetMethod() == nil && m.GetAuthority() == nil && forMesh(m.GetGateways())
+// RetryOn are the conditions and the status codes of retries.
+func (r HTTPRoute) RetryOn() (conditions []string, statuses []uint32) {
+	conditions, statuses, _ = readRetryOn(r.Spec.GetRetries().GetRetryOn())
+	return conditions, statuses
 }
 
-// bodyOf is the body of a direct response.
-func bodyOf(d *networkingv1alpha3.HTTPDirectResponse) []byte {
-	if b := d.GetBody().GetBytes(); len(b) > 0 {
-		return b
-	}
-	return []byte(d.GetBody().GetString_())
-}
-
-// The fields below have successors. Objects that were written before still have
-// them, and the API still takes them.
-
-// delayPercent is the share of a delay in whole percent.
-func delayPercent(d *networkingv1alpha3.HTTPFaultInjection_Delay) int32 {
-	return d.GetPercent() //nolint:staticcheck // see above
-}
-
-// mirrorPercent is the share of the copies in whole percent.
-func mirrorPercent(s *networkingv1alpha3.HTTPRoute) (percent uint32, given bool) {
-	p := s.GetMirrorPercent() //nolint:staticcheck // see above
-	return p.GetValue(), p != nil
-}
-
-// allowOrigin are the origins that a CORS policy lists by their names.
-func allowOrigin(c *networkingv1alpha3.CorsPolicy) []string {
-	return c.GetAllowOrigin() //nolint:staticcheck // see above
-}
-
-// millionths of all requests.
-func millionths(percent float64) uint32 { return uint32(math.Round(percent * 1e4)) }
-
-// delayMillionths is the part of the requests that are delayed, in millionths.
-func delayMillionths(d *networkingv1alpha3.HTTPFaultInjection_Delay) uint32 {
+// DelayShare is the share of requests that are delayed, in millionths.
+func (r HTTPRoute) DelayShare() uint32 {
+	d := r.Spec.GetFault().GetDelay()
 	if d.GetPercentage() != nil {
 		return millionths(d.Percentage.Value)
 	}
 	return millionths(float64(delayPercent(d)))
 }
+
+// AbortShare is the share of requests that are aborted, in millionths.
+func (r HTTPRoute) AbortShare() uint32 {
+	return millionths(r.Spec.GetFault().GetAbort().GetPercentage().GetValue())
+}
+
+// AbortGRPCStatus is the gRPC status of aborted requests; ok is false where they
+// have an HTTP status.
+func (r HTTPRoute) AbortGRPCStatus() (code uint32, ok bool) {
+	if e, isGRPC := r.Spec.GetFault().GetAbort().GetErrorType().(*networkingv1alpha3.HTTPFaultInjection_Abort_GrpcStatus); isGRPC {
+		return grpcStatus(e.GrpcStatus)
+	}
+	return 0, false
+}
+
+// AllowedOrigins are the origins of the CORS policy.
+func (r HTTPRoute) AllowedOrigins() []*networkingv1alpha3.StringMatch {
+	c := r.Spec.GetCorsPolicy()
+	out := c.GetAllowOrigins()
+	for _, o := range allowOrigin(c) {
+		out = append(out[:len(out):len(out)], &networkingv1alpha3.StringMatch{MatchType: &networkingv1alpha3.StringMatch_Exact{Exact: o}})
+	}
+	return out
+}
+
+// Body is the body of a direct response.
+func (r HTTPRoute) Body() []byte { return bodyOf(r.Spec.GetDirectResponse()) }
+
+// Authority is the Host that the destination sets; empty: none.
+func (d RouteDestination) Authority() string { return authorityOf(d.Headers) }

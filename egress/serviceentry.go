@@ -105,17 +105,17 @@ func readProtocol(text, name string) (Protocol, bool) {
 		if p, known := readProtocol(text, "tcp"); known && text != "" {
 			return p, true
 		}
-		return protocolTCP, true
+		return ProtocolTCP, true
 	}
 	switch strings.ToUpper(text) {
 	case "HTTP":
-		return protocolHTTP, true
+		return ProtocolHTTP, true
 	case "HTTP2", "GRPC", "GRPC-WEB":
-		return protocolHTTP2, true
+		return ProtocolHTTP2, true
 	case "HTTPS", "TLS":
-		return protocolTLS, true
+		return ProtocolTLS, true
 	case "TCP", "MONGO", "MYSQL", "REDIS":
-		return protocolTCP, true
+		return ProtocolTCP, true
 	}
 	return 0, false
 }
@@ -146,7 +146,7 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 
 // resolve fills in where the host leads, and says whether it leads anywhere.
 func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, path string, r reporter) bool {
-	if h.Protocol == protocolTCP {
+	if h.Protocol == ProtocolTCP {
 		h.Addresses = addresses
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
 			return false // all of them were refused; without any the port would be open to all
@@ -175,12 +175,12 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 		}
 	}
 	switch none := s.Resolution == networkingv1alpha3.ServiceEntry_NONE; {
-	case h.Protocol == protocolTCP && none && len(addresses) == 0:
+	case h.Protocol == ProtocolTCP && none && len(addresses) == 0:
 		r.error("spec.addresses", "", fmt.Sprintf("TCP port %d with resolution NONE would open every address", p.number), "add addresses, or use resolution DNS")
 		return false
-	case h.Protocol == protocolTCP && none:
+	case h.Protocol == ProtocolTCP && none:
 		h.Passthrough = true
-	case h.Protocol == protocolTCP && h.Wildcard():
+	case h.Protocol == ProtocolTCP && h.Wildcard():
 		r.error(path, h.Name, fmt.Sprintf("TCP port %d carries no name to resolve for a wildcard", p.number), "use resolution NONE with addresses")
 		return false
 	case h.Wildcard():

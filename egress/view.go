@@ -2,15 +2,12 @@ package egress
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"maps"
 	"slices"
 )
 
-// View is the model as the sidecars of one namespace may see it: without what
-// is not exported to it, and with every conflict decided.
+// View is the model as the sidecars of one namespace see it: without the objects
+// that are not exported to the namespace, and with all conflicts resolved. What
+// its methods return is shared and must not be changed.
 type View struct {
 	mesh      Mesh
 	inCluster []InClusterAddress
@@ -18,191 +15,81 @@ type View struct {
 	byCluster map[string]int
 	byName    map[string][]uint32 // the ports of each host, sorted
 	domains   []Domain            // sorted by port and name
-	sni       []SNIRoute
-	mirrors   []Destination // sorted by name, where requests are mirrored to
+	sni       []SNIRoute          // sorted by port
+	mirrors   []Destination       // sorted by name
 	version   string
-}
-
-// View makes the view of a namespace.
-func (m *Model) View(namespace string) *View {
-	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}, byName: map[string][]uint32{}}
-	rank := func(meta Meta) int {
-		switch meta.Namespace {
-		case namespace:
-			return 0
-		case m.mesh.rootNamespace:
-			return 1
-		}
-		return 2
-	}
-	taken := map[string]bool{}
-	for _, h := range ranked(m.hosts, namespace, rank, func(h Host) (Meta, exports) { return h.Meta, h.exports }) {
-		if name := h.ClusterName(); !taken[name] {
-			taken[name] = true
-			v.hosts = append(v.hosts, h)
-		}
-	}
-	claim := owners{}
-	for i := range v.hosts {
-		claim.assign(&v.hosts[i])
-	}
-	slices.SortFunc(v.hosts, compareHosts)
-	for i, h := range v.hosts {
-		v.byCluster[h.ClusterName()] = i
-		v.byName[h.Name] = append(v.byName[h.Name], h.Port)
-	}
-	routes := map[string]hostRoutes{}
-	for _, r := range ranked(m.routes, namespace, rank, func(r hostRoutes) (Meta, exports) { return r.meta, r.exports }) {
-		if _, twice := routes[r.host]; !twice {
-			routes[r.host] = r
-		}
-	}
-	v.domains = v.findDomains(routes)
-	v.sni = v.findSNI(routes)
-	v.mirrors = v.findMirrors()
-	v.version = v.hash()
-	return v
-}
-
-// findDomains gives every declared HTTP host, with the routes of the
-// VirtualService that names it most closely, and every name under a declared
-// wildcard that a VirtualService names.
-func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
-	var out []Domain
-	ports := map[uint32]bool{}
-	for _, h := range v.hosts {
-		if !h.Protocol.IsHTTP() {
-			continue
-		}
-		ports[h.Port] = true
-		d := Domain{Name: h.Name, Host: h}
-		if r, ok := closest(routes, h.Name, func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
-			d.Routes, d.By = r.http, r.meta
-		}
-		out = append(out, d)
-	}
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		for port := range ports {
-			h, ok := v.find(name, port)
-			if ok && h.Name != name && h.Protocol.IsHTTP() && len(routes[name].http) > 0 {
-				out = append(out, Domain{Name: name, Host: h, Routes: routes[name].http, By: routes[name].meta})
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b Domain) int {
-		return cmp.Or(cmp.Compare(a.Host.Port, b.Host.Port), cmp.Compare(a.Name, b.Name))
-	})
-	return out
-}
-
-// findSNI gives the routes by SNI for declared TLS hosts. The first route that
-// has a name takes it.
-func (v *View) findSNI(routes map[string]hostRoutes) []SNIRoute {
-	type key struct {
-		port uint32
-		name string
-	}
-	taken := map[key]bool{}
-	var out []SNIRoute
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		r := routes[name]
-		for _, route := range r.tls {
-			names := map[uint32][]string{}
-			for _, m := range route.matches {
-				for _, sni := range m.names {
-					for _, port := range v.tlsPorts(sni) {
-						k := key{port, sni}
-						if owner, ok := closest(routes, sni, func(o hostRoutes) bool { return len(o.tls) > 0 }); !ok || owner.host != name || owner.meta != r.meta {
-							continue // another host's routes are closer
-						}
-						if !taken[k] && (m.port == 0 || m.port == port) {
-							taken[k] = true
-							names[port] = append(names[port], sni)
-						}
-					}
-				}
-			}
-			for _, port := range slices.Sorted(maps.Keys(names)) {
-				// The same route, for another of the object's hosts.
-				i := slices.IndexFunc(out, func(s SNIRoute) bool { return s.Port == port && s.By == r.meta && s.Route.Path == route.Path })
-				if i < 0 {
-					i = len(out)
-					out = append(out, SNIRoute{Port: port, Route: route, By: r.meta})
-				}
-				out[i].Names = append(out[i].Names, names[port]...)
-				slices.Sort(out[i].Names)
-			}
-		}
-	}
-	slices.SortStableFunc(out, func(a, b SNIRoute) int { return cmp.Compare(a.Port, b.Port) })
-	return out
-}
-
-// findMirrors gives the hosts that routes mirror requests to. Nothing fetches
-// their clusters on demand, so sidecars have them from the start.
-func (v *View) findMirrors() []Destination {
-	all := map[string]Destination{}
-	for _, d := range v.domains {
-		for _, r := range d.Routes {
-			for _, t := range r.Mirrors {
-				if l := v.destination(t, d, true); l.Fault == "" {
-					all[l.MirrorClusterName()] = l
-				}
-			}
-		}
-	}
-	out := make([]Destination, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, all[name])
-	}
-	return out
-}
-
-// ranked are the objects that a namespace sees, those that win first.
-func ranked[T any](in []T, namespace string, rank func(Meta) int, of func(T) (Meta, exports)) []T {
-	var out []T
-	for _, t := range in {
-		if _, e := of(t); e.to(namespace) {
-			out = append(out, t)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b T) int {
-		ma, _ := of(a)
-		mb, _ := of(b)
-		return cmp.Compare(rank(ma), rank(mb))
-	})
-	return out
 }
 
 // Version is 16 hexadecimal digits of a hash of all that the resources depend
 // on: views of one version have the same resources.
 func (v *View) Version() string { return v.version }
 
-func (v *View) hash() string {
-	h := sha256.New()
-	m := v.mesh
-	fields := ""
-	if m.AccessLog.Fields != nil {
-		b, _ := marshal(m.AccessLog.Fields) // a Struct of JSON always has a wire form
-		fields = string(b)
+// Mesh are the settings of the whole mesh.
+func (v *View) Mesh() Mesh { return v.mesh }
+
+// InCluster are the addresses that are always reachable, sorted, each once.
+func (v *View) InCluster() []InClusterAddress { return v.inCluster }
+
+// Hosts are the clusters of all declared hosts, sorted by port and host.
+func (v *View) Hosts() []string {
+	out := make([]string, 0, len(v.hosts))
+	for _, h := range v.hosts {
+		out = append(out, h.ClusterName())
 	}
-	m.AccessLog.Fields = nil // a pointer's text would be its address
-	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
-	for _, x := range v.hosts {
-		x.Meta, x.exports = Meta{}, exports{} // who declared it makes no difference to the sidecar
-		fmt.Fprintf(h, "%+v\n", x)
+	return out
+}
+
+// Host is the declared host with a cluster of some name.
+func (v *View) Host(cluster string) (Host, bool) {
+	i, ok := v.byCluster[cluster]
+	if !ok {
+		return Host{}, false
 	}
-	for _, d := range v.domains {
-		if len(d.Routes) > 0 {
-			fmt.Fprintf(h, "%d %s %s/%s\n", d.Host.Port, d.Name, d.By.Namespace, d.By.Name)
+	return v.hosts[i], true
+}
+
+// Ports are the ports that have a listener of their own, sorted.
+func (v *View) Ports() []Port {
+	var out []Port
+	for rest := v.hosts; len(rest) > 0; {
+		number, n := rest[0].Port, 1
+		for n < len(rest) && rest[n].Port == number {
+			n++
 		}
-		for _, r := range d.Routes {
-			b, _ := marshal(r.Spec)
-			fmt.Fprintf(h, "%q\n", b)
+		out = append(out, Port{number, rest[:n:n]})
+		rest = rest[n:]
+	}
+	for _, number := range standingPorts() {
+		i, declared := slices.BinarySearchFunc(out, number, func(p Port, n uint32) int { return cmp.Compare(p.Number, n) })
+		if !declared {
+			out = slices.Insert(out, i, Port{Number: number})
 		}
 	}
-	for _, s := range v.sni {
-		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.Port, s.Names, s.By.Namespace, s.By.Name, s.Route.Path, s.Route.Destinations)
+	return out
+}
+
+// Domains are the virtual hosts of a port, sorted by name.
+func (v *View) Domains(port uint32) []Domain {
+	return ofPort(v.domains, port, func(d *Domain) uint32 { return d.Host.Port })
+}
+
+// SNIRoutes are the routes by SNI of a port.
+func (v *View) SNIRoutes(port uint32) []SNIRoute {
+	return ofPort(v.sni, port, func(s *SNIRoute) uint32 { return s.Port })
+}
+
+// Mirrors are the destinations that requests are mirrored to, sorted by cluster.
+func (v *View) Mirrors() []Destination { return v.mirrors }
+
+// ofPort is the part of a list, sorted by port, with one port.
+func ofPort[T any](sorted []T, port uint32, of func(*T) uint32) []T {
+	from := 0
+	for from < len(sorted) && of(&sorted[from]) < port {
+		from++
 	}
-	return hex.EncodeToString(h.Sum(nil))[:16]
+	to := from
+	for to < len(sorted) && of(&sorted[to]) == port {
+		to++
+	}
+	return sorted[from:to:to]
 }

@@ -1,9 +1,13 @@
-package egress
+package egress_test
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
 // world is what the routes below are about.
@@ -92,8 +96,8 @@ func TestRouteProblems(t *testing.T) {
 		"mirror share": {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
 		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect without mirror"},
 		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: mirror is there too"},
-		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry that this namespace sees declares c.example on port 80; declare it; until then no copy is sent"},
-		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": copies of requests cannot go to a host with several named endpoints"},
+		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry visible to this namespace declares c.example:80 (requests are not mirrored)"},
+		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": cannot mirror to several DNS endpoints"},
 		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: it has no condition\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
 
 		"timeout on TLS": {`{hosts: [tls.example], http: [{timeout: 3s, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0].timeout: port 443 is passed on without being read: there are no requests for timeouts to hold for"},
@@ -104,11 +108,11 @@ func TestRouteProblems(t *testing.T) {
 		"sni elsewhere":  {sni(`match: [{sniHosts: [b.tls.example]}], ` + toTLS), `spec.tls[0].match[0].sniHosts[0]: "b.tls.example": it is not among spec.hosts`},
 		"sni subnets":    {sni(`match: [{sniHosts: [tls.example], destinationSubnets: [10.0.0.0/8]}], ` + toTLS), "spec.tls[0].match[0].destinationSubnets: the field is not supported"},
 		"sni port":       {sni(`match: [{sniHosts: [tls.example], port: 444}], ` + toTLS), `spec.tls[0].match[0]: "tls.example": no effect: no ServiceEntry that this namespace sees declares it as TLS`},
-		"sni nowhere":    {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: c.example}}]`), "declares c.example on port 443; declare it; until then connections are closed"},
+		"sni nowhere":    {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: c.example}}]`), "no ServiceEntry visible to this namespace declares c.example:443 (connections are closed)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := parse(t, routeText(c.spec)+world)
-			m, problems := Build(in)
+			in := egresstest.Parse(t, egresstest.RouteText(c.spec)+world)
+			m, problems := egress.Build(in)
 			var want []string
 			if c.want != "" {
 				want = strings.Split(c.want, "\n")
@@ -121,7 +125,7 @@ func TestRouteProblems(t *testing.T) {
 					t.Errorf("problem %q, want %q and a fix", p, want[i])
 				}
 			}
-			messagesOf(t, m.View("shop"))
+			egresstest.Make(t, m.View("shop"))
 		})
 	}
 }
@@ -131,8 +135,8 @@ func TestRouteProblems(t *testing.T) {
 func TestConflictsAreTold(t *testing.T) {
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: z, created: \"2026-01-01T00:00:00Z\"}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
 	const spec = `{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}]}`
-	other := strings.Replace(strings.SplitN(routeText(spec), "\n---\n", 2)[1], "name: v", "name: w", 1)
-	_, problems := Build(parse(t, routeText(spec)+"\n---\n"+other+entry+world))
+	other := strings.Replace(strings.SplitN(egresstest.RouteText(spec), "\n---\n", 2)[1], "name: v", "name: w", 1)
+	_, problems := egress.Build(egresstest.Parse(t, egresstest.RouteText(spec)+"\n---\n"+other+entry+world))
 	want := []string{
 		"ServiceEntry shop/z: spec.hosts: \"a.example\": no effect on port 80: ServiceEntry shop/a is older",
 		"VirtualService shop/w: spec.hosts[0]: \"a.example\": no effect: VirtualService shop/v is older",
@@ -141,7 +145,7 @@ func TestConflictsAreTold(t *testing.T) {
 		t.Fatalf("problems %v", problems)
 	}
 	for i, p := range problems {
-		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != SeverityWarning {
+		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != egress.SeverityWarning {
 			t.Errorf("problem %q, want %q", p, want[i])
 		}
 	}
@@ -155,7 +159,7 @@ func TestTCPClaims(t *testing.T) {
 			"spec: {hosts: [" + host + "], addresses: [" + addresses + "], ports: [{number: 9000, name: tcp, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]}\n"
 	}
 	const older, newer = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
-	m, problems := Build(parse(t, "accessLogFile: \"\"\n"+
+	m, problems := egress.Build(egresstest.Parse(t, "accessLogFile: \"\"\n"+
 		entry("new", "shop", newer, "a.example", "198.51.100.1, 198.51.100.2")+entry("old", "shop", older, "b.example", "198.51.100.1")+
 		entry("none", "shop", newer, "c.example", "198.51.100.1/32")+
 		entry("all", "bank", older, "d.example", "")+entry("more", "bank", newer, "e.example", "")))
@@ -171,7 +175,7 @@ func TestTCPClaims(t *testing.T) {
 	}
 	for address, want := range map[string]string{"198.51.100.1": "b.example", "198.51.100.2": "a.example", "198.51.100.3": "d.example"} {
 		for namespace, wanted := range map[string]string{"shop": want, "gym": want, "": want} {
-			d := m.View(m.Class(namespace)).Decide(Request{Address: netip.MustParseAddr(address), Port: 9000, Protocol: ProtocolTCP})
+			d := decide.Decide(m.View(m.Class(namespace)), decide.Request{Address: netip.MustParseAddr(address), Port: 9000, Protocol: decide.TCP})
 			if len(d.Clusters) != 1 || d.Clusters[0].Cluster != "outbound|9000||"+wanted {
 				t.Errorf("%s in %s: %+v, want %s", address, namespace, d, wanted)
 			}

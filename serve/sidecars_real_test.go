@@ -24,7 +24,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -83,7 +83,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	for name, token := range map[string]string{
 		"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod),
 	} {
-		c, err := i.stream(token, egress.TypeListener)
+		c, err := i.stream(token, envoy.TypeListener)
 		if err == nil {
 			_, _, err = receive(c)
 		}
@@ -92,7 +92,7 @@ func TestSidecarsAreServed(t *testing.T) {
 		}
 	}
 
-	c, err := i.stream(i.token(ns, pod, xds.Audience), egress.TypeListener)
+	c, err := i.stream(i.token(ns, pod, xds.Audience), envoy.TypeListener)
 	i.must(err)
 	first, body, err := receive(c)
 	i.must(err)
@@ -100,7 +100,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	if slices.ContainsFunc(names, func(n string) bool { return !strings.Contains(body, n) }) || strings.Contains(body, "%START_TIME%") {
 		t.Errorf("the first response lacks one of %q, or logs although nobody asked: %q", names, body)
 	}
-	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: egress.TypeListener, ResponseNonce: first.Nonce}))
+	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeListener, ResponseNonce: first.Nonce}))
 
 	// An edit of the mesh reaches the open stream.
 	start := time.Now()
@@ -118,7 +118,7 @@ func TestSidecarsAreServed(t *testing.T) {
 
 	// What a sidecar does not take is seen: in the metric, and in an event about
 	// its pod.
-	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: egress.TypeListener, ResponseNonce: second.Nonce,
+	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeListener, ResponseNonce: second.Nonce,
 		ErrorDetail: status.New(codes.InvalidArgument, "no such filter").Proto()}))
 	i.eventually("an event about the pod", func() string {
 		events, err := i.Client.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
@@ -176,7 +176,7 @@ func TestServedApart(t *testing.T) {
 			if served := code != http.StatusNotFound; served != tt.inject {
 				t.Errorf("the webhook answers %d", code)
 			}
-			c, err := i.stream(i.token(plain, pod, xds.Audience), egress.TypeListener)
+			c, err := i.stream(i.token(plain, pod, xds.Audience), envoy.TypeListener)
 			if err == nil {
 				_, _, err = receive(c)
 			}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -129,7 +130,7 @@ func (w *watched) state() string {
 	}
 	v := w.latest.Model.View("any")
 	fmt.Fprintln(&b, "hosts", v.Hosts())
-	listeners, err := v.Listeners()
+	listeners, err := envoy.Listeners(v)
 	w.must(err)
 	for _, l := range listeners {
 		b.Write(l.Body.Value)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
 )
 
 // TestSeveralNamedEndpoints distributes connections among names and addresses; no
@@ -31,12 +32,12 @@ func TestSeveralNamedEndpoints(t *testing.T) {
 	), "http", "httpbin.org", addrOther, "200")
 	m.setName("by.test", "192.0.2.66")
 
-	plain := egress.Request{Address: netip.MustParseAddr("203.0.113.1"), Port: 9000, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "x", Path: "/"}
-	sni := func(name string) egress.Request {
-		return egress.Request{Address: netip.MustParseAddr(addrOther), Port: 443, Protocol: egress.ProtocolTLS, ServerName: name, Method: "GET", Authority: "x", Path: "/"}
+	plain := decide.Request{Address: netip.MustParseAddr("203.0.113.1"), Port: 9000, Protocol: decide.HTTP, Method: "GET", Authority: "x", Path: "/"}
+	sni := func(name string) decide.Request {
+		return decide.Request{Address: netip.MustParseAddr(addrOther), Port: 443, Protocol: decide.TLS, ServerName: name, Method: "GET", Authority: "x", Path: "/"}
 	}
 	good := map[string]int{"192.0.2.61": 3, "192.0.2.62": 1, "2001:db8::63": 1, "192.0.2.64": 1, "2001:db8::65": 2}
-	for what, q := range map[string]egress.Request{"TCP": plain, "TLS": sni("good.test")} {
+	for what, q := range map[string]decide.Request{"TCP": plain, "TLS": sni("good.test")} {
 		m.wantDistribution(what, q, good, 8)
 	}
 	m.wantDistribution("a route", sni("by.test"), map[string]int{"192.0.2.61": 30, "192.0.2.62": 10, "2001:db8::63": 10, "192.0.2.64": 10, "2001:db8::65": 20, "192.0.2.66": 10, "closed": 10}, 100)
@@ -45,7 +46,7 @@ func TestSeveralNamedEndpoints(t *testing.T) {
 	m.logged("outbound|443||by.test", "192.0.2.66:443")
 
 	plain.Address = netip.MustParseAddr("203.0.113.2")
-	for what, q := range map[string]egress.Request{"TCP": plain, "TLS": sni("evil.test"), "TLS under a wildcard": sni("a.evil.test")} {
+	for what, q := range map[string]decide.Request{"TCP": plain, "TLS": sni("evil.test"), "TLS under a wildcard": sni("a.evil.test")} {
 		for range 30 {
 			if got := m.send(q); got != "closed" {
 				t.Errorf("%s: %q", what, got)
@@ -59,7 +60,7 @@ func TestSeveralNamedEndpoints(t *testing.T) {
 
 // wantDistribution counts which addresses 400 connections reach, and compares that
 // with the weight of each.
-func (m *mesh) wantDistribution(what string, q egress.Request, weights map[string]int, sum int) {
+func (m *mesh) wantDistribution(what string, q decide.Request, weights map[string]int, sum int) {
 	m.t.Helper()
 	const connections = 400
 	got := map[string]int{}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -61,7 +62,7 @@ func TestEscapes(t *testing.T) {
 		if got := m.get("http", "several.test", addrOther, "/"); !refusedHTTP(got) {
 			t.Errorf("several names: %q", got)
 		}
-		if got := m.send(egress.Request{Address: netip.MustParseAddr(addrOther), Port: 9000, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "x", Path: "/"}); got != "closed" {
+		if got := m.send(decide.Request{Address: netip.MustParseAddr(addrOther), Port: 9000, Protocol: decide.HTTP, Method: "GET", Authority: "x", Path: "/"}); got != "closed" {
 			t.Errorf("TCP: %q", got)
 		}
 		if got := reached.String(); got != "" {
@@ -88,8 +89,8 @@ func TestEscapes(t *testing.T) {
 	})
 	t.Run("SNI and Host differ", func(t *testing.T) {
 		// The Host is encrypted: the SNI decides, and leads to its own address.
-		q := egress.Request{
-			Address: netip.MustParseAddr("203.0.113.66"), Port: 443, Protocol: egress.ProtocolTLS, ServerName: "good.test",
+		q := decide.Request{
+			Address: netip.MustParseAddr("203.0.113.66"), Port: 443, Protocol: decide.TLS, ServerName: "good.test",
 			Method: "GET", Authority: "evil.test", Path: "/",
 		}
 		if got := m.send(q); !strings.HasPrefix(got, "at=192.0.2.51 port=443 host=evil.test") {
@@ -128,8 +129,8 @@ func TestEscapes(t *testing.T) {
 		if got := m.fetch("GET", "good.test\r\nHost: 203.0.113.66", "/", nil); !strings.HasPrefix(got, "502") {
 			t.Errorf("%q", got)
 		}
-		if got := m.send(egress.Request{
-			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "good.test", Path: "http://evil.test/",
+		if got := m.send(decide.Request{
+			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "good.test", Path: "http://evil.test/",
 		}); !strings.HasPrefix(got, "502") {
 			t.Errorf("an absolute URL: %q", got)
 		}

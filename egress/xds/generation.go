@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // generation is one published model with the views that streams have requested.
@@ -63,10 +64,10 @@ func (g *generation) view(namespace string) (*view, error) {
 
 func newView(of *egress.View) (*view, error) {
 	v := &view{of: of, wildcard: map[string][]*entry{}, byName: map[string]map[string]*entry{}, onDemand: map[string]map[string]*entry{}}
-	for typeURL, list := range map[string]func() ([]egress.Resource, error){
-		egress.TypeCluster: of.Clusters, egress.TypeListener: of.Listeners, egress.TypeRoute: of.Routes,
+	for typeURL, list := range map[string]func(*egress.View) ([]envoy.Resource, error){
+		envoy.TypeCluster: envoy.Clusters, envoy.TypeListener: envoy.Listeners, envoy.TypeRoute: envoy.Routes,
 	} {
-		all, err := list()
+		all, err := list(of)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func newView(of *egress.View) (*view, error) {
 // responseResources is the field number of resources in DeltaDiscoveryResponse.
 const responseResources = 2
 
-func newEntry(r egress.Resource) (*entry, error) {
+func newEntry(r envoy.Resource) (*entry, error) {
 	body, err := proto.Marshal(&discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body})
 	if err != nil {
 		return nil, fmt.Errorf("marshal %s: %w", r.Name, err)
@@ -100,7 +101,7 @@ func (v *view) get(typeURL, name string) (*entry, error) {
 	if e := v.byName[typeURL][name]; e != nil {
 		return e, nil
 	}
-	if typeURL == egress.TypeListener {
+	if typeURL == envoy.TypeListener {
 		return nil, nil
 	}
 	v.mu.Lock()
@@ -108,11 +109,11 @@ func (v *view) get(typeURL, name string) (*entry, error) {
 	if e := v.onDemand[typeURL][name]; e != nil {
 		return e, nil
 	}
-	find := v.of.OnDemand
-	if typeURL == egress.TypeRoute {
-		find = v.of.Route
+	find := envoy.Cluster
+	if typeURL == envoy.TypeRoute {
+		find = envoy.Route
 	}
-	r, ok, err := find(name)
+	r, ok, err := find(v.of, name)
 	if err != nil || !ok {
 		return nil, err // not kept: a sidecar may request any name
 	}

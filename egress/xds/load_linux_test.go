@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -110,7 +111,7 @@ func TestManyHosts(t *testing.T) {
 	for i := range used {
 		m.use(i)
 	}
-	for name := range m.server.Status()[0].Sent[egress.TypeCluster] {
+	for name := range m.server.Status()[0].Sent[envoy.TypeCluster] {
 		if _, rest, _ := strings.Cut(name, "host-"); rest != "" && len(rest) != len("0.gen.test") {
 			t.Errorf("cluster %s was sent and is not used", name)
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -21,8 +21,8 @@ func TestMetrics(t *testing.T) {
 	o.connected(Identity{})
 	o.disconnected(Identity{})
 	_ = o.streamRejected(errors.New("no token"))
-	o.sent(egress.TypeRoute, 2, 100)
-	o.rejected(Rejection{TypeURL: egress.TypeListener})
+	o.sent(envoy.TypeRoute, 2, 100)
+	o.rejected(Rejection{TypeURL: envoy.TypeListener})
 	o.failed("shop", errors.New("marshal"))
 	if calls != 1 {
 		t.Errorf("the next observer got %d rejections, want 1", calls)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -26,7 +27,7 @@ func TestNACK(t *testing.T) {
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", bin, goog, invalid))
 	kit.EventuallyTrue(t, "the rejection is reported", func() bool { return len(m.server.Rejections()) == 1 })
 	got := m.server.Rejections()[0]
-	if got.Sidecars != 1 || got.TypeURL != egress.TypeListener || !strings.Contains(got.Reason, "expression") ||
+	if got.Sidecars != 1 || got.TypeURL != envoy.TypeListener || !strings.Contains(got.Reason, "expression") ||
 		len(got.Resources) != 3 || got.Example.Namespace != "shop" {
 		t.Errorf("rejection %+v", got)
 	}

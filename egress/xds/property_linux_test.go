@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/objects"
 )
@@ -52,7 +53,7 @@ func TestRequestsMatchTheModel(t *testing.T) {
 		view := model.View("shop")
 		for i := range requests {
 			q := randomRequest(r)
-			d := view.Decide(q)
+			d := decide.Decide(view, q)
 			kinds[d.Kind]++
 			if len(d.Clusters) > 1 {
 				kinds["several"]++
@@ -68,7 +69,7 @@ func TestRequestsMatchTheModel(t *testing.T) {
 		}
 	}
 	t.Logf("decisions: %v", kinds)
-	if kinds[egress.Passed] < snapshots*requests/4 || kinds[egress.Answered] < snapshots*requests/20 || kinds[egress.Closed] < snapshots*requests/40 {
+	if kinds[decide.Forwarded] < snapshots*requests/4 || kinds[decide.Answered] < snapshots*requests/20 || kinds[decide.Closed] < snapshots*requests/40 {
 		t.Errorf("too few decisions of a kind: %v", kinds)
 	}
 }
@@ -89,20 +90,20 @@ func randomInput(t testing.TB, r *rand.Rand, n int) egress.Input {
 
 // fetch sends a request to port 80 of an address that no host has.
 func (m *mesh) fetch(method, host, path string, header map[string][]string) string {
-	return m.send(egress.Request{
-		Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: method, Authority: host, Path: path, Header: header,
+	return m.send(decide.Request{
+		Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: decide.HTTP, Method: method, Authority: host, Path: path, Header: header,
 	})
 }
 
-func randomRequest(r *rand.Rand) egress.Request {
+func randomRequest(r *rand.Rand) decide.Request {
 	host := objects.Pick(r, append(objects.Hosts(), "unknown.test")...)
-	q := egress.Request{
+	q := decide.Request{
 		Address: netip.MustParseAddr(objects.Pick(r, "203.0.113.1", "198.51.100.7", "192.0.2.200", "10.96.0.77", "10.96.0.78", "10.1.2.3", "2001:db8::1")),
 		Port:    uint16(objects.Pick(r, objects.Ports()...)),
 		Method:  objects.Pick(r, "GET", "GET", "GET", "POST", "OPTIONS"), Authority: host, Path: objects.Pick(r, objects.Paths()...), Header: map[string][]string{},
 	}
-	q.Protocol = objects.Pick(r, egress.ProtocolHTTP, egress.ProtocolHTTP, egress.ProtocolHTTP, egress.ProtocolTLS)
-	if q.Protocol == egress.ProtocolTLS {
+	q.Protocol = objects.Pick(r, decide.HTTP, decide.HTTP, decide.HTTP, decide.TLS)
+	if q.Protocol == decide.TLS {
 		q.ServerName = objects.Pick(r, host, strings.ToUpper(host), "unknown.test", "")
 	}
 	switch r.IntN(10) {
@@ -128,7 +129,7 @@ func randomRequest(r *rand.Rand) egress.Request {
 
 // send sends a request and returns the result: closed, a status and the Location,
 // or the address that it reached and what arrived there.
-func (m *mesh) send(q egress.Request) string {
+func (m *mesh) send(q decide.Request) string {
 	var conn net.Conn
 	var err error
 	m.Do(func() {
@@ -139,7 +140,7 @@ func (m *mesh) send(q egress.Request) string {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(8 * time.Second))
-	if q.Protocol == egress.ProtocolTLS {
+	if q.Protocol == decide.TLS {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: q.ServerName})
 	}
 	var b strings.Builder
@@ -172,11 +173,11 @@ func (m *mesh) send(q egress.Request) string {
 }
 
 // expected are the prefixes of the results that a decision allows.
-func (m *mesh) expected(d egress.Decision, q egress.Request) []string {
+func (m *mesh) expected(d decide.Decision, q decide.Request) []string {
 	switch d.Kind {
-	case egress.Closed:
+	case decide.Closed:
 		return []string{"closed"}
-	case egress.Answered:
+	case decide.Answered:
 		return []string{fmt.Sprintf("%d %s", d.Status, d.Location)}
 	}
 	failed := "503"

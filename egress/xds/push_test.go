@@ -24,6 +24,7 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -162,7 +163,7 @@ func simulate(ctx context.Context, address string, roots *x509.CertPool, got cha
 		return err
 	}
 	for typeURL, names := range map[string][]string{
-		egress.TypeCluster: nil, egress.TypeListener: nil, egress.TypeRoute: {"80", "443", "catchall"},
+		envoy.TypeCluster: nil, envoy.TypeListener: nil, envoy.TypeRoute: {"80", "443", "catchall"},
 	} {
 		if err := c.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names}); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -109,10 +110,10 @@ func TestRoutes(t *testing.T) {
 		}
 	})
 	t.Run("abort with a status of gRPC", func(t *testing.T) {
-		request := egress.Request{
-			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: egress.ProtocolHTTP, Method: "GET", Authority: "httpbin.org", Path: "/aborted",
+		request := decide.Request{
+			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "httpbin.org", Path: "/aborted",
 		}
-		if got, want := m.send(request), m.expected(model.View("shop").Decide(request), request); !strings.HasPrefix(got, want[0]) {
+		if got, want := m.send(request), m.expected(decide.Decide(model.View("shop"), request), request); !strings.HasPrefix(got, want[0]) {
 			t.Errorf("%q, and the model says %q", got, want)
 		}
 	})

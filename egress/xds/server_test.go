@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -124,7 +124,7 @@ func TestServer_RejectsUnauthenticatedStreams(t *testing.T) {
 	wantCode := func(code codes.Code, authorization ...string) {
 		t.Helper()
 		c := s.dial(t, authorization...)
-		_ = c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: egress.TypeCluster})
+		_ = c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeCluster})
 		if _, err := c.Recv(); status.Code(err) != code {
 			t.Errorf("with %q: %v, want %v", authorization, err, code)
 		}
@@ -138,7 +138,7 @@ func TestServer_RejectsUnauthenticatedStreams(t *testing.T) {
 	wantCode(codes.Unauthenticated, "Bearer invalid")
 	wantCode(codes.Unavailable, "Bearer unavailable")
 	c := s.dial(t, "Bearer shop")
-	c.subscribe(egress.TypeCluster)
+	c.subscribe(envoy.TypeCluster)
 	c.want(wildcard)
 
 	old := &tls.Config{RootCAs: s.roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
@@ -153,14 +153,14 @@ func TestOnDemandCluster(t *testing.T) {
 	bin := entryOf(t, "shop", "httpbin", httpbin)
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
 	c := s.dial(t, "Bearer shop")
-	c.subscribe(egress.TypeCluster)
+	c.subscribe(envoy.TypeCluster)
 	c.want(wildcard)
-	c.subscribe(egress.TypeListener)
+	c.subscribe(envoy.TypeListener)
 	c.want(listeners)
-	c.subscribe(egress.TypeRoute, "80", "443", "catchall")
+	c.subscribe(envoy.TypeRoute, "80", "443", "catchall")
 	c.want("RouteConfiguration +443 +80 +catchall")
 
-	c.subscribe(egress.TypeCluster, binName) // before it is declared
+	c.subscribe(envoy.TypeCluster, binName) // before it is declared
 	c.want("Cluster -" + binName)
 	s.Publish(modelOf(t, "REGISTRY_ONLY", bin))
 	c.want("Cluster +" + binName) // it stays subscribed
@@ -175,7 +175,7 @@ func TestOnDemandCluster(t *testing.T) {
 	s.Publish(modelOf(t, "ALLOW_ANY", bin))
 	c.want("Cluster +" + binName)
 	c.want("RouteConfiguration +80")
-	c.subscribe(egress.TypeRoute, "8080", "070", "nonsense") // a port without declared hosts
+	c.subscribe(envoy.TypeRoute, "8080", "070", "nonsense") // a port without declared hosts
 	c.want("RouteConfiguration +8080 -070 -nonsense")
 }
 
@@ -186,11 +186,11 @@ func TestReconnect(t *testing.T) {
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "other", `{"hosts": ["other.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}`)))
 	c := s.dial(t, "Bearer shop")
 	versions := map[string]string{"gone": "1", "outbound|80||gone.example.com": "1"}
-	c.subscribe(egress.TypeCluster)
+	c.subscribe(envoy.TypeCluster)
 	for _, r := range c.want(wildcard).Resources {
 		versions[r.Name] = r.Version
 	}
-	c.subscribe(egress.TypeCluster, binName)
+	c.subscribe(envoy.TypeCluster, binName)
 	for _, r := range c.want("Cluster +" + binName).Resources {
 		versions[r.Name] = r.Version
 	}
@@ -199,7 +199,7 @@ func TestReconnect(t *testing.T) {
 	}
 	again := s.dial(t, "Bearer shop")
 	kit.Must(t, again.Send(&discoveryv3.DeltaDiscoveryRequest{
-		TypeUrl: egress.TypeCluster, InitialResourceVersions: versions,
+		TypeUrl: envoy.TypeCluster, InitialResourceVersions: versions,
 		ResourceNamesSubscribe: []string{"*", binName, "outbound|80||other.test", "outbound|80||gone.example.com"},
 	}))
 	again.want("Cluster +outbound|80||other.test -outbound|80||gone.example.com -gone")
@@ -211,9 +211,9 @@ func TestExportTo(t *testing.T) {
 	s.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", private)))
 	for namespace, want := range map[string]string{"shop": "Cluster +" + binName, "bank": "Cluster -" + binName} {
 		c := s.dial(t, "Bearer "+namespace)
-		c.subscribe(egress.TypeCluster)
+		c.subscribe(envoy.TypeCluster)
 		c.want(wildcard)
-		c.subscribe(egress.TypeCluster, binName)
+		c.subscribe(envoy.TypeCluster, binName)
 		c.want(want)
 	}
 }
@@ -222,15 +222,15 @@ func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 	s := serve(t)
 	s.Publish(modelOf(t, "ALLOW_ANY"))
 	c := s.dial(t, "Bearer shop")
-	c.subscribe(egress.TypeListener)
+	c.subscribe(envoy.TypeListener)
 	r, err := c.Recv()
 	kit.Must(t, err)
 	for range 2 { // repeated, counted once
 		kit.Must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
-			TypeUrl: egress.TypeListener, ResponseNonce: r.Nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
+			TypeUrl: envoy.TypeListener, ResponseNonce: r.Nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
 		}))
 	}
-	c.subscribe(egress.TypeCluster)
+	c.subscribe(envoy.TypeCluster)
 	c.want(wildcard) // not the listeners again
 	s.mu.Lock()
 	rejected := s.rejected
@@ -239,7 +239,7 @@ func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 		!slices.Equal(rejected[0].Resources, []string{"0.0.0.0_443", "0.0.0.0_80", "virtualOutbound"}) {
 		t.Errorf("rejections %+v", rejected)
 	}
-	if got := s.Status()[0].Rejected[egress.TypeListener].Reason; got != "no such filter" {
+	if got := s.Status()[0].Rejected[envoy.TypeListener].Reason; got != "no such filter" {
 		t.Errorf("status has %q", got)
 	}
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
@@ -255,7 +255,7 @@ func TestSubscriptionLimit(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprint(i)
 	}
-	c.subscribe(egress.TypeCluster, names...)
+	c.subscribe(envoy.TypeCluster, names...)
 	if _, err := c.Recv(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("%d names: %v", len(names), err)
 	}
@@ -282,9 +282,9 @@ func TestViewsAreShared(t *testing.T) {
 	if of("shop") != first {
 		t.Error("a namespace whose entry is visible to all has a view of its own")
 	}
-	a, err := first.get(egress.TypeCluster, binName)
+	a, err := first.get(envoy.TypeCluster, binName)
 	kit.Must(t, err)
-	if b, _ := of("bank").get(egress.TypeCluster, binName); a == nil || a != b {
+	if b, _ := of("bank").get(envoy.TypeCluster, binName); a == nil || a != b {
 		t.Errorf("the cluster is encoded twice: %p and %p", a, b)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // namesLimit bounds the memory that one stream can take: ten times the 5,000
@@ -110,12 +110,12 @@ func (st *stream) update(g *generation) error {
 	st.view = v
 	// Make before break: first clusters, then what refers to them; then the
 	// removal of clusters that nothing refers to any more.
-	for _, typeURL := range []string{egress.TypeCluster, egress.TypeListener, egress.TypeRoute} {
-		if err := st.send(typeURL, selection{removals: typeURL != egress.TypeCluster, updates: true}); err != nil {
+	for _, typeURL := range []string{envoy.TypeCluster, envoy.TypeListener, envoy.TypeRoute} {
+		if err := st.send(typeURL, selection{removals: typeURL != envoy.TypeCluster, updates: true}); err != nil {
 			return err
 		}
 	}
-	return st.send(egress.TypeCluster, selection{removals: true})
+	return st.send(envoy.TypeCluster, selection{removals: true})
 }
 
 // handle handles one request: a subscription, an ACK, a NACK, or several of them
@@ -127,7 +127,7 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 		st.node = r.GetNode().GetId()
 	}
 	switch r.TypeUrl {
-	case egress.TypeCluster, egress.TypeListener, egress.TypeRoute:
+	case envoy.TypeCluster, envoy.TypeListener, envoy.TypeRoute:
 	default:
 		return nil // a type that is never served
 	}

@@ -1,4 +1,4 @@
-package egress
+package envoy_test
 
 import (
 	"fmt"
@@ -6,6 +6,9 @@ import (
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -14,13 +17,13 @@ import (
 // route configuration of its HTTP port and the listener of its TLS port. Beside
 // it is the time of the model alone, which everything else is built on.
 //
-//	go test ./egress -run ^$ -bench View
+//	go test ./egress/envoy -run ^$ -bench View
 func BenchmarkView(b *testing.B) {
 	for _, n := range []int{1, 1000, 5000} {
-		in := Input{Mesh: meshOf(b, "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")}
+		in := egress.Input{Mesh: egresstest.Mesh(b, "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")}
 		for i := range n {
-			in.ServiceEntries = append(in.ServiceEntries, ServiceEntry{
-				Meta: Meta{Namespace: "shop", Name: fmt.Sprint(i)},
+			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{
+				Meta: egress.Meta{Namespace: "shop", Name: fmt.Sprint(i)},
 				Spec: &networkingv1alpha3.ServiceEntry{
 					Hosts:      []string{fmt.Sprintf("host-%d.gen.test", i)},
 					Resolution: networkingv1alpha3.ServiceEntry_DNS,
@@ -32,18 +35,18 @@ func BenchmarkView(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("entries=%d/model", n), func(b *testing.B) {
 			for b.Loop() {
-				Build(in)
+				egress.Build(in)
 			}
 		})
 		b.Run(fmt.Sprintf("entries=%d/resources", n), func(b *testing.B) {
-			m, problems := Build(in)
+			m, problems := egress.Build(in)
 			kit.Must(b, problems.Err())
 			size := 0
 			for b.Loop() {
 				v := m.View("shop")
-				listeners, err := v.Listeners()
+				listeners, err := envoy.Listeners(v)
 				kit.Must(b, err)
-				routes, err := v.Routes()
+				routes, err := envoy.Routes(v)
 				kit.Must(b, err)
 				size = 0
 				for _, r := range append(listeners, routes...) {

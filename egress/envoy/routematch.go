@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"maps"
@@ -8,6 +8,8 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 func routeMatch(m *networkingv1alpha3.HTTPMatchRequest) *routev3.RouteMatch {
@@ -31,10 +33,10 @@ func routeMatch(m *networkingv1alpha3.HTTPMatchRequest) *routev3.RouteMatch {
 			out.Headers = append(out.Headers, headerMatch(pseudo.name, pseudo.match))
 		}
 	}
-	for _, name := range headerNames(m.Headers) {
+	for _, name := range egress.HeaderNames(m.Headers) {
 		out.Headers = append(out.Headers, headerMatch(name, m.Headers[name]))
 	}
-	for _, name := range headerNames(m.WithoutHeaders) {
+	for _, name := range egress.HeaderNames(m.WithoutHeaders) {
 		h := headerMatch(name, m.WithoutHeaders[name])
 		h.InvertMatch = true
 		// A header that is not there does not have the value either.

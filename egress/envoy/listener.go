@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // The filter chains of a listener.
@@ -41,7 +43,7 @@ func serverFirstPorts() []uint32 {
 }
 
 func (b *builder) listeners() []*listenerv3.Listener {
-	log := b.loggers(b.view.mesh.AccessLog)
+	log := b.loggers(b.mesh.AccessLog)
 	out := []*listenerv3.Listener{b.virtualOutbound(log)}
 	for _, p := range b.view.Ports() {
 		out = append(out, b.portListener(p, log))
@@ -51,12 +53,12 @@ func (b *builder) listeners() []*listenerv3.Listener {
 
 // virtualOutbound is the one listener that is bound.
 func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
-	m := b.view.mesh
+	m := b.mesh
 	l := listen(virtualOutbound, m.ListenPort, m.DetectionTimeout)
 	l.UseOriginalDst = wrapperspb.Bool(true)
 	l.FilterChains = []*listenerv3.FilterChain{
-		{Name: chainLoop, Filters: b.tcp(BlackHoleCluster, log)},
-		{Name: chainInCluster, Filters: b.tcp(PassthroughCluster, log)},
+		{Name: chainLoop, Filters: b.tcp(egress.BlackHoleCluster, log)},
+		{Name: chainInCluster, Filters: b.tcp(egress.PassthroughCluster, log)},
 		{Name: chainHTTP, Filters: b.http(catchAllRoute, log)},
 		b.rest(log),
 	}
@@ -70,10 +72,10 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 
 // portListener decides what goes to one port. It is not bound: connections come
 // from virtualOutbound.
-func (b *builder) portListener(p Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
-	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.view.mesh.DetectionTimeout)
+func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
+	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
-	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.tcp(PassthroughCluster, log)}, b.rest(log)}
+	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.tcp(egress.PassthroughCluster, log)}, b.rest(log)}
 	tcp, rest := b.tcpHosts(p, l, log)
 	decide := rest
 	if !p.OnlyTCP() {
@@ -94,10 +96,10 @@ func (b *builder) portListener(p Port, log []*accesslogv3.AccessLog) *listenerv3
 
 // tcpHosts adds the chains of TCP entries: those with addresses, and what takes
 // the rest, which is an entry without addresses where there is one.
-func (b *builder) tcpHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []addressChoice, rest *matcherv3.Matcher_OnMatch) {
+func (b *builder) tcpHosts(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []addressChoice, rest *matcherv3.Matcher_OnMatch) {
 	rest = b.chain(chainRest)
 	for _, h := range p.Hosts {
-		if h.Protocol != protocolTCP || h.Shadowed {
+		if h.Protocol != egress.ProtocolTCP || h.Shadowed {
 			continue
 		}
 		to := b.splitChains(l, "tcp "+h.Name, b.hostBranches(h, log))
@@ -113,13 +115,13 @@ func (b *builder) tcpHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.Ac
 // tlsHosts leads declared names to their chains: almost all to one that is the
 // same whatever is declared, those that are resolved by another name or port,
 // wildcards and routes each to chains of its own.
-func (b *builder) tlsHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
 	plain, listed := sniChoice{then: b.chain(chainTLS)}, sniChoice{then: b.chain(chainTLSListed)}
 	choices, routed := b.tlsRoutes(p, l, log)
 	for _, h := range p.Hosts {
 		to, named := h.SingleName()
 		switch {
-		case h.Protocol != protocolTLS || routed[h.Name]:
+		case h.Protocol != egress.ProtocolTLS || routed[h.Name]:
 		case named && to.Address == h.Name && to.Port == h.Port:
 			plain.names = append(plain.names, h.Name)
 		case !named && !h.Wildcard() && !h.SeveralNames():
@@ -132,12 +134,9 @@ func (b *builder) tlsHosts(p Port, l *listenerv3.Listener, log []*accesslogv3.Ac
 }
 
 // tlsRoutes adds a chain for each route by SNI, and gives the names it takes.
-func (b *builder) tlsRoutes(p Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []sniChoice, routed map[string]bool) {
+func (b *builder) tlsRoutes(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []sniChoice, routed map[string]bool) {
 	routed = map[string]bool{}
-	for _, s := range b.view.sni {
-		if s.Port != p.Number {
-			continue
-		}
+	for _, s := range b.view.SNIRoutes(p.Number) {
 		name := fmt.Sprintf("route %s/%s %s", s.By.Namespace, s.By.Name, s.Route.Path)
 		choices = append(choices, sniChoice{s.Names, b.splitChains(l, name, b.routeBranches(s, log))})
 		for _, n := range s.Names {
@@ -149,10 +148,10 @@ func (b *builder) tlsRoutes(p Port, l *listenerv3.Listener, log []*accesslogv3.A
 
 // rest is the chain for what is not declared.
 func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
-	if b.view.mesh.RegistryOnly {
-		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(BlackHoleCluster, log)}
+	if b.mesh.RegistryOnly {
+		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(egress.BlackHoleCluster, log)}
 	}
-	return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(PassthroughCluster, log)}
+	return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(egress.PassthroughCluster, log)}
 }
 
 // listen is a listener on all addresses of both families.

@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -8,21 +8,22 @@ import (
 	commonfaultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/fault/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // perRoute are the settings that a route has for filters.
-func (b *builder) perRoute(s *networkingv1alpha3.HTTPRoute) map[string]*anypb.Any {
+func (b *builder) perRoute(rule egress.HTTPRoute) map[string]*anypb.Any {
 	out := map[string]*anypb.Any{}
-	if f := faultOf(s.Fault); f != nil {
+	if f := faultOf(rule); f != nil {
 		out[faultFilter] = b.pack(f)
 	}
-	if s.CorsPolicy != nil {
-		out[corsFilter] = b.pack(corsOf(s.CorsPolicy))
+	if rule.Spec.CorsPolicy != nil {
+		out[corsFilter] = b.pack(corsOf(rule))
 	}
 	if len(out) == 0 {
 		return nil
@@ -30,21 +31,21 @@ func (b *builder) perRoute(s *networkingv1alpha3.HTTPRoute) map[string]*anypb.An
 	return out
 }
 
-func faultOf(f *networkingv1alpha3.HTTPFaultInjection) *faultv3.HTTPFault {
-	out := &faultv3.HTTPFault{}
-	if share := delayMillionths(f.GetDelay()); share > 0 {
+func faultOf(rule egress.HTTPRoute) *faultv3.HTTPFault {
+	f, out := rule.Spec.Fault, &faultv3.HTTPFault{}
+	if share := rule.DelayShare(); share > 0 {
 		out.Delay = &commonfaultv3.FaultDelay{
 			Percentage:         fraction(share),
 			FaultDelaySecifier: &commonfaultv3.FaultDelay_FixedDelay{FixedDelay: f.Delay.GetFixedDelay()},
 		}
 	}
 	if a := f.GetAbort(); a.GetPercentage().GetValue() > 0 {
-		out.Abort = &faultv3.FaultAbort{Percentage: fraction(millionths(a.Percentage.Value))}
+		out.Abort = &faultv3.FaultAbort{Percentage: fraction(rule.AbortShare())}
 		switch e := a.ErrorType.(type) {
 		case *networkingv1alpha3.HTTPFaultInjection_Abort_HttpStatus:
 			out.Abort.ErrorType = &faultv3.FaultAbort_HttpStatus{HttpStatus: uint32(e.HttpStatus)}
 		case *networkingv1alpha3.HTTPFaultInjection_Abort_GrpcStatus:
-			code, _ := grpcStatus(e.GrpcStatus)
+			code, _ := rule.AbortGRPCStatus()
 			out.Abort.ErrorType = &faultv3.FaultAbort_GrpcStatus{GrpcStatus: code}
 		}
 	}
@@ -54,21 +55,22 @@ func faultOf(f *networkingv1alpha3.HTTPFaultInjection) *faultv3.HTTPFault {
 	return out
 }
 
+// million are all requests, in millionths.
+const million = 1_000_000
+
 // fraction is a number of millionths.
 func fraction(n uint32) *typev3.FractionalPercent {
 	return &typev3.FractionalPercent{Numerator: n, Denominator: typev3.FractionalPercent_MILLION}
 }
 
-func corsOf(c *networkingv1alpha3.CorsPolicy) *corsv3.CorsPolicy {
+func corsOf(rule egress.HTTPRoute) *corsv3.CorsPolicy {
+	c := rule.Spec.CorsPolicy
 	out := &corsv3.CorsPolicy{
 		AllowMethods: strings.Join(c.AllowMethods, ","), AllowHeaders: strings.Join(c.AllowHeaders, ","), ExposeHeaders: strings.Join(c.ExposeHeaders, ","),
-		AllowCredentials: c.AllowCredentials, FilterEnabled: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(millionths(100))},
+		AllowCredentials: c.AllowCredentials, FilterEnabled: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(million)},
 	}
-	for _, o := range c.AllowOrigins {
+	for _, o := range rule.AllowedOrigins() {
 		out.AllowOriginStringMatch = append(out.AllowOriginStringMatch, stringMatcher(o))
-	}
-	for _, o := range allowOrigin(c) {
-		out.AllowOriginStringMatch = append(out.AllowOriginStringMatch, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: o}})
 	}
 	if c.MaxAge != nil {
 		out.MaxAge = fmt.Sprint(int64(c.MaxAge.AsDuration().Seconds()))

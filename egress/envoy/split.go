@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	inputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
 	hashingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/input_matchers/consistent_hashing/v3"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // branch is one of several ways for connections that are passed on as bytes.
@@ -68,7 +70,7 @@ func (b *builder) splitByWeight(parts []branch, chains []*matcherv3.Matcher_OnMa
 
 // hostBranches are the ways to a declared host: its endpoints, where a name among
 // them has to be resolved, and else the host as a whole.
-func (b *builder) hostBranches(h Host, log []*accesslogv3.AccessLog) []branch {
+func (b *builder) hostBranches(h egress.Host, log []*accesslogv3.AccessLog) []branch {
 	if !h.SeveralNames() {
 		return []branch{{1, b.toHost(h, log)}}
 	}
@@ -80,9 +82,9 @@ func (b *builder) hostBranches(h Host, log []*accesslogv3.AccessLog) []branch {
 }
 
 // routeBranches are the ways that a route by SNI has, by weight.
-func (b *builder) routeBranches(s SNIRoute, log []*accesslogv3.AccessLog) []branch {
+func (b *builder) routeBranches(s egress.SNIRoute, log []*accesslogv3.AccessLog) []branch {
 	var out []branch
-	for i, l := range b.view.sniDestinations(s) {
+	for i, l := range b.view.SNIDestinations(s) {
 		t := s.Route.Destinations[i]
 		if t.Weight == 0 {
 			continue
@@ -99,9 +101,9 @@ func (b *builder) routeBranches(s SNIRoute, log []*accesslogv3.AccessLog) []bran
 	return out
 }
 
-func (b *builder) destinationBranches(l Destination, log []*accesslogv3.AccessLog) []branch {
-	if l.Fault != "" {
-		return []branch{{1, b.tcp(BlackHoleCluster, log)}}
+func (b *builder) destinationBranches(l egress.Destination, log []*accesslogv3.AccessLog) []branch {
+	if l.Problem != nil {
+		return []branch{{1, b.tcp(egress.BlackHoleCluster, log)}}
 	}
 	if to, ok := l.ResolvedName(); ok {
 		return []branch{{1, b.toName(to, l.ClusterName())}}

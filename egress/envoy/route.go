@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // catchAllRoute is for HTTP on the ports that have no listener of their own.
@@ -17,13 +19,13 @@ func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
 	for _, p := range b.view.Ports() {
 		if !p.OnlyTCP() {
-			out = append(out, b.routeConfiguration(fmt.Sprint(p.Number)))
+			out = append(out, b.routeConfiguration(fmt.Sprint(p.Number), b.view.Domains(p.Number)))
 		}
 	}
-	return append(out, b.routeConfiguration(catchAllRoute))
+	return append(out, b.routeConfiguration(catchAllRoute, nil))
 }
 
-func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
+func (b *builder) routeConfiguration(name string, domains []egress.Domain) *routev3.RouteConfiguration {
 	c := &routev3.RouteConfiguration{
 		Name: name,
 		// The clusters come on demand.
@@ -33,30 +35,30 @@ func (b *builder) routeConfiguration(name string) *routev3.RouteConfiguration {
 	if name != catchAllRoute {
 		// Once here instead of at each host: a route that says nothing else is
 		// tried again, as in Istio.
-		c.RequestHeadersToAdd = retryHeaders(defaultRetryOn, defaultAttempts)
+		c.RequestHeadersToAdd = retryHeaders(egress.DefaultRetryOn, egress.DefaultRetryAttempts)
 		c.RequestHeadersToRemove = []string{clusterHeader}
-		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(bodyLimit)
+		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(egress.MaxDirectResponseBody)
 	}
-	var plain []string
-	for _, d := range b.view.domainsOf(name) {
-		if d.plain() {
-			plain = append(plain, d.Name)
+	var shared []string
+	for _, d := range domains {
+		if plain(d) {
+			shared = append(shared, d.Name)
 		} else {
 			c.VirtualHosts = append(c.VirtualHosts, b.virtualHostOf(d))
 		}
 	}
-	if len(plain) > 0 {
-		c.VirtualHosts = append(c.VirtualHosts, b.sharedVirtualHost(name, plain))
+	if len(shared) > 0 {
+		c.VirtualHosts = append(c.VirtualHosts, b.sharedVirtualHost(name, shared))
 	}
 	c.VirtualHosts = append(c.VirtualHosts, b.restOfHTTP())
 	return c
 }
 
-func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
+func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 	v := &routev3.VirtualHost{
 		Name: fmt.Sprintf("%s:%d", d.Name, d.Host.Port), Domains: []string{d.Name}, IncludeRequestAttemptCount: true,
 	}
-	if b.view.ResolvedByHost(d) {
+	if b.view.ResolvesHost(d) {
 		v.Routes = append(v.Routes, blockPort(d.Host))
 	}
 	if len(d.Routes) > 0 {
@@ -64,7 +66,7 @@ func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
 		return v
 	}
 	v.Routes = append(v.Routes, &routev3.Route{
-		Name: routeDefault, Match: everything(),
+		Name: egress.RouteDefault, Match: everything(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: d.Host.ClusterName()}, Timeout: durationpb.New(0),
 		}},
@@ -75,8 +77,8 @@ func (b *builder) virtualHostOf(d Domain) *routev3.VirtualHost {
 
 // blockPort answers requests whose Host has another port than the one that is
 // declared: the name would be dialled there.
-func blockPort(h Host) *routev3.Route {
-	r := block(routeBlockPort)
+func blockPort(h egress.Host) *routev3.Route {
+	r := block(egress.RouteBlockPort)
 	r.Match.Headers = []*routev3.HeaderMatcher{{
 		Name: ":authority", InvertMatch: true,
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -88,7 +90,7 @@ func blockPort(h Host) *routev3.Route {
 
 // portPattern is what a Host may look like that is resolved as it is: without a
 // port, or with the one that is dialled then.
-func portPattern(h Host) string {
+func portPattern(h egress.Host) string {
 	if h.TargetPort != h.Port {
 		return `[^:]+`
 	}
@@ -97,16 +99,16 @@ func portPattern(h Host) string {
 
 // restOfHTTP is for requests to hosts that are not declared.
 func (b *builder) restOfHTTP() *routev3.VirtualHost {
-	if b.view.mesh.RegistryOnly {
-		return &routev3.VirtualHost{Name: routeBlock, Domains: []string{"*"}, Routes: []*routev3.Route{block(routeBlock)}}
+	if b.mesh.RegistryOnly {
+		return &routev3.VirtualHost{Name: egress.RouteBlockAll, Domains: []string{"*"}, Routes: []*routev3.Route{block(egress.RouteBlockAll)}}
 	}
 	return &routev3.VirtualHost{
-		Name: routeAllow, Domains: []string{"*"}, IncludeRequestAttemptCount: true,
+		Name: egress.RouteAllowAny, Domains: []string{"*"}, IncludeRequestAttemptCount: true,
 		RequestHeadersToAdd: retryHeaders("", 0), // passed on once, as it comes
 		Routes: []*routev3.Route{{
-			Name: routeAllow, Match: everything(),
+			Name: egress.RouteAllowAny, Match: everything(),
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: PassthroughCluster}, Timeout: durationpb.New(0),
+				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: egress.PassthroughCluster}, Timeout: durationpb.New(0),
 			}},
 		}},
 	}
@@ -131,7 +133,7 @@ func headerOption(name, value string, action corev3.HeaderValueOption_HeaderAppe
 func block(name string) *routev3.Route {
 	return &routev3.Route{
 		Name: name, Match: everything(),
-		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: http502}},
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: egress.BlockedStatus}},
 	}
 }
 

@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -24,6 +24,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // onDemandTimeout bounds the wait for a cluster that is fetched on first use: a
@@ -60,16 +62,16 @@ func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*l
 func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	proxy := &tcpproxyv3.TcpProxy{
 		StatPrefix: fmt.Sprintf("outbound_%d_tls", port), AccessLog: log,
-		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: BlackHoleCluster},
+		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: egress.BlackHoleCluster},
 		OnDemand:         &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
 	}
-	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: clusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
+	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
 }
 
 // bySNIName resolves the name that a TLS client asks for, and passes bytes on to
 // it. This chain too is the same whatever is declared.
 func (b *builder) bySNIName(port uint32) []*listenerv3.Filter {
-	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(clusterName(port, "%REQUESTED_SERVER_NAME%")))...)
+	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")))...)
 }
 
 // The objects of a connection's or a request's state that Envoy's filters look
@@ -108,12 +110,12 @@ func (b *builder) resolveSNI(port uint32) []*listenerv3.Filter {
 }
 
 // resolve resolves one name for all connections.
-func (b *builder) resolve(to Endpoint) []*listenerv3.Filter {
+func (b *builder) resolve(to egress.Endpoint) []*listenerv3.Filter {
 	return append([]*listenerv3.Filter{b.state(map[string]string{stateHost: to.Address})}, b.resolveSNI(to.Port)...)
 }
 
 // toHost passes bytes on to a declared host.
-func (b *builder) toHost(h Host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+func (b *builder) toHost(h egress.Host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	if to, ok := h.SingleName(); ok {
 		return b.toName(to, h.ClusterName())
 	}
@@ -125,7 +127,7 @@ func (b *builder) toHost(h Host, log []*accesslogv3.AccessLog) []*listenerv3.Fil
 
 // toName passes bytes on to one name or address, under the name of a cluster in
 // the log.
-func (b *builder) toName(to Endpoint, cluster string) []*listenerv3.Filter {
+func (b *builder) toName(to egress.Endpoint, cluster string) []*listenerv3.Filter {
 	if strings.Contains(to.Address, ":") { // which begins a port for a cache of names
 		to.Address = "[" + to.Address + "]"
 	}
@@ -134,7 +136,7 @@ func (b *builder) toName(to Endpoint, cluster string) []*listenerv3.Filter {
 
 // logAs are the loggers of a chain whose cluster is called otherwise.
 func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
-	return b.loggers(b.view.mesh.AccessLog.withCluster(cluster))
+	return b.loggers(withCluster(b.mesh.AccessLog, cluster))
 }
 
 // http decides by Host. The filters are all there from the start: one that came

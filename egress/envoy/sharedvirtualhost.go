@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/lua/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // sharedVirtualHost is the virtual host of a port for all hosts about which nothing
@@ -19,7 +21,7 @@ const sharedVirtualHost = "declared"
 
 // plain says that requests for a domain go to the one host of that name, and
 // that there is no more to it.
-func (d Domain) plain() bool {
+func plain(d egress.Domain) bool {
 	return d.Name == d.Host.Name && !d.Host.Wildcard() && len(d.Routes) == 0
 }
 
@@ -48,7 +50,7 @@ func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.Virt
 
 func (b *builder) sharedRoute(a *routev3.RouteAction) *routev3.Route {
 	a.Timeout = durationpb.New(0)
-	return &routev3.Route{Name: routeDefault, Match: everything(), Action: &routev3.Route_Route{Route: a}}
+	return &routev3.Route{Name: egress.RouteDefault, Match: everything(), Action: &routev3.Route_Route{Route: a}}
 }
 
 // clusterHeader holds the name of a cluster between the sidecar's own filters
@@ -75,7 +77,7 @@ func (b *builder) byHostName(port string) *routev3.ClusterSpecifierPlugin {
 end`, port)
 	return &routev3.ClusterSpecifierPlugin{Extension: &corev3.TypedExtensionConfig{
 		Name:        "envoy.router.cluster_specifier_plugin.lua",
-		TypedConfig: b.pack(&luav3.LuaConfig{SourceCode: inline(script), DefaultCluster: BlackHoleCluster}),
+		TypedConfig: b.pack(&luav3.LuaConfig{SourceCode: inline(script), DefaultCluster: egress.BlackHoleCluster}),
 	}}
 }
 

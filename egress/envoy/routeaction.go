@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -15,19 +15,21 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // routesOf are a domain's routes in order, one for each match.
-func (b *builder) routesOf(d Domain) []*routev3.Route {
+func (b *builder) routesOf(d egress.Domain) []*routev3.Route {
 	var out []*routev3.Route
 	for _, rule := range d.Routes {
-		matches, ok := matchesOn(rule.Spec, d.Host.Port)
+		matches, ok := rule.MatchesOn(d.Host.Port)
 		if !ok {
 			continue
 		}
 		for _, m := range matches {
 			out = append(out, b.route(rule, m, d))
-			if matchesAll(m) {
+			if egress.MatchesEverything(m) {
 				return out // nothing behind it is ever reached
 			}
 		}
@@ -35,30 +37,30 @@ func (b *builder) routesOf(d Domain) []*routev3.Route {
 	return out
 }
 
-func (b *builder) route(rule HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, d Domain) *routev3.Route {
+func (b *builder) route(rule egress.HTTPRoute, m *networkingv1alpha3.HTTPMatchRequest, d egress.Domain) *routev3.Route {
 	s := rule.Spec
-	r := &routev3.Route{Name: routeName(s, m), Match: routeMatch(m)}
+	r := &routev3.Route{Name: egress.RouteName(s, m), Match: routeMatch(m)}
 	switch {
 	case s.Redirect != nil:
 		r.Action = &routev3.Route_Redirect{Redirect: redirect(s.Redirect, d.Host.Port)}
 	case s.DirectResponse != nil:
-		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(s.DirectResponse)}
+		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(rule)}
 	default:
 		r.Action = &routev3.Route_Route{Route: b.action(rule, d)}
 		r.Decorator = &routev3.Decorator{Operation: operation(r, rule, d)}
-		r.RequestHeadersToAdd = routeRetryHeaders(s.Retries)
+		r.RequestHeadersToAdd = routeRetryHeaders(rule)
 	}
 	changes := headerChanges(s.Headers)
 	r.RequestHeadersToAdd = append(changes.toRequest, r.RequestHeadersToAdd...)
 	r.RequestHeadersToRemove, r.ResponseHeadersToAdd, r.ResponseHeadersToRemove = changes.notRequest, changes.toResponse, changes.notResponse
-	r.TypedPerFilterConfig = b.perRoute(s)
+	r.TypedPerFilterConfig = b.perRoute(rule)
 	return r
 }
 
 // operation says where a request goes, as Istio has it in
 // X-Envoy-Decorator-Operation: the one host, or the object of several, and what
 // the path was compared with.
-func operation(r *routev3.Route, rule HTTPRoute, d Domain) string {
+func operation(r *routev3.Route, rule egress.HTTPRoute, d egress.Domain) string {
 	path := "/*"
 	switch p := r.Match.PathSpecifier.(type) {
 	case *routev3.RouteMatch_Path:
@@ -75,9 +77,9 @@ func operation(r *routev3.Route, rule HTTPRoute, d Domain) string {
 	return fmt.Sprintf("%s:%d%s", d.By.Name, d.Host.Port, path)
 }
 
-func (b *builder) action(rule HTTPRoute, d Domain) *routev3.RouteAction {
+func (b *builder) action(rule egress.HTTPRoute, d egress.Domain) *routev3.RouteAction {
 	s := rule.Spec
-	a := &routev3.RouteAction{Timeout: durationpb.New(s.Timeout.AsDuration()), RetryPolicy: b.retryPolicy(s.Retries)}
+	a := &routev3.RouteAction{Timeout: durationpb.New(s.Timeout.AsDuration()), RetryPolicy: b.retryPolicy(rule)}
 	b.destinations(a, rule, d)
 	if w := s.Rewrite; w != nil {
 		a.PrefixRewrite = w.Uri
@@ -85,13 +87,13 @@ func (b *builder) action(rule HTTPRoute, d Domain) *routev3.RouteAction {
 			a.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: x.Match}, Substitution: x.Rewrite}
 		}
 	}
-	if host := routeAuthority(s); host != "" {
+	if host := rule.Authority(); host != "" {
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
 	}
 	for _, t := range rule.Mirrors {
-		l := b.view.destination(t, d, true)
-		if l.Fault != "" {
-			continue // there is nobody who would notice
+		l := b.view.MirrorDestination(t, d)
+		if l.Problem != nil {
+			continue // no client would notice
 		}
 		p := &routev3.RouteAction_RequestMirrorPolicy{
 			Cluster: l.MirrorClusterName(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.Weight)},
@@ -106,7 +108,7 @@ func (b *builder) action(rule HTTPRoute, d Domain) *routev3.RouteAction {
 }
 
 // authority is a Host for an endpoint, by which its cluster finds it.
-func authority(e Endpoint) string {
+func authority(e egress.Endpoint) string {
 	if e.Port == 80 {
 		return e.Address
 	}
@@ -114,20 +116,20 @@ func authority(e Endpoint) string {
 }
 
 // destinations leads a route to its cluster, or to its clusters by weight.
-func (b *builder) destinations(a *routev3.RouteAction, rule HTTPRoute, d Domain) {
+func (b *builder) destinations(a *routev3.RouteAction, rule egress.HTTPRoute, d egress.Domain) {
 	all := &routev3.WeightedCluster{}
 	for _, t := range rule.Destinations {
 		if t.Weight == 0 {
 			continue
 		}
-		l := b.view.routeDestination(rule, t, d)
+		l := b.view.Destination(rule, t, d)
 		changes := headerChanges(t.Headers)
 		w := &routev3.WeightedCluster_ClusterWeight{
 			Name: l.ClusterName(), Weight: wrapperspb.UInt32(t.Weight),
 			RequestHeadersToAdd: changes.toRequest, RequestHeadersToRemove: changes.notRequest,
 			ResponseHeadersToAdd: changes.toResponse, ResponseHeadersToRemove: changes.notResponse,
 		}
-		if host := authorityOf(t.Headers); host != "" {
+		if host := t.Authority(); host != "" {
 			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
 		}
 		if l.Name != "" { // a name under a wildcard: the cluster does not say it
@@ -145,11 +147,12 @@ func (b *builder) destinations(a *routev3.RouteAction, rule HTTPRoute, d Domain)
 }
 
 // retryPolicy is what a route says of retries beyond the headers of the port.
-func (b *builder) retryPolicy(t *networkingv1alpha3.HTTPRetry) *routev3.RetryPolicy {
+func (b *builder) retryPolicy(rule egress.HTTPRoute) *routev3.RetryPolicy {
+	t := rule.Spec.Retries
 	if t == nil || t.Attempts == 0 {
 		return nil
 	}
-	on, statuses, _ := splitRetryOn(t.RetryOn)
+	on, statuses := rule.RetryOn()
 	p := &routev3.RetryPolicy{
 		RetryOn: strings.Join(on, ","), NumRetries: wrapperspb.UInt32(uint32(t.Attempts)), RetriableStatusCodes: statuses, PerTryTimeout: t.PerTryTimeout,
 	}
@@ -167,11 +170,12 @@ func (b *builder) retryPolicy(t *networkingv1alpha3.HTTPRetry) *routev3.RetryPol
 }
 
 // routeRetryHeaders stand before those of the port.
-func routeRetryHeaders(t *networkingv1alpha3.HTTPRetry) []*corev3.HeaderValueOption {
+func routeRetryHeaders(rule egress.HTTPRoute) []*corev3.HeaderValueOption {
+	t := rule.Spec.Retries
 	if t == nil {
 		return nil
 	}
-	on, _, _ := splitRetryOn(t.RetryOn)
+	on, _ := rule.RetryOn()
 	return retryHeaders(strings.Join(on, ","), int(t.Attempts))
 }
 
@@ -198,9 +202,9 @@ func redirect(s *networkingv1alpha3.HTTPRedirect, port uint32) *routev3.Redirect
 	return a
 }
 
-func directResponse(s *networkingv1alpha3.HTTPDirectResponse) *routev3.DirectResponseAction {
-	a := &routev3.DirectResponseAction{Status: s.Status}
-	if body := bodyOf(s); len(body) > 0 {
+func directResponse(rule egress.HTTPRoute) *routev3.DirectResponseAction {
+	a := &routev3.DirectResponseAction{Status: rule.Spec.DirectResponse.Status}
+	if body := rule.Body(); len(body) > 0 {
 		a.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: body}}
 	}
 	return a
@@ -222,7 +226,7 @@ func headerChanges(h *networkingv1alpha3.Headers) changes {
 func headerOptions(o *networkingv1alpha3.Headers_HeaderOperations) []*corev3.HeaderValueOption {
 	var out []*corev3.HeaderValueOption
 	for _, name := range slices.Sorted(maps.Keys(o.GetSet())) {
-		if !isAuthority(name) {
+		if !egress.IsAuthority(name) {
 			out = append(out, headerOption(name, o.Set[name], corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
 		}
 	}

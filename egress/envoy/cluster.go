@@ -1,8 +1,9 @@
-package egress
+package envoy
 
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -24,6 +25,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // namesCluster takes the connections to all names that are passed on as bytes.
@@ -54,13 +57,13 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 const ipv4First = clusterv3.Cluster_V4_PREFERRED
 
 func (b *builder) standingClusters() []*clusterv3.Cluster {
-	timeout := durationpb.New(b.view.mesh.ConnectTimeout)
+	timeout := durationpb.New(b.mesh.ConnectTimeout)
 	out := []*clusterv3.Cluster{
-		{Name: BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
-		b.originalDestination(PassthroughCluster),
+		{Name: egress.BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
+		b.originalDestination(egress.PassthroughCluster),
 	}
-	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), protocolTCP))
-	for _, l := range b.view.mirrors {
+	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), egress.ProtocolTCP))
+	for _, l := range b.view.Mirrors() {
 		out = append(out, b.mirrorCluster(l))
 	}
 	return out
@@ -68,7 +71,7 @@ func (b *builder) standingClusters() []*clusterv3.Cluster {
 
 // mirrorCluster takes copies of requests. They go past the filters that resolve
 // a name, so it has a cache of its own that does so from the start.
-func (b *builder) mirrorCluster(l Destination) *clusterv3.Cluster {
+func (b *builder) mirrorCluster(l egress.Destination) *clusterv3.Cluster {
 	h := l.Host
 	to, named := l.ResolvedName()
 	if !named {
@@ -85,10 +88,10 @@ func (b *builder) mirrorCluster(l Destination) *clusterv3.Cluster {
 }
 
 // ofCache is a cluster that leads to the names in a cache.
-func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p Protocol) *clusterv3.Cluster {
+func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p egress.Protocol) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout: durationpb.New(b.view.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
+		ConnectTimeout: durationpb.New(b.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
 		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
 			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: cache},
 			// What it insists on otherwise is TLS options of a cluster that
@@ -103,9 +106,9 @@ func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p Proto
 func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, ClusterDiscoveryType: ofType(clusterv3.Cluster_ORIGINAL_DST), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
-		ConnectTimeout:                durationpb.New(b.view.mesh.ConnectTimeout),
+		ConnectTimeout:                durationpb.New(b.mesh.ConnectTimeout),
 		CircuitBreakers:               unbroken(),
-		TypedExtensionProtocolOptions: b.upstream(protocolHTTP),
+		TypedExtensionProtocolOptions: b.upstream(egress.ProtocolHTTP),
 	}
 }
 
@@ -118,7 +121,11 @@ func unbroken() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-func (b *builder) onDemandCluster(h Host) *clusterv3.Cluster {
+// hasCluster reports whether the host has a cluster of its own. Connections to
+// the DNS names of other hosts use namesCluster.
+func hasCluster(h egress.Host) bool { return h.Protocol.IsHTTP() || h.Passthrough || h.Static() }
+
+func (b *builder) onDemandCluster(h egress.Host) *clusterv3.Cluster {
 	switch {
 	case h.Passthrough:
 		return b.originalDestination(h.ClusterName())
@@ -160,7 +167,7 @@ func metadata(key, value string) *corev3.Metadata {
 }
 
 // wildcardCluster leads requests to the name that each asks for.
-func (b *builder) wildcardCluster(h Host) *clusterv3.Cluster {
+func (b *builder) wildcardCluster(h egress.Host) *clusterv3.Cluster {
 	c := b.ofCache(h.ClusterName(), b.dnsCache(cacheWildcards), h.Protocol)
 	c.Metadata = metadata(metadataPort, fmt.Sprint(h.TargetPort))
 	return c
@@ -199,16 +206,16 @@ func (b *builder) resolver() *corev3.TypedExtensionConfig {
 
 // upstream are the HTTP options of a cluster: what came in is what goes out,
 // but a port declared as HTTP/2 speaks it always.
-func (b *builder) upstream(p Protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
+func (b *builder) upstream(p egress.Protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
 	o := &httpv3.HttpProtocolOptions{HttpFilters: filters}
 	switch p {
-	case protocolHTTP:
+	case egress.ProtocolHTTP:
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
 				HttpProtocolOptions: &corev3.Http1ProtocolOptions{}, Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
 			},
 		}
-	case protocolHTTP2:
+	case egress.ProtocolHTTP2:
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{}},
@@ -221,9 +228,9 @@ func (b *builder) upstream(p Protocol, filters ...*hcmv3.HttpFilter) map[string]
 }
 
 // guardedUpstream refuses requests whose connection led to a refused address.
-func (b *builder) guardedUpstream(p Protocol) map[string]*anypb.Any {
+func (b *builder) guardedUpstream(p egress.Protocol) map[string]*anypb.Any {
 	policy := &rbacv3.Policy{Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}}}
-	for _, r := range LocalRanges() {
+	for _, r := range egress.LocalRanges() {
 		policy.Permissions = append(policy.Permissions, &rbacv3.Permission{Rule: &rbacv3.Permission_Matcher{Matcher: &corev3.TypedExtensionConfig{
 			Name: "envoy.rbac.matchers.upstream_ip_port", TypedConfig: b.pack(&upstreamipv3.UpstreamIpPortMatcher{UpstreamIp: coreRange(r)}),
 		}}})
@@ -237,10 +244,10 @@ func (b *builder) guardedUpstream(p Protocol) map[string]*anypb.Any {
 
 // listedCluster balances over a host's endpoints: addresses, or names of which
 // the type says how they are resolved.
-func (b *builder) listedCluster(h Host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
+func (b *builder) listedCluster(h egress.Host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name: h.ClusterName(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
-		ConnectTimeout: durationpb.New(b.view.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
+		ConnectTimeout: durationpb.New(b.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
 		LoadAssignment: assignment(h), TypedExtensionProtocolOptions: options,
 	}
 	if dynamic != nil {
@@ -254,7 +261,7 @@ func (b *builder) listedCluster(h Host, dynamic *clusterv3.Cluster_ClusterType, 
 	return c
 }
 
-func assignment(h Host) *endpointv3.ClusterLoadAssignment {
+func assignment(h egress.Host) *endpointv3.ClusterLoadAssignment {
 	group := &endpointv3.LocalityLbEndpoints{}
 	for _, e := range h.Endpoints {
 		to := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
@@ -281,4 +288,11 @@ func ofType(t clusterv3.Cluster_DiscoveryType) *clusterv3.Cluster_Type {
 // extension is a cluster type of Envoy's extensions.
 func (b *builder) extension(name string, config proto.Message) *clusterv3.Cluster_ClusterType {
 	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{Name: name, TypedConfig: b.pack(config)}}
+}
+
+func joinPort(address string, port uint32) string {
+	if a, err := netip.ParseAddr(address); err == nil {
+		return netip.AddrPortFrom(a, uint16(port)).String()
+	}
+	return fmt.Sprintf("%s:%d", address, port)
 }

@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"fmt"
@@ -48,12 +48,7 @@ func (b *builder) byAddress(choices []addressChoice, otherwise *matcherv3.Matche
 	if len(m.RangeMatchers) == 0 {
 		return otherwise
 	}
-	return tree(&matcherv3.Matcher_MatcherTree{
-		Input: b.typed("input", &inputv3.DestinationIPInput{}),
-		TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{
-			CustomMatch: b.typed("envoy.matching.custom_matchers.trie_matcher", m),
-		},
-	}, otherwise)
+	return b.custom(&inputv3.DestinationIPInput{}, "envoy.matching.custom_matchers.trie_matcher", m, otherwise)
 }
 
 // sniChoice are names of TLS hosts with what to do for them.
@@ -73,11 +68,14 @@ func (b *builder) bySNI(choices []sniChoice, otherwise *matcherv3.Matcher_OnMatc
 	if len(m.DomainMatchers) == 0 {
 		return otherwise
 	}
+	return b.custom(&inputv3.ServerNameInput{}, "envoy.matching.custom_matchers.domain_matcher", m, otherwise)
+}
+
+// custom chooses by an input with one of Envoy's custom matchers.
+func (b *builder) custom(input proto.Message, name string, matcher proto.Message, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	return tree(&matcherv3.Matcher_MatcherTree{
-		Input: b.typed("input", &inputv3.ServerNameInput{}),
-		TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{
-			CustomMatch: b.typed("envoy.matching.custom_matchers.domain_matcher", m),
-		},
+		Input:    b.typed("input", input),
+		TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{CustomMatch: b.typed(name, matcher)},
 	}, otherwise)
 }
 
@@ -101,7 +99,7 @@ func (b *builder) typed(name string, config proto.Message) *xdscorev3.TypedExten
 // the listener of all other ports, where the port decides within the address.
 func (b *builder) inCluster(port uint32, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	groups, byPorts := []addressChoice(nil), map[string]int{}
-	for _, d := range b.view.inCluster {
+	for _, d := range b.view.InCluster() {
 		if port != 0 && len(d.Ports) > 0 && !slices.Contains(d.Ports, uint16(port)) {
 			continue
 		}

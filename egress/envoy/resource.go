@@ -1,4 +1,4 @@
-package egress
+package envoy
 
 import (
 	"crypto/sha256"
@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // The types of resources, in the order in which they are sent: what a resource
@@ -52,12 +54,8 @@ func resources[T named](messages []T) ([]Resource, error) {
 	return out, nil
 }
 
-func marshal(m proto.Message) ([]byte, error) {
-	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
-}
-
 func pack(m proto.Message) (*anypb.Any, error) {
-	value, err := marshal(m)
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +64,12 @@ func pack(m proto.Message) (*anypb.Any, error) {
 
 // builder makes messages and keeps the first error.
 type builder struct {
-	view *View
+	view *egress.View
+	mesh egress.Mesh
 	err  error
 }
+
+func newBuilder(v *egress.View) *builder { return &builder{view: v, mesh: v.Mesh()} }
 
 func (b *builder) pack(m proto.Message) *anypb.Any {
 	a, err := pack(m)
@@ -79,58 +80,53 @@ func (b *builder) pack(m proto.Message) *anypb.Any {
 }
 
 // Clusters are those that every sidecar has from the start.
-func (v *View) Clusters() ([]Resource, error) {
-	b := &builder{view: v}
+func Clusters(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
 	return finish(b, b.standingClusters())
 }
 
-// OnDemand is the cluster that a sidecar asks for by name when a host is first
+// Cluster is the cluster that a sidecar asks for by name when a host is first
 // used; ok is false where the namespace sees no such host, or one that needs no
 // cluster of its own.
-func (v *View) OnDemand(name string) (r Resource, ok bool, err error) {
-	i, ok := v.byCluster[name]
-	if !ok || !v.hosts[i].hasCluster() {
+func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
+	h, ok := v.Host(name)
+	if !ok || !hasCluster(h) {
 		return Resource{}, false, nil
 	}
-	b := &builder{view: v}
-	r, err = resource(b.onDemandCluster(v.hosts[i]))
+	b := newBuilder(v)
+	r, err = resource(b.onDemandCluster(h))
 	if err == nil {
 		err = b.err
 	}
 	return r, err == nil, err
 }
 
-// Hosts are all declared hosts, by the names that they have in the access log,
-// sorted by port and host.
-func (v *View) Hosts() []string {
-	out := make([]string, 0, len(v.hosts))
-	for _, h := range v.hosts {
-		out = append(out, h.ClusterName())
-	}
-	return out
-}
-
 // Listeners are all listeners, sorted by port.
-func (v *View) Listeners() ([]Resource, error) {
-	b := &builder{view: v}
+func Listeners(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
 	return finish(b, b.listeners())
 }
 
 // Routes are the route configurations of the listeners.
-func (v *View) Routes() ([]Resource, error) {
-	b := &builder{view: v}
+func Routes(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
 	return finish(b, b.routeConfigurations())
 }
 
 // Route is one route configuration. A port on which nothing is declared any
-// more has one too: connections that its listener accepted may live on, and
-// must not go where they went.
-func (v *View) Route(name string) (r Resource, ok bool, err error) {
-	if n, err := strconv.ParseUint(name, 10, 16); name != catchAllRoute && (err != nil || strconv.FormatUint(n, 10) != name) {
-		return Resource{}, false, nil
+// more has one too: connections that its listener accepted may still be open,
+// and must not reach the hosts that are no longer declared.
+func Route(v *egress.View, name string) (r Resource, ok bool, err error) {
+	b := newBuilder(v)
+	var domains []egress.Domain
+	if name != catchAllRoute {
+		n, err := strconv.ParseUint(name, 10, 16)
+		if err != nil || strconv.FormatUint(n, 10) != name {
+			return Resource{}, false, nil
+		}
+		domains = v.Domains(uint32(n))
 	}
-	b := &builder{view: v}
-	r, err = resource(b.routeConfiguration(name))
+	r, err = resource(b.routeConfiguration(name, domains))
 	return r, err == nil, err
 }
 

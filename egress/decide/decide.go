@@ -1,0 +1,126 @@
+package decide
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// Decide says where a request goes from a sidecar with a view.
+func Decide(v *egress.View, r Request) Decision {
+	r.Address = r.Address.Unmap()
+	if uint32(r.Port) == v.Mesh().ListenPort {
+		return Decision{Kind: Closed, Reason: fmt.Sprintf("port %d is reserved by the sidecar", r.Port)}
+	}
+	if isInCluster(v, r.Address, r.Port) {
+		return originalDestination(netip.AddrPortFrom(r.Address, r.Port).String() + " is in the cluster")
+	}
+	for _, p := range v.Ports() {
+		if p.Number == uint32(r.Port) {
+			return decideOn(v, p, r)
+		}
+	}
+	if r.Protocol == HTTP {
+		return undeclaredHTTP(v, r)
+	}
+	return undeclared(v, fmt.Sprintf("no ServiceEntry declares port %d", r.Port))
+}
+
+func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
+	for _, d := range v.InCluster() {
+		if d.Address == a && (len(d.Ports) == 0 || slices.Contains(d.Ports, port)) {
+			return true
+		}
+	}
+	return false
+}
+
+// undeclared decides about connections to what is not declared.
+func undeclared(v *egress.View, rule string) Decision {
+	if v.Mesh().RegistryOnly {
+		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (REGISTRY_ONLY)"}
+	}
+	return originalDestination(rule + " (ALLOW_ANY)")
+}
+
+// decideOn decides on a port with a listener of its own.
+func decideOn(v *egress.View, p egress.Port, r Request) Decision {
+	if h, ok := byAddress(p, r.Address); ok {
+		return toHost(h, r, fmt.Sprintf("%s is in its addresses", r.Address))
+	}
+	switch {
+	case p.OnlyTCP() || r.Protocol == TCP:
+		for _, h := range p.Hosts {
+			if h.Protocol == egress.ProtocolTCP && !h.Shadowed && len(h.Addresses) == 0 {
+				return toHost(h, r, fmt.Sprintf("it has all addresses of TCP port %d", p.Number))
+			}
+		}
+		return undeclared(v, fmt.Sprintf("no ServiceEntry declares %s on port %d", r.Address, r.Port))
+	case r.Protocol == TLS:
+		return decideSNI(v, p, r)
+	}
+	return decideHTTP(v, p, r)
+}
+
+// byAddress finds the TCP host with the closest range around an address.
+func byAddress(p egress.Port, a netip.Addr) (found egress.Host, ok bool) {
+	bits := -1
+	for _, h := range p.Hosts {
+		for _, prefix := range h.Addresses {
+			if h.Protocol == egress.ProtocolTCP && !h.Shadowed && prefix.Contains(a) && prefix.Bits() > bits {
+				found, ok, bits = h, true, prefix.Bits()
+			}
+		}
+	}
+	return found, ok
+}
+
+// toHost forwards a connection to a declared host.
+func toHost(h egress.Host, r Request, why string) Decision {
+	w := WeightedCluster{Cluster: h.ClusterName(), Weight: 1, To: endpointsOf(h)}
+	if len(h.Endpoints) == 0 && !h.Passthrough {
+		w.To = []string{fmt.Sprintf("%s:%d", strings.ToLower(r.ServerName), h.TargetPort)}
+	}
+	return Decision{Kind: Forwarded, Clusters: []WeightedCluster{w}, Reason: fmt.Sprintf("ServiceEntry %s/%s declares %s; %s", h.Meta.Namespace, h.Meta.Name, h.Name, why)}
+}
+
+// decideSNI decides by the SNI of TLS.
+func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
+	name := strings.ToLower(r.ServerName)
+	if name == "" {
+		return undeclared(v, "the client sends no SNI")
+	}
+	hosts, routes := map[string]egress.Host{}, map[string]egress.SNIRoute{}
+	names := map[string]bool{}
+	for _, h := range p.Hosts {
+		if h.Protocol == egress.ProtocolTLS {
+			hosts[h.Name], names[h.Name] = h, true
+		}
+	}
+	for _, s := range v.SNIRoutes(p.Number) {
+		for _, n := range s.Names {
+			routes[n], names[n] = s, true
+		}
+	}
+	found, ok := closestName(names, name)
+	if !ok {
+		return undeclared(v, fmt.Sprintf("no ServiceEntry declares %s as TLS on port %d", name, r.Port))
+	}
+	s, routed := routes[found]
+	if !routed {
+		return toHost(hosts[found], r, "SNI is "+name)
+	}
+	d := Decision{Kind: Forwarded, Reason: fmt.Sprintf("SNI %s matched by %s of VirtualService %s/%s", found, s.Route.Path, s.By.Namespace, s.By.Name)}
+	for i, to := range v.SNIDestinations(s) {
+		if as := s.Route.Destinations[i]; as.Weight > 0 {
+			d.add(to, as, name)
+		}
+	}
+	if d.blackHole() {
+		d.Kind = Closed
+	}
+	return d
+}

@@ -1,0 +1,63 @@
+package decide
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The protocols of requests, as a sidecar detects them.
+const (
+	HTTP = "http" // without TLS
+	TLS  = "tls"
+	TCP  = "tcp" // neither, or the server speaks first
+)
+
+// Request is what an application sends, as far as a sidecar looks at it.
+type Request struct {
+	Address    netip.Addr // the original destination
+	Port       uint16
+	Protocol   string // HTTP, TLS or TCP
+	ServerName string // the SNI of TLS
+
+	// Of HTTP:
+	Method    string
+	Authority string              // the Host, with a port if it has one
+	Path      string              // with its query
+	Header    map[string][]string // by name in any case
+}
+
+// The kinds of decisions.
+const (
+	Forwarded = "forwarded" // to one of Clusters
+	Answered  = "answered"  // by the sidecar, with Status
+	Closed    = "closed"    // the connection
+)
+
+// Decision is where a request goes, and why.
+type Decision struct {
+	Kind     string            // Forwarded, Answered or Closed
+	Clusters []WeightedCluster // as access logs name them
+	// Status is that of the sidecar's own response; 0 for a forwarded request.
+	Status   int
+	Location string // of a redirect
+	// Route is the route's name in access logs.
+	Route string
+	// Authority and Path are what the destination receives from HTTP requests.
+	Authority, Path string
+	Timeout         time.Duration // 0: none
+	Mirrors         []WeightedCluster
+	// Reason says why, and names the objects that decide it.
+	Reason string
+}
+
+// WeightedCluster is a cluster with its weight.
+type WeightedCluster struct {
+	Cluster string
+	Weight  uint32 // of the sum of all
+	// To are the names or addresses that it connects to, with their ports; none
+	// for the original destination.
+	To []string
+	// Authority is the Host of this cluster's requests, if it is not that of the
+	// decision.
+	Authority string
+}

@@ -1,0 +1,58 @@
+package egress
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// findDomains returns every declared HTTP host, with the routes of the
+// VirtualService whose host matches it most closely, and every name that a
+// VirtualService has under a declared wildcard.
+func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
+	var out []Domain
+	ports := map[uint32]bool{}
+	for _, h := range v.hosts {
+		if !h.Protocol.IsHTTP() {
+			continue
+		}
+		ports[h.Port] = true
+		d := Domain{Name: h.Name, Host: h}
+		if r, ok := closest(routes, h.Name, func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
+			d.Routes, d.By = r.http, r.meta
+		}
+		out = append(out, d)
+	}
+	for _, name := range slices.Sorted(maps.Keys(routes)) {
+		for port := range ports {
+			h, ok := v.find(name, port)
+			if ok && h.Name != name && h.Protocol.IsHTTP() && len(routes[name].http) > 0 {
+				out = append(out, Domain{Name: name, Host: h, Routes: routes[name].http, By: routes[name].meta})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Domain) int {
+		return cmp.Or(cmp.Compare(a.Host.Port, b.Host.Port), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// findMirrors returns the destinations that routes mirror requests to. Envoy
+// fetches no cluster for them on demand, so sidecars always have them.
+func (v *View) findMirrors() []Destination {
+	all := map[string]Destination{}
+	for _, d := range v.domains {
+		for _, r := range d.Routes {
+			for _, t := range r.Mirrors {
+				if to := v.MirrorDestination(t, d); to.Problem == nil {
+					all[to.MirrorClusterName()] = to
+				}
+			}
+		}
+	}
+	out := make([]Destination, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, all[name])
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package egresstest
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/objects"
+)
+
+// Mesh compiles the text of a MeshConfig.
+func Mesh(t testing.TB, text string) *egress.Mesh {
+	t.Helper()
+	c, problems := config.Parse(config.Texts{Mesh: text}, config.Labels{})
+	kit.Must(t, problems.Err())
+	return egress.CompileMesh(c.Mesh)
+}
+
+// Load reads an input from a file, as Parse does.
+func Load(t testing.TB, file string) egress.Input {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	kit.Must(t, err)
+	return Parse(t, string(text))
+}
+
+// Parse reads an input: the text of the mesh, then objects and in-cluster
+// addresses, each a YAML document.
+func Parse(t testing.TB, text string) egress.Input {
+	t.Helper()
+	documents := strings.Split(text, "\n---\n")
+	in := egress.Input{Mesh: Mesh(t, documents[0])}
+	for _, d := range documents[1:] {
+		var o struct {
+			Kind      string
+			Metadata  egress.Meta
+			Spec      json.RawMessage
+			InCluster []struct {
+				Address netip.Addr
+				Ports   []uint16
+			}
+		}
+		kit.Must(t, yaml.Unmarshal([]byte(d), &o))
+		switch o.Kind {
+		case egress.KindServiceEntry:
+			s := &networkingv1alpha3.ServiceEntry{}
+			kit.Must(t, s.UnmarshalJSON(o.Spec))
+			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: o.Metadata, Spec: s})
+		case egress.KindVirtualService:
+			s := &networkingv1alpha3.VirtualService{}
+			kit.Must(t, s.UnmarshalJSON(o.Spec))
+			in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: o.Metadata, Spec: s})
+		default:
+			for _, d := range o.InCluster {
+				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports})
+			}
+		}
+	}
+	return in
+}
+
+// EntryText is an input with one ServiceEntry, shop/e.
+func EntryText(spec string) string { return objectText(egress.KindServiceEntry, "e", spec) }
+
+// RouteText is an input with one VirtualService, shop/v.
+func RouteText(spec string) string { return objectText(egress.KindVirtualService, "v", spec) }
+
+func objectText(kind, name, spec string) string {
+	return "accessLogFile: /dev/stdout\n\n---\nkind: " + kind + "\nmetadata: {namespace: shop, name: " + name + "}\nspec: " + spec + "\n"
+}
+
+// Random is an input with n random ServiceEntries and VirtualServices.
+func Random(t testing.TB, r *rand.Rand, n int) egress.Input {
+	t.Helper()
+	mode := objects.Pick(r, "ALLOW_ANY", "REGISTRY_ONLY")
+	in := egress.Input{Mesh: Mesh(t, "accessLogFile: "+objects.Pick(r, "/dev/stdout", "/dev/stderr", "\"\"")+"\noutboundTrafficPolicy: {mode: "+mode+"}\n")}
+	for i := range n {
+		e, v := objects.ServiceEntry(r, i), objects.VirtualService(r, i, false)
+		in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: e.Namespace, Name: e.Name, Created: e.Created}, Spec: e.Spec})
+		in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: egress.Meta{Namespace: v.Namespace, Name: v.Name, Created: v.Created}, Spec: v.Spec})
+		in.InCluster = append(in.InCluster, egress.InClusterAddress{
+			Address: netip.AddrFrom4([4]byte{10, 96, 0, byte(r.IntN(20))}), Ports: objects.Pick(r, nil, []uint16{80}, []uint16{443, 9000}, []uint16{3306}),
+		})
+	}
+	return in
+}
