@@ -1,38 +1,72 @@
-// Package egress turns the mesh configuration, the cluster's own destinations,
-// ServiceEntries and VirtualServices into what the sidecars run.
+// Package egress turns the mesh configuration, the addresses of the cluster,
+// ServiceEntries and VirtualServices into a model of what sidecars do with
+// outbound traffic.
 //
-// It has two steps. Build turns objects into a Model: validated, in normal form
-// and sorted, with every Problem it found; a part with an error is left out and
-// the rest stays. A Model has one View per namespace, for objects can be private
-// to namespaces and names can be in conflict; a View becomes Envoy resources,
-// and its Decide says where a request goes and why. The two come from the same
-// objects by different ways, and random requests through a real sidecar hold
-// them against each other.
+// It has two steps. Build turns objects into a Model: validated, normalized and
+// sorted, with every problem it found; a part with an error is omitted, and the
+// rest stays. A Model has one View per namespace, because objects can be private
+// to namespaces and hosts can conflict. Package egress/envoy makes Envoy
+// resources of a View, and egress/decide says where a request goes and why. The
+// two read the same View in different ways, and random requests through a real
+// sidecar compare them.
 //
-// It is a pure room: the same objects give the same resources, byte by byte.
-// Nothing here changes after it is returned, so all of it may be shared by
-// goroutines. Serving the resources belongs to egress/xds, watching the objects
-// to egress/kube.
+// The package is pure: the same objects give the same model. Nothing changes
+// after it is returned, so everything may be shared by goroutines, and must not
+// be changed by who gets it. Serving the resources is the task of egress/xds,
+// watching the objects that of egress/kube.
 //
-// # What stands where
+// # Names
 //
-// What is declared stands in the route configurations (by Host) and in each
-// listener's filter_chain_matcher (by SNI and address). The clusters of declared
-// hosts are on demand: a sidecar asks for one by name when it is first used, so
-// a name that was never declared never leads to a question. The filter chains
-// themselves do not depend on what is declared: Envoy drains the connections of
-// a chain that changes, and edits a filter_chain_matcher in place. A wildcard, a
-// TCP host and a route by SNI have chains of their own, one for each endpoint or
-// destination that connections are shared out among. HTTP hosts that no
-// VirtualService is about share one virtual host.
+// A host is a host and a port of a ServiceEntry. A domain is a name that the Host
+// of requests is matched with: a declared host, or a name under a declared
+// wildcard that a VirtualService has routes for. A route destination is what a
+// VirtualService specifies; a destination is what it resolves to in a View.
 //
-// # Who resolves what
+// # Precedence
 //
-// A request's name is resolved by the cluster of its host, which balances over
-// all answers; a guard in the cluster refuses requests whose connection led to
-// an address that no name may lead to. Bytes that are passed on have their name
-// resolved by a filter of their chain, out of a cache that takes such addresses
-// out of the answers, and go by one cluster for all names: a cluster that shares
-// a cache holds all of its names. Copies of requests go past filters and guards,
-// so each of their clusters has a filtered cache of its own.
+// Of two objects with the same host in one namespace, the older one applies, and
+// of objects of the same age the first by name. A namespace's own objects take
+// precedence over those of the root namespace, and these over all others.
+//
+// # Files
+//
+// Each file uses only those before it:
+//
+//   - meta.go: the identity of an object, and the namespaces it is exported to
+//   - problem.go: what is wrong with an object
+//   - condition.go: the problems of an object as a condition of its status
+//   - names.go: the names of clusters and routes in access logs
+//   - hostname.go: host names, wildcards, and what they cover
+//   - address.go: the addresses that no declared name may resolve to
+//   - format.go: Envoy's format strings
+//   - accesslog.go: the access log of the mesh
+//   - mesh.go: the mesh configuration
+//   - input.go: all that a model is made of
+//   - decode.go: objects from JSON
+//   - host.go: a declared host and its endpoints
+//   - routefields.go: the meaning of single fields of routes
+//   - routes.go: validated routes
+//   - fields.go: validation of fields that several objects have
+//   - regex.go: validation of regular expressions
+//   - headers.go: validation of header operations
+//   - routedestination.go: validation of the destinations of a route
+//   - httpmatch.go: validation of the matches of HTTP routes
+//   - httproute.go: validation of HTTP routes
+//   - tlsroute.go: validation of TLS routes
+//   - virtualservice.go: validation of a VirtualService
+//   - serviceentry.go: validation of a ServiceEntry
+//   - owners.go: which host owns the addresses of a TCP port
+//   - model.go: the model of all objects
+//   - precedence.go: which object takes precedence in other namespaces
+//   - domain.go: virtual hosts and routes by SNI
+//   - destination.go: what the destination of a route resolves to
+//   - port.go: the hosts of a port
+//   - view.go: the model as one namespace sees it
+//   - resolve.go: resolution of route destinations in a view
+//   - domains.go: the virtual hosts of a view
+//   - sni.go: the routes by SNI of a view
+//   - views.go: the view of a namespace, made from the model
+//   - reference.go: problems between objects
+//   - build.go: the model, made from all objects
+//   - check.go: the problems of one object
 package egress

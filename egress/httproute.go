@@ -2,25 +2,10 @@ package egress
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
-)
-
-// Limits of what a route may say.
-const (
-	// longestTime is more than anybody waits, and less than Envoy's own limit,
-	// at which it would refuse the whole route configuration.
-	longestTime = 365 * 24 * time.Hour
-	// A body goes to every sidecar with every change of the port's routes.
-	MaxDirectResponseBody = 1 << 20 // Istio's
-	bodyThreshold         = 100 << 10
-	textLimit             = 16 << 10 // Envoy's for a header's value
-	nameLimit             = 1 << 10  // Envoy's for a parameter's name
 )
 
 func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTTPRoute {
@@ -140,25 +125,6 @@ func readRewrite(w *networkingv1alpha3.HTTPRewrite, path string, r reporter) {
 	}
 }
 
-// readTime reads a time that is not given, or at least a millisecond; zero
-// stands for none where none is allowed.
-func readTime(d *durationpb.Duration, path string, zero bool, r reporter) {
-	if d == nil {
-		return
-	}
-	switch t := d.AsDuration(); {
-	case d.CheckValid() != nil || t > longestTime:
-		r.error(path, fmt.Sprintf("%ds", d.GetSeconds()), "a time is at most a year", "write a time such as 3s")
-	case t == 0 && zero:
-	case t < time.Millisecond:
-		fix := "write a time such as 3s"
-		if zero {
-			fix += ", or 0s for none"
-		}
-		r.error(path, t.String(), "a time is at least 1ms", fix)
-	}
-}
-
 func readRetries(t *networkingv1alpha3.HTTPRetry, path string, r reporter) {
 	if t == nil {
 		return
@@ -224,12 +190,6 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 	}
 }
 
-func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
-	if v := p.GetValue(); v < 0 || v > 100 || math.IsNaN(v) {
-		r.error(path+".value", fmt.Sprint(v), "a percentage is 0 to 100", "write a number such as 50")
-	}
-}
-
 func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []RouteDestination {
 	var out []RouteDestination
 	whole, given := mirrorPercent(s)
@@ -287,46 +247,4 @@ func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {
 	readNames(c.AllowHeaders, path+".allowHeaders", r)
 	readNames(c.ExposeHeaders, path+".exposeHeaders", r)
 	readTime(c.MaxAge, path+".maxAge", true, r)
-}
-
-func readNames(list []string, path string, r reporter) {
-	for i, h := range list {
-		if h != "*" && !validToken(h) {
-			r.error(fmt.Sprintf("%s[%d]", path, i), h, "it is not the name of a header", "write one such as X-Api")
-		}
-	}
-}
-
-// readText holds text that becomes part of a header: a path, a Host.
-func readText(text, path string, r reporter) {
-	if len(text) > textLimit {
-		r.error(path, text, fmt.Sprintf("it has %d bytes; %d are the most", len(text), textLimit), "write a shorter one")
-	} else if strings.ContainsAny(text, "\r\n\x00") {
-		r.error(path, text, "a line break cannot be part of it", "write it on one line")
-	}
-}
-
-// noteUnreachable warns about routes behind one that takes every request.
-func noteUnreachable(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
-	for i, s := range routes {
-		if i+1 < len(routes) && takesAll(s) {
-			r.warn(fmt.Sprintf("spec.http[%d]", i+1), "", fmt.Sprintf("never reached: spec.http[%d] takes every request", i), "move the route that takes every request to the end")
-			return
-		}
-	}
-}
-
-func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
-	return s != nil && (len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(m *networkingv1alpha3.HTTPMatchRequest) bool {
-		return m.GetPort() == 0 && MatchesEverything(m)
-	}))
-}
-
-// fixHeaderName is what to do about a name that validToken refuses.
-var fixHeaderName = fmt.Sprintf("write one such as x-api, of %d characters at the most", nameLimit)
-
-func validToken(s string) bool {
-	return s != "" && len(s) <= nameLimit && !strings.ContainsFunc(s, func(c rune) bool {
-		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
-	})
 }

@@ -14,31 +14,6 @@ type Model struct {
 	private   map[string]bool
 }
 
-// Build makes the model. The problems are complete and sorted; what has an error
-// is not in the model, everything else is.
-func Build(in Input) (*Model, Problems) {
-	mesh := in.Mesh
-	if mesh == nil {
-		mesh = CompileMesh(nil)
-	}
-	problems := slices.Concat(in.Problems, mesh.problems)
-	m := &Model{
-		mesh:      *mesh,
-		inCluster: mergeAddresses(in.InCluster),
-		private:   map[string]bool{},
-	}
-	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
-		m.hosts = append(m.hosts, readServiceEntry(e, m.mesh, reporter{KindServiceEntry, e.Meta, &problems})...)
-	}
-	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
-		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)
-	}
-	m.findPrivate()
-	m.checkReferences(&problems)
-	problems.sort()
-	return m, problems
-}
-
 // findPrivate notes the namespaces whose view may differ from that of a
 // namespace that nothing mentions: those that something is exported to by name,
 // and those whose own objects take part in a conflict, which they win.

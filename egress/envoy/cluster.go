@@ -3,7 +3,6 @@ package envoy
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -29,12 +28,6 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// namesCluster takes the connections to all names that are passed on as bytes.
-// Its log lines have the name that a cluster of the host's own would have. One
-// for each host would hold the addresses of all others too, for they share the
-// cache that the connection's filters resolve with.
-const namesCluster = "outbound|names"
-
 // Times and sizes of name resolution.
 const (
 	dnsRetry    = time.Second      // after a first failure
@@ -48,9 +41,6 @@ const (
 	// that a mesh is tried with.
 	namesLimit = 10000
 )
-
-// httpOptions is the key of a cluster's HTTP options.
-const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // ipv4First resolves to IPv6 only where there is no IPv4 address, as clusters
 // with IPv4 alone need it.
@@ -151,15 +141,6 @@ func (b *builder) strictDNS() *clusterv3.Cluster_ClusterType {
 	})
 }
 
-// The namespace and the keys of a cluster's metadata: the port to dial where the
-// request to a wildcard does not say it, and what requests to a host say in
-// X-Envoy-Decorator-Operation.
-const (
-	metadataNamespace = "outrider"
-	metadataPort      = "port"
-	metadataOperation = "operation"
-)
-
 func metadata(key, value string) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataNamespace: {
 		Fields: map[string]*structpb.Value{key: structpb.NewStringValue(value)},
@@ -172,14 +153,6 @@ func (b *builder) wildcardCluster(h egress.Host) *clusterv3.Cluster {
 	c.Metadata = metadata(metadataPort, fmt.Sprint(h.TargetPort))
 	return c
 }
-
-// The caches of names: what requests ask for under wildcards, and what
-// connections that are passed on as bytes lead to. Each cluster of a cache holds
-// all of its names.
-const (
-	cacheWildcards = "wildcards"
-	cacheNames     = "names"
-)
 
 // dnsCache is a cache of names. Envoy wants the same text at each place that
 // mentions it.
@@ -275,12 +248,6 @@ func assignment(h egress.Host) *endpointv3.ClusterLoadAssignment {
 	return &endpointv3.ClusterLoadAssignment{ClusterName: h.ClusterName(), Endpoints: []*endpointv3.LocalityLbEndpoints{group}}
 }
 
-func socket(address string, port uint32) *corev3.Address {
-	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-		Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
-	}}}
-}
-
 func ofType(t clusterv3.Cluster_DiscoveryType) *clusterv3.Cluster_Type {
 	return &clusterv3.Cluster_Type{Type: t}
 }
@@ -288,11 +255,4 @@ func ofType(t clusterv3.Cluster_DiscoveryType) *clusterv3.Cluster_Type {
 // extension is a cluster type of Envoy's extensions.
 func (b *builder) extension(name string, config proto.Message) *clusterv3.Cluster_ClusterType {
 	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{Name: name, TypedConfig: b.pack(config)}}
-}
-
-func joinPort(address string, port uint32) string {
-	if a, err := netip.ParseAddr(address); err == nil {
-		return netip.AddrPortFrom(a, uint16(port)).String()
-	}
-	return fmt.Sprintf("%s:%d", address, port)
 }

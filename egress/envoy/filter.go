@@ -8,6 +8,7 @@ import (
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
@@ -21,7 +22,7 @@ import (
 	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	snidfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
-	"google.golang.org/protobuf/proto"
+	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -73,14 +74,6 @@ func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*lis
 func (b *builder) bySNIName(port uint32) []*listenerv3.Filter {
 	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")))...)
 }
-
-// The objects of a connection's or a request's state that Envoy's filters look
-// for: the cluster to pass bytes on to, and the name and the port to resolve.
-const (
-	stateCluster = "envoy.tcp_proxy.cluster"
-	stateHost    = "envoy.upstream.dynamic_host"
-	statePort    = "envoy.upstream.dynamic_port"
-)
 
 // state sets objects of a connection's state to format strings.
 func (b *builder) state(objects map[string]string) *listenerv3.Filter {
@@ -163,9 +156,6 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 	})}
 }
 
-// stateFilter sets the name and the port that the next filter resolves.
-const stateFilter = "envoy.filters.http.set_filter_state"
-
 // hostFilters are what requests to declared hosts go through. The cluster comes
 // first, for what follows is done twice for a request that had to wait for it.
 func (b *builder) hostFilters() []*hcmv3.HttpFilter {
@@ -185,20 +175,14 @@ func (b *builder) hostFilters() []*hcmv3.HttpFilter {
 	}
 }
 
-// The filters that routes have settings for.
-const (
-	corsFilter  = "envoy.filters.http.cors"
-	faultFilter = "envoy.filters.http.fault"
-)
-
 func (b *builder) tcpProxy(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
 	return b.filter("envoy.filters.network.tcp_proxy", p)
 }
 
-func (b *builder) filter(name string, config proto.Message) *listenerv3.Filter {
-	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: b.pack(config)}}
-}
-
-func (b *builder) httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.pack(config)}}
+// nameCluster sets clusterHeader before a route is looked for.
+func (b *builder) nameCluster(port string) []*corev3.TypedExtensionConfig {
+	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: b.pack(&earlyv3.HeaderMutation{
+		Mutations: []*mutationv3.HeaderMutation{{Action: &mutationv3.HeaderMutation_Append{Append: headerOption(
+			clusterHeader, fmt.Sprintf("outbound|%s||%%REQ(:AUTHORITY)%%", port), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}}},
+	})}}
 }

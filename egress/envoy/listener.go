@@ -20,20 +20,6 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// The filter chains of a listener.
-const (
-	chainInCluster = "in-cluster"          // passed on to the address that was dialled
-	chainHTTP      = "http"                // decided by Host in the route configuration
-	chainTLS       = "known-sni"           // a declared name: it is resolved, and the cluster is named after it
-	chainTLSListed = "known-sni-endpoints" // a declared name with endpoints of its own
-	chainRest      = "rest"                // what mesh.outboundTrafficPolicy says
-	chainLoop      = "loop"                // the sidecar's own port: refused
-)
-
-// virtualOutbound takes what the redirection sends and hands it to the listener
-// of the port that was dialled, where there is one.
-const virtualOutbound = "virtualOutbound"
-
 // serverFirstPorts are well known for protocols in which the server speaks
 // first: FTP, SSH, Telnet, SMTP, POP3, NNTP, IMAP, mail submission, SMTP again,
 // MySQL, NATS, VNC. Waiting there for a client to say what it speaks would delay

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	inputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
 	"google.golang.org/protobuf/proto"
@@ -79,19 +78,10 @@ func (b *builder) custom(input proto.Message, name string, matcher proto.Message
 	}, otherwise)
 }
 
-// xdsRange is a range as the matchers have it.
-func xdsRange(p netip.Prefix) *xdscorev3.CidrRange {
-	return &xdscorev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
-}
-
 func tree(t *matcherv3.Matcher_MatcherTree, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	return &matcherv3.Matcher_OnMatch{OnMatch: &matcherv3.Matcher_OnMatch_Matcher{Matcher: &matcherv3.Matcher{
 		MatcherType: &matcherv3.Matcher_MatcherTree_{MatcherTree: t}, OnNoMatch: otherwise,
 	}}}
-}
-
-func (b *builder) typed(name string, config proto.Message) *xdscorev3.TypedExtensionConfig {
-	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: b.pack(config)}
 }
 
 // inCluster leads the cluster's own destinations past everything else. On a

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 
+	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -79,60 +81,14 @@ func (b *builder) pack(m proto.Message) *anypb.Any {
 	return a
 }
 
-// Clusters are those that every sidecar has from the start.
-func Clusters(v *egress.View) ([]Resource, error) {
-	b := newBuilder(v)
-	return finish(b, b.standingClusters())
+func (b *builder) typed(name string, config proto.Message) *xdscorev3.TypedExtensionConfig {
+	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: b.pack(config)}
 }
 
-// Cluster is the cluster that a sidecar asks for by name when a host is first
-// used; ok is false where the namespace sees no such host, or one that needs no
-// cluster of its own.
-func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
-	h, ok := v.Host(name)
-	if !ok || !hasCluster(h) {
-		return Resource{}, false, nil
-	}
-	b := newBuilder(v)
-	r, err = resource(b.onDemandCluster(h))
-	if err == nil {
-		err = b.err
-	}
-	return r, err == nil, err
+func (b *builder) filter(name string, config proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: b.pack(config)}}
 }
 
-// Listeners are all listeners, sorted by port.
-func Listeners(v *egress.View) ([]Resource, error) {
-	b := newBuilder(v)
-	return finish(b, b.listeners())
-}
-
-// Routes are the route configurations of the listeners.
-func Routes(v *egress.View) ([]Resource, error) {
-	b := newBuilder(v)
-	return finish(b, b.routeConfigurations())
-}
-
-// Route is one route configuration. A port on which nothing is declared any
-// more has one too: connections that its listener accepted may still be open,
-// and must not reach the hosts that are no longer declared.
-func Route(v *egress.View, name string) (r Resource, ok bool, err error) {
-	b := newBuilder(v)
-	var domains []egress.Domain
-	if name != catchAllRoute {
-		n, err := strconv.ParseUint(name, 10, 16)
-		if err != nil || strconv.FormatUint(n, 10) != name {
-			return Resource{}, false, nil
-		}
-		domains = v.Domains(uint32(n))
-	}
-	r, err = resource(b.routeConfiguration(name, domains))
-	return r, err == nil, err
-}
-
-func finish[T named](b *builder, messages []T) ([]Resource, error) {
-	if b.err != nil {
-		return nil, b.err
-	}
-	return resources(messages)
+func (b *builder) httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.pack(config)}}
 }

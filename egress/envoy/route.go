@@ -3,7 +3,6 @@ package envoy
 import (
 	"fmt"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 )
-
-// catchAllRoute is for HTTP on the ports that have no listener of their own.
-const catchAllRoute = "catchall"
 
 func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 	var out []*routev3.RouteConfiguration
@@ -114,29 +110,9 @@ func (b *builder) restOfHTTP() *routev3.VirtualHost {
 	}
 }
 
-// retryHeaders have Envoy's router try again. It takes them out before it sends
-// the request; those that the application sets itself stand.
-func retryHeaders(on string, attempts int) []*corev3.HeaderValueOption {
-	out := []*corev3.HeaderValueOption{headerOption("x-envoy-max-retries", fmt.Sprint(attempts), corev3.HeaderValueOption_ADD_IF_ABSENT)}
-	if on != "" {
-		out = append(out, headerOption("x-envoy-retry-on", on, corev3.HeaderValueOption_ADD_IF_ABSENT))
-	}
-	return out
-}
-
-func headerOption(name, value string, action corev3.HeaderValueOption_HeaderAppendAction) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header: &corev3.HeaderValue{Key: name, Value: value}, AppendAction: action, KeepEmptyValue: value == "",
-	}
-}
-
 func block(name string) *routev3.Route {
 	return &routev3.Route{
 		Name: name, Match: everything(),
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: egress.BlockedStatus}},
 	}
-}
-
-func everything() *routev3.RouteMatch {
-	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
 }

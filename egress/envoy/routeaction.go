@@ -2,8 +2,6 @@ package envoy
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -208,30 +206,4 @@ func directResponse(rule egress.HTTPRoute) *routev3.DirectResponseAction {
 		a.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: body}}
 	}
 	return a
-}
-
-// changes are header operations as Envoy has them.
-type changes struct {
-	toRequest, toResponse   []*corev3.HeaderValueOption
-	notRequest, notResponse []string
-}
-
-func headerChanges(h *networkingv1alpha3.Headers) changes {
-	return changes{
-		toRequest: headerOptions(h.GetRequest()), notRequest: h.GetRequest().GetRemove(),
-		toResponse: headerOptions(h.GetResponse()), notResponse: h.GetResponse().GetRemove(),
-	}
-}
-
-func headerOptions(o *networkingv1alpha3.Headers_HeaderOperations) []*corev3.HeaderValueOption {
-	var out []*corev3.HeaderValueOption
-	for _, name := range slices.Sorted(maps.Keys(o.GetSet())) {
-		if !egress.IsAuthority(name) {
-			out = append(out, headerOption(name, o.Set[name], corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.GetAdd())) {
-		out = append(out, headerOption(name, o.Add[name], corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD))
-	}
-	return out
 }

@@ -72,3 +72,7 @@ func stringMatcher(s *networkingv1alpha3.StringMatch) *matcherv3.StringMatcher {
 	}
 	return nil
 }
+
+func everything() *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+}

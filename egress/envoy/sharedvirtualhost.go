@@ -3,21 +3,14 @@ package envoy
 import (
 	"fmt"
 
-	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/lua/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/outrider-mesh/outrider/egress"
 )
-
-// sharedVirtualHost is the virtual host of a port for all hosts about which nothing
-// is said but that they are declared. One for each would take 3 KB of every
-// sidecar's memory, and this takes 0.2.
-const sharedVirtualHost = "declared"
 
 // plain says that requests for a domain go to the one host of that name, and
 // that there is no more to it.
@@ -53,19 +46,6 @@ func (b *builder) sharedRoute(a *routev3.RouteAction) *routev3.Route {
 	return &routev3.Route{Name: egress.RouteDefault, Match: everything(), Action: &routev3.Route_Route{Route: a}}
 }
 
-// clusterHeader holds the name of a cluster between the sidecar's own filters
-// and routes. What an application sends in it is overwritten, and no request
-// leaves with it.
-const clusterHeader = "x-outrider-cluster"
-
-// nameCluster sets clusterHeader before a route is looked for.
-func (b *builder) nameCluster(port string) []*corev3.TypedExtensionConfig {
-	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: b.pack(&earlyv3.HeaderMutation{
-		Mutations: []*mutationv3.HeaderMutation{{Action: &mutationv3.HeaderMutation_Append{Append: headerOption(
-			clusterHeader, fmt.Sprintf("outbound|%s||%%REQ(:AUTHORITY)%%", port), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}}},
-	})}}
-}
-
 // byHostName chooses the cluster that is named after a Host with a port or with
 // capital letters, which no format string can take away. It reads the Host as
 // the comparison with the domains does. A script costs a request more than twice
@@ -80,7 +60,3 @@ end`, port)
 		TypedConfig: b.pack(&luav3.LuaConfig{SourceCode: inline(script), DefaultCluster: egress.BlackHoleCluster}),
 	}}
 }
-
-// operationOf is what requests to a host say in X-Envoy-Decorator-Operation
-// where no route says more.
-func operationOf(name string, port uint32) string { return fmt.Sprintf("%s:%d/*", name, port) }

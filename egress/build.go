@@ -1,0 +1,28 @@
+package egress
+
+import "slices"
+
+// Build makes the model. The problems are complete and sorted; what has an error
+// is not in the model, everything else is.
+func Build(in Input) (*Model, Problems) {
+	mesh := in.Mesh
+	if mesh == nil {
+		mesh = CompileMesh(nil)
+	}
+	problems := slices.Concat(in.Problems, mesh.problems)
+	m := &Model{
+		mesh:      *mesh,
+		inCluster: mergeAddresses(in.InCluster),
+		private:   map[string]bool{},
+	}
+	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
+		m.hosts = append(m.hosts, readServiceEntry(e, m.mesh, reporter{KindServiceEntry, e.Meta, &problems})...)
+	}
+	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
+		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)
+	}
+	m.findPrivate()
+	m.checkReferences(&problems)
+	problems.sort()
+	return m, problems
+}

@@ -1,0 +1,65 @@
+package envoy
+
+import (
+	"strconv"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
+
+// Clusters are those that every sidecar has from the start.
+func Clusters(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
+	return finish(b, b.standingClusters())
+}
+
+// Cluster is the cluster that a sidecar asks for by name when a host is first
+// used; ok is false where the namespace sees no such host, or one that needs no
+// cluster of its own.
+func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
+	h, ok := v.Host(name)
+	if !ok || !hasCluster(h) {
+		return Resource{}, false, nil
+	}
+	b := newBuilder(v)
+	r, err = resource(b.onDemandCluster(h))
+	if err == nil {
+		err = b.err
+	}
+	return r, err == nil, err
+}
+
+// Listeners are all listeners, sorted by port.
+func Listeners(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
+	return finish(b, b.listeners())
+}
+
+// Routes are the route configurations of the listeners.
+func Routes(v *egress.View) ([]Resource, error) {
+	b := newBuilder(v)
+	return finish(b, b.routeConfigurations())
+}
+
+// Route is one route configuration. A port on which nothing is declared any
+// more has one too: connections that its listener accepted may still be open,
+// and must not reach the hosts that are no longer declared.
+func Route(v *egress.View, name string) (r Resource, ok bool, err error) {
+	b := newBuilder(v)
+	var domains []egress.Domain
+	if name != catchAllRoute {
+		n, err := strconv.ParseUint(name, 10, 16)
+		if err != nil || strconv.FormatUint(n, 10) != name {
+			return Resource{}, false, nil
+		}
+		domains = v.Domains(uint32(n))
+	}
+	r, err = resource(b.routeConfiguration(name, domains))
+	return r, err == nil, err
+}
+
+func finish[T named](b *builder, messages []T) ([]Resource, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	return resources(messages)
+}

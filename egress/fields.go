@@ -1,0 +1,108 @@
+package egress
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// Limits of what a route may say.
+const (
+	// longestTime is more than anybody waits, and less than Envoy's own limit,
+	// at which it would refuse the whole route configuration.
+	longestTime = 365 * 24 * time.Hour
+	// A body goes to every sidecar with every change of the port's routes.
+	MaxDirectResponseBody = 1 << 20 // Istio's
+	bodyThreshold         = 100 << 10
+	textLimit             = 16 << 10 // Envoy's for a header's value
+	nameLimit             = 1 << 10  // Envoy's for a parameter's name
+)
+
+// unsupported reports every field that is set and not among those named.
+func (r reporter) unsupported(m proto.Message, path, fix string, supported ...string) {
+	message := m.ProtoReflect()
+	fields := message.Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); message.Has(f) && !slices.Contains(supported, f.JSONName()) {
+			r.error(path+"."+f.JSONName(), fieldText(message, f), "the field is not supported", fix)
+		}
+	}
+}
+
+func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
+	if f.IsList() || f.IsMap() || f.Message() != nil {
+		return ""
+	}
+	return strings.Trim(m.Get(f).String(), `"`)
+}
+
+// readText holds text that becomes part of a header: a path, a Host.
+func readText(text, path string, r reporter) {
+	if len(text) > textLimit {
+		r.error(path, text, fmt.Sprintf("it has %d bytes; %d are the most", len(text), textLimit), "write a shorter one")
+	} else if strings.ContainsAny(text, "\r\n\x00") {
+		r.error(path, text, "a line break cannot be part of it", "write it on one line")
+	}
+}
+
+func readNames(list []string, path string, r reporter) {
+	for i, h := range list {
+		if h != "*" && !validToken(h) {
+			r.error(fmt.Sprintf("%s[%d]", path, i), h, "it is not the name of a header", "write one such as X-Api")
+		}
+	}
+}
+
+// fixHeaderName is what to do about a name that validToken refuses.
+var fixHeaderName = fmt.Sprintf("write one such as x-api, of %d characters at the most", nameLimit)
+
+func validToken(s string) bool {
+	return s != "" && len(s) <= nameLimit && !strings.ContainsFunc(s, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
+	})
+}
+
+// readTime reads a time that is not given, or at least a millisecond; zero
+// stands for none where none is allowed.
+func readTime(d *durationpb.Duration, path string, zero bool, r reporter) {
+	if d == nil {
+		return
+	}
+	switch t := d.AsDuration(); {
+	case d.CheckValid() != nil || t > longestTime:
+		r.error(path, fmt.Sprintf("%ds", d.GetSeconds()), "a time is at most a year", "write a time such as 3s")
+	case t == 0 && zero:
+	case t < time.Millisecond:
+		fix := "write a time such as 3s"
+		if zero {
+			fix += ", or 0s for none"
+		}
+		r.error(path, t.String(), "a time is at least 1ms", fix)
+	}
+}
+
+func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
+	if v := p.GetValue(); v < 0 || v > 100 || math.IsNaN(v) {
+		r.error(path+".value", fmt.Sprint(v), "a percentage is 0 to 100", "write a number such as 50")
+	}
+}
+
+// readGateways reports whether routes are for the sidecars at all.
+func readGateways(gateways []string, path string, r reporter) bool {
+	if len(gateways) == 0 {
+		return true
+	}
+	for i, g := range gateways {
+		if g != "mesh" {
+			r.warn(fmt.Sprintf("%s[%d]", path, i), g, "no effect: there is no gateway but mesh, the sidecars", "remove it, or write mesh")
+		}
+	}
+	return slices.Contains(gateways, "mesh")
+}

@@ -1,0 +1,74 @@
+package egress
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+)
+
+// Limits of a regular expression. Envoy refuses one whose program is too large,
+// and with it the routes of the whole port; a class of characters becomes many
+// instructions there.
+const (
+	regexLength       = 1024
+	regexInstructions = 20_000
+)
+
+// readRegex gives the expression as it is compared: with the whole text. It is
+// nil when there is an error.
+func readRegex(text, path string, r reporter) *regexp.Regexp {
+	const fix = "see the syntax of RE2"
+	if text == "" {
+		r.error(path, "", "it is empty", "write an expression such as /api/.*")
+		return nil
+	}
+	if len(text) > regexLength {
+		r.error(path, text, fmt.Sprintf("it has %d characters; %d are the most", len(text), regexLength), "write a shorter one")
+		return nil
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		r.error(path, text, err.Error(), fix)
+		return nil
+	}
+	size := 0
+	if program, err := syntax.Compile(parsed.Simplify()); err == nil {
+		for _, i := range program.Inst {
+			size += 1 + 4*len(i.Rune)
+		}
+	}
+	if size > regexInstructions {
+		r.error(path, text, "it is too large", "write a simpler one, with smaller repetitions")
+		return nil
+	}
+	return fullMatch(text)
+}
+
+// fullMatch compares a whole text with an expression that is known to be valid.
+func fullMatch(text string) *regexp.Regexp {
+	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	if err != nil {
+		return nil
+	}
+	return re
+}
+
+// substitutionFault finds a reference to a group that the pattern does not have.
+func substitutionFault(text string, pattern *regexp.Regexp) string {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++
+		switch {
+		case i == len(text):
+			return "it ends in a single backslash"
+		case text[i] == '\\':
+		case text[i] < '0' || text[i] > '9':
+			return "a backslash is followed by the number of a group"
+		case pattern != nil && int(text[i]-'0') > pattern.NumSubexp():
+			return fmt.Sprintf("match has no group %c", text[i])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,61 @@
+package egress
+
+import (
+	"fmt"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// readDestination reads a Destination.
+func readDestination(d *networkingv1alpha3.Destination, path string, r reporter) RouteDestination {
+	t := RouteDestination{Path: path, Port: d.GetPort().GetNumber()}
+	if d == nil {
+		r.error(path, "", "it is missing", "write destination.host, a host that a ServiceEntry declares")
+		return t
+	}
+	name, fault := normalHost(d.Host)
+	if fault != "" {
+		r.error(path+".host", d.Host, fault, "write a host that a ServiceEntry declares")
+	}
+	t.Host = name
+	if d.Subset != "" {
+		r.error(path+".subset", d.Subset, "subsets are not supported: there is no DestinationRule", "remove it")
+	}
+	if d.Port != nil && (t.Port == 0 || t.Port > 65535) {
+		r.error(path+".port.number", fmt.Sprint(t.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares, or remove it")
+	}
+	return t
+}
+
+// weighted is a destination with its share.
+type weighted interface {
+	GetDestination() *networkingv1alpha3.Destination
+	GetWeight() int32
+}
+
+// readDestinations reads the destinations of a route and their weights. One alone
+// takes everything; several need weights.
+func readDestinations[T weighted](routes []T, path string, r reporter) []RouteDestination {
+	var out []RouteDestination
+	sum := uint64(0)
+	for i, w := range routes {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		t := readDestination(w.GetDestination(), at+".destination", r)
+		if w.GetWeight() < 0 {
+			r.error(at+".weight", fmt.Sprint(w.GetWeight()), "a weight is 0 or more", "write the share, such as 90")
+		} else {
+			t.Weight = uint32(w.GetWeight())
+		}
+		sum += uint64(t.Weight)
+		out = append(out, t)
+	}
+	switch {
+	case len(out) == 1:
+		out[0].Weight = 1
+	case len(out) > 1 && sum == 0:
+		r.error(path, "", "the weights are 0 together", "give each destination its weight")
+	case sum > 1<<32-1:
+		r.error(path, fmt.Sprint(sum), "the weights are more than 4294967295 together", "write smaller ones, such as 90 and 10")
+	}
+	return out
+}
