@@ -1,14 +1,14 @@
-# Two images, each one static binary that `make build` has made:
+# Two images, each with one static binary from `make build`:
 #
 #   buildah build --target outrider      -t outrider .
 #   buildah build --target outrider-init -t outrider-init .
 #
-# Nothing is pulled. TARGETARCH comes from the engine or from --build-arg.
+# No image is pulled. TARGETARCH is set by the engine or with --build-arg.
 
 FROM scratch AS outrider-init
 ARG TARGETARCH
 COPY bin/linux-${TARGETARCH:-amd64}/outrider-init /usr/local/bin/outrider-init
-# Rules in the kernel need uid 0 and NET_ADMIN; the pod grants that and no more.
+# Installing nftables rules requires uid 0 and NET_ADMIN; the pod grants no more.
 USER 0:0
 ENTRYPOINT ["/usr/local/bin/outrider-init"]
 

@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 # Where the demo runs: either, cluster or server.
 ON       ?= either
-# Packages that the test, race and bench targets work on.
+# Packages of the test, race and bench targets.
 PKG      ?= ./...
 
 GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
@@ -23,23 +23,23 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PKG=./inject/... FUZZTIME=10m BENCH=Admission VERSION=v1.2.3 HUB=registry.example/team TAG=v1.2.3"
-	@echo "REQUIRE_REAL=1 makes a test fail that would be skipped for want of a real server."
+	@echo "REQUIRE_REAL=1 fails tests that would be skipped without a real server."
 
-demo: go ## Show the main job on a real cluster, or on the API server alone
+demo: go ## Demonstrate the main use case on a real cluster, or on the API server alone
 	@$(GO) run ./test/demo -on=$(ON)
 
-test: test-deps assets ## Run all tests; does its own set-up
+test: test-deps assets ## Run all tests; installs their prerequisites
 	$(GO) test -timeout 45m $(PKG)
 
 test-race: test-deps assets ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(PKG)
 
-test-deps: ## Install the Debian packages that tests on the real kernel need
+test-deps: ## Install the Debian packages for tests on the real kernel
 	@hack/test-deps.sh
 
 assets: go ## Build the Kubernetes servers for the tests, once
 	@$(GO) run ./test/kube/cmd/kube-assets >/dev/null
-	@$(GO) run ./test/cluster/cmd/cluster build || echo "make: the tests on a real cluster will say so, too" >&2
+	@$(GO) run ./test/cluster/cmd/cluster build || echo "make: no cluster binaries; tests on a real cluster are skipped, or fail with REQUIRE_REAL=1" >&2
 
 build: go ## Build the static binaries into bin/linux-ARCH/
 	@for arch in $(ARCHES); do \
@@ -62,7 +62,7 @@ lint-deps: ## Install the C compiler that Vale is built with
 fmt: go ## Format the Go files
 	gofmt -w -s .
 
-gen: go ## Write the generated files anew
+gen: go ## Regenerate the generated files
 	$(GO) generate $(PKG)
 
 fuzz: go ## Run every fuzz target for FUZZTIME
@@ -71,7 +71,7 @@ fuzz: go ## Run every fuzz target for FUZZTIME
 bench: go ## Run the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
 
-check: fmt gen lint test ## Everything a change must pass; leaves no difference
+check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
 .PHONY: e2e cluster-up cluster-down cluster-status
@@ -79,17 +79,17 @@ check: fmt gen lint test ## Everything a change must pass; leaves no difference
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
 
-cluster-up: go ## Bring up a real one-node Kubernetes (root on Linux)
+cluster-up: go ## Bring up a real one-node cluster (root on Linux)
 	@$(GO) run ./test/cluster/cmd/cluster up
 
-cluster-down: go ## Remove that cluster and all it left
+cluster-down: go ## Remove that cluster and its files
 	@$(GO) run ./test/cluster/cmd/cluster down
 
-cluster-status: go ## Say what of it runs
+cluster-status: go ## Show which parts of it run
 	@$(GO) run ./test/cluster/cmd/cluster status
 
-clean: ## Remove what build made; the servers for the tests stay cached
+clean: ## Remove the built binaries; the cached test servers are kept
 	rm -rf bin
 
 go:
-	@command -v $(GO) >/dev/null || { echo "make: Go is missing; install the version that go.mod names, or newer: https://go.dev/dl" >&2; exit 1; }
+	@command -v $(GO) >/dev/null || { echo "make: Go not found; install the version in go.mod or newer: https://go.dev/dl" >&2; exit 1; }

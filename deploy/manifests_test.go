@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write the rendered part of outrider.yam
 const (
 	program, settings = "outrider.yaml", "settings.yaml"
 
-	// rendered begins what comes from webhook/registration.
-	rendered = "# Rendered from webhook/registration; `go test ./deploy -update` writes it anew.\n"
+	// rendered is the first line of the part rendered from webhook/registration.
+	rendered = "# Rendered from webhook/registration by `go test ./deploy -update`; do not edit.\n"
 )
 
 func read(t testing.TB, name string) string {
@@ -37,7 +37,7 @@ func read(t testing.TB, name string) string {
 	return string(text)
 }
 
-// documents are those of a file, of one kind.
+// documents returns the documents of a kind in a file.
 func documents[T any](t testing.TB, file, kind string) (out []T) {
 	t.Helper()
 	for _, text := range strings.Split(read(t, file), "\n---\n") {
@@ -60,7 +60,7 @@ func documents[T any](t testing.TB, file, kind string) (out []T) {
 	return out
 }
 
-func TestRegistrationsAreThoseOfTheProgram(t *testing.T) {
+func TestWebhookConfigurationsAreRendered(t *testing.T) {
 	r := registration.Options{Namespace: "istio-system", Service: "outrider"}
 	want := rendered
 	for i, object := range []any{r.Mutating(), r.Validating()} {
@@ -82,14 +82,14 @@ func TestRegistrationsAreThoseOfTheProgram(t *testing.T) {
 		return
 	}
 	if rendered+got != want {
-		t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and read the difference", program)
+		t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and review the diff", program)
 	}
 	if strings.Contains(got, "caBundle") {
-		t.Error("a caBundle in the manifest would overwrite what the program has patched")
+		t.Error("a caBundle in the manifest would overwrite the one that the program has set")
 	}
 }
 
-func TestSettingsAreTheDefaults(t *testing.T) {
+func TestSettingsAreDefaults(t *testing.T) {
 	var texts config.Texts
 	for _, m := range documents[corev1.ConfigMap](t, settings, "ConfigMap") {
 		switch m.Name {
@@ -103,14 +103,15 @@ func TestSettingsAreTheDefaults(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatalf("%v", problems)
 	}
-	// A log is what people look for first, and Istio's default is to have none.
+	// The access log is enabled, because users look for it first; Istio's default is
+	// to have none.
 	want, _ := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout"}, config.Labels{})
 	if got.Hash != want.Hash {
-		t.Errorf("hash %s, of the defaults with a log %s", got.Hash, want.Hash)
+		t.Errorf("hash %s, want that of the defaults with an access log, %s", got.Hash, want.Hash)
 	}
 }
 
-func TestPortsAndImageAreThoseOfTheProgram(t *testing.T) {
+func TestPortsAndImageMatchTheProgram(t *testing.T) {
 	pod := documents[appsv1.Deployment](t, program, "Deployment")[0].Spec.Template
 	if want := "docker.io/outrider/outrider:" + config.DefaultTag; pod.Spec.Containers[0].Image != want {
 		t.Errorf("image %s, want %s", pod.Spec.Containers[0].Image, want)
@@ -122,24 +123,24 @@ func TestPortsAndImageAreThoseOfTheProgram(t *testing.T) {
 	service := documents[corev1.Service](t, program, "Service")[0]
 	for _, p := range service.Spec.Ports {
 		if ports[p.TargetPort.StrVal] == 0 {
-			t.Errorf("service port %s goes to %s, which the container does not have", p.Name, p.TargetPort.StrVal)
+			t.Errorf("service port %s targets %s, which the container does not have", p.Name, p.TargetPort.StrVal)
 		}
 	}
 	for k, v := range service.Spec.Selector {
 		if pod.Labels[k] != v {
-			t.Errorf("the Service selects %s=%s, the pods have %q", k, v, pod.Labels[k])
+			t.Errorf("the Service selects %s=%s; the pods have %q", k, v, pod.Labels[k])
 		}
 	}
 	for _, m := range documents[admissionregistrationv1.MutatingWebhookConfiguration](t, program, "MutatingWebhookConfiguration") {
 		for _, w := range m.Webhooks {
 			if s := w.ClientConfig.Service; s.Name != service.Name || s.Namespace != service.Namespace || *s.Port != service.Spec.Ports[0].Port {
-				t.Errorf("webhook %s goes to %s/%s:%d", w.Name, s.Namespace, s.Name, *s.Port)
+				t.Errorf("webhook %s calls %s/%s:%d", w.Name, s.Namespace, s.Name, *s.Port)
 			}
 		}
 	}
 }
 
-// Every rule has a comment before it, and none is wider than it needs to be.
+// Every rule has a comment with its reason, and none is wider than necessary.
 func TestRolesAreNarrowAndExplained(t *testing.T) {
 	rules := documents[rbacv1.ClusterRole](t, program, "ClusterRole")[0].Rules
 	rules = append(rules, documents[rbacv1.Role](t, program, "Role")[0].Rules...)
@@ -151,15 +152,15 @@ func TestRolesAreNarrowAndExplained(t *testing.T) {
 		writes := strings.Contains(all, "update") || strings.Contains(all, "patch") || strings.Contains(all, "delete")
 		own := r.APIGroups[0] == "coordination.k8s.io" || r.APIGroups[0] == "events.k8s.io" || strings.HasSuffix(r.Resources[0], "/status")
 		if writes && !own && len(r.ResourceNames) == 0 {
-			t.Errorf("writes without a name: %+v", r)
+			t.Errorf("write permission without resourceNames: %+v", r)
 		}
 	}
 	lines := strings.Split(read(t, program), "\n")
 	for i, line := range lines {
 		before := lines[max(0, i-1)]
-		create := i+2 < len(lines) && strings.Contains(lines[i+2], "verbs: [create]") // explained with the rule above it
+		create := i+2 < len(lines) && strings.Contains(lines[i+2], "verbs: [create]") // the reason is at the rule above
 		if strings.HasPrefix(line, "- apiGroups:") && !strings.HasPrefix(before, "#") && !create {
-			t.Errorf("line %d: a rule without its reason", i+1)
+			t.Errorf("line %d: rule without a reason", i+1)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the two images for each architecture from the binaries in bin/, with
-# the first engine that is there. Nothing is pulled or pushed.
+# the first engine found. Nothing is pulled or pushed.
 # Usage: hack/image.sh HUB TAG ARCH...
 set -euo pipefail
 hub=${1:?usage: hack/image.sh HUB TAG ARCH...} tag=${2:?no tag}
