@@ -3,7 +3,7 @@ package arch
 // module is the product's module path.
 const module = "github.com/outrider-mesh/outrider"
 
-// kind says what a room may depend on outside the module.
+// kind is what a room may depend on outside the module.
 type kind int
 
 const (

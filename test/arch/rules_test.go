@@ -121,7 +121,7 @@ func packageState(f source, r room) (broken []string) {
 	return broken
 }
 
-// systemConstraints finds files that some systems leave out.
+// systemConstraints finds files that some systems do not build.
 func systemConstraints(f source, r room) (broken []string) {
 	const why = "a pure room builds and behaves alike on every system"
 	stem := strings.TrimSuffix(path.Base(f.path), ".go")

@@ -25,7 +25,7 @@ type source struct {
 // dir is the directory of the file's package.
 func (s source) dir() string { return path.Dir(s.path) }
 
-// at says where a node of the file is.
+// at is the place of a node in the file.
 func (s source) at(p token.Pos) string {
 	return fmt.Sprintf("%s:%d", s.path, s.fset.Position(p).Line)
 }
@@ -102,10 +102,10 @@ func roomOf(dir string) (room, bool) {
 	return best, best.path != ""
 }
 
-// within says whether a slash-separated path is top or below it.
+// within reports whether a slash-separated path is top or below it.
 func within(p, top string) bool { return p == top || strings.HasPrefix(p, top+"/") }
 
-// hits says whether an import is one of the listed packages or below one.
+// hits reports whether an import is one of the listed packages or below one.
 func hits(pkg string, list []string) bool {
 	return slices.ContainsFunc(list, func(top string) bool { return within(pkg, top) })
 }

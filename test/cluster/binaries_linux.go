@@ -150,7 +150,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// lock takes an exclusive lock on a file, which it creates; the lock goes with
+// lock takes an exclusive lock on a file, which it creates; it is released with
 // the last process that has the file open. Without wait, a lock that is held is
 // the error EWOULDBLOCK.
 func lock(ctx context.Context, path string, wait bool) (*os.File, error) {

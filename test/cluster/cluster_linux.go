@@ -74,7 +74,7 @@ func newCluster(o Options) (*Cluster, error) {
 // means DefaultName.
 func Find(name string) (*Cluster, error) { return newCluster(Options{Name: name}) }
 
-// Running says whether the cluster's node lives.
+// Running reports whether the cluster's node lives.
 func (c *Cluster) Running() bool { return node.PID(c.Dir) != 0 }
 
 // NetNS is the path of the node's network namespace, for setns and nsenter. It
@@ -88,11 +88,11 @@ func (c *Cluster) namespace(kind string) string {
 	return ""
 }
 
-// WorldCA is the file with the certificate that the world's TLS servers chain
+// WorldCA is the file with the certificate that the internet's TLS servers chain
 // to.
 func (c *Cluster) WorldCA() string { return filepath.Join(c.Dir, "world.crt") }
 
-// WorldLog is the file with a line for each request that reached the world; see
+// WorldLog is the file with a line for each request that reached the internet; see
 // package world.
 func (c *Cluster) WorldLog() string { return filepath.Join(c.Dir, "logs", "world.log") }
 
@@ -113,7 +113,7 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// kubectl runs kubectl and puts what it said into the error.
+// kubectl runs kubectl and adds its output to the error.
 func (c *Cluster) kubectl(ctx context.Context, args ...string) (string, error) {
 	cmd := c.Kubectl(ctx, args...)
 	out, err := cmd.CombinedOutput()

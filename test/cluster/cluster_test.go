@@ -131,12 +131,12 @@ func testRequests(t *testing.T, c *Cluster) {
 		args       []string
 		ipv6       bool
 	}{
-		{"the world by HTTP", `"Host": "httpbin.org"`, []string{"http://httpbin.org/headers"}, false},
-		{"the world by HTTPS", "HTTP/2 200", []string{"-I", "https://www.google.com"}, false},
+		{"the internet by HTTP", `"Host": "httpbin.org"`, []string{"http://httpbin.org/headers"}, false},
+		{"the internet by HTTPS", "HTTP/2 200", []string{"-I", "https://www.google.com"}, false},
 		{"a wildcard name", "200", []string{"-o", "/dev/null", "-w", "%{http_code}", "https://en.wikipedia.org/wiki/Main_Page"}, false},
 		{"a redirect to HTTPS", "200", []string{"-L", "-o", "/dev/null", "-w", "%{http_code}", "http://edition.cnn.com/politics"}, false},
 		{"a status", "418", []string{"-o", "/dev/null", "-w", "%{http_code}", "http://httpbin.org/status/418"}, false},
-		{"the world by IPv6", "2001:db8:113::14 200", []string{"-6", "-o", "/dev/null", "-w", "%{remote_ip} %{http_code}", "https://www.google.com"}, true},
+		{"the internet by IPv6", "2001:db8:113::14 200", []string{"-6", "-o", "/dev/null", "-w", "%{remote_ip} %{http_code}", "https://www.google.com"}, true},
 		{"a Service by name", `"Host": "httpbin:8000"`, []string{"http://httpbin:8000/headers"}, false},
 		{"a Service by address", `"method": "POST"`, []string{"-H", "Host: httpbin", "-d", "x", "http://" + service + ":8000/anything"}, false},
 		{"a Service by IPv6", "200", []string{"-H", "Host: httpbin", "-o", "/dev/null", "-w", "%{http_code}", "http://[" + service6 + "]:8000/get"}, true},
@@ -152,7 +152,7 @@ func testRequests(t *testing.T, c *Cluster) {
 		}
 	}
 	if out, err := curl(t, c, "http://www.example.org"); err == nil || !strings.Contains(out, "Could not resolve host") {
-		t.Errorf("a name outside the world: %q, error %v; want it unknown", out, err)
+		t.Errorf("a name outside the internet: %q, error %v; want it unknown", out, err)
 	}
 	pod, err := c.kubectl(t.Context(), "get", "pod", "-l", "app=sleep", "-o", "jsonpath={.items[0].status.podIP}")
 	if err != nil {
@@ -160,11 +160,11 @@ func testRequests(t *testing.T, c *Cluster) {
 	}
 	log, err := os.ReadFile(c.WorldLog())
 	if want := "http from=" + pod + ":"; err != nil || !bytes.Contains(log, []byte(want)) {
-		t.Errorf("the world's log has no %q, error %v:\n%s", want, err, log)
+		t.Errorf("the internet's log has no %q, error %v:\n%s", want, err, log)
 	}
 }
 
-// What the cluster says about itself is what is so.
+// What the cluster reports about itself is true.
 func testConfiguration(t *testing.T, c *Cluster) {
 	families := "10.244.0.0/24 fd00:10:244::/64"
 	for _, q := range []struct {

@@ -6,7 +6,7 @@
 // [Up] builds the programs from the modules that test/cluster/tools and
 // test/kube/tools pin, once, into the user's cache, and installs the Debian
 // packages that are missing. [Cluster.Down] leaves no process, namespace, mount,
-// cgroup or file, and says so with an error where it failed.
+// cgroup or file, and returns an error where it failed.
 //
 // What a caller may assume:
 //
@@ -19,7 +19,7 @@
 //     loopback interface, from where connections are handed to the API server;
 //   - pods have IPv4 and IPv6 addresses, and Services IPv4 unless they ask for
 //     more, where the kernel has IPv6; else all is IPv4;
-//   - pods reach the names of package world and nothing else, and the world sees
+//   - pods reach the names of package world and nothing else, and the internet sees
 //     the pods' own addresses;
 //   - kube-system has the ConfigMaps kubeadm-config and kube-proxy that a
 //     kubeadm cluster has, and they say what is true of this one;

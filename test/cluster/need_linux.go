@@ -29,7 +29,7 @@ var needs = []struct{ file, pkg string }{
 // user's shell may lack.
 const sbin = "/usr/sbin:/sbin"
 
-// provide says what this machine lacks to run a cluster, and installs packages
+// provide returns what this machine lacks to run a cluster, and installs packages
 // where apt-get can.
 func provide(ctx context.Context, say func(string, ...any)) error {
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":"+sbin); err != nil {

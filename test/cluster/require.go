@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// requireEnv set to 1 turns every skip for want of a real cluster into a failure.
+// requireEnv set to 1 turns every skip for lack of a real cluster into a failure.
 const requireEnv = "REQUIRE_REAL"
 
 // Require skips the test where no cluster can be had, with the reason; with
@@ -22,7 +22,7 @@ func Require(t testing.TB) {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
-		t.Skip("brings up a real cluster; -short leaves it out")
+		t.Skip("brings up a real cluster; -short omits it")
 	}
 	unlock, err := prepare(t)
 	switch {

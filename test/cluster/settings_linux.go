@@ -57,7 +57,7 @@ func (c *Cluster) settings(a assets) settings {
 	return s
 }
 
-// ipv6 says whether the kernel has IPv6.
+// ipv6 reports whether the kernel has IPv6.
 func ipv6() bool {
 	_, err := os.Stat("/proc/net/if_inet6")
 	return err == nil

@@ -134,7 +134,7 @@ func (u *up) run(ctx context.Context, detach bool) error {
 	}{
 		{"start the node", func(context.Context) error { return u.startNode(detach) }},
 		{"make the cgroups", func(context.Context) error { return u.makeCgroups() }},
-		{"start the world", u.startWorld},
+		{"start the internet", u.startWorld},
 		{"start etcd and containerd", func(context.Context) error { return u.start(u.storage()...) }},
 		{"start the API server", func(context.Context) error { return u.start(u.apiServer(u.settings)) }},
 		{"load the images", u.loadImages},
@@ -194,7 +194,7 @@ func (u *up) startWorld(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The file is written once the servers listen, in the world's namespace.
+	// The file is written once the servers listen, in the internet's namespace.
 	if err := until(ctx, func(context.Context) error { _, err := os.Stat(u.WorldCA()); return err }); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
-// The two hosts of the world that give back what they got.
+// The two hosts of the internet that give back what they got.
 const (
 	httpbin = "httpbin.org"
 	other   = "httpbin.example.com"
@@ -58,7 +58,7 @@ func bypass(t *testing.T, s *Suite) {
 	n.annotated("another", "traffic.sidecar.istio.io/excludeOutboundIPRanges: "+otherRange)
 	n.redeploy().goes(external(httpbin, "", "excluded-range"), tls("", "excluded-range"), external(other, through, "everything"), inside("everything"))
 
-	// What a pod says itself replaces the configuration it was made under.
+	// A pod's own annotations replace the configuration it was made under.
 	n.ready("all", "one", "none", "another")
 	n.pod("pod/all").goes(external(httpbin, through, "everything"), external(other, through, "everything"))
 	one := n.pod("pod/one")
@@ -104,7 +104,7 @@ spec:
 }
 
 // setRanges edits the ConfigMap as an administrator does, and returns once it is
-// in force.
+// active.
 func (n *Namespace) setRanges(include, exclude string) {
 	n.t.Helper()
 	n.editRanges(include, exclude)

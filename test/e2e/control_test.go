@@ -173,7 +173,7 @@ func control(t *testing.T, s *Suite) {
 	n.sees(delay, "200\n")
 }
 
-// timed runs a line of the walk-through, and says how long it took as the user
+// timed runs a line of the walk-through, and returns how long it took as the user
 // sees it.
 func (n *Namespace) timed(line string) (time.Duration, string) {
 	n.t.Helper()
@@ -194,7 +194,7 @@ func spoofed(t *testing.T, s *Suite, n *Namespace) {
 		t.Fatal(err)
 	}
 	if to := fmt.Sprintf("to=%s:80 host=httpbin.org method=GET path=/anything/spoofed", bin); !strings.Contains(log, to) {
-		t.Errorf("the world has no %q", to)
+		t.Errorf("the internet has no %q", to)
 	}
 	// The name of one host, the certificate's and Host of another.
 	out = n.typed(`kubectl exec "$SOURCE_POD" -c sleep -- curl -sSIk --connect-to edition.cnn.com:443:www.google.com:443 -H "Host: www.google.com" https://edition.cnn.com`)

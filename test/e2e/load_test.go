@@ -31,7 +31,7 @@ spec:
       done
 `
 
-// answer is one request of a load, and what became of it.
+// answer is one request of a load, and its outcome.
 type answer struct {
 	at   time.Time // it was sent
 	url  string
@@ -188,11 +188,11 @@ func survives(t *testing.T, s *Suite) {
 			s.bash(t, up)
 		}},
 		{"an object that cannot work", func() {
-			// Refused at once, or taken and then left out.
+			// Denied at once, or accepted and then ignored.
 			n.typed(strings.ReplaceAll(strings.ReplaceAll(googleEntry, "www.google.com", "192.0.2.1"), "name: google", "name: poison"))
 		}},
 		{"settings that Envoy refuses", func() {
-			// Nobody but Envoy knows what is in the brackets.
+			// Only Envoy can validate what is in the brackets.
 			n.run(`kubectl get configmap istio -n istio-system -o yaml | sed 's/^    accessLogFile:/    accessLogFormat: "%CEL(no such thing)%"\n&/' | kubectl replace -n istio-system -f -`)
 			eventually(t, "the cause is told where the pods are", func() error {
 				out := n.run("kubectl get events --field-selector reason=SidecarRejectedConfiguration")
@@ -208,7 +208,7 @@ func survives(t *testing.T, s *Suite) {
 		began := time.Now()
 		step.do()
 		reaches(step.what)
-		time.Sleep(time.Until(began.Add(5 * time.Second))) // a step that is over at once says little
+		time.Sleep(time.Until(began.Add(5 * time.Second))) // a step that is over at once shows little
 		n.unharmed("known", began, 20)
 	}
 }

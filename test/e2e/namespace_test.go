@@ -25,7 +25,7 @@ type Namespace struct {
 	name  string
 }
 
-// Namespace makes a namespace with labels, as kubectl writes them. It goes with
+// Namespace makes a namespace with labels, as kubectl writes them. It is deleted with
 // the test, whose failure shows what is in it.
 func (s *Suite) Namespace(t *testing.T, name string, labels ...string) *Namespace {
 	t.Helper()
@@ -81,7 +81,7 @@ func (n *Namespace) fails(line string) string {
 	return string(out)
 }
 
-// apply applies a manifest, whose pods know the world.
+// apply applies a manifest, whose pods resolve the internet's names.
 func (n *Namespace) apply(manifest string) {
 	n.t.Helper()
 	manifest, err := n.Worldly(manifest)
@@ -153,7 +153,7 @@ type Pod struct {
 	watched bool // the kernel counts its connections
 }
 
-// sidecar says whether the pod has one.
+// sidecar reports whether the pod has one.
 func (p *Pod) sidecar() bool {
 	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
 		if c.Name == "istio-proxy" {

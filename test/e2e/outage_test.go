@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// outage: nobody answers for the webhook, and then somebody does.
+// outage: the webhook is unavailable, and then available again.
 func outage(t *testing.T, s *Suite) {
 	in, plain := s.Namespace(t, "outage-in", injected), s.Namespace(t, "outage-plain")
 	in.run("kubectl create deployment before --image=curlimages/curl -- /bin/sleep infinity")
@@ -19,7 +19,7 @@ func outage(t *testing.T, s *Suite) {
 	t.Cleanup(func() { s.undo(t, up) })
 	s.bash(t, fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
 
-	// Refused, and the words say by whom and why.
+	// Denied, and the message has the webhook and the reason.
 	said := in.fails("kubectl run refused --image=curlimages/curl --command -- /bin/sleep infinity")
 	for _, word := range []string{`failed calling webhook "namespace.sidecar-injector.istio.io"`, "outrider", "istio-system"} {
 		if !strings.Contains(said, word) {
@@ -28,7 +28,7 @@ func outage(t *testing.T, s *Suite) {
 	}
 	t.Logf("a pod is refused: %s", strings.TrimSpace(said))
 	in.run("kubectl apply -f samples/sleep/sleep.yaml")
-	eventually(t, "an event says why the Deployment has no pod", func() error {
+	eventually(t, "an event returns why the Deployment has no pod", func() error {
 		events := in.run("kubectl get events --field-selector=reason=FailedCreate -o jsonpath='{.items[*].message}'")
 		if !strings.Contains(events, `failed calling webhook "namespace.sidecar-injector.istio.io"`) {
 			return fmt.Errorf("events: %s", events)

@@ -12,7 +12,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/page"
 )
 
-// gettingStarted does what docs/getting-started.md tells its readers, in the
+// gettingStarted does what docs/getting-started.md asks of its readers, in the
 // order and in the namespace in which they do it.
 func gettingStarted(t *testing.T, s *Suite) {
 	n := s.namespace(t, "default")
@@ -28,7 +28,7 @@ func gettingStarted(t *testing.T, s *Suite) {
 	}
 	after := map[string]string{}
 	if !s.Own() {
-		t.Log("the world is made of pods here, so the ranges to capture are those of Services alone")
+		t.Log("the internet is made of pods here, so the ranges to capture are those of Services alone")
 		after["|includeIPRanges: cluster|"] = "kubectl -n istio-system get configmap istio-sidecar-injector -o yaml" +
 			" | sed 's|includeIPRanges: cluster|includeIPRanges: " + strings.Join(ranges, ",") + "|' | kubectl apply -f -"
 	}
@@ -37,7 +37,7 @@ func gettingStarted(t *testing.T, s *Suite) {
 	}
 }
 
-// operations does what docs/operations.md tells those who run Outrider.
+// operations does what docs/operations.md asks of those who run Outrider.
 func operations(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "operations", injected)
 	n.run("kubectl apply -f samples/sleep/sleep.yaml")
@@ -53,7 +53,7 @@ func operations(t *testing.T, s *Suite) {
 
 // follow runs the commands of a page as one reader does, in whose shell exported
 // variables stay, and returns how many there were. After one that has a key of
-// the map in it comes the command that the key leads to.
+// the map in it comes the command that the key is for.
 func (n *Namespace) follow(file string, after map[string]string) (ran int) {
 	n.t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.Dir, file))
@@ -81,7 +81,7 @@ func (n *Namespace) follow(file string, after map[string]string) (ran int) {
 				}
 			}
 			if strings.Contains(c.Line, "istio-sidecar-injector") || strings.Contains(c.Line, "deploy/settings.yaml") {
-				time.Sleep(2 * time.Second) // a reader reads on: an edit is in force within a second
+				time.Sleep(2 * time.Second) // a reader reads on: an edit is active within a second
 			}
 			n.t.Logf("%5.1fs $ %s", time.Since(start).Seconds(), strings.SplitN(c.Line, "\n", 2)[0])
 			ran++
@@ -97,7 +97,7 @@ var looks = []string{"kubectl exec ", "kubectl logs ", "kubectl get "}
 // blanks align columns, by the longest name there is.
 var blanks = regexp.MustCompile(`[ \t]+`)
 
-// shows runs a command that prints what the page says it does.
+// shows runs a command that prints what the page shows.
 func (n *Namespace) shows(c page.Command, shell func(string) (string, error)) {
 	n.t.Helper()
 	try := func() error {

@@ -24,7 +24,7 @@ func ranges(t *testing.T, s *Suite) {
 	}
 	cluster := strings.Join(list, ",")
 
-	// The command line says the same as will be in force.
+	// The command line shows the ranges that will be active.
 	out := n.run("outrider ranges")
 	for _, r := range list {
 		if !strings.Contains(out, r) {

@@ -50,7 +50,7 @@ func setStray(t *testing.T) (check func(*testing.T)) {
 	}
 }
 
-// A context that the kubeconfig has not is an error that says which it has, and
+// A context that the kubeconfig has not is an error that lists those it has, and
 // nothing is called.
 func TestUnknownContext(t *testing.T) {
 	check := setStray(t)

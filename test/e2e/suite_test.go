@@ -87,7 +87,7 @@ func TestE2E(t *testing.T) {
 	}
 }
 
-// timed runs the scenario and says how long it took.
+// timed runs the scenario and returns how long it took.
 func (sc scenario) timed(t *testing.T, s *Suite) {
 	start := time.Now()
 	sc.run(t, s)
@@ -110,7 +110,7 @@ func (s *Suite) borrow(t *testing.T, context string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("on the cluster of context %q, with the world as pods", context)
+	t.Logf("on the cluster of context %q, with the internet as pods", context)
 	s.use(t, m)
 }
 

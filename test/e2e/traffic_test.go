@@ -33,7 +33,7 @@ type request struct {
 	// request to; "" for a request that bypasses the sidecar.
 	through string
 	rule    string // the comment of the redirect rule that decides; "" for none
-	// world says that the other end is outside the cluster, where the request's
+	// world is set where the other end is outside the cluster, where the request's
 	// source is seen, and so, by plain HTTP, are the headers that a sidecar adds.
 	world bool
 }
@@ -96,7 +96,7 @@ func (p *Pod) logged(url, source, through string) {
 	})
 }
 
-// notLogged checks that the sidecar knows nothing of connections, once it has
+// notLogged checks that the sidecar has not seen connections, once it has
 // logged one that was made after them.
 func (p *Pod) notLogged(sources []string) {
 	t := p.n.t
@@ -160,7 +160,7 @@ func (p *Pod) checkRules(r request, before map[string]int) {
 	}
 }
 
-// checkOtherEnd checks what a server of the world saw: the application's own
+// checkOtherEnd checks what a server of the internet saw: the application's own
 // connection or the sidecar's, without or with the sidecar's headers.
 func (p *Pod) checkOtherEnd(r request, body, source string) {
 	t := p.n.t
@@ -173,7 +173,7 @@ func (p *Pod) checkOtherEnd(r request, body, source string) {
 		t.Fatal(err)
 	}
 	if direct := strings.Contains(log, "from="+source+" "); direct != (r.through == "") {
-		t.Errorf("%s from %s: the world saw %s, the application's own connection: %v", r.url, p.name, source, direct)
+		t.Errorf("%s from %s: the internet saw %s, the application's own connection: %v", r.url, p.name, source, direct)
 	}
 	plain := strings.HasPrefix(r.url, "http://")
 	if has := strings.Contains(body, `"X-Request-Id"`) || strings.Contains(body, `"X-Envoy`); has != (r.through != "" && plain) {

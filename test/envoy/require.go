@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// requireEnv set to 1 turns every skip for want of a real program into a failure.
+// requireEnv set to 1 turns every skip for lack of a real program into a failure.
 const requireEnv = "REQUIRE_REAL"
 
 // downloadTimeout bounds the one download of a test binary: at 100 KB/s it
@@ -29,7 +29,7 @@ func Require(t testing.TB) string {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
-		t.Skip("needs a real Envoy; -short leaves it out")
+		t.Skip("needs a real Envoy; -short omits it")
 	}
 	path, err := shared()
 	switch {

@@ -7,7 +7,7 @@ import (
 )
 
 // What ConfigMap outrider-ca holds for the sidecar beside ca.pem. A file holds
-// one resource: Envoy refuses a file with two.
+// one resource: Envoy rejects a file with two.
 const (
 	sdsToken = `resources:
 - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret

@@ -19,7 +19,7 @@ import (
 // an idle machine most conditions hold within a second.
 const Patience = 30 * time.Second
 
-// Wait says how long to wait for a condition, and how often to check it. The
+// Wait returns how long to wait for a condition, and how often to check it. The
 // zero value waits for Patience and checks every 20 ms.
 type Wait struct {
 	For, Every time.Duration

@@ -174,9 +174,9 @@ func cacheDir(tools string) (string, error) {
 
 var kubernetesVersion = regexp.MustCompile(`(?m)^\s*(?:require )?k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+\S*)`)
 
-// linkerFlags strips the binaries and tells them the version they were built
+// linkerFlags strips the binaries and sets the version they were built
 // from, which a build of the plain module does not know: it reports v0.0.0,
-// and clients then refuse to guess what the server can do.
+// and clients then do not guess what the server can do.
 func linkerFlags(tools string) (string, error) {
 	mod := filepath.Join(tools, "go.mod")
 	data, err := os.ReadFile(mod)

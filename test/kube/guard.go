@@ -13,7 +13,7 @@ import (
 // waits on a pipe whose other end that process holds: the word "done" means
 // that all is stopped, the bare end of the pipe that the process is gone. A
 // process is only killed while its command line names the server's own
-// directory, so a number that the kernel has given away again is left alone.
+// directory, so a number that the kernel has reused is not touched.
 const guardScript = `
 read -r word && [ "$word" = done ] && exit 0
 for file in "$1"/*.pid; do
@@ -43,7 +43,7 @@ func startGuard(dir string) (*guard, error) {
 	return &guard{cmd, alive}, nil
 }
 
-// dismiss tells the guard that nothing is left to watch, and waits for it.
+// dismiss ends the guard, which has nothing left to watch, and waits for it.
 func (g *guard) dismiss() error {
 	_, err := io.WriteString(g.alive, "done\n")
 	if closeErr := g.alive.Close(); err == nil {

@@ -180,7 +180,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = child.Wait() // it says "killed", as it should
+	_ = child.Wait() // the error is "killed", as expected
 	wantGone(t, dir, pids)
 }
 
@@ -231,7 +231,7 @@ func wantGone(t *testing.T, dir string, pids map[string]int) {
 	}
 }
 
-// alive says whether a process runs. A zombie does not: where process 1 reaps
+// alive reports whether a process runs. A zombie does not: where process 1 reaps
 // no orphans, a killed one stays in the table for ever.
 func alive(pid int) bool {
 	if stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")); err == nil {

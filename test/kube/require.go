@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// requireEnv set to 1 turns every skip for want of a real server into a failure.
+// requireEnv set to 1 turns every skip for lack of a real server into a failure.
 const requireEnv = "REQUIRE_REAL"
 
 // shared is the one server of a test binary.
@@ -30,7 +30,7 @@ func Require(t testing.TB) *Server {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
-		t.Skip("needs a real API server; -short leaves it out")
+		t.Skip("needs a real API server; -short omits it")
 	}
 	shared.once.Do(func() { shared.server, shared.err = Start(context.Background(), Options{Progress: os.Stderr}) })
 	switch {
@@ -75,7 +75,7 @@ func stopShared() error {
 
 // Namespace makes a fresh namespace with the given labels, as CreateNamespace
 // does, and returns its name, which begins with the test's. It is not removed:
-// without controllers it never would be, and the server goes with the tests.
+// without controllers it never would be, and the server ends with the tests.
 func (s *Server) Namespace(t testing.TB, labels map[string]string) string {
 	t.Helper()
 	name := namespaceName(t.Name())

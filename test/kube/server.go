@@ -38,7 +38,7 @@ type Server struct {
 	Config *rest.Config
 	// Client is a client made from Config.
 	Client kubernetes.Interface
-	// Kubeconfig is the path of a file that says the same as Config. It lives
+	// Kubeconfig is the path of a file with the same content as Config. It lives
 	// until Stop.
 	Kubeconfig string
 	// Dir holds all that the server writes: data, certificates, and the logs
@@ -108,7 +108,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 
 // environment describes the servers to envtest.
 func (s *Server) environment(o Options) (*envtest.Environment, error) {
-	no := false // USE_EXISTING_CLUSTER must not send tests to somebody's cluster
+	no := false // USE_EXISTING_CLUSTER must not send tests to another cluster
 	env := &envtest.Environment{
 		UseExistingCluster:       &no,
 		ControlPlaneStartTimeout: time.Minute, // a start takes 5 s on an idle machine

@@ -29,7 +29,7 @@ import (
 // end-to-end tests are to use in place of one of their own.
 const ContextEnv = "OUTRIDER_E2E_CONTEXT"
 
-// worldNamespace holds the world of a borrowed cluster.
+// worldNamespace holds the internet of a borrowed cluster.
 const worldNamespace = "outrider-e2e-world"
 
 // Borrow takes the cluster of a context of the user's kubeconfig: a cluster to
@@ -144,7 +144,7 @@ func (m *Mesh) kubectlWith(ctx context.Context, stdin string, args ...string) (s
 	return string(out), nil
 }
 
-// startWorld makes a pod of every name of the world. They are behind no Service,
+// startWorld makes a pod of every name of the internet. They are behind no Service,
 // so to the mesh they are addresses like any outside the cluster.
 func (m *Mesh) startWorld(ctx context.Context) error {
 	list := corev1.PodList{}
@@ -169,7 +169,7 @@ func (m *Mesh) startWorld(ctx context.Context) error {
 		return err
 	}
 	if _, err := m.kubectl(ctx, "-n", worldNamespace, "wait", "pod", "--all", "--for=condition=Ready", "--timeout=2m"); err != nil {
-		return fmt.Errorf("start the world, whose image %s the nodes must have: %w", image.WorldRef, err)
+		return fmt.Errorf("start the internet, whose image %s the nodes must have: %w", image.WorldRef, err)
 	}
 	for i, h := range hosts {
 		ips, err := m.kubectl(ctx, "-n", worldNamespace, "get", "pod", podName(i), "-o", "jsonpath={.status.podIPs[*].ip}")
@@ -179,7 +179,7 @@ func (m *Mesh) startWorld(ctx context.Context) error {
 		h.IPv4, h.IPv6 = netip.Addr{}, netip.Addr{}
 		for _, ip := range strings.Fields(ips) {
 			if a, err := netip.ParseAddr(ip); err != nil {
-				return fmt.Errorf("read the address of the world's %s: %w", h.Name, err)
+				return fmt.Errorf("read the address of the internet's %s: %w", h.Name, err)
 			} else if a.Is4() {
 				h.IPv4 = a
 			} else {
@@ -193,11 +193,11 @@ func (m *Mesh) startWorld(ctx context.Context) error {
 
 func podName(i int) string { return fmt.Sprintf("world-%d", i) }
 
-// concrete are names that the wildcards of the world stand for in a borrowed
+// concrete are names that the wildcards of the internet resolve to in a borrowed
 // cluster: a host alias has no wildcard.
 var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "httpbin.example.com"}
 
-// aliases are the world's names and addresses for pods of a borrowed cluster.
+// aliases are the internet's names and addresses for pods of a borrowed cluster.
 func (m *Mesh) aliases() []corev1.HostAlias {
 	var list []corev1.HostAlias
 	for _, h := range m.hosts {
@@ -215,7 +215,7 @@ func (m *Mesh) aliases() []corev1.HostAlias {
 }
 
 // writeSamples writes the samples as pods of a borrowed cluster need them: the
-// sleep sample knows the world's names and trusts its authorities.
+// sleep sample resolves the internet's names and trusts its CA certificates.
 func (m *Mesh) writeSamples(ctx context.Context) error {
 	samples, err := filepath.Glob(filepath.Join(m.root, "samples", "*"))
 	if err != nil {
@@ -228,19 +228,19 @@ func (m *Mesh) writeSamples(ctx context.Context) error {
 			}
 		}
 	}
-	var authorities strings.Builder
+	var caCerts strings.Builder
 	for i := range m.hosts {
 		pem, err := m.kubectl(ctx, "get", "--raw", "/api/v1/namespaces/"+worldNamespace+"/pods/"+podName(i)+":80/proxy"+world.CAPath)
 		if err != nil {
-			return fmt.Errorf("read the authority of the world's %s: %w", m.hosts[i].Name, err)
+			return fmt.Errorf("read the CA certificate of the internet's %s: %w", m.hosts[i].Name, err)
 		}
-		authorities.WriteString(pem)
+		caCerts.WriteString(pem)
 	}
 	text, err := os.ReadFile(filepath.Join(m.root, "samples", "sleep", "sleep.yaml"))
 	if err != nil {
 		return err
 	}
-	m.authorities = authorities.String()
+	m.caCerts = caCerts.String()
 	out, err := m.Worldly(string(text))
 	if err != nil {
 		return err
@@ -248,14 +248,14 @@ func (m *Mesh) writeSamples(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(m.Dir, "samples", "sleep", "sleep.yaml"), []byte(out), 0o600)
 }
 
-// Worldly gives the pods in a manifest the world's names, as host aliases, and
-// its authorities, where the cluster's DNS and the images have them not: in a
+// Worldly gives the pods in a manifest the internet's names, as host aliases, and
+// its CA certificates, where the cluster's DNS and the images have them not: in a
 // borrowed cluster. The manifest makes the same objects as before.
 func (m *Mesh) Worldly(manifest string) (string, error) {
 	if m.own != nil {
 		return manifest, nil
 	}
-	return worldly(manifest, m.aliases(), m.authorities)
+	return worldly(manifest, m.aliases(), m.caCerts)
 }
 
 // podAt are the places of pods and of their templates, by kind.
@@ -263,7 +263,7 @@ var podAt = map[string][]string{
 	"Pod": {}, "Deployment": {"spec", "template"}, "StatefulSet": {"spec", "template"}, "Job": {"spec", "template"},
 }
 
-func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (string, error) {
+func worldly(manifest string, aliases []corev1.HostAlias, caCerts string) (string, error) {
 	documents := strings.Split(manifest, "\n---\n")
 	for i, document := range documents {
 		var object map[string]any
@@ -283,7 +283,7 @@ func worldly(manifest string, aliases []corev1.HostAlias, authorities string) (s
 		if err := convert(pod, &typed); err != nil {
 			return "", fmt.Errorf("read the pod of a %s: %w", kind, err)
 		}
-		equip(&typed, aliases, authorities)
+		equip(&typed, aliases, caCerts)
 		var out map[string]any
 		if err := convert(typed, &out); err != nil {
 			return "", fmt.Errorf("write the pod of a %s: %w", kind, err)
@@ -307,14 +307,14 @@ func convert(from, to any) error {
 	return err
 }
 
-// equip gives a pod the names, and the authorities as a file that is made of an
+// equip gives a pod the names, and the CA certificates as a file that is made of an
 // annotation.
-func equip(pod *corev1.PodTemplateSpec, aliases []corev1.HostAlias, authorities string) {
+func equip(pod *corev1.PodTemplateSpec, aliases []corev1.HostAlias, caCerts string) {
 	const name, mount = "world-ca", "/etc/world"
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
 	}
-	pod.Annotations[name] = authorities
+	pod.Annotations[name] = caCerts
 	pod.Spec.HostAliases = aliases
 	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
 		DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
@@ -330,7 +330,7 @@ func equip(pod *corev1.PodTemplateSpec, aliases []corev1.HostAlias, authorities 
 	}
 }
 
-// WorldLog is a line for each request that reached the world; see package world.
+// WorldLog is a line for each request that reached the internet; see package world.
 func (m *Mesh) WorldLog(ctx context.Context) (string, error) {
 	if m.own != nil {
 		return m.worldLog()
@@ -338,7 +338,7 @@ func (m *Mesh) WorldLog(ctx context.Context) (string, error) {
 	return m.kubectl(ctx, "-n", worldNamespace, "logs", "-l", "app=world", "--tail=-1")
 }
 
-// giveBack takes Outrider and the world off a borrowed cluster.
+// giveBack takes Outrider and the internet off a borrowed cluster.
 func (m *Mesh) giveBack(ctx context.Context) error {
 	_, product := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy"))
 	_, world := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "namespace", worldNamespace)

@@ -4,7 +4,7 @@
 // [Up] brings a cluster of its own up. [Borrow] takes one of the user's, by the
 // name of its context and never otherwise: nothing here reads KUBECONFIG or the
 // user's kubeconfig before Borrow is called. Commands that [Mesh.Bash] runs see
-// the mesh's cluster and no other, whatever the environment says.
+// the mesh's cluster and no other, whatever the environment is.
 //
 // What a caller may assume:
 //
@@ -14,5 +14,5 @@
 //     a borrowed one only in pods of samples/sleep/sleep.yaml and in those that
 //     [Mesh.Worldly] has had, and each name is a pod of the cluster;
 //   - [Mesh.Close] removes what was made: a cluster of our own whole, of a
-//     borrowed one Outrider and the world.
+//     borrowed one Outrider and the internet.
 package mesh

@@ -26,16 +26,16 @@ type Mesh struct {
 	Kubeconfig string
 	// Dir is where commands run.
 	Dir string
-	// Work is the directory $WORK, for what commands write. It goes with Close.
+	// Work is the directory $WORK, for what commands write. Close removes it.
 	Work string
 
-	root        string // the checkout
-	progress    io.Writer
-	own         *cluster.Cluster // nil for a borrowed cluster
-	hosts       []world.Host     // the world of a borrowed cluster
-	authorities string           // what the world's certificates chain to there, in PEM
-	hadKinds    bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
-	bin         string           // the directory with kubectl and outrider
+	root     string // the checkout
+	progress io.Writer
+	own      *cluster.Cluster // nil for a borrowed cluster
+	hosts    []world.Host     // the internet of a borrowed cluster
+	caCerts  string           // what the internet's certificates chain to there, in PEM
+	hadKinds bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
+	bin      string           // the directory with kubectl and outrider
 }
 
 // Options say which cluster Up makes.
@@ -91,7 +91,7 @@ func (m *Mesh) makeBin(programs ...string) error {
 	return nil
 }
 
-// Own says whether the cluster is one of our own, whose node is within reach.
+// Own reports whether the cluster is one of our own, whose node is within reach.
 func (m *Mesh) Own() bool { return m.own != nil }
 
 // Close removes what Up or Borrow, and Install, made.
@@ -121,13 +121,13 @@ func (m *Mesh) InForce(ctx context.Context, hash string) error {
 	const replicas = "kubectl -n istio-system get pods -l app=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.name}'"
 	pods, err := m.Bash(ctx, replicas).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ask which configuration is in force: %s: %w: %s", replicas, err, pods)
+		return fmt.Errorf("ask for the active configuration: %s: %w: %s", replicas, err, pods)
 	}
 	for _, name := range strings.Fields(string(pods)) {
 		line := "kubectl get --raw /api/v1/namespaces/istio-system/pods/" + name + ":15014/proxy/metrics"
 		metrics, err := m.Bash(ctx, line).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("ask which configuration is in force: %s: %w: %s", line, err, metrics)
+			return fmt.Errorf("ask for the active configuration: %s: %w: %s", line, err, metrics)
 		}
 		if !strings.Contains(string(metrics), `sidecar_injection_config_info{hash="`+hash) {
 			return fmt.Errorf("pod %s does not work by configuration %s yet", name, hash)
@@ -178,7 +178,7 @@ func (m *Mesh) In(namespace string) (*Mesh, error) {
 	return &in, nil
 }
 
-// Host is a name of the world with the addresses it has in this cluster. An
+// Host is a name of the internet with the addresses it has in this cluster. An
 // address that it has not is the zero value.
 func (m *Mesh) Host(name string) world.Host {
 	if m.own != nil {
@@ -194,8 +194,8 @@ func (m *Mesh) Host(name string) world.Host {
 	return world.Host{}
 }
 
-// Ranges are the address ranges of the cluster itself that the world's addresses
-// are not in: pods and Services, or in a borrowed cluster, where the world is
+// Ranges are the address ranges of the cluster itself that the internet's addresses
+// are not in: pods and Services, or in a borrowed cluster, where the internet is
 // made of pods, Services alone.
 func (m *Mesh) Ranges(ctx context.Context) ([]string, error) {
 	line := `kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' | grep -E 'Subnet:'`

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// NoNode says why the kernel's view is missing in a borrowed cluster.
+// NoNode returns why the kernel's view is missing in a borrowed cluster.
 const NoNode = "the nodes of a borrowed cluster are out of reach"
 
 // inPod runs a program in the network namespace of the pod with the UID. The
@@ -89,7 +89,7 @@ func counters(listing []byte) (map[string]int, error) {
 	return sums, nil
 }
 
-// worldLog is the log of the world in the file.
+// worldLog is the log of the internet in the file.
 func (m *Mesh) worldLog() (string, error) {
 	text, err := os.ReadFile(m.own.WorldLog())
 	return strings.ToValidUTF8(string(text), "?"), err

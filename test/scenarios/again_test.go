@@ -12,7 +12,7 @@ import (
 	"github.com/outrider-mesh/outrider/redirect"
 )
 
-// twice gives to each door what each door made: nothing may change any more.
+// twice passes to each entry point what each has made: nothing may change.
 func (t *trial) twice() {
 	if t.cli == nil {
 		t.webhookTwice(nil)
@@ -100,7 +100,7 @@ func (t *trial) served() {
 }
 
 // arguments reads the init container's arguments with the init container's own
-// parser: it must understand what the status annotation says.
+// parser: it must understand what the status annotation holds.
 func (t *trial) arguments() {
 	for i, o := range t.objects {
 		if !o.hasPod() || !t.answers[i].allowed {

@@ -56,7 +56,7 @@ func uninject(t *testing.T, f file) (out, stderr string) {
 type run struct {
 	code int
 	out  string
-	// What it said, taken apart: about the configuration, about objects by
+	// What it printed, parsed: about the configuration, about objects by
 	// their label, about the file.
 	configWarnings []string
 	configProblems []string
@@ -122,7 +122,7 @@ func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 
 var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+))?: (document \d+ \([^)]*\)): (.*)$`)
 
-// read takes apart what the program said. Any line it does not know fails.
+// read parses what the program printed. An unexpected line fails.
 func (r *run) read(t *testing.T, files []file, stderr string) {
 	t.Helper()
 	given := func(name string) bool { return slices.ContainsFunc(files, func(f file) bool { return f.name == name }) }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestEveryReasonHasAScenario: each outcome that the product knows is shown by
+// TestEveryReasonHasAScenario: each outcome of the product is shown by
 // some scenario.
 func TestEveryReasonHasAScenario(t *testing.T) {
 	var said strings.Builder
@@ -20,7 +20,7 @@ func TestEveryReasonHasAScenario(t *testing.T) {
 	}
 	reasons := reasonsOf(t, "../../inject")
 	if len(reasons) < 16 {
-		t.Fatalf("found %d constants Reason* and Refused* in inject; there were at least 16", len(reasons))
+		t.Fatalf("found %d constants Reason* and Rejected* in inject; there were at least 16", len(reasons))
 	}
 	for name, value := range reasons {
 		// "injected: label_true", at the end of its line
@@ -30,7 +30,7 @@ func TestEveryReasonHasAScenario(t *testing.T) {
 	}
 }
 
-// reasonsOf reads the constants Reason* and Refused* from a package's source.
+// reasonsOf reads the constants Reason* and Rejected* from a package's source.
 func reasonsOf(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

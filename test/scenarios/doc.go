@@ -1,7 +1,7 @@
 // Package scenarios shows what injection does, one readable file a case, and
 // holds the product to it.
 //
-// A file testdata/NAME.txtar begins with a comment that says what it shows,
+// A file testdata/NAME.txtar begins with a comment that states what it shows,
 // followed by the files of the case, each under a line "-- NAME --":
 //
 //	input.yaml    what a person applies; input.json where it is JSON
@@ -12,12 +12,12 @@
 //	              with one of them, the input is first injected with these, and
 //	              that is what the configuration above then gets to see
 //	options.yaml  see the type options; optional
-//	want.yaml     what kube-inject prints; missing where it must refuse
+//	want.yaml     what kube-inject prints; missing where it must fail
 //	want.txt      decisions with their reasons, warnings, errors
 //
-// Each case goes through both doors, the webhook over HTTPS and the program's
+// Each case is run through both entry points, the webhook over HTTPS and the program's
 // kube-inject, and both must agree with each other and with want.yaml. Then
-// each door gets what each door made, and must leave it alone.
+// each entry point gets what each entry point made, and must not change it.
 //
 //	go test ./test/scenarios                 everything
 //	go test ./test/scenarios -run 'S/cronjob'  one case

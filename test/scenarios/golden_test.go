@@ -45,7 +45,7 @@ func (t *trial) writeOrCompare(section, got string) {
 		t.path(), section, cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
 }
 
-// webhookDocuments shows the webhook's pods as a stream, where it is the only door.
+// webhookDocuments shows the webhook's pods as a stream, where it is the only entry point.
 func (t *trial) webhookDocuments() string {
 	var documents []string
 	for i, o := range t.objects {

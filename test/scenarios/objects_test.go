@@ -24,7 +24,7 @@ type tree = map[string]any
 type object struct {
 	document int // 1-based
 	tree     tree
-	// path leads to the pod template; nil for an object without one, empty for
+	// path is that of the pod template; nil for an object without one, empty for
 	// a Pod.
 	path []string
 }
@@ -216,7 +216,7 @@ func admissionNamespace(ns string) string {
 	return ns
 }
 
-// comparable is what both doors must agree about.
+// comparable is what both entry points must agree about.
 func comparable(t *testing.T, pod tree) tree {
 	out := tree{"spec": pod["spec"]}
 	m, _ := pod["metadata"].(tree)
@@ -242,7 +242,7 @@ func comparable(t *testing.T, pod tree) tree {
 }
 
 // canonical is the JSON of an annotation as a value, in which the order of what
-// stands for a set does not matter: the pods of both doors differ in the order
+// represents a set does not matter: the pods of both entry points differ in the order
 // of their keys, and a template may lack metadata, which a pod never does.
 func canonical(t *testing.T, text string) any {
 	v, ok := decode(t, []byte(text)).(tree)

@@ -81,7 +81,7 @@ type named struct {
 }
 
 // injectors are the scenario's own and two others; none where its own is
-// refused.
+// denied.
 func (s *scenario) injectors(t *testing.T) []named {
 	own, _ := s.compiled(t, "")
 	if own == nil {

@@ -59,15 +59,15 @@ func lacks(row annotation.Row, shown *rowShown) (out []string) {
 	case shown.good == "":
 		out = append(out, "with a good value")
 	}
-	// Any name of a revision is good; which one is right, the cluster knows.
+	// Any name of a revision is good; which one is right depends on the cluster.
 	if shown.bad == "" && row.Name != annotation.Rev {
 		out = append(out, "with a bad value")
 	}
 	return out
 }
 
-// shows notes which annotations and labels the input has, and whether the doors
-// had something to say about them.
+// shows notes which annotations and labels the input has, and whether the entry points
+// reported a problem with them.
 func (s *scenario) shows(t *testing.T, shown map[rowKey]*rowShown) {
 	t.Helper()
 	said, _ := s.get("want.txt")

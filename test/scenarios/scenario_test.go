@@ -18,15 +18,15 @@ import (
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
-// options are what a scenario says about its surroundings.
+// options are the conditions of a scenario.
 type options struct {
 	// KubernetesVersion is the server's; empty means unknown.
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// Namespace is kube-inject's --namespace, and that of the admission.
 	Namespace string `json:"namespace"`
-	// NamespaceAnnotations are what the webhook knows of the namespace.
+	// NamespaceAnnotations are the namespace's annotations that the webhook reads.
 	NamespaceAnnotations map[string]string `json:"namespaceAnnotations"`
-	// WebhookOnly says why kube-inject cannot have the same result.
+	// WebhookOnly returns why kube-inject cannot have the same result.
 	WebhookOnly string `json:"webhookOnly"`
 	// FullBootstrap keeps the proxy's bootstrap in want.yaml.
 	FullBootstrap bool `json:"fullBootstrap"`
@@ -107,7 +107,7 @@ func (s *scenario) hasEarlier() bool {
 }
 
 // compiled is the configuration as the webhook uses it. The injector is nil
-// where it is refused.
+// where it is rejected.
 func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, problem.List) {
 	t.Helper()
 	cfg, problems := config.Parse(s.texts(prefix))

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write want.yaml and want.txt anew")
 
-// TestScenarios puts every scenario through both doors.
+// TestScenarios puts every scenario through both entry points.
 func TestScenarios(t *testing.T) {
 	all := loadAll(t)
 	if len(all) < 140 {
@@ -72,7 +72,7 @@ func (t *trial) run() {
 }
 
 // refusedConfiguration: the webhook would keep its last good configuration, so
-// what it logs must be what kube-inject says.
+// what it logs must be what kube-inject prints.
 func (t *trial) refusedConfiguration() {
 	name, text := t.input()
 	t.cli = t.kubeInject(t.T, "", file{name, text})
@@ -87,7 +87,7 @@ func (t *trial) refusedConfiguration() {
 	t.writeOrCompare("want.txt", t.report())
 }
 
-// prepare makes the input: injected before where the scenario says so.
+// prepare makes the input: injected before where the scenario asks for it.
 func (t *trial) prepare() {
 	name, original := t.input()
 	t.stream = original
@@ -113,7 +113,7 @@ func (t *trial) prepare() {
 	}
 }
 
-// webhook sends the pods, and the workloads to the door that warns.
+// webhook sends the pods, and the workloads to the handler that warns.
 func (t *trial) webhook() {
 	t.pods = make([]tree, len(t.objects))
 	t.answers = make([]answer, len(t.objects))
@@ -140,7 +140,7 @@ func (t *trial) compareConfiguration() {
 	}
 }
 
-// compareObjects holds the doors against each other.
+// compareObjects compares the entry points.
 func (t *trial) compareObjects() {
 	refused := slices.ContainsFunc(t.answers, func(a answer) bool { return len(a.problems) > 0 })
 	if refused != (t.cli.code != 0) || refused && t.cli.out != "" {
@@ -173,7 +173,7 @@ func (t *trial) compareObjects() {
 	}
 }
 
-// compareMessages holds what was said about one object against each other.
+// compareMessages compares the messages about one object.
 func (t *trial) compareMessages(o object, a answer, review []string) {
 	label := o.label(t.scenario)
 	var problems []string
@@ -212,8 +212,8 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 	}
 }
 
-// compareReview: who applies a workload is told, in the same words, what its
-// pods will be told.
+// compareReview: a workload's warnings are, in the same words, those of its
+// pods.
 func (t *trial) compareReview(label string, a answer, review []string) {
 	want := slices.Clone(a.warnings)
 	for _, p := range a.problems {
@@ -226,7 +226,7 @@ func (t *trial) compareReview(label string, a answer, review []string) {
 	}
 }
 
-// saidAs says whether a warning is the text, cut to what the API server passes on.
+// saidAs reports whether a warning is the text, cut to what the API server forwards.
 func saidAs(said, text string) bool {
 	head, cut := strings.CutSuffix(said, "…")
 	return said == text || cut && strings.HasPrefix(text, head)

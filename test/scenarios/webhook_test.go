@@ -49,7 +49,7 @@ func newDoor(t *testing.T, s *scenario, injector *inject.Injector) *door {
 	return d
 }
 
-// answer is what the webhook said about one object.
+// answer is the webhook's response about one object.
 type answer struct {
 	allowed  bool
 	reason   string // the audit annotation
@@ -91,7 +91,7 @@ func (d *door) admit(t *testing.T, pod tree, namespace string) answer {
 	return a
 }
 
-// review sends a workload to the door that only warns.
+// review sends a workload to the handler that only warns.
 func (d *door) review(t *testing.T, o object, namespace string) []string {
 	t.Helper()
 	group, version, ok := strings.Cut(text(o.tree, "apiVersion"), "/")
@@ -138,7 +138,7 @@ func (d *door) post(t *testing.T, path string, request *admissionv1.AdmissionReq
 
 var numbered = regexp.MustCompile(`^(\d+) problems: `)
 
-// problemsIn takes the message of a refusal apart.
+// problemsIn parses the message of a denial.
 func problemsIn(message string) []string {
 	m := numbered.FindStringSubmatch(message)
 	if m == nil {

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// validity is long enough for a cluster that somebody keeps for weeks.
+// validity is long enough for a cluster that is kept for weeks.
 const validity = 365 * 24 * time.Hour
 
-// CA issues the certificates of the world's TLS servers.
+// CA issues the certificates of the internet's TLS servers.
 type CA struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -32,7 +32,7 @@ type CA struct {
 func NewCA() (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the world's CA: %w", err)
+		return nil, fmt.Errorf("make the internet's CA: %w", err)
 	}
 	now := time.Now()
 	t := &x509.Certificate{
@@ -42,11 +42,11 @@ func NewCA() (*CA, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
-		return nil, fmt.Errorf("make the world's CA: %w", err)
+		return nil, fmt.Errorf("make the internet's CA: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("make the world's CA: %w", err)
+		return nil, fmt.Errorf("make the internet's CA: %w", err)
 	}
 	return &CA{
 		cert: cert, key: key, issued: map[string]*tls.Certificate{},

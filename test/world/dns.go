@@ -52,7 +52,7 @@ func (w *world) dnsTCP(l net.Listener) error {
 }
 
 // answer makes the reply to one query: the address of a known name, no data for
-// another type of record, "no such name" for every other name. The error says
+// another type of record, "no such name" for every other name. The error reports
 // that the bytes are no query.
 func answer(query []byte) ([]byte, error) {
 	var p dnsmessage.Parser

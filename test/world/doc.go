@@ -19,7 +19,7 @@
 //     gives back what it gets.
 //
 // Names have addresses out of [Prefixes], which RFC 5737 and RFC 3849 keep for
-// documentation. Whoever runs the world routes the prefixes to it.
+// documentation. Whoever runs the internet routes the prefixes to it.
 //
 // Each request is one line of the log, so that a test can tell what arrived,
 // from whom:

@@ -136,7 +136,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = e.Encode(v)
 }
 
-// request is what httpbin's /anything says about a request.
+// request is what httpbin's /anything returns about a request.
 func request(r *http.Request) map[string]any {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	scheme := "http"

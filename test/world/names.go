@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Host is one name of the world and its two addresses. A name that begins with
-// "*." stands for all names one label longer, which share the addresses.
+// Host is one name of the internet and its two addresses. A name that begins with
+// "*." matches all names one label longer, which share the addresses.
 type Host struct {
 	Name       string
 	IPv4, IPv6 netip.Addr
@@ -38,7 +38,7 @@ func host(name string, n byte) Host {
 	return Host{name, v4, netip.AddrFrom16(v6)}
 }
 
-// Names lists the hosts of the world.
+// Names lists the hosts of the internet.
 func Names() []Host { return slices.Clone(names) }
 
 // Lookup finds the host that a name belongs to, the exact one before the

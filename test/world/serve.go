@@ -20,16 +20,16 @@ const (
 	BannerPort = 9001
 )
 
-// Banner is what the server-first service says before it has heard anything.
+// Banner is what the server-first service sends before it has received anything.
 const Banner = "220 tcp-banner.example.com ready\r\n"
 
 // idle ends a plain TCP connection on which nobody speaks.
 const idle = 5 * time.Minute
 
-// drain is what requests under way get when the world ends.
+// drain is what requests under way get when the internet ends.
 const drain = 5 * time.Second
 
-// Serve runs the world's servers in the current network namespace until ctx
+// Serve runs the internet's servers in the current network namespace until ctx
 // ends or one of them fails. It calls ready, which may be nil, once all of them
 // listen. Requests are logged to out, a line each.
 func Serve(ctx context.Context, ca *CA, out io.Writer, ready func()) error {
@@ -51,17 +51,17 @@ func Serve(ctx context.Context, ca *CA, out io.Writer, ready func()) error {
 	} {
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", s.port))
 		if err != nil {
-			return fmt.Errorf("serve the world: %w", err)
+			return fmt.Errorf("serve the internet: %w", err)
 		}
 		w.closers = append(w.closers, l)
-		w.running.Go(func() { cancel(fmt.Errorf("serve the world on port %d: %w", s.port, s.serve(l))) })
+		w.running.Go(func() { cancel(fmt.Errorf("serve the internet on port %d: %w", s.port, s.serve(l))) })
 	}
 	udp, err := net.ListenPacket("udp", ":53")
 	if err != nil {
-		return fmt.Errorf("serve the world: %w", err)
+		return fmt.Errorf("serve the internet: %w", err)
 	}
 	w.closers = append(w.closers, udp)
-	w.running.Go(func() { cancel(fmt.Errorf("serve the world on UDP port 53: %w", w.dnsUDP(udp))) })
+	w.running.Go(func() { cancel(fmt.Errorf("serve the internet on UDP port 53: %w", w.dnsUDP(udp))) })
 
 	if ready != nil {
 		ready()
@@ -87,7 +87,7 @@ func (w *world) close(servers ...*http.Server) {
 	defer cancel()
 	var ended sync.WaitGroup
 	for _, s := range servers {
-		s.SetKeepAlivesEnabled(false) // also says "Connection: close" in what is still answered
+		s.SetKeepAlivesEnabled(false) // also sends "Connection: close" in what is still answered
 		ended.Go(func() { _ = s.Shutdown(ctx) })
 	}
 	for _, c := range w.closers {

@@ -21,12 +21,12 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
-// client reaches the world from a thread in its namespace.
+// client reaches the internet from a thread in its namespace.
 type client struct {
 	ns   *netns.NS
 	pool *x509.CertPool
 	log  *syncBuffer
-	stop func() // ends the world, without waiting for it
+	stop func() // ends the internet, without waiting for it
 }
 
 type syncBuffer struct {
@@ -99,7 +99,7 @@ func (c client) http(t *testing.T, to netip.Addr) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// A server that is told to end answers what it has begun.
+// A server that is stopped answers what it has begun.
 func TestDrain(t *testing.T) {
 	c := start(t)
 	h, _ := Lookup("httpbin.org")

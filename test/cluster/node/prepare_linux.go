@@ -11,7 +11,7 @@ import (
 
 // own are the directories of the host that the node has its own of: kubelet,
 // containerd, its shims and the network plugins write there whatever they are
-// told.
+// asked to.
 var own = []string{"/var/lib", "/var/log"}
 
 // tunables are the settings of the whole machine that kubelet changes. The node
@@ -21,7 +21,7 @@ var tunables = []string{
 	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
-// forwarding makes the node route between its pods and the world. The settings
+// forwarding makes the node route between its pods and the internet. The settings
 // are the network namespace's own.
 var forwarding = []struct {
 	path     string

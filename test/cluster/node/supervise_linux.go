@@ -42,7 +42,7 @@ func newSupervisor(logs string) *supervisor {
 	return s
 }
 
-// reap waits for one child that has ended, and says whether there was one.
+// reap waits for one child that has ended, and reports whether there was one.
 func (s *supervisor) reap() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,7 +24,7 @@ import (
 )
 
 // Need skips the test where a program or a right is missing, and fails it
-// where REQUIRE_REAL=1 says that everything must run.
+// where REQUIRE_REAL=1 requires that everything runs.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	missing := ""
@@ -178,8 +178,11 @@ func (n *NS) ListenUDP(t testing.TB, addr, answer string) {
 	}()
 }
 
-// Connect opens a socket as a user and group and gives what the other end
-// says; "refused" where nobody listens. It must run on a namespace's thread.
+// NotListening is what Connect returns where nothing listens.
+const NotListening = "refused" // as in "connection refused"
+
+// Connect opens a socket as a user and group and returns what the other end
+// sends; NotListening where nothing listens. It must run on a namespace's thread.
 func Connect(protocol string, to netip.AddrPort, uid, gid uint32) (string, error) {
 	defer asOwner(uid, gid)()
 	family, kind := unix.AF_INET, unix.SOCK_STREAM
@@ -209,7 +212,7 @@ func Connect(protocol string, to netip.AddrPort, uid, gid uint32) (string, error
 	}
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED):
-		return "refused", nil
+		return NotListening, nil
 	case err != nil:
 		return "", fmt.Errorf("connect to %s: %w", to, err)
 	}

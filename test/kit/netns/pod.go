@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Pod is a pod's namespace and the world it is connected to. Outside the
-// pod's own addresses every address is the world's: behind eth1 are
+// Pod is a pod's namespace and the internet it is connected to. Outside the
+// pod's own addresses every address is the internet's: behind eth1 are
 // 198.18.0.0/15 and 2001:2::/48, behind eth0 all others.
 type Pod struct {
 	*NS
@@ -57,7 +57,7 @@ route add 198.18.0.0/15 via 10.99.1.1 dev eth1
 -6 route add 2001:2::/48 via fd99:1::1 dev eth1
 `
 
-// Every connection that reaches the world is answered on one port.
+// Every connection that reaches the internet is answered on one port.
 const worldRules = `table inet world {
 	chain prerouting {
 		type nat hook prerouting priority -100
@@ -65,7 +65,7 @@ const worldRules = `table inet world {
 	}
 }`
 
-// NewPod makes a pod and its world. The world answers "world", the pod's own
+// NewPod makes a pod and its world. The internet answers "world", the pod's own
 // port "own", on TCP and UDP.
 func NewPod(t testing.TB) *Pod {
 	t.Helper()

@@ -1,5 +1,5 @@
 // Command cluster brings a real Kubernetes cluster of one node up or down, or
-// says how it is.
+// shows its status.
 //
 //	cluster [-name NAME] build|up|down|status
 package main

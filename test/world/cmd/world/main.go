@@ -1,5 +1,5 @@
 // Command world serves the internet of the tests in the network namespace it
-// is started in, until it is told to stop. It writes the certificate of its CA
+// is started in, until it is stopped. It writes the certificate of its CA
 // to the file that -ca names once everything listens, and the requests to
 // standard output.
 package main

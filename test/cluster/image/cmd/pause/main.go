@@ -1,4 +1,4 @@
-// Command pause holds the namespaces of a pod: it waits to be told to stop.
+// Command pause holds the namespaces of a pod: it waits for a signal to stop.
 package main
 
 import (
