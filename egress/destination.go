@@ -1,6 +1,10 @@
 package egress
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
 
 // Destination is what a destination of a route resolves to.
 type Destination struct {
@@ -10,14 +14,11 @@ type Destination struct {
 	Name string
 	// Problem is set where the destination cannot be used; requests get 503 then,
 	// connections are closed, and nothing is mirrored.
-	Problem *DestinationProblem
+	Problem *problem.Problem
 }
 
-// DestinationProblem is why a destination cannot be used.
-type DestinationProblem struct {
-	Severity  Severity
-	Rule, Fix string
-}
+// unusable is a destination with a problem.
+func unusable(p problem.Problem) Destination { return Destination{Problem: &p} }
 
 // use is what a destination is for, for messages.
 type use int

@@ -3,6 +3,8 @@ package egress
 import (
 	"fmt"
 	"slices"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // find is the declared host that has a name, or the closest wildcard that covers
@@ -41,7 +43,7 @@ func (v *View) tlsPorts(name string) []uint32 {
 func (v *View) Destination(route HTTPRoute, to RouteDestination, d Domain) Destination {
 	out := v.httpDestination(to, d, forRequests)
 	if out.ResolvedByHost() && (route.Authority() != "" || to.Authority() != "") {
-		out.Problem = &DestinationProblem{SeverityError, "setting Host on a wildcard destination changes the resolved name", "use one host, or do not set Host"}
+		return unusable(problem.Invalid(to.Path, to.Host, "setting Host on a wildcard destination changes the resolved name", "use one host, or do not set Host"))
 	}
 	return out
 }
@@ -53,9 +55,9 @@ func (v *View) MirrorDestination(to RouteDestination, d Domain) Destination {
 	switch {
 	case out.Problem != nil:
 	case out.ResolvedByHost():
-		out.Problem = &DestinationProblem{SeverityError, "cannot mirror to a wildcard host", "use one host"}
+		return unusable(problem.Invalid(to.Path, to.Host, "cannot mirror to a wildcard host", "use one host"))
 	case out.Host.SeveralNames():
-		out.Problem = &DestinationProblem{SeverityError, "cannot mirror to several DNS endpoints: their addresses would not be checked", "use one endpoint, or IP addresses"}
+		return unusable(problem.Invalid(to.Path, to.Host, "cannot mirror to several DNS endpoints: their addresses would not be checked", "use one endpoint, or IP addresses"))
 	}
 	return out
 }
@@ -70,7 +72,7 @@ func (v *View) SNIDestinations(s SNIRoute) []Destination {
 		}
 		d := v.resolve(to, s.Port, s.Names[0], forConnections)
 		if d.Problem == nil && d.Host.Protocol.IsHTTP() {
-			d = Destination{Problem: &DestinationProblem{SeverityError, fmt.Sprintf("destination port %d is HTTP, and would receive TLS", d.Host.Port), "use a port that is declared as TLS"}}
+			d = unusable(problem.Invalid(to.Path, to.Host, fmt.Sprintf("destination port %d is HTTP, and would receive TLS", d.Host.Port), "use a port that is declared as TLS"))
 		}
 		for _, name := range s.Names[1:] {
 			if other := v.resolve(to, s.Port, name, forConnections); other.Problem != nil {
@@ -102,7 +104,8 @@ func (v *View) ResolvesHost(d Domain) bool {
 func (v *View) httpDestination(to RouteDestination, d Domain, u use) Destination {
 	out := v.resolve(to, d.Host.Port, d.Name, u)
 	if out.Problem == nil && !out.Host.Protocol.IsHTTP() {
-		out.Problem = &DestinationProblem{SeverityError, fmt.Sprintf("destination port %d is not HTTP", out.Host.Port), "use a port that is declared as HTTP"}
+		p := problem.Invalid(to.Path, to.Host, fmt.Sprintf("destination port %d is not HTTP", out.Host.Port), "use a port that is declared as HTTP")
+		out.Problem = &p
 	}
 	return out
 }
@@ -118,13 +121,11 @@ func (v *View) resolve(to RouteDestination, port uint32, name string, u use) Des
 	h, ok := v.find(to.Host, port)
 	switch {
 	case !ok:
-		return Destination{Problem: &DestinationProblem{
-			SeverityWarning, fmt.Sprintf("no ServiceEntry visible to this namespace declares %s:%d (%s)", to.Host, port, u.withoutDestination()), "declare it in a ServiceEntry",
-		}}
+		rule := fmt.Sprintf("no ServiceEntry visible to this namespace declares %s:%d (%s)", to.Host, port, u.withoutDestination())
+		return unusable(problem.Invalid(to.Path, to.Host, rule, "declare it in a ServiceEntry").AsWarning())
 	case h.Passthrough:
-		return Destination{Problem: &DestinationProblem{
-			SeverityError, fmt.Sprintf("port %d uses the original destination address, which belongs to another host", port), "use resolution DNS or STATIC",
-		}}
+		rule := fmt.Sprintf("port %d uses the original destination address, which belongs to another host", port)
+		return unusable(problem.Invalid(to.Path, to.Host, rule, "use resolution DNS or STATIC"))
 	case len(h.Endpoints) > 0: // the requested name makes no difference
 		return Destination{Host: h}
 	case to.Host[0] != '*':
@@ -132,5 +133,5 @@ func (v *View) resolve(to RouteDestination, port uint32, name string, u use) Des
 	case covers(h.Name, name):
 		return Destination{Host: h}
 	}
-	return Destination{Problem: &DestinationProblem{SeverityError, "wildcard destination does not match host " + name, "use one host"}}
+	return unusable(problem.Invalid(to.Path, to.Host, "wildcard destination does not match host "+name, "use one host"))
 }

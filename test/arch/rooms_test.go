@@ -70,7 +70,7 @@ var rooms = []room{
 		why: "it goes into the init container, which knows nothing of injection or Kubernetes"},
 	{path: "redirect/kernel", kind: shell, may: []string{"redirect"},
 		why: "it applies plans and reads them back; what they decide is in redirect"},
-	{path: "egress", kind: pure, may: []string{"config"},
+	{path: "egress", kind: pure, may: []string{"config", "internal/document", "internal/problem"},
 		why: "objects become a model without knowing how pods were injected or redirected"},
 	{path: "egress/envoy", kind: pure, may: []string{"egress"},
 		why: "the model becomes Envoy resources, which depend on nothing else"},
