@@ -3,65 +3,33 @@ package redirect
 import (
 	"fmt"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// value is what one flag was given, and where.
+// value is the value of one flag, and its source.
 type value struct {
 	text   string
 	source string // "-x", "--istio-service-exclude-cidr", "environment variable X"
-	given  bool   // on the command line or by a non-empty environment variable
+	given  bool   // set on the command line or by a non-empty environment variable
 }
 
 // arguments collects values and problems while arguments are read.
 type arguments struct {
 	values   map[string]value // by long name
-	problems []ArgProblem
+	problems problem.List
 }
 
-// ArgProblem is one argument that was refused.
-type ArgProblem struct {
-	Where string // the flag or environment variable
-	Value string // what was given; may be empty
-	Rule  string // what is wrong
-	Fix   string // what to write instead
+// invalid adds a problem; where is the flag or environment variable.
+func (a *arguments) invalid(where, val, rule, fix string) {
+	a.problems.Add(problem.Invalid(where, val, rule, fix))
 }
 
-func (p ArgProblem) String() string {
-	where := p.Where
-	if p.Value != "" {
-		where += fmt.Sprintf(" %q", clip(p.Value))
-	}
-	return where + ": " + p.Rule + ": " + p.Fix
-}
+const seeHelp = "see --help"
 
-// ArgsError holds every refused argument: first what is no flag, in the order
-// given, then bad values, flag by flag.
-type ArgsError struct{ Problems []ArgProblem }
-
-// Error is one problem a line; after twenty it counts.
-func (e *ArgsError) Error() string {
-	const most = 20
-	var b strings.Builder
-	b.WriteString("invalid arguments:")
-	for i, p := range e.Problems {
-		if i == most {
-			fmt.Fprintf(&b, "\n  and %d more", len(e.Problems)-most)
-			break
-		}
-		b.WriteString("\n  " + p.String())
-	}
-	return b.String()
-}
-
-func (a *arguments) problem(where, val, rule, fix string) {
-	a.problems = append(a.problems, ArgProblem{Where: where, Value: val, Rule: rule, Fix: fix})
-}
-
-const seeHelp = "see --help for the arguments there are"
-
-// read takes the command line apart as istio-iptables does: "--name value",
-// "--name=value", "-n value", "-nvalue", "-n=value", switches with or without
-// a value, and letters of switches run together.
+// read parses the command line as istio-iptables does: "--name value",
+// "--name=value", "-n value", "-nvalue", "-n=value", boolean flags with or
+// without a value, and several boolean letters in one argument.
 func (a *arguments) read(args []string) {
 	if len(args) > 0 && (args[0] == "istio-iptables" || args[0] == "outrider-init") {
 		args = args[1:]
@@ -75,7 +43,7 @@ func (a *arguments) read(args []string) {
 		case strings.HasPrefix(arg, "-") && len(arg) > 1 && arg != "--":
 			args = a.readLetters(arg, args)
 		default:
-			a.problem("argument", arg, "not a flag", "every value follows its flag; "+seeHelp)
+			a.invalid("argument", arg, "not a flag", "pass each value after its flag; "+seeHelp)
 		}
 	}
 }
@@ -90,7 +58,7 @@ func (a *arguments) readLong(arg string, rest []string) []string {
 	}
 	f := flagByLong(name)
 	if f == nil {
-		a.problem("--"+name, "", "unknown flag", seeHelp)
+		a.problems.Add(problem.Unknown("--"+name, "flag", "").WithFix(seeHelp))
 		return rest
 	}
 	return a.readValue(f, "--"+name, text, hasValue, rest)
@@ -100,7 +68,8 @@ func (a *arguments) readLetters(arg string, rest []string) []string {
 	for letters := arg[1:]; letters != ""; {
 		f := flagByLetter(letters[0])
 		if f == nil {
-			a.problem(fmt.Sprintf("-%.1s", strings.ToValidUTF8(letters, "?")), "", "unknown flag", seeHelp)
+			letter := fmt.Sprintf("-%.1s", strings.ToValidUTF8(letters, "?"))
+			a.problems.Add(problem.Unknown(letter, "flag", "").WithFix(seeHelp))
 			return rest
 		}
 		letters = letters[1:]
@@ -116,14 +85,14 @@ func (a *arguments) readLetters(arg string, rest []string) []string {
 	return rest
 }
 
-// readValue takes the flag's value from the same or the next argument.
+// readValue reads the flag's value from the same or the next argument.
 func (a *arguments) readValue(f *flag, source, text string, hasValue bool, rest []string) []string {
 	switch {
 	case hasValue:
 	case f.isBool:
 		text = "true"
 	case len(rest) == 0:
-		a.problem(source, "", "no value after the flag", `give one, or "" for an empty one`)
+		a.invalid(source, "", "missing value", `pass one, or "" for an empty one`)
 		return rest
 	default:
 		text, rest = rest[0], rest[1:]
@@ -134,19 +103,19 @@ func (a *arguments) readValue(f *flag, source, text string, hasValue bool, rest 
 
 // set stores a value. Repeated lists are joined, because one argument may be
 // 128 KiB at most and a long list may need several; anything else that is
-// given twice must be the same.
+// specified twice must be the same.
 func (a *arguments) set(f *flag, v value) {
 	if old, again := a.values[f.long]; again {
 		if f.isList {
 			v.text = old.text + "," + v.text
 		} else if old.text != v.text {
-			a.problem(v.source, v.text, fmt.Sprintf("given twice, first with %q", clip(old.text)), "give it once")
+			a.invalid(v.source, v.text, "specified more than once (first: "+problem.Quote(old.text)+")", "specify it once")
 		}
 	}
 	a.values[f.long] = v
 }
 
-// fromEnvironment fills in flags that the command line has not.
+// fromEnvironment sets the flags that are not on the command line.
 func (a *arguments) fromEnvironment(env func(string) string) {
 	for i := range flags {
 		f := &flags[i]
@@ -159,7 +128,7 @@ func (a *arguments) fromEnvironment(env func(string) string) {
 	}
 }
 
-// isSet reads a switch.
+// isSet reads a boolean flag.
 func (a *arguments) isSet(f *flag) bool {
 	v := a.values[f.long]
 	switch strings.ToLower(v.text) {
@@ -168,15 +137,6 @@ func (a *arguments) isSet(f *flag) bool {
 	case "true", "t", "1":
 		return true
 	}
-	a.problem(v.source, v.text, "not a yes or no", "write true or false")
+	a.invalid(v.source, v.text, "not a boolean", "use true or false")
 	return false
-}
-
-// clip shortens a value that is only quoted back to its writer.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

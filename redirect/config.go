@@ -1,20 +1,20 @@
 // Package redirect turns the arguments of the init container into a plan of
-// kernel rules, and says what that plan does with a connection.
+// kernel rules, and decides what that plan does with a connection.
 //
 // Contract: everything here is pure and builds on every OS; redirect/kernel
-// puts a Plan into a Linux kernel. Only outbound TCP is ever captured. The
-// decision on a connection is that of istio-iptables for outbound traffic;
-// there is one statement of it, NewPlan: the nft script, the kernel's rules
-// and Decide all come from the same Plan.
+// installs a Plan in a Linux kernel. Only outbound TCP is ever captured. The
+// decision on a connection is that of istio-iptables for outbound traffic. It
+// is defined once, in NewPlan: the nft script, the kernel's rules and Decide
+// all come from the same Plan.
 package redirect
 
 import "github.com/outrider-mesh/outrider/cidr"
 
-// Action is what the program was asked to do.
+// Action is what the program does.
 type Action int
 
 const (
-	Apply       Action = iota // put the rules in force, verify and prove them
+	Apply       Action = iota // install and verify the rules
 	Print                     // --dry-run: print the nft script
 	Cleanup                   // --cleanup: remove the rules
 	ShowVersion               // --version
@@ -29,17 +29,17 @@ const (
 	ModeNone     Mode = "NONE"     // no rules at all
 )
 
-// Config is what the arguments say. ParseArgs fills it; the zero value is not
-// a valid configuration.
+// Config is the configuration by the arguments. ParseArgs fills it; the zero
+// value is not a valid configuration.
 type Config struct {
 	Action    Action
 	Mode      Mode
-	ProxyPort uint16   // -p: port that captured connections go to
+	ProxyPort uint16   // -p: port that captured connections are redirected to
 	ProxyUIDs []uint32 // -u: users whose connections are never captured
 	ProxyGIDs []uint32 // -g: groups whose connections are never captured
 
 	Include           cidr.List  // -i: destinations to capture
-	Exclude           cidr.List  // -x: destinations never captured; beats Include and IncludePorts
+	Exclude           cidr.List  // -x: destinations never captured; takes precedence over Include and IncludePorts
 	IncludePorts      cidr.Ports // -q: ports captured whatever the destination, unless excluded
 	ExcludePorts      cidr.Ports // -o: ports never captured
 	ExcludeInterfaces []string   // -c: output interfaces never captured; "eth+" means every name starting with eth
@@ -50,5 +50,5 @@ type Config struct {
 	CaptureLoopback bool
 }
 
-// Note is one line that a person should read, about arguments that are valid.
+// Note is one line for the user about arguments that are valid.
 type Note string

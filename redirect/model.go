@@ -27,8 +27,8 @@ type Decision struct {
 	Detail      string // what matched: a range, port, interface or id; may be empty
 }
 
-// Decide says what the rules of a configuration do with a connection, on a
-// kernel with both families.
+// Decide is what the rules of a configuration do with a connection, on a kernel
+// with both address families.
 func Decide(c Config, conn Connection) Decision {
 	return NewPlan(c, Inet).Decide(conn)
 }
@@ -130,13 +130,13 @@ func rangeOf(l cidr.List, a netip.Addr) string {
 }
 
 var sentences = map[Reason]string{
-	ReasonNotTCP:            "only TCP is captured, this is %s",
-	ReasonExcludedInterface: "it leaves by interface %s, which is excluded",
+	ReasonNotTCP:            "only TCP is captured, not %s",
+	ReasonExcludedInterface: "its outbound interface %s is excluded",
 	ReasonExcludedPort:      "port %s is excluded",
 	ReasonProxyUser:         "its owner is the proxy's user %s",
 	ReasonProxyGroup:        "its owner is in the proxy's group %s",
 	ReasonLoopbackInterface: "it stays inside the pod, on interface %s",
-	ReasonLoopbackAddress:   "%s is this pod itself",
+	ReasonLoopbackAddress:   "%s is the pod's own address",
 	ReasonExcludedRange:     "its address is in the excluded range %s",
 	ReasonIncludedPort:      "port %s is included",
 	ReasonEverything:        "everything is included",
@@ -145,7 +145,7 @@ var sentences = map[Reason]string{
 	ReasonNoRules:           "the pod has no rules (mode NONE)",
 }
 
-// String is a sentence: where the connection goes, and by which rule.
+// String is where the connection goes and the rule that decides, as a sentence.
 func (d Decision) String() string {
 	why := sentences[d.Reason]
 	if strings.Contains(why, "%s") {

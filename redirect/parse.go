@@ -19,27 +19,29 @@ const (
 // ParseArgs reads the arguments of the init container, in the letters and long
 // names of istio-iptables, and its environment variables where a flag is
 // absent. A flag with an empty value has its default (lists: empty). The notes
-// say what is accepted but has no effect, and what the lists leave out. The
-// error is an *ArgsError with every refused argument.
+// name the arguments that are accepted and ignored, and what the lists leave
+// out. The error is a problem.List of every invalid argument, whose Path is the
+// flag or environment variable: first what is not a flag, in the order of the
+// command line, then bad values, flag by flag.
 func ParseArgs(args []string, env func(string) string) (Config, []Note, error) {
 	a := &arguments{values: map[string]value{}}
 	a.read(args)
 	a.fromEnvironment(env)
-	notes := a.judge()
+	notes := a.validate()
 	c := a.config()
-	if len(a.problems) > 0 {
-		return Config{}, nil, &ArgsError{Problems: a.problems}
+	if err := a.problems.Err(); err != nil {
+		return Config{}, nil, err
 	}
 	return c, append(notes, remarks(c)...), nil
 }
 
-// judge refuses what is not supported and collects what has no effect.
-func (a *arguments) judge() []Note {
-	var noInbound, without []string
+// validate rejects what is not supported and notes what is ignored.
+func (a *arguments) validate() []Note {
+	var noInbound, noEffect []string
 	for i := range flags {
 		f := &flags[i]
 		v, given := a.values[f.long]
-		if !given || v.text == "" || v.text == f.off || f.does == takes {
+		if !given || v.text == "" || v.text == f.off || f.does == configures {
 			continue
 		}
 		if f.isBool && !a.isSet(f) {
@@ -48,18 +50,18 @@ func (a *arguments) judge() []Note {
 		switch f.does {
 		case inbound:
 			noInbound = append(noInbound, v.source)
-		case moot:
-			without = append(without, fmt.Sprintf("%s (%s)", v.source, f.help))
-		case refused:
-			a.problem(v.source, v.text, "not supported: "+f.help, "leave it out")
+		case ignored:
+			noEffect = append(noEffect, fmt.Sprintf("%s (%s)", v.source, f.help))
+		case rejected:
+			a.invalid(v.source, v.text, "not supported: "+f.help, "remove it")
 		}
 	}
 	var notes []Note
 	if len(noInbound) > 0 {
-		notes = append(notes, Note("inbound traffic is never captured; without effect: "+strings.Join(noInbound, ", ")))
+		notes = append(notes, Note("ignored (inbound capture is not supported): "+strings.Join(noInbound, ", ")))
 	}
-	if len(without) > 0 {
-		notes = append(notes, Note("without effect: "+strings.Join(without, ", ")))
+	if len(noEffect) > 0 {
+		notes = append(notes, Note("ignored: "+strings.Join(noEffect, ", ")))
 	}
 	return notes
 }
@@ -91,7 +93,7 @@ func (a *arguments) action() Action {
 	case version:
 		return ShowVersion
 	case cleanup && dry:
-		a.problem("--cleanup", "", "together with --dry-run", "give one of them")
+		a.problems.Add(problem.Conflict("--cleanup", "", "--dry-run", "specify only one"))
 	case cleanup:
 		return Cleanup
 	case dry:
@@ -108,9 +110,9 @@ func (a *arguments) mode() Mode {
 	case string(ModeNone):
 		return ModeNone
 	case "TPROXY":
-		a.problem(v.source, v.text, "TPROXY is not supported: it is about inbound traffic, which is never captured", "use REDIRECT")
+		a.invalid(v.source, v.text, "not supported: TPROXY is a mode of inbound capture", "use REDIRECT")
 	default:
-		a.problem(v.source, v.text, "not a mode", "use REDIRECT or NONE")
+		a.invalid(v.source, v.text, "invalid mode", "use REDIRECT or NONE")
 	}
 	return ModeNone
 }
@@ -122,39 +124,38 @@ func (a *arguments) port(long string, absent uint16) uint16 {
 	}
 	n, err := strconv.ParseUint(v.text, 10, 16)
 	if err != nil || n == 0 {
-		a.problem(v.source, v.text, "not a port", "use a number from 1 to 65535")
+		a.problems.Add(problem.Port(v.source, v.text))
 	}
 	return uint16(n)
 }
+
+const wildcardFix = `use -i "*" to capture everything, -m NONE to capture nothing`
 
 // ranges reads an address list; only -i may be a wildcard.
 func (a *arguments) ranges(long string, wildcard bool) cidr.List {
 	v := a.values[long]
 	l, err := cidr.Parse(v.text, cidr.Options{
 		AllowWildcard: wildcard,
-		WildcardFix:   `to capture everything use -i "*", to capture nothing -m NONE`,
-		NameFix:       "names are resolved at admission; create the pod again through the webhook, or write the ranges",
+		WildcardFix:   wildcardFix,
+		NameFix:       "names are resolved at admission: recreate the pod through the webhook, or pass the ranges",
 	})
-	a.listProblems(v, err)
+	a.problems.Add(problem.Of(err).At(v.source)...)
 	return l
 }
 
 func (a *arguments) ports(long string) cidr.Ports {
 	v := a.values[long]
-	p, err := cidr.ParsePorts(v.text, false)
-	a.listProblems(v, err)
-	return p
-}
-
-// listProblems files each bad element under the flag it came from.
-func (a *arguments) listProblems(v value, err error) {
-	for _, p := range problem.Of(err) {
-		element, _ := strconv.Unquote(p.Value) // ArgProblem quotes it
-		a.problem(v.source, element, p.Rule, p.Fix)
+	ports, err := cidr.ParsePorts(v.text, false)
+	for _, p := range problem.Of(err).At(v.source) {
+		if v.text == "*" {
+			p = p.WithFix(wildcardFix)
+		}
+		a.problems.Add(p)
 	}
+	return ports
 }
 
-// ids reads user or group ids. The highest 32-bit number means "no id".
+// ids reads user or group IDs. The highest 32-bit number means "no ID".
 func (a *arguments) ids(long, absent string) []uint32 {
 	v := a.values[long]
 	if len(elements(v.text)) == 0 {
@@ -166,7 +167,7 @@ func (a *arguments) ids(long, absent string) []uint32 {
 		n, err := strconv.ParseUint(e, 10, 32)
 		if err != nil || n == 1<<32-1 {
 			if v.given {
-				a.problem(v.source, e, "not a numeric id", "use a number from 0 to 4294967294; names are not looked up")
+				a.invalid(v.source, e, "not a numeric ID", "use a number in the range 0..4294967294; names are not resolved")
 			}
 			continue
 		}
@@ -178,7 +179,7 @@ func (a *arguments) ids(long, absent string) []uint32 {
 	return ids
 }
 
-// maxInterface is the length of the longest interface name the kernel has.
+// maxInterface is the length of the longest interface name in Linux.
 const maxInterface = 15
 
 func (a *arguments) interfaces(long string) []string {
@@ -188,11 +189,12 @@ func (a *arguments) interfaces(long string) []string {
 	for _, e := range elements(v.text) {
 		switch {
 		case e == "+":
-			a.problem(v.source, e, "excludes every interface", "use -m NONE to capture nothing")
+			a.invalid(v.source, e, "excludes every interface", "use -m NONE to capture nothing")
 		case len(strings.TrimSuffix(e, "+")) > maxInterface:
-			a.problem(v.source, e, fmt.Sprintf("interface name of more than %d bytes", maxInterface), `write the name as "ip link" shows it`)
+			tooLong := problem.TooLong(v.source, strings.TrimSuffix(e, "+"), maxInterface)
+			a.problems.Add(tooLong.WithFix(`use the name that "ip link" shows`))
 		case strings.ContainsAny(e, "/\"*\x00") || strings.ContainsFunc(e, func(r rune) bool { return r < '!' || r > '~' }):
-			a.problem(v.source, e, "not an interface name", `write the name as "ip link" shows it; a final + matches any ending`)
+			a.invalid(v.source, e, "invalid interface name", `use the name that "ip link" shows; a final + matches any suffix`)
 		case !seen[e]:
 			names = append(names, e)
 			seen[e] = true
@@ -201,9 +203,9 @@ func (a *arguments) interfaces(long string) []string {
 	return names
 }
 
-// namesLoopback reports an element written with a loopback address, the test
-// by which istio-iptables opens the loopback interface. It looks at the text:
-// a minimal cover may have joined 127.0.0.0/8 with its neighbour.
+// namesLoopback reports an element written with a loopback address, on which
+// istio-iptables captures the loopback interface, too. It looks at the text: a
+// minimal cover may have joined 127.0.0.0/8 with its neighbour.
 func namesLoopback(list string) bool {
 	for _, e := range elements(list) {
 		addr, _, _ := strings.Cut(e, "/")
@@ -218,14 +220,14 @@ func elements(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
 }
 
-// remarks are about valid settings that a person may not have meant.
+// remarks are about valid settings that may be unintended.
 func remarks(c Config) []Note {
 	if c.Action != Apply && c.Action != Print {
 		return nil
 	}
 	var notes []Note
 	if c.Mode == ModeNone {
-		return append(notes, "mode NONE: no rules, nothing is captured")
+		return append(notes, "mode NONE: no rules are installed, nothing is captured")
 	}
 	if have, missing, ok := c.Include.MissingFamily(); ok {
 		notes = append(notes, Note(fmt.Sprintf("-i has %s ranges only: %s connections bypass the proxy, except to ports in -q", have, missing)))
@@ -247,9 +249,9 @@ func remarks(c Config) []Note {
 // Help is the text of --help.
 func Help() string {
 	var b strings.Builder
-	b.WriteString("Usage: outrider-init [flags]\n\nPuts the pod's redirect rules into the kernel, verifies and proves them.\n\n")
+	b.WriteString("Usage: outrider-init [flags]\n\nInstalls and verifies the pod's nftables redirect rules.\n\n")
 	for _, f := range flags {
-		if f.does == takes {
+		if f.does == configures {
 			letter := "   "
 			if f.letter != 0 {
 				letter = "-" + string(f.letter) + ","
@@ -260,12 +262,12 @@ func Help() string {
 			}
 		}
 	}
-	b.WriteString("\nWithout effect (inbound traffic is never captured):")
+	b.WriteString("\nIgnored (inbound capture is not supported):")
 	for _, f := range flags {
 		if f.does == inbound {
 			b.WriteString(" " + f.name())
 		}
 	}
-	b.WriteString("\nExit: 0 done and proved; 1 the rules could not be put, verified or proved; 2 bad arguments.\n")
+	b.WriteString("\nExit code: 0 success; 1 rules could not be installed or verified; 2 invalid arguments.\n")
 	return b.String()
 }

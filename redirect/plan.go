@@ -15,16 +15,16 @@ const TableName = "outrider"
 type Family string
 
 const (
-	// Inet is one table for IPv4 and IPv6. It is the rule: a family without
-	// rules is a family that bypasses the proxy.
+	// Inet is one table for IPv4 and IPv6. It is the default: a family without
+	// rules bypasses the proxy.
 	Inet Family = "inet"
-	// IPv4Only is for a kernel that has no IPv6 at all.
+	// IPv4Only is for a kernel without IPv6.
 	IPv4Only Family = "ip"
 )
 
 // Plan is an ordered list of rules for connections that leave the pod. The
-// first rule that matches decides; a connection that none matches goes where
-// it was addressed.
+// first rule that matches decides; a connection that matches none goes to its
+// original destination.
 type Plan struct {
 	Family    Family
 	ProxyPort uint16 // where captured connections go, on loopback
@@ -49,14 +49,14 @@ const (
 	SetPorts SetKind = "inet_service"
 )
 
-// Rule decides about the connections that its one condition matches.
+// Rule decides the connections that its one condition matches.
 type Rule struct {
 	Reason  Reason
 	Match   Match
 	Capture bool // to the proxy; otherwise the connection bypasses it
 }
 
-// Match is one condition.
+// Match is one condition of a Rule.
 type Match struct {
 	On        Condition
 	ID        uint32     // On UID, GID
@@ -65,7 +65,7 @@ type Match struct {
 	Set       *Set       // On InSet
 }
 
-// Condition is what a Match looks at.
+// Condition is the property that a Match tests.
 type Condition int
 
 const (
@@ -104,21 +104,22 @@ var (
 )
 
 // NewPlan is the rules of a configuration. Their order is Istio's, and its
-// consequences are part of the interface: an excluded port beats everything,
-// an excluded range beats an included port, an included port beats the lists.
+// consequences are part of the interface: an excluded port takes precedence over
+// everything, an excluded range over an included port, an included port over the
+// lists.
 func NewPlan(c Config, f Family) Plan {
 	p := Plan{Family: f, ProxyPort: c.ProxyPort}
 	if c.Mode == ModeNone {
 		return p
 	}
-	// Only TCP can be handed to the proxy: the address that a connection was
-	// meant for is kept with the connection.
+	// Only TCP can be redirected to the proxy: the original destination is kept
+	// with the connection.
 	p.bypass(ReasonNotTCP, Match{On: NotTCP})
 	for _, name := range c.ExcludeInterfaces {
 		p.bypass(ReasonExcludedInterface, Match{On: Interface, Interface: name})
 	}
 	p.ports(ReasonExcludedPort, "exclude_ports", c.ExcludePorts, false)
-	// The proxy's own connections, or they would come back to it for ever.
+	// The proxy's own connections, or they would loop.
 	for _, id := range c.ProxyUIDs {
 		p.bypass(ReasonProxyUser, Match{On: UID, ID: id})
 	}
@@ -159,8 +160,8 @@ func (p *Plan) ports(r Reason, name string, ports cidr.Ports, capture bool) {
 	}
 }
 
-// maxSet is the number of ranges in one set. The kernel hands out a set in
-// pieces of 32 KiB and walks it from its start for each, so that reading a set
+// maxSet is the number of ranges in one set. The kernel dumps a set in pieces of
+// 32 KiB and walks it from its start for each, so that reading a set
 // back costs the square of its size: with 50,000 ranges the whole program took
 // 560 ms with one set and takes 370 ms with four. Connections to an excluded
 // address are as fast (0.977 of the rate without rules, both ways).
@@ -190,5 +191,5 @@ func (p *Plan) family(r Reason, s Set, l cidr.List, capture bool) {
 	}
 }
 
-// Captures reports whether any rule hands connections to the proxy.
+// Captures reports whether any rule redirects connections to the proxy.
 func (p Plan) Captures() bool { return len(p.capturing()) > 0 }

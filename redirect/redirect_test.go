@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 var update = stdflag.Bool("update", false, "write the golden files")
@@ -34,7 +35,7 @@ func mustArgs(t testing.TB, args ...string) Config {
 	return c
 }
 
-// show is a configuration in one line, without what is as by default.
+// show is a configuration in one line, without the defaults.
 func show(c Config) string {
 	var b strings.Builder
 	add := func(name string, v any, absent string) {
@@ -101,47 +102,48 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
-func TestRefusedArguments(t *testing.T) {
+func TestParseArgs_Rejects(t *testing.T) {
+	names := "names are not allowed here, only CIDR ranges; names are resolved at admission: recreate the pod through the webhook, or pass the ranges"
+	ids := "not a numeric ID; use a number in the range 0..4294967294; names are not resolved"
+	wildcard := `"*" is not allowed here; use -i "*" to capture everything, -m NONE to capture nothing`
 	for _, c := range []struct {
 		args, env []string
 		want      []string
 	}{
-		{args: []string{"-m", "TPROXY"}, want: []string{`-m "TPROXY": TPROXY is not supported: it is about inbound traffic, which is never captured: use REDIRECT`}},
-		{args: []string{"-m", "x"}, want: []string{`-m "x": not a mode: use REDIRECT or NONE`}},
-		{args: []string{"--wat", "-Y", "stray"}, want: []string{"--wat: unknown flag: " + seeHelp, "-Y: unknown flag: " + seeHelp,
-			`argument "stray": not a flag: every value follows its flag; ` + seeHelp}},
-		{args: []string{"--"}, want: []string{`argument "--": not a flag: every value follows its flag; ` + seeHelp}},
-		{args: []string{"-x"}, want: []string{`-x: no value after the flag: give one, or "" for an empty one`}},
-		{args: []string{"-p", "1", "--envoy-port", "2"}, want: []string{`--envoy-port "2": given twice, first with "1": give it once`}},
+		{args: []string{"-m", "TPROXY"}, want: []string{`-m: "TPROXY": not supported: TPROXY is a mode of inbound capture; use REDIRECT`}},
+		{args: []string{"-m", "x"}, want: []string{`-m: "x": invalid mode; use REDIRECT or NONE`}},
+		{args: []string{"--wat", "-Y", "stray"}, want: []string{"--wat: unknown flag; see --help", "-Y: unknown flag; see --help",
+			`argument: "stray": not a flag; pass each value after its flag; see --help`}},
+		{args: []string{"--"}, want: []string{`argument: "--": not a flag; pass each value after its flag; see --help`}},
+		{args: []string{"-x"}, want: []string{`-x: missing value; pass one, or "" for an empty one`}},
+		{args: []string{"-p", "1", "--envoy-port", "2"}, want: []string{`--envoy-port: "2": specified more than once (first: "1"); specify it once`}},
 		{args: []string{"-p", "65536", "-u", "root,-1,4294967295", "-c", "a/b,0123456789abcdef,+"}, want: []string{
-			`-p "65536": not a port: use a number from 1 to 65535`,
-			`-c "a/b": not an interface name: write the name as "ip link" shows it; a final + matches any ending`,
-			`-c "0123456789abcdef": interface name of more than 15 bytes: write the name as "ip link" shows it`,
-			`-c "+": excludes every interface: use -m NONE to capture nothing`,
-			`-u "root": not a numeric id: use a number from 0 to 4294967294; names are not looked up`,
-			`-u "-1": not a numeric id: use a number from 0 to 4294967294; names are not looked up`,
-			`-u "4294967295": not a numeric id: use a number from 0 to 4294967294; names are not looked up`}},
+			`-p: "65536": port number must be in the range 1..65535`,
+			`-c: "a/b": invalid interface name; use the name that "ip link" shows; a final + matches any suffix`,
+			`-c: "0123456789abcdef": 16 bytes exceed the maximum length of 15; use the name that "ip link" shows`,
+			`-c: "+": excludes every interface; use -m NONE to capture nothing`,
+			`-u: "root": ` + ids, `-u: "-1": ` + ids, `-u: "4294967295": ` + ids}},
 		{args: []string{"-i", "cluster,10.0.0.0/08", "-x", "*", "-q", "*", "-o", "80-81"}, want: []string{
-			`-i "cluster": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
-			`-i "10.0.0.0/08": leading zero in prefix length "/08": write 10.0.0.0/8`,
-			`-x "*": "*" is not allowed here: to capture everything use -i "*", to capture nothing -m NONE`,
-			`-q "*": "*" is not allowed here: `,
-			`-o "80-81": port ranges are not supported: write 80,81`}},
-		{args: []string{"-i", "*,10.0.0.0/8"}, want: []string{`-i "*": "*" mixed with ranges: write "*" alone, or only the ranges`}},
-		{args: []string{"-i", "*", "-i", "10.0.0.0/8"}, want: []string{`-i "*": "*" mixed with ranges: write "*" alone, or only the ranges`}},
+			`-i: "cluster": ` + names,
+			`-i: "10.0.0.0/08": leading zero in prefix length "/08"; write 10.0.0.0/8`,
+			`-x: "*": ` + wildcard,
+			`-q: "*": ` + wildcard,
+			`-o: "80-81": port ranges are not supported; write 80,81`}},
+		{args: []string{"-i", "*,10.0.0.0/8"}, want: []string{`-i: "*": "*" mixed with ranges; write "*" alone, or only the ranges`}},
+		{args: []string{"-i", "*", "-i", "10.0.0.0/8"}, want: []string{`-i: "*": "*" mixed with ranges; write "*" alone, or only the ranges`}},
 		{args: []string{"--redirect-dns", "-k", "eth7", "--dry-run=maybe"}, want: []string{
-			`-k "eth7": not supported: traffic of virtual machines behind an interface is not captured: leave it out`,
-			`--redirect-dns "true": not supported: DNS is not captured: leave it out`,
-			`--dry-run "maybe": not a yes or no: write true or false`}},
-		{args: []string{"--cleanup", "-n"}, want: []string{"--cleanup: together with --dry-run: give one of them"}},
+			`-k: "eth7": not supported: traffic of virtual machines behind an interface is not captured; remove it`,
+			`--redirect-dns: "true": not supported: DNS is not captured; remove it`,
+			`--dry-run: "maybe": not a boolean; use true or false`}},
+		{args: []string{"--cleanup", "-n"}, want: []string{"--cleanup: cannot be combined with --dry-run; specify only one"}},
 		{env: []string{"ISTIO_META_DNS_CAPTURE=true", "ISTIO_OUTBOUND_OWNER_GROUPS=java", "ISTIO_SERVICE_CIDR=x y"}, want: []string{
-			`environment variable ISTIO_META_DNS_CAPTURE "true": not supported: DNS is not captured: leave it out`,
-			`environment variable ISTIO_OUTBOUND_OWNER_GROUPS "java": not supported: capture by owner group is not supported: leave it out`,
-			`environment variable ISTIO_SERVICE_CIDR "x": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`,
-			`environment variable ISTIO_SERVICE_CIDR "y": names are not allowed here, only CIDR ranges: names are resolved at admission; create the pod again through the webhook, or write the ranges`}},
+			`environment variable ISTIO_META_DNS_CAPTURE: "true": not supported: DNS is not captured; remove it`,
+			`environment variable ISTIO_OUTBOUND_OWNER_GROUPS: "java": not supported: capture by owner group is not supported; remove it`,
+			`environment variable ISTIO_SERVICE_CIDR: "x": ` + names,
+			`environment variable ISTIO_SERVICE_CIDR: "y": ` + names}},
 	} {
 		got, _, err := ParseArgs(c.args, environment(c.env...))
-		want := "invalid arguments:\n  " + strings.Join(c.want, "\n  ")
+		want := strings.Join(c.want, "\n")
 		if err == nil || err.Error() != want {
 			t.Errorf("%q %q:\n got %v\nwant %s", c.args, c.env, err, want)
 		}
@@ -158,15 +160,15 @@ func TestNotes(t *testing.T) {
 	}{
 		{[]string{"-i", "*"}, nil},
 		{[]string{"-i", "*", "-z", "15006", "-b", "*", "-d", "", "--drop-invalid"},
-			[]Note{"inbound traffic is never captured; without effect: -z, -b, --drop-invalid"}},
+			[]Note{"ignored (inbound capture is not supported): -z, -b, --drop-invalid"}},
 		{[]string{"-i", "*", "--run-validation", "--dual-stack=false", "-f=false"},
-			[]Note{"without effect: --run-validation (rules are always verified and proved)"}},
+			[]Note{"ignored: --run-validation (rules are always verified)"}},
 		{[]string{"-i", "10.0.0.0/8"}, []Note{"-i has IPv4 ranges only: IPv6 connections bypass the proxy, except to ports in -q"}},
 		{nil, []Note{"-i and -q are empty: nothing is captured"}},
 		{[]string{"-q", "80"}, nil},
 		{[]string{"-i", "10.0.0.0/8,::/0", "-x", "0.0.0.0/0,::/0"}, []Note{"-x excludes everything that -i includes: nothing is captured"}},
 		{[]string{"-i", "*", "-u", "0"}, []Note{"-u has uid 0: connections of containers that run as root bypass the proxy"}},
-		{[]string{"-m", "NONE"}, []Note{"mode NONE: no rules, nothing is captured"}},
+		{[]string{"-m", "NONE"}, []Note{"mode NONE: no rules are installed, nothing is captured"}},
 		{[]string{"--cleanup"}, nil},
 	} {
 		_, notes, err := ParseArgs(c.args, environment())
@@ -182,9 +184,9 @@ func TestErrorIsBounded(t *testing.T) {
 	if n := len(err.Error()); n > 4000 || !strings.HasSuffix(err.Error(), "and 49980 more") {
 		t.Errorf("an error of %d bytes, ending in %q", n, err.Error()[n-30:])
 	}
-	var e *ArgsError
-	if !errors.As(err, &e) || len(e.Problems) != 50_000 {
-		t.Errorf("%T with %d problems", err, len(e.Problems))
+	var list problem.List
+	if !errors.As(err, &list) || len(list) != 50_000 {
+		t.Errorf("%T with %d problems", err, len(list))
 	}
 }
 
@@ -228,10 +230,10 @@ func TestDecide(t *testing.T) {
 		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:22")}, "bypasses the proxy: port 22 is excluded"},
 		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:80"), UID: 1337}, "bypasses the proxy: its owner is the proxy's user 1337"},
 		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:80"), GID: 1337}, "bypasses the proxy: its owner is in the proxy's group 1337"},
-		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:80"), Interface: "net1"}, "bypasses the proxy: it leaves by interface net1, which is excluded"},
+		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:80"), Interface: "net1"}, "bypasses the proxy: its outbound interface net1 is excluded"},
 		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:80"), Interface: "lo"}, "bypasses the proxy: it stays inside the pod, on interface lo"},
 		{Connection{Destination: netip.MustParseAddrPort("127.0.0.1:443")}, "bypasses the proxy: it stays inside the pod, on interface lo"},
-		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:53"), Protocol: "udp"}, "bypasses the proxy: only TCP is captured, this is udp"},
+		{Connection{Destination: netip.MustParseAddrPort("10.2.3.4:53"), Protocol: "udp"}, "bypasses the proxy: only TCP is captured, not udp"},
 	} {
 		if got := Decide(c, x.conn).String(); got != x.want {
 			t.Errorf("%+v: %s\nwant %s", x.conn, got, x.want)
@@ -241,7 +243,7 @@ func TestDecide(t *testing.T) {
 		t.Error(got)
 	}
 	d := Decide(mustArgs(t, "-i", "::1,127.0.0.0/8"), Connection{Destination: netip.MustParseAddrPort("[::1]:80")})
-	if d.Reason != ReasonLoopbackAddress || d.String() != "bypasses the proxy: ::1 is this pod itself" {
+	if d.Reason != ReasonLoopbackAddress || d.String() != "bypasses the proxy: ::1 is the pod's own address" {
 		t.Error(d)
 	}
 }
@@ -281,12 +283,12 @@ func TestSummary(t *testing.T) {
 	}{
 		{[]string{"-i", "*", "-x", "10.4.0.0/14,10.7.240.0/20,11.0.0.0/8,12.0.0.0/16,13.0.0.0/8,fd00::/8", "-o", "22,23", "-c", "eth1"}, Inet,
 			"captures to port 15001: IPv4 everything, IPv6 everything; bypass: IPv4 4 ranges (10.4.0.0/14, 11.0.0.0/8, 12.0.0.0/16, …), " +
-				"IPv6 1 range (fd00::/8), ports 22,23, interfaces eth1, uid 1337, gid 1337, loopback, all but TCP"},
+				"IPv6 1 range (fd00::/8), ports 22,23, interfaces eth1, uid 1337, gid 1337, loopback, non-TCP"},
 		{[]string{"-i", "127.0.0.0/8", "-q", "80"}, Inet,
-			"captures to port 15001: IPv4 1 range (127.0.0.0/8), IPv6 no range, ports 80; bypass: uid 1337, gid 1337, 127.0.0.1 and ::1, all but TCP"},
+			"captures to port 15001: IPv4 1 range (127.0.0.0/8), IPv6 no range, ports 80; bypass: uid 1337, gid 1337, 127.0.0.1 and ::1, non-TCP"},
 		{[]string{"-i", "*", "-x", "fd00::/8"}, IPv4Only,
-			"captures to port 15001: IPv4 everything, no IPv6 in this kernel; bypass: uid 1337, gid 1337, loopback, all but TCP"},
-		{[]string{"-m", "NONE"}, Inet, "captures nothing: mode NONE has no rules"},
+			"captures to port 15001: IPv4 everything, no IPv6 in this kernel; bypass: uid 1337, gid 1337, loopback, non-TCP"},
+		{[]string{"-m", "NONE"}, Inet, "captures nothing: no rules in mode NONE"},
 	} {
 		if got := Summary(mustArgs(t, c.args...), c.f); got != c.want {
 			t.Errorf("%q\n got %s\nwant %s", c.args, got, c.want)
@@ -294,8 +296,8 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// FuzzParseArgs: whatever the arguments, an answer or a complete error; and
-// what is accepted has a plan, a script, a summary and a decision.
+// FuzzParseArgs: any arguments give a configuration or a complete error; and an
+// accepted configuration has a plan, a script, a summary and a decision.
 func FuzzParseArgs(f *testing.F) {
 	f.Add("-i\x00*\x00-x\x0010.0.0.1/24,::1", "10.0.0.1:80", uint32(0))
 	f.Add("istio-iptables\x00-p15001\x00-nf\x00--log_x\x00y\x00-c\x00eth+", "[::1]:1", uint32(1337))
@@ -304,12 +306,12 @@ func FuzzParseArgs(f *testing.F) {
 		args := strings.Split(line, "\x00")
 		c, _, err := ParseArgs(args, environment("PROXY_UID="+to))
 		if err != nil {
-			var e *ArgsError
-			if !errors.As(err, &e) || len(e.Problems) == 0 {
+			var list problem.List
+			if !errors.As(err, &list) || len(list) == 0 {
 				t.Fatalf("%T %v", err, err)
 			}
-			for _, p := range e.Problems {
-				if p.Where == "" || p.Rule == "" || p.Fix == "" {
+			for _, p := range list {
+				if p.Path == "" || p.Rule == "" {
 					t.Fatalf("incomplete problem %+v", p)
 				}
 			}
@@ -331,7 +333,7 @@ func FuzzParseArgs(f *testing.F) {
 			for _, target := range p.Targets(c, uid, 0) {
 				for _, a := range target.Candidates {
 					if !c.Include.Contains(a.Addr()) && !c.IncludePorts.Contains(a.Port()) {
-						t.Fatalf("%q: the proof would connect to %s", args, a)
+						t.Fatalf("%q: a test connection would go to %s", args, a)
 					}
 				}
 			}
@@ -354,7 +356,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// TestLargeListsAreSplit: many ranges stand in several sets, which together
+// TestLargeListsAreSplit: many ranges are in several sets, which together
 // decide as one would.
 func TestLargeListsAreSplit(t *testing.T) {
 	var all []netip.Prefix

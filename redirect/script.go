@@ -11,11 +11,11 @@ const (
 	ProxyChain  = "to_proxy"
 )
 
-// CaptureComment marks the rule that hands connections to the proxy.
+// CaptureComment marks the rule that redirects connections to the proxy.
 const CaptureComment = "proxy"
 
-// Script is the plan as input for nft(8). Loading it puts exactly the rules in
-// force that redirect/kernel puts, in one transaction. A plan without rules
+// Script is the plan as input for nft(8). Loading it installs exactly the rules
+// that redirect/kernel installs, in one transaction. A plan without rules
 // removes the table.
 func (p Plan) Script() string {
 	var b strings.Builder
@@ -71,7 +71,7 @@ func (r Rule) String() string {
 	return s
 }
 
-// String is the condition in nft's words; empty when it always holds.
+// String is the condition in nft's syntax; empty when it always matches.
 func (m Match) String() string {
 	switch m.On {
 	case NotTCP:
@@ -94,7 +94,7 @@ func (m Match) String() string {
 	return ""
 }
 
-// nftInterface turns the "+" of iptables into the "*" of nft.
+// nftInterface replaces the "+" of iptables with the "*" of nft.
 func nftInterface(name string) string {
 	if prefix, any := strings.CutSuffix(name, "+"); any {
 		return prefix + "*"

@@ -8,11 +8,11 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
-// Summary says in one line what the rules capture and what bypasses them, per
+// Summary is one line: what the rules capture and what bypasses them, per
 // family, with counts and the first few ranges.
 func Summary(c Config, f Family) string {
 	if c.Mode == ModeNone {
-		return "captures nothing: mode NONE has no rules"
+		return "captures nothing: no rules in mode NONE"
 	}
 	var captured, bypass []string
 	captured = append(captured, "IPv4 "+included(c.Include, c.Include.V4()))
@@ -40,7 +40,7 @@ func Summary(c Config, f Family) string {
 	if c.CaptureLoopback {
 		loopback = "127.0.0.1 and ::1"
 	}
-	bypass = append(bypass, "uid "+join(c.ProxyUIDs), "gid "+join(c.ProxyGIDs), loopback, "all but TCP")
+	bypass = append(bypass, "uid "+join(c.ProxyUIDs), "gid "+join(c.ProxyGIDs), loopback, "non-TCP")
 	return fmt.Sprintf("captures to port %d: %s; bypass: %s",
 		c.ProxyPort, strings.Join(captured, ", "), strings.Join(bypass, ", "))
 }

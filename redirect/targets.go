@@ -7,22 +7,22 @@ import (
 	"go4.org/netipx"
 )
 
-// Target is a claim of the plan that a real connection can prove: connections
-// to each candidate are captured for the given reason.
+// Target is a capturing rule that a test connection can verify: connections to
+// each candidate are captured for the given reason.
 type Target struct {
 	IPv6       bool
 	Reason     Reason
 	Candidates []netip.AddrPort // in the order to try; the first that has a route is enough
 }
 
-// documentation are addresses that belong to nobody (RFC 5737, RFC 3849): the
-// best ones to connect to.
+// documentation are the addresses reserved for documentation (RFC 5737, RFC
+// 3849): the safest ones to connect to.
 var documentation = []netip.Addr{
 	netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.1"),
 	netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8:ffff::1"),
 }
 
-// Targets are the claims to prove for a process of this user and group: one
+// Targets are the test connections for a process of this user and group: one
 // for each family and each rule that captures. A family of which the plan
 // captures nothing has none. c must be the configuration of the plan.
 func (p Plan) Targets(c Config, uid, gid uint32) []Target {
@@ -43,7 +43,7 @@ func (p Plan) Targets(c Config, uid, gid uint32) []Target {
 	return targets
 }
 
-// captured are the addresses, each with a port, that the target's rule takes.
+// captured are the addresses, each with a port, that the target's rule captures.
 func (p Plan) captured(c Config, t Target, addrs []netip.Addr, uid, gid uint32) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, a := range addrs {
@@ -82,8 +82,8 @@ func ports(c Config, r Reason) []uint16 {
 	return []uint16{9, 80, 443, 8080, 65535}
 }
 
-// usualAddresses are addresses of nobody, then both ends of the first and last
-// ranges to capture.
+// usualAddresses are the documentation addresses, then both ends of the first
+// and last ranges to capture.
 func usualAddresses(c Config) []netip.Addr {
 	const some = 4
 	out := slices.Clone(documentation)
@@ -99,8 +99,8 @@ func usualAddresses(c Config) []netip.Addr {
 	return out
 }
 
-// leftAddresses are what exclusions leave of the ranges to capture, where they
-// cover all the usual addresses.
+// leftAddresses are what the exclusions leave of the ranges to capture, for when
+// they cover all the usual addresses.
 func leftAddresses(c Config) []netip.Addr {
 	const some = 16
 	var out []netip.Addr

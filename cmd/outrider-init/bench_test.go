@@ -24,7 +24,7 @@ func median[T int64 | float64](v []T) T {
 }
 
 // BenchmarkSetUp is the whole program, from its start to its exit: parse,
-// apply, read back, prove. Medians; the limit for 50,000 ranges is 0.6 s and
+// apply, verify. Medians; the limit for 50,000 ranges is 0.6 s and
 // 60 MB.
 func BenchmarkSetUp(b *testing.B) {
 	for _, n := range []int{10, 1000, many} {

@@ -87,12 +87,12 @@ func (c *connector) check(t *testing.T, atLeast int) {
 		t.Errorf("%d of %d connections were not captured: %s", c.bypassed, c.made, c.wrong)
 	}
 	if c.made < atLeast {
-		t.Errorf("only %d connections were made, the test shows little", c.made)
+		t.Errorf("only %d connections were made, want at least %d", c.made, atLeast)
 	}
 }
 
-// TestReapplyUnderLoad: 100 changes of the rules, and never a connection that
-// slips through.
+// TestReapplyUnderLoad: during 100 changes of the rules no connection bypasses
+// the proxy.
 func TestReapplyUnderLoad(t *testing.T) {
 	t.Parallel()
 	pod := podWithProxy(t)
@@ -110,7 +110,7 @@ func TestReapplyUnderLoad(t *testing.T) {
 }
 
 // TestKilled: killed at any moment, the program leaves the old rules or the
-// new ones, whole.
+// new ones, complete.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	pod := podWithProxy(t)
@@ -153,13 +153,13 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("neither the old rules (%v) nor the new (%v)", isOld, isNew)
 		}
 	}
-	t.Logf("killed %d times: %d times the old rules stayed, %d times the new were in force", killed, kept, changed)
+	t.Logf("killed %d times: %d times the old rules stayed, %d times the new were active", killed, kept, changed)
 	c.check(t, 100)
 }
 
-// TestHardLists: values that other tools refuse or read wrongly are applied,
-// verified and proved.
-func TestHardLists(t *testing.T) {
+// TestUnusualLists: values that other tools reject or misread are applied and
+// verified.
+func TestUnusualLists(t *testing.T) {
 	t.Parallel()
 	pod := netns.NewPod(t)
 	var overlapping strings.Builder
@@ -182,15 +182,15 @@ func TestHardLists(t *testing.T) {
 				args = append(args, "-i", "*")
 			}
 			r := runIn(t, pod.NS, nil, args...)
-			if r.code != 0 || strings.Contains(r.stdout, "not tried") {
+			if r.code != 0 || strings.Contains(r.stdout, "skipped") {
 				t.Errorf("%s as %s: exit %d\n%s%s", name, flag, r.code, r.stdout, r.stderr)
 			}
 		}
 	}
 }
 
-// pieces splits a list over several arguments of the flag, since the kernel
-// takes 128 KiB in one. The first flag is left to the caller.
+// pieces splits a list over several arguments of the flag, since Linux limits
+// one to 128 KiB. The caller passes the first flag.
 func pieces(flag, list string) []string {
 	const most = 100 << 10
 	var args []string

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command outrider-init is the init container: it puts the pod's redirect
-// rules into the kernel, reads them back, proves them, and exits.
+// Command outrider-init is the init container: it installs the pod's redirect
+// rules in the kernel, verifies them, also with test connections, and exits.
 package main
 
 import (
@@ -26,13 +26,13 @@ func main() {
 // Exit codes.
 const (
 	exitDone  = 0
-	exitRules = 1 // the rules could not be put, verified or proved
+	exitRules = 1 // rules could not be installed or verified
 	exitUsage = 2
 )
 
 func run(args []string, env func(string) string, stdout, stderr io.Writer) int {
-	// Everything happens in one burst and the process ends: a bounded heap
-	// matters, garbage that is never reused does not.
+	// Everything happens at once and the process exits: a bounded heap matters,
+	// garbage that is never reused does not.
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(40 << 20)
 	// One thread keeps the network namespace it was started in.
@@ -40,7 +40,7 @@ func run(args []string, env func(string) string, stdout, stderr io.Writer) int {
 
 	c, notes, err := redirect.ParseArgs(args, env)
 	if err != nil {
-		fmt.Fprintf(stderr, "outrider-init: %v\n", err)
+		fmt.Fprintf(stderr, "outrider-init: invalid arguments:\n  %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 		return exitUsage
 	}
 	for _, n := range notes {
@@ -68,14 +68,14 @@ func act(c redirect.Config, stdout io.Writer) error {
 		if err := kernel.Cleanup(); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(stdout, "outrider-init: the redirect rules are removed")
+		_, err := fmt.Fprintln(stdout, "outrider-init: redirect rules removed")
 		return err
 	}
 	return apply(c, stdout)
 }
 
-// apply puts the rules in force and does not believe it: what the kernel holds
-// is compared with the plan, and real connections are made.
+// apply installs the rules and verifies them: what the kernel holds is compared
+// with the plan, and test connections are made.
 func apply(c redirect.Config, stdout io.Writer) error {
 	plan := redirect.NewPlan(c, kernel.Family())
 	if err := kernel.Apply(plan); err != nil {
@@ -84,35 +84,35 @@ func apply(c redirect.Config, stdout io.Writer) error {
 	if err := kernel.Verify(plan); err != nil {
 		return err
 	}
-	proofs := kernel.Prove(c, plan)
+	tests := kernel.Prove(c, plan)
 	var failed []string
-	for _, p := range proofs {
-		if p.Outcome == kernel.Failed {
-			failed = append(failed, p.String())
+	for _, t := range tests {
+		if t.Result == kernel.Failed {
+			failed = append(failed, t.String())
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("the rules are in the kernel but do not work, another program may have rules of its own: %s",
+		return fmt.Errorf("rules installed but verification failed; another component may have conflicting rules: %s",
 			strings.Join(failed, "; "))
 	}
-	_, err := fmt.Fprintf(stdout, "outrider-init: %s; %s\n", redirect.Summary(c, plan.Family), evidence(plan, proofs))
+	_, err := fmt.Fprintf(stdout, "outrider-init: %s; %s\n", redirect.Summary(c, plan.Family), results(plan, tests))
 	return err
 }
 
-// evidence counts what was verified and proved, and names what could not be
-// tried.
-func evidence(plan redirect.Plan, proofs []kernel.Proof) string {
-	proved, remarks := 0, ""
-	for _, p := range proofs {
-		if p.Outcome == kernel.Proved {
-			proved++
+// results counts what was verified, and names the test connections that could
+// not be made.
+func results(plan redirect.Plan, tests []kernel.Test) string {
+	passed, remarks := 0, ""
+	for _, t := range tests {
+		if t.Result == kernel.Passed {
+			passed++
 		}
-		if p.Why != "" {
-			remarks += "; " + p.String()
+		if t.Why != "" {
+			remarks += "; " + t.String()
 		}
 	}
-	return fmt.Sprintf("%d rules read back, %d of %d claims proved with connections%s",
-		len(plan.Rules), proved, len(proofs), remarks)
+	return fmt.Sprintf("%d rules verified, %d/%d test connections passed%s",
+		len(plan.Rules), passed, len(tests), remarks)
 }
 
 func versionText() string {

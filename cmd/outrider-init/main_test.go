@@ -102,7 +102,7 @@ func confine(caps string, args []string) error {
 	return syscall.Exec(os.Getenv("OUTRIDER_TEST_BINARY"), append([]string{"outrider-init"}, args...), nil)
 }
 
-// withoutNetfilter makes the kernel answer as one without netfilter's netlink.
+// withoutNetfilter makes the kernel respond like one without netfilter's netlink.
 func withoutNetfilter() error {
 	const protocol = 16 + 2*8 // offset of the third argument in seccomp_data
 	program := []unix.SockFilter{
@@ -117,7 +117,7 @@ func withoutNetfilter() error {
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0)
 }
 
-// result is what one run of the program gave.
+// result is the result of one run of the program.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -155,65 +155,65 @@ func (r result) want(t *testing.T, code int, stdout, stderr string) {
 }
 
 const everything = "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; " +
-	"bypass: uid 1337, gid 1337, loopback, all but TCP; "
+	"bypass: uid 1337, gid 1337, loopback, non-TCP; "
 
 func TestInPod(t *testing.T) {
 	pod := netns.NewPod(t)
-	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules verified, 4/4 test connections passed\n", "")
 
-	// Everything at once, in the letters of a template for istio-iptables.
+	// All arguments at once, as a template for istio-iptables passes them.
 	runIn(t, pod.NS, nil, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-g", "1337", "-m", "REDIRECT",
 		"-i", "10.4.0.0/14,10.7.240.0/20", "-x", "10.0.0.1/24", "-b", "", "-d", "", "-q", "8080,9090", "-o", "22", "-c", "eth1",
 		"--log_output_level=default:info").want(t, 0,
 		"outrider-init: captures to port 15001: IPv4 1 range (10.4.0.0/14), IPv6 no range, ports 8080,9090; "+
-			"bypass: IPv4 1 range (10.0.0.0/24), ports 22, interfaces eth1, uid 1337, gid 1337, loopback, all but TCP; "+
-			"11 rules read back, 5 of 5 claims proved with connections\n",
-		"outrider-init: note: inbound traffic is never captured; without effect: -z\n"+
+			"bypass: IPv4 1 range (10.0.0.0/24), ports 22, interfaces eth1, uid 1337, gid 1337, loopback, non-TCP; "+
+			"11 rules verified, 5/5 test connections passed\n",
+		"outrider-init: note: ignored (inbound capture is not supported): -z\n"+
 			"outrider-init: note: -i has IPv4 ranges only: IPv6 connections bypass the proxy, except to ports in -q\n")
 
-	// The environment counts where a flag is absent; an empty variable does not.
+	// The environment is used where a flag is absent; an empty variable is not.
 	runIn(t, pod.NS, []string{"ISTIO_SERVICE_CIDR=*", "ENVOY_PORT=16001", "PROXY_UID="}, "-p", "15001").want(t, 0,
-		everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+		everything+"7 rules verified, 4/4 test connections passed\n", "")
 
-	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: the redirect rules are removed\n", "")
-	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: the redirect rules are removed\n", "")
+	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: redirect rules removed\n", "")
+	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: redirect rules removed\n", "")
 	if rules := pod.Must(t, "", "nft", "list", "ruleset"); rules != "" {
 		t.Errorf("after cleanup:\n%s", rules)
 	}
 }
 
-// TestProofNotTried: with a proxy on its port nothing can listen there; that
-// is said, and the rules stand.
-func TestProofNotTried(t *testing.T) {
+// TestVerificationSkipped: while the proxy listens on its port, test connections
+// to it are reported as skipped, and the rules stay.
+func TestVerificationSkipped(t *testing.T) {
 	pod := netns.NewPod(t)
 	pod.Listen(t, "127.0.0.1:15001", func(net.Conn) string { return "proxy" })
 	pod.Listen(t, "[::1]:15001", func(net.Conn) string { return "proxy" })
-	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules read back, 2 of 4 claims proved with connections"+
-		"; not tried: IPv4 is captured (everything): port 15001 is taken, the proxy may be running already"+
-		"; not tried: IPv6 is captured (everything): port 15001 is taken, the proxy may be running already\n", "")
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 0, everything+"7 rules verified, 2/4 test connections passed"+
+		"; skipped: IPv4 is captured (everything): port 15001 in use; is the proxy already running?"+
+		"; skipped: IPv6 is captured (everything): port 15001 in use; is the proxy already running?\n", "")
 	// A program that runs as the proxy's user cannot be captured itself.
 	runIn(t, netns.NewPod(t).NS, nil, "-i", "*", "-u", "0").want(t, 0, "outrider-init: captures to port 15001: IPv4 everything, IPv6 everything; "+
-		"bypass: uid 0, gid 0, loopback, all but TCP; 7 rules read back, 2 of 3 claims proved with connections"+
-		"; not tried: connections are captured: none that this program can make (uid 0, gid 0) is\n",
+		"bypass: uid 0, gid 0, loopback, non-TCP; 7 rules verified, 2/3 test connections passed"+
+		"; skipped: connections are captured: no capturable connection can be made as uid 0, gid 0\n",
 		"outrider-init: note: -u has uid 0: connections of containers that run as root bypass the proxy\n")
 	// A network with loopback only, and without even that.
-	runIn(t, netns.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules read back, 0 of 4 claims proved with connections"+
-		"; not tried: IPv4 is captured (everything): no route to 203.0.113.1: network is unreachable"+
-		"; not tried: IPv6 is captured (everything): the pod has no loopback address of this family"+
-		"; not tried: IPv4 loopback bypasses the proxy: connect to 127.0.0.1: network is unreachable"+
-		"; not tried: IPv6 loopback bypasses the proxy: the pod has no loopback address of this family\n", "")
+	runIn(t, netns.New(t), nil, "-i", "*").want(t, 0, everything+"7 rules verified, 0/4 test connections passed"+
+		"; skipped: IPv4 is captured (everything): no route to 203.0.113.1: network is unreachable"+
+		"; skipped: IPv6 is captured (everything): the pod has no loopback address of this family"+
+		"; skipped: IPv4 loopback bypasses the proxy: connect to 127.0.0.1: network is unreachable"+
+		"; skipped: IPv6 loopback bypasses the proxy: the pod has no loopback address of this family\n", "")
 }
 
-// TestProofFails: rules that are there and do not work stop the pod.
-func TestProofFails(t *testing.T) {
+// TestVerificationFails: rules that are installed and do not work stop the pod.
+func TestVerificationFails(t *testing.T) {
 	pod := netns.NewPod(t)
 	pod.Must(t, "table ip other { chain output { type nat hook output priority -150; tcp dport 9 dnat to 10.99.0.1:81; }; }", "nft", "-f", "-")
-	runIn(t, pod.NS, nil, "-i", "*").want(t, 1, "", "outrider-init: the rules are in the kernel but do not work, "+
-		"another program may have rules of its own: failed: IPv4 to 192.0.2.1:9 is captured (everything): "+
-		"it was answered for 192.0.2.1:9, not at 127.0.0.1:15001\n")
+	runIn(t, pod.NS, nil, "-i", "*").want(t, 1, "", "outrider-init: rules installed but verification failed; "+
+		"another component may have conflicting rules: failed: IPv4 to 192.0.2.1:9 is captured (everything): "+
+		"connection went to 192.0.2.1:9 instead of the proxy\n")
 	pod.Must(t, "flush ruleset; table inet other { chain output { type filter hook output priority 0; ip daddr 127.0.0.1 tcp dport 15001 drop; }; }", "nft", "-f", "-")
 	r := runIn(t, pod.NS, nil, "-i", "*")
-	if r.code != 1 || !strings.Contains(r.stderr, "it did not arrive at 127.0.0.1:15001 within 2s") {
+	if r.code != 1 || !strings.Contains(r.stderr, "connection did not arrive at 127.0.0.1:15001 within 2s") {
 		t.Errorf("a dropped connection: exit %d, stderr %q", r.code, r.stderr)
 	}
 }
@@ -231,7 +231,7 @@ func TestConfined(t *testing.T) {
 		cmd.Path = self
 		return finish(t, pod.NS, cmd, stdout, stderr)
 	}
-	confined("net_admin").want(t, 0, everything+"7 rules read back, 4 of 4 claims proved with connections\n", "")
+	confined("net_admin").want(t, 0, everything+"7 rules verified, 4/4 test connections passed\n", "")
 	before := pod.Must(t, "", "nft", "-s", "list", "ruleset")
 	r := confined("none")
 	if r.code != 1 || !strings.Contains(r.stderr, "the capability NET_ADMIN is missing: give the init container runAsUser: 0") {
@@ -282,9 +282,9 @@ func TestRunWithoutKernel(t *testing.T) {
 		t.Errorf("--dry-run: %+v", r)
 	}
 	run0("-i", "10.0.0.0/08", "-p", "0", "--what").want(t, 2, "", "outrider-init: invalid arguments:\n"+
-		"  --what: unknown flag: see --help for the arguments there are\n"+
-		"  -p \"0\": not a port: use a number from 1 to 65535\n"+
-		"  -i \"10.0.0.0/08\": leading zero in prefix length \"/08\": write 10.0.0.0/8\n")
+		"  --what: unknown flag; see --help\n"+
+		"  -p: \"0\": port number must be in the range 1..65535\n"+
+		"  -i: \"10.0.0.0/08\": leading zero in prefix length \"/08\"; write 10.0.0.0/8\n")
 }
 
 // TestDocs runs every command of docs/redirect.md in a pod and compares what

@@ -16,8 +16,8 @@ import (
 )
 
 // Family is the table family this kernel needs: one table for both families,
-// or IPv4 only where the kernel has no IPv6. IPv6 that is merely switched off
-// in a namespace still gets its rules: it may be switched on later.
+// or IPv4 only where the kernel has no IPv6. IPv6 that is merely disabled in a
+// namespace still gets its rules: it may be enabled later.
 func Family() redirect.Family {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == unix.EAFNOSUPPORT {
@@ -29,9 +29,9 @@ func Family() redirect.Family {
 	return redirect.Inet
 }
 
-// Apply puts the plan in force, in place of whatever the table held. It is one
-// atomic transaction; on an error the old rules stay. A plan without rules
-// removes the table.
+// Apply installs the plan, in place of whatever the table held. It is one atomic
+// transaction; on an error the old rules stay. A plan without rules removes the
+// table.
 func Apply(p redirect.Plan) error {
 	conn, err := open()
 	if err != nil {
@@ -86,7 +86,7 @@ func tableOf(f redirect.Family) *nftables.Table {
 // numbering guards the library's global counter of sets.
 var numbering sync.Mutex
 
-// add queues the table and all that is in it.
+// add queues the table and its contents.
 func add(conn *nftables.Conn, table *nftables.Table, p redirect.Plan) error {
 	numbering.Lock()
 	defer numbering.Unlock()

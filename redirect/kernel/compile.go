@@ -21,15 +21,15 @@ type chain struct {
 	rules []rule
 }
 
-// rule is a rule of the plan on its way to the kernel.
+// rule is a rule of the plan to be encoded for the kernel.
 type rule struct {
 	comment string
 	family  redirect.Family
-	plan    *redirect.Rule // nil: the rule that hands over to the proxy
+	plan    *redirect.Rule // nil: the rule that redirects to the proxy
 	port    uint16
 }
 
-// chainsOf is the plan's chains in the order they must be made.
+// chainsOf is the plan's chains in the order in which they must be created.
 func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 	accept := nftables.ChainPolicyAccept
 	toProxy := chain{
@@ -47,8 +47,8 @@ func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 	return []chain{toProxy, output}
 }
 
-// exprs is the rule in the kernel's terms. ids are the transaction's numbers
-// of the sets, by name; the kernel does not give them back.
+// exprs is the rule as nf_tables expressions. ids are the transaction's numbers
+// of the sets, by name; the kernel does not return them.
 func (r rule) exprs(ids map[string]uint32) []expr.Any {
 	if r.plan == nil {
 		return append(isTCP(expr.CmpOpEq), &expr.Counter{},
@@ -90,7 +90,7 @@ func (r rule) condition(ids map[string]uint32) []expr.Any {
 }
 
 // daddr loads the destination address of the family that a is of. In a table
-// for both families the family must be asked first.
+// for both families the family must be tested first.
 func (r rule) daddr(a netip.Addr) []expr.Any {
 	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
 	if a.Is6() {

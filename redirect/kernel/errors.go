@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diagnose adds to an error of the kernel what is missing and the way out.
+// diagnose adds the cause and the fix to an error of the kernel.
 func diagnose(operation string, err error) error {
 	for _, k := range known {
 		for _, e := range k.errnos {
@@ -28,10 +28,10 @@ var known = []struct {
 }{
 	{[]unix.Errno{unix.EPERM, unix.EACCES},
 		"the capability NET_ADMIN is missing: give the init container runAsUser: 0 and capabilities.add: [NET_ADMIN], " +
-			"or exempt the namespace from the policy that takes it away"},
+			"or exempt the namespace from the policy that drops it"},
 	{[]unix.Errno{unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.ESOCKTNOSUPPORT, unix.ENOSYS},
 		"the kernel has no netfilter netlink (module nfnetlink): load it on the node, or run the pod under a runtime that has it " +
-			"(sandboxes such as gVisor have not)"},
+			"(sandboxes such as gVisor do not provide it)"},
 	{[]unix.Errno{unix.EOPNOTSUPP, unix.EINVAL},
 		"the kernel has no nf_tables, or is older than 5.2: load the module nf_tables on the node, or use a newer kernel"},
 	{[]unix.Errno{unix.ENOENT, unix.EPFNOSUPPORT},

@@ -19,21 +19,21 @@ import (
 
 func noEnv(string) string { return "" }
 
-// setup is a pod whose proxy answers "proxy" and the address that the
-// connection was meant for.
+// setup is a pod whose proxy answers "proxy" and the original destination of
+// the connection.
 func setup(t testing.TB) *netns.Pod {
 	t.Helper()
 	pod := netns.NewPod(t)
 	for addr, name := range map[string]string{
 		"127.0.0.1:15001": "proxy", "[::1]:15001": "proxy", "127.0.0.1:16001": "proxy2", "[::1]:16001": "proxy2",
 	} {
-		pod.Listen(t, addr, func(c net.Conn) string { return name + " " + meantFor(c) })
+		pod.Listen(t, addr, func(c net.Conn) string { return name + " " + destinationOf(c) })
 	}
 	pod.ListenUDP(t, ":15001", "proxy")
 	return pod
 }
 
-func meantFor(c net.Conn) string {
+func destinationOf(c net.Conn) string {
 	tcp := c.(*net.TCPConn)
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -56,7 +56,7 @@ func config(t testing.TB, args ...string) redirect.Config {
 	return c
 }
 
-// apply puts the rules of the arguments into the pod, and verifies them.
+// apply installs the rules of the configuration in the pod, and verifies them.
 func apply(t testing.TB, pod *netns.Pod, c redirect.Config) redirect.Plan {
 	t.Helper()
 	p := redirect.NewPlan(c, redirect.Inet)
@@ -73,7 +73,7 @@ func apply(t testing.TB, pod *netns.Pod, c redirect.Config) redirect.Plan {
 }
 
 // reach is where a connection really goes: the answer's first word, after a
-// check that the proxy knows the address it was meant for.
+// check that the proxy sees the original destination.
 func reach(t testing.TB, pod *netns.Pod, c redirect.Connection) string {
 	t.Helper()
 	var answer string
@@ -84,7 +84,7 @@ func reach(t testing.TB, pod *netns.Pod, c redirect.Connection) string {
 	}
 	who, meant, _ := strings.Cut(answer, " ")
 	if meant != "" && meant != c.Destination.String() {
-		t.Errorf("the proxy thinks the connection to %s was meant for %s", c.Destination, meant)
+		t.Errorf("the proxy sees the original destination of the connection to %s as %s", c.Destination, meant)
 	}
 	return who
 }
@@ -232,34 +232,34 @@ func TestVerifyFinds(t *testing.T) {
 	c := config(t, "-i", "192.0.2.0/24,2001:db8::/32", "-x", "192.0.2.8/29", "-o", "22")
 	for _, tamper := range []struct{ script, want string }{
 		{"delete table inet outrider", "table outrider is missing"},
-		{"add element inet outrider exclude4 { 10.0.0.0/8 }", "set exclude4 has 4 elements that are not the 2 planned"},
-		{"delete element inet outrider include6 { 2001:db8::/32 }", "set include6 has 0 elements that are not the 2 planned"},
-		{"add element inet outrider exclude_ports { 80 }", "set exclude_ports has 2 elements that are not the 1 planned"},
+		{"add element inet outrider exclude4 { 10.0.0.0/8 }", "set exclude4: its 4 elements differ from the 2 of the plan"},
+		{"delete element inet outrider include6 { 2001:db8::/32 }", "set include6: its 0 elements differ from the 2 of the plan"},
+		{"add element inet outrider exclude_ports { 80 }", "set exclude_ports: its 2 elements differ from the 1 of the plan"},
 		{"add rule inet outrider output accept", "chain output has 11 rules instead of 10"},
 		{"insert rule inet outrider output meta skuid 0 return", "chain output has 11 rules instead of 10"},
 		{"flush chain inet outrider to_proxy", "chain to_proxy has 0 rules instead of 1"},
 		{`flush chain inet outrider to_proxy; add rule inet outrider to_proxy meta l4proto tcp counter redirect to :15002 comment "proxy"`,
-			"rule 1 (proxy) of chain to_proxy has another condition or verdict"},
-		{"add chain inet outrider more", "chain more is not planned"},
-		{"add set inet outrider more { type ipv4_addr; }", "set more is not planned"},
+			"rule 1 (proxy) of chain to_proxy differs from the plan"},
+		{"add chain inet outrider more", "unexpected chain more"},
+		{"add set inet outrider more { type ipv4_addr; }", "unexpected set more"},
 	} {
 		p := apply(t, pod, c)
 		pod.Must(t, tamper.script, "nft", "-f", "-")
 		var err error
 		pod.Do(func() { err = Verify(p) })
-		if want := "the kernel's rules are not the planned ones: " + tamper.want; err == nil || err.Error() != want {
+		if want := "kernel rules differ from the plan: " + tamper.want; err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", tamper.script, err, want)
 		}
 	}
 	p := apply(t, pod, config(t, "-m", "NONE"))
 	pod.Must(t, "table inet outrider {}", "nft", "-f", "-")
 	var err error
-	if pod.Do(func() { err = Verify(p) }); err == nil || !strings.Contains(err.Error(), "should not be") {
+	if pod.Do(func() { err = Verify(p) }); err == nil || !strings.Contains(err.Error(), "unexpected table outrider") {
 		t.Errorf("a table against mode NONE: %v", err)
 	}
 }
 
-// TestFailureKeepsOldRules: a transaction that the kernel refuses changes
+// TestFailureKeepsOldRules: a transaction that the kernel rejects changes
 // nothing.
 func TestFailureKeepsOldRules(t *testing.T) {
 	pod := setup(t)
@@ -292,7 +292,7 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// FuzzDecodeDump: whatever the bytes, elements or an error.
+// FuzzDecodeDump: any bytes give elements or an error.
 func FuzzDecodeDump(f *testing.F) {
 	f.Add([]byte{0x30, 0, 0, 0, 12, 10, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 28, 0, 3, 0x80, 24, 0, 1, 0x80,
 		8, 0, 3, 0, 0, 0, 0, 1, 12, 0, 1, 0x80, 8, 0, 1, 0, 10, 0, 0, 1})

@@ -15,101 +15,101 @@ import (
 	"github.com/outrider-mesh/outrider/redirect"
 )
 
-// Outcome is the result of one proof.
-type Outcome int
+// Result is the result of one test connection.
+type Result int
 
 const (
-	Proved   Outcome = iota // a real connection went where the plan says
-	Failed                  // it went elsewhere
-	NotTried                // nothing could be tried; Why says what was in the way
+	Passed  Result = iota // the connection went where the plan sends it
+	Failed                // it went elsewhere
+	Skipped               // no connection could be made; Why is the reason
 )
 
-// Proof is one claim of the plan, tried with a real connection.
-type Proof struct {
-	Claim   string
-	Outcome Outcome
-	Why     string // what was in the way; Proved: a remark, mostly empty
+// Test is one expectation of the plan, tried with a real connection.
+type Test struct {
+	Expect string // "IPv4 to 192.0.2.1:9 is captured (everything)"
+	Result Result
+	Why    string // why it failed or was skipped; of a passed test a remark, mostly empty
 }
 
-func (p Proof) String() string {
-	switch p.Outcome {
-	case Proved:
-		if p.Why != "" {
-			return "proved: " + p.Claim + ", but " + p.Why
+func (t Test) String() string {
+	switch t.Result {
+	case Passed:
+		if t.Why != "" {
+			return "passed: " + t.Expect + ", but " + t.Why
 		}
-		return "proved: " + p.Claim
+		return "passed: " + t.Expect
 	case Failed:
-		return "failed: " + p.Claim + ": " + p.Why
+		return "failed: " + t.Expect + ": " + t.Why
 	}
-	return "not tried: " + p.Claim + ": " + p.Why
+	return "skipped: " + t.Expect + ": " + t.Why
 }
 
-// proofTime is how long one connection may take to arrive on loopback.
-const proofTime = 2 * time.Second
+// testTimeout is how long one connection may take to arrive on loopback.
+const testTimeout = 2 * time.Second
 
-// Prove opens one connection for each family and capturing rule, and one over
-// each family's loopback, and looks where they arrive. It listens on the
-// proxy's port meanwhile. The connections have a hop limit of 1, so that one
-// that is not captured ends at the node and reaches nobody.
-func Prove(c redirect.Config, p redirect.Plan) []Proof {
+// Prove opens one test connection for each family and capturing rule, and one
+// over each family's loopback, and checks where they arrive. Meanwhile it
+// listens on the proxy's port. The connections have a hop limit of 1, so that
+// one that is not captured is dropped at the node.
+func Prove(c redirect.Config, p redirect.Plan) []Test {
 	if len(p.Rules) == 0 {
 		return nil
 	}
-	var proofs []Proof
+	var tests []Test
 	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
 	targets := p.Targets(c, uid, gid)
 	if len(targets) == 0 && p.Captures() {
-		proofs = append(proofs, Proof{Claim: "connections are captured", Outcome: NotTried,
-			Why: fmt.Sprintf("none that this program can make (uid %d, gid %d) is", uid, gid)})
+		tests = append(tests, Test{Expect: "connections are captured", Result: Skipped,
+			Why: fmt.Sprintf("no capturable connection can be made as uid %d, gid %d", uid, gid)})
 	}
 	for _, t := range targets {
-		proofs = append(proofs, proveCapture(p, t))
+		tests = append(tests, testCapture(p, t))
 	}
-	proofs = append(proofs, proveLoopback(false))
+	tests = append(tests, testLoopback(false))
 	if p.Family == redirect.Inet {
-		proofs = append(proofs, proveLoopback(true))
+		tests = append(tests, testLoopback(true))
 	}
-	return proofs
+	return tests
 }
 
-func proveCapture(p redirect.Plan, t redirect.Target) Proof {
-	proof := Proof{Claim: fmt.Sprintf("%s is captured (%s)", familyName(t.IPv6), t.Reason), Outcome: NotTried}
+func testCapture(p redirect.Plan, t redirect.Target) Test {
+	test := Test{Expect: fmt.Sprintf("%s is captured (%s)", familyName(t.IPv6), t.Reason), Result: Skipped}
 	l, err := listen(t.IPv6, p.ProxyPort)
 	if err != nil {
-		proof.Why = listenProblem(err, p.ProxyPort)
-		return proof
+		test.Why = listenProblem(err, p.ProxyPort)
+		return test
 	}
 	defer l.close()
 	for _, to := range t.Candidates {
 		via, err := route(to)
 		if err != nil {
-			proof.Why = fmt.Sprintf("no route to %s: %v", to.Addr(), err)
+			test.Why = fmt.Sprintf("no route to %s: %v", to.Addr(), err)
 			continue
 		}
 		conn := redirect.Connection{Destination: to, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Interface: via}
 		if !p.Decide(conn).Captured {
-			proof.Why = fmt.Sprintf("%s is reached by interface %s, which is not captured", to.Addr(), via)
+			test.Why = fmt.Sprintf("%s is routed over interface %s, which is not captured", to.Addr(), via)
 			continue
 		}
-		proof.Claim = fmt.Sprintf("%s to %s is captured (%s)", familyName(t.IPv6), to, t.Reason)
-		proof.Outcome, proof.Why = l.arrives(to)
-		return proof
+		test.Expect = fmt.Sprintf("%s to %s is captured (%s)", familyName(t.IPv6), to, t.Reason)
+		test.Result, test.Why = l.arrives(to)
+		return test
 	}
-	return proof
+	return test
 }
 
-// proveLoopback shows that containers of the pod still reach each other on
+// testLoopback checks that containers of the pod still reach each other on
 // 127.0.0.1 and ::1.
-func proveLoopback(v6 bool) Proof {
-	proof := Proof{Claim: familyName(v6) + " loopback bypasses the proxy", Outcome: NotTried}
+func testLoopback(v6 bool) Test {
+	test := Test{Expect: familyName(v6) + " loopback bypasses the proxy", Result: Skipped}
 	l, err := listen(v6, 0)
 	if err != nil {
-		proof.Why = listenProblem(err, 0)
-		return proof
+		test.Why = listenProblem(err, 0)
+		return test
 	}
 	defer l.close()
-	proof.Outcome, proof.Why = l.arrives(l.addr)
-	return proof
+	test.Result, test.Why = l.arrives(l.addr)
+	return test
 }
 
 func familyName(v6 bool) string {
@@ -122,15 +122,15 @@ func familyName(v6 bool) string {
 func listenProblem(err error, port uint16) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Sprintf("port %d is taken, the proxy may be running already", port)
+		return fmt.Sprintf("port %d in use; is the proxy already running?", port)
 	case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.EAFNOSUPPORT):
 		return "the pod has no loopback address of this family"
 	}
 	return fmt.Sprintf("cannot listen on port %d: %v", port, err)
 }
 
-// route is the interface by which the pod's routing sends to. Connecting a
-// datagram socket asks the routing and sends nothing.
+// route is the interface over which the pod routes a destination. Connecting a
+// datagram socket looks up the route and sends nothing.
 func route(to netip.AddrPort) (via string, err error) {
 	fd, err := socket(to.Addr().Is6(), unix.SOCK_DGRAM)
 	if err != nil {

@@ -149,7 +149,7 @@ func TestModelAgreesWithKernel(t *testing.T) {
 				captured++
 			}
 			if d.Captured != (got == "proxy") {
-				t.Fatalf("%q: %+v reached %q, the model says %s", s.args(), conn, got, d)
+				t.Fatalf("%q: %+v reached %q, the model decides %s", s.args(), conn, got, d)
 			}
 		}
 	}
@@ -250,7 +250,7 @@ func TestSameDecisionAsIptables(t *testing.T) {
 				captured++
 			}
 			if (a == "proxy") != (b == "proxy") || (a == "proxy") != d.Captured {
-				t.Fatalf("%q: %+v reached %q, with iptables %q, the model says %s", s.args(), conn, a, b, d)
+				t.Fatalf("%q: %+v reached %q, with iptables %q, the model decides %s", s.args(), conn, a, b, d)
 			}
 		}
 	}

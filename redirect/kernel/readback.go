@@ -40,7 +40,7 @@ func readElements(table *nftables.Table, set string) ([]boundary, error) {
 		case err != nil:
 			return nil, err
 		case flags&unix.MSG_TRUNC != 0:
-			return nil, errors.New("the kernel's answer was cut off")
+			return nil, errors.New("the kernel's response was truncated")
 		}
 		more, err := decodeDump(buf[:n], &out)
 		if err != nil || !more {

@@ -13,8 +13,8 @@ import (
 )
 
 // listener is a listening socket on a loopback address. Plain system calls
-// keep every socket in the network namespace of the calling thread, and tell
-// an error of the routing from one that came back by the network.
+// keep every socket in the network namespace of the calling thread, and
+// distinguish an error of the routing from one returned by the network.
 type listener struct {
 	fd   int
 	addr netip.AddrPort
@@ -46,70 +46,79 @@ func listen(v6 bool, port uint16) (*listener, error) {
 
 func (l *listener) close() { _ = unix.Close(l.fd) }
 
-// arrives opens a connection to an address and reports whether it comes in at
-// the listener.
-func (l *listener) arrives(to netip.AddrPort) (Outcome, string) {
+// arrives opens a connection to an address and reports whether the listener
+// accepts it.
+func (l *listener) arrives(to netip.AddrPort) (Result, string) {
 	fd, err := dial(to)
 	if err != nil {
-		return NotTried, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
+		return Skipped, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	from, err := localAddr(fd)
 	if err != nil {
-		return NotTried, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
+		return Skipped, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
 	}
-	for deadline := time.Now().Add(proofTime); ; {
+	for deadline := time.Now().Add(testTimeout); ; {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return Failed, fmt.Sprintf("it did not arrive at %s within %s", l.addr, proofTime)
+			return Failed, fmt.Sprintf("connection did not arrive at %s within %s", l.addr, testTimeout)
 		}
 		polls := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(fd), Events: unix.POLLOUT}}
 		if _, err := unix.Poll(polls, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
-			return NotTried, fmt.Sprintf("wait for the connection: %v", err)
+			return Skipped, fmt.Sprintf("wait for the connection: %v", err)
 		}
 		if polls[0].Revents != 0 {
-			if done, outcome, why := l.accept(from, to); done {
-				return outcome, why
+			if done, result, why := l.accept(from, to); done {
+				return result, why
 			}
 			continue
 		}
-		// The connection is made or refused, and not by this listener.
+		// The connection is established or refused, and not by this listener.
 		if polls[1].Revents != 0 {
 			if code, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); code != 0 {
-				return Failed, fmt.Sprintf("it left for %s: %v", to, unix.Errno(code))
+				return Failed, fmt.Sprintf("connection went to %s instead of %s: %v", to, l.name(to), unix.Errno(code))
 			}
 			if peer, err := peerAddr(fd); err == nil && !l.soon() {
-				return Failed, fmt.Sprintf("it was answered for %s, not at %s", peer, l.addr)
+				return Failed, fmt.Sprintf("connection went to %s instead of %s", peer, l.name(to))
 			}
 		}
 	}
 }
 
-// soon waits a little for a connection at the listener: the client's side of a
+// name is the listener in messages about a connection to an address: the proxy,
+// or the address itself on loopback.
+func (l *listener) name(to netip.AddrPort) string {
+	if to == l.addr {
+		return to.String()
+	}
+	return "the proxy"
+}
+
+// soon waits briefly for a connection at the listener: the client's side of a
 // handshake ends just before the server's.
 func (l *listener) soon() bool {
 	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}, 200)
 	return n > 0
 }
 
-// accept takes one connection and judges it if it is the one from this
+// accept accepts one connection and checks it if it is the one from this
 // address; another process of the pod may connect meanwhile.
-func (l *listener) accept(from, to netip.AddrPort) (done bool, o Outcome, why string) {
+func (l *listener) accept(from, to netip.AddrPort) (done bool, r Result, why string) {
 	fd, peer, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
 	if err != nil {
-		return false, NotTried, ""
+		return false, Skipped, ""
 	}
 	defer func() { _ = unix.Close(fd) }()
 	reset(fd)
 	if addrPort(peer).Port() != from.Port() {
-		return false, NotTried, ""
+		return false, Skipped, ""
 	}
 	if meant, err := originalDestination(fd, to.Addr().Is6()); err == nil && meant != to && l.addr != to {
-		// Something changed the destination before the rules saw it, as nodes do
-		// that balance Services at connect(2). It is captured all the same.
-		return true, Proved, fmt.Sprintf("the proxy sees the destination %s", meant)
+		// Something changed the destination before the rules, as nodes do that
+		// balance Services at connect(2). It is captured nevertheless.
+		return true, Passed, fmt.Sprintf("the proxy sees the original destination %s", meant)
 	}
-	return true, Proved, ""
+	return true, Passed, ""
 }
 
 func socket(v6 bool, kind int) (int, error) {
@@ -148,7 +157,7 @@ func reset(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
-// originalDestination is the address a captured connection was meant for.
+// originalDestination is the original destination of a captured connection.
 func originalDestination(fd int, v6 bool) (netip.AddrPort, error) {
 	const soOriginalDst = 80 // SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST
 	// x/sys has no call for these options; two others return enough bytes.

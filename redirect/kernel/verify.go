@@ -17,36 +17,36 @@ import (
 	"github.com/outrider-mesh/outrider/redirect"
 )
 
-// Difference is what Verify found: the kernel does not hold the plan.
+// Difference is the error of rules in the kernel that differ from the plan.
 type Difference struct{ Found []string }
 
 func (d *Difference) Error() string {
-	return "the kernel's rules are not the planned ones: " + strings.Join(d.Found, "; ")
+	return "kernel rules differ from the plan: " + strings.Join(d.Found, "; ")
 }
 
-// Verify reads the table back and compares it with the plan: chains and their
-// hooks, sets with every element, rules in order with every condition. The
-// error is a *Difference, or says why nothing could be read.
+// Verify reads the table and compares it with the plan: chains and their hooks,
+// sets with every element, rules in order with every condition. The error is a
+// *Difference, or that of the kernel when the table cannot be read.
 func Verify(p redirect.Plan) error {
 	conn, err := open()
 	if err != nil {
-		return diagnose("read the redirect rules back", err)
+		return diagnose("read the redirect rules", err)
 	}
 	tables, err := conn.ListTablesOfFamily(tableOf(p.Family).Family)
 	if err != nil {
-		return diagnose("read the redirect rules back", err)
+		return diagnose("read the redirect rules", err)
 	}
 	v := verifier{conn: conn, table: tableOf(p.Family), plan: p}
 	exists := slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == redirect.TableName })
 	switch {
 	case exists && len(p.Rules) == 0:
-		v.differ("table %s is there, and should not be", redirect.TableName)
+		v.differ("unexpected table %s", redirect.TableName)
 	case !exists && len(p.Rules) > 0:
 		v.differ("table %s is missing", redirect.TableName)
 	case exists:
 		for _, step := range []func() error{v.chains, v.sets} {
 			if err := step(); err != nil {
-				return diagnose("read the redirect rules back", err)
+				return diagnose("read the redirect rules", err)
 			}
 		}
 	}
@@ -88,14 +88,14 @@ func (v *verifier) chains() error {
 			continue
 		case g.Type != w.chain.Type || !reflect.DeepEqual(g.Hooknum, w.chain.Hooknum) ||
 			!reflect.DeepEqual(g.Priority, w.chain.Priority) || !reflect.DeepEqual(g.Policy, w.chain.Policy):
-			v.differ("chain %s has another type, hook, priority or policy", w.chain.Name)
+			v.differ("chain %s differs in type, hook, priority or policy", w.chain.Name)
 		}
 		if err := v.rules(w); err != nil {
 			return err
 		}
 	}
 	for _, name := range sortedKeys(got) {
-		v.differ("chain %s is not planned", name)
+		v.differ("unexpected chain %s", name)
 	}
 	return nil
 }
@@ -114,13 +114,13 @@ func (v *verifier) rules(c chain) error {
 		if label != w.comment {
 			v.differ("rule %d of chain %s is %q instead of %q", i+1, c.chain.Name, label, w.comment)
 		} else if !reflect.DeepEqual(comparable(got[i].Exprs), comparable(w.exprs(nil))) {
-			v.differ("rule %d (%s) of chain %s has another condition or verdict", i+1, w.comment, c.chain.Name)
+			v.differ("rule %d (%s) of chain %s differs from the plan", i+1, w.comment, c.chain.Name)
 		}
 	}
 	return nil
 }
 
-// natProtoSpecified is NF_NAT_RANGE_PROTO_SPECIFIED: a port was given.
+// natProtoSpecified is NF_NAT_RANGE_PROTO_SPECIFIED: a port is set.
 const natProtoSpecified = 2
 
 // comparable clears what differs between a rule sent and the same rule read:
@@ -164,7 +164,7 @@ func (v *verifier) sets() error {
 			continue
 		}
 		if g.KeyType.Name != w.KeyType.Name || g.Interval != w.Interval || g.IsMap {
-			v.differ("set %s has another type", s.Name)
+			v.differ("set %s differs in type", s.Name)
 			continue
 		}
 		read, err := readElements(v.table, s.Name)
@@ -174,7 +174,7 @@ func (v *verifier) sets() error {
 		v.elements(s, read)
 	}
 	for _, name := range sortedKeys(got) {
-		v.differ("set %s is not planned", name)
+		v.differ("unexpected set %s", name)
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func (v *verifier) elements(s redirect.Set, got []boundary) {
 	slices.SortFunc(got, compare)
 	slices.SortFunc(want, compare)
 	if !slices.Equal(got, want) {
-		v.differ("set %s has %d elements that are not the %d planned", s.Name, len(got), len(want))
+		v.differ("set %s: its %d elements differ from the %d of the plan", s.Name, len(got), len(want))
 	}
 }
 
