@@ -22,7 +22,7 @@ type Environment struct {
 	Kubernetes Version
 	// Ranges is what names such as "cluster" stand for in range lists, as
 	// RangeNames has it; nil where nothing is known of the cluster.
-	Ranges *ranges.Names
+	Ranges *ranges.NamedRanges
 }
 
 // Owner names the workload a pod belongs to, as templates see it in TypeMeta
@@ -104,7 +104,7 @@ type Injector struct {
 func (i *Injector) Config() *config.Config { return i.cfg }
 
 // RangeNames returns what names in range lists stand for.
-func (i *Injector) RangeNames() *ranges.Names { return i.env.Ranges }
+func (i *Injector) RangeNames() *ranges.NamedRanges { return i.env.Ranges }
 
 // Hash identifies the configuration, what the names in its range lists stand for,
 // and the built-in templates in force. It is

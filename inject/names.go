@@ -18,12 +18,12 @@ import (
 
 // RangeNames is what the names in range lists stand for under a configuration.
 // live says that the facts are all that the cluster itself shows.
-func RangeNames(cfg *config.Config, facts *ranges.Facts, live bool) *ranges.Names {
+func RangeNames(cfg *config.Config, facts *ranges.ClusterData, live bool) *ranges.NamedRanges {
 	name := cfg.Values.Global.Platform
 	if name == platformAuto {
 		name = ""
 	}
-	return facts.Names(ranges.Options{Platform: name, Live: live})
+	return facts.NamedRanges(ranges.Options{Platform: name, Live: live})
 }
 
 // platformAuto is the value of global.platform that means: as the cluster shows.
@@ -49,7 +49,7 @@ func (l rangeList) source(from Source) Source {
 // rangeNames resolves the names in range lists.
 type rangeNames struct {
 	global *config.Global
-	names  *ranges.Names
+	names  *ranges.NamedRanges
 }
 
 // resolve resolves the names in a list. The error names each that stands for
@@ -137,7 +137,7 @@ func (i *Injector) resolveGlobals() problem.List {
 		}
 	}
 	if i.cfg.Values.Has(valuesIncludeIP) {
-		for _, w := range i.env.Ranges.LeftOut(i.include.list) {
+		for _, w := range i.env.Ranges.Omitted(i.include.list) {
 			problems = append(problems, i.valuesProblem(problem.Warning, valuesIncludeIP, p.IncludeIPRanges.String(), w))
 		}
 	}

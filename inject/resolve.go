@@ -120,7 +120,7 @@ func (r *resolver) ranges() {
 	r.out.IncludeIPRanges = r.rangeList("includeOutboundIPRanges", r.include, valuesIncludeIP, annotation.IncludeOutboundIPRanges, annotation.IncludeRangeOptions)
 	r.out.ExcludeIPRanges = r.rangeList("excludeOutboundIPRanges", r.exclude, valuesExcludeIP, annotation.ExcludeOutboundIPRanges, annotation.ExcludeRangeOptions)
 	if _, own := r.in.annotations[annotation.IncludeOutboundIPRanges]; own {
-		r.out.leftOut = r.env.Ranges.LeftOut(r.out.IncludeIPRanges)
+		r.out.leftOut = r.env.Ranges.Omitted(r.out.IncludeIPRanges)
 	}
 }
 

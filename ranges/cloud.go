@@ -3,13 +3,9 @@ package ranges
 import (
 	"fmt"
 	"strings"
-)
 
-// leave notes what a document leaves open.
-func (r *reader) leave(g gap, n *node, path string) {
-	g.where, g.root = r.place(n, path), r.root
-	r.facts.gaps = append(r.facts.gaps, g)
-}
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
 
 // gkeNames finds pod ranges that a description only names. A name is known
 // where a node pool gives its range.
@@ -45,8 +41,8 @@ func gkeNames(r *reader, n *node, base string) {
 		for _, f := range n.find(p, base) {
 			if name := f.node.text; !known[name] {
 				known[name] = true
-				r.leave(gap{kind: Pod, family: IPv4, need: "gcp:" + name,
-					why:     fmt.Sprintf("pod range %q is given by its name only", clip(name)),
+				r.addGap(gap{kind: Pod, family: IPv4, need: "gcp:" + name,
+					why:     fmt.Sprintf("pod range %q is referenced by name only", problem.Short(name)),
 					command: fmt.Sprintf("gcloud compute networks subnets describe %s --region %s --format json", shellWord(subnet), shellWord(region)),
 				}, f.node, f.path)
 			}
@@ -56,11 +52,11 @@ func gkeNames(r *reader, n *node, base string) {
 
 // gkePool reads one node pool: its pods' range is a part of the cluster's.
 func gkePool(r *reader, n *node, base string) {
-	src := source{"gcloud container node-pools describe", rankProvider, LowerBound, false}
+	src := source{"gcloud container node-pools describe", rankProvider, Minimum, false}
 	r.paths(Pod, src, n, base, []string{"networkConfig.podIpv4CidrBlock"})
 }
 
-// aksSubnets handles clusters whose pods have addresses of a VNet subnet, which
+// aksSubnets handles clusters whose pods use addresses from a VNet subnet, which
 // the description names and does not give.
 func aksSubnets(r *reader, n *node, base string) {
 	if props := n.get("properties"); props.has("networkProfile") {
@@ -87,15 +83,15 @@ func aksSubnets(r *reader, n *node, base string) {
 			continue
 		}
 		seen[key] = true
-		r.leave(gap{kind: Pod, need: key, why: "pods have addresses of the VNet subnet " + last(f.node.text) + ", whose range is not in the document",
+		r.addGap(gap{kind: Pod, need: key, why: "pods use addresses from the VNet subnet " + last(f.node.text) + ", whose range is not in the document",
 			command: "az network vnet subnet show --ids " + shellWord(f.node.text) + " -o json"}, f.node, f.path)
 	}
 	if len(ids) == 0 {
-		r.leave(gap{kind: Pod, soft: true, need: "azure:", why: "the document gives no pod range: pods have addresses of a VNet subnet, which it does not name",
+		r.addGap(gap{kind: Pod, soft: true, need: "azure:", why: "the document has no pod range: pods use addresses from a VNet subnet that it does not name",
 			command: "az network vnet subnet show -g GROUP --vnet-name VNET -n SUBNET -o json"}, profile, base)
 	}
 	if profile.get("networkPlugin").str() != "none" {
-		r.native("Azure CNI gives pods addresses of a VNet subnet")
+		r.native("Azure CNI assigns pods addresses from a VNet subnet")
 	}
 }
 
@@ -104,10 +100,10 @@ func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:]
 // eksVPC handles pods of EKS: they have addresses of the VPC, but for those on
 // hybrid nodes.
 func eksVPC(r *reader, n *node, base string) {
-	remote := source{"aws eks describe-cluster, remote pod networks", rankProvider, LowerBound, false}
-	before := len(r.facts.Evidence)
+	remote := source{"aws eks describe-cluster, remote pod networks", rankProvider, Minimum, false}
+	before := len(r.data.Evidence)
 	r.paths(Pod, remote, n, base, []string{"remoteNetworkConfig.remotePodNetworks.cidrs"})
-	g := gap{kind: Pod, soft: len(r.facts.Evidence) == before, family: IPv4}
+	g := gap{kind: Pod, soft: len(r.data.Evidence) == before, family: IPv4}
 	if strings.EqualFold(n.at("kubernetesNetworkConfig", "ipFamily").str(), "ipv6") || n.has("kubernetesNetworkConfig.serviceIpv6Cidr") || n.has("serviceIpv6Cidr") {
 		g.family = IPv6
 	}
@@ -119,15 +115,15 @@ func eksVPC(r *reader, n *node, base string) {
 	if at == nil {
 		at, path = n, base
 	}
-	r.leave(g, at, path)
+	r.addGap(g, at, path)
 }
 
-// vpc fills in that pods have addresses of an AWS VPC.
+// vpc fills in that pods use addresses from an AWS VPC.
 func (g *gap) vpc(id string) {
-	g.need, g.why = "vpc:"+id, "pods have addresses of VPC "+id+", whose ranges are not in the document"
+	g.need, g.why = "vpc:"+id, "pods use addresses from VPC "+id+", whose ranges are not in the document"
 	word := shellWord(id)
 	if id == "" {
-		g.why, word = "pods have addresses of the cluster's VPC, whose ranges are not in the document",
+		g.why, word = "pods use addresses from the cluster's VPC, whose ranges are not in the document",
 			"$(aws eks describe-cluster --name CLUSTER --query cluster.resourcesVpcConfig.vpcId --output text)"
 	}
 	g.command = "aws ec2 describe-vpcs --vpc-ids " + word
@@ -135,21 +131,21 @@ func (g *gap) vpc(id string) {
 
 // eksctl takes the VPC's range for pods where pods have IPv4 addresses.
 func eksctl(r *reader, n *node, base string) {
-	r.paths(Pod, source{"eksctl ClusterConfig, remote pod networks", rankPodConfig, LowerBound, false}, n, base,
+	r.paths(Pod, source{"eksctl ClusterConfig, remote pod networks", rankPodConfig, Minimum, false}, n, base,
 		[]string{"remoteNetworkConfig.remotePodNetworks.cidrs"})
 	if strings.EqualFold(n.at("kubernetesNetworkConfig", "ipFamily").str(), "IPv6") {
 		g := gap{kind: Pod, family: IPv6}
 		g.vpc(n.at("vpc", "id").str())
-		r.leave(g, n.get("kubernetesNetworkConfig"), base)
+		r.addGap(g, n.get("kubernetesNetworkConfig"), base)
 		return
 	}
-	before := len(r.facts.Evidence)
-	r.paths(Pod, source{"eksctl ClusterConfig, the VPC's range", rankPodConfig, Claimed, true}, n, base,
+	before := len(r.data.Evidence)
+	r.paths(Pod, source{"eksctl ClusterConfig, the VPC's range", rankPodConfig, Configured, true}, n, base,
 		[]string{"vpc.cidr", "vpc.extraCIDRs"})
-	if len(r.facts.Evidence) == before {
+	if len(r.data.Evidence) == before {
 		g := gap{kind: Pod, family: IPv4, soft: true}
 		g.vpc(n.at("vpc", "id").str())
-		r.leave(g, n.get("vpc"), base)
+		r.addGap(g, n.get("vpc"), base)
 	}
 }
 
@@ -160,7 +156,7 @@ func iksFlavour(r *reader, n *node, _ string) {
 	}
 }
 
-// okePods takes the pod range but for clusters whose pods have addresses of the
+// okePods takes the pod range but for clusters whose pods use addresses from the
 // VCN: there the field is of no effect.
 func okePods(r *reader, n *node, base string) {
 	for _, p := range []string{"cluster-pod-network-options.cni-type", "cluster-pool-network-options.cni-type",
@@ -170,8 +166,8 @@ func okePods(r *reader, n *node, base string) {
 				continue
 			}
 			vcn := n.get("vcn-id").str() + n.get("vcnId").str()
-			r.native("the VCN-native plugin gives pods addresses of VCN subnets")
-			r.leave(gap{kind: Pod, need: "vcn:" + vcn, why: "pods have addresses of VCN subnets, whose ranges are not in the document",
+			r.native("the VCN-native plugin assigns pods addresses from VCN subnets")
+			r.addGap(gap{kind: Pod, need: "vcn:" + vcn, why: "pods use addresses from VCN subnets, whose ranges are not in the document",
 				command: "oci network subnet get --subnet-id SUBNET_OF_THE_PODS"}, f.node, f.path)
 			return
 		}
@@ -182,19 +178,19 @@ func okePods(r *reader, n *node, base string) {
 
 // tkePods takes ClusterCIDR; with VPC-CNI there is none.
 func tkePods(r *reader, n *node, base string) {
-	before := len(r.facts.Evidence)
+	before := len(r.data.Evidence)
 	r.paths(Pod, source{"tccli tke DescribeClusters", rankProvider, Complete, true}, n, base,
 		under([]string{"ClusterCIDR"}, "ClusterNetworkSettings"))
 	settings := n.get("ClusterNetworkSettings")
 	if settings == nil {
 		settings = n
 	}
-	if len(r.facts.Evidence) == before {
-		r.leave(gap{kind: Pod, need: "tke:" + n.get("ClusterId").str(), why: "the document has no ClusterCIDR: pods have addresses of VPC subnets",
+	if len(r.data.Evidence) == before {
+		r.addGap(gap{kind: Pod, need: "tke:" + n.get("ClusterId").str(), why: "the document has no ClusterCIDR: pods use addresses from VPC subnets",
 			command: "tccli vpc DescribeSubnets --SubnetIds '[\"SUBNET_OF_THE_PODS\"]'"}, settings, base)
 	}
 	if len(settings.get("ServiceCIDR").strings()) == 0 {
-		r.leave(gap{kind: Service, soft: true, why: "the document has no ServiceCIDR: older clusters take Services from the end of ClusterCIDR",
+		r.addGap(gap{kind: Service, soft: true, why: "the document has no ServiceCIDR: older clusters take Services from the end of ClusterCIDR",
 			command: "kubectl get servicecidrs -o yaml"}, settings, base)
 	}
 }
@@ -202,7 +198,7 @@ func tkePods(r *reader, n *node, base string) {
 // ackRanges reads a cluster of Alibaba Cloud: what describes one that exists is
 // explicit, the body of a request is a claim.
 func ackRanges(r *reader, n *node, base string) {
-	service, pod := source{"ACK create body", rankConfig, Claimed, true}, source{"ACK create body", rankPodConfig, Claimed, true}
+	service, pod := source{"ACK create body", rankConfig, Configured, true}, source{"ACK create body", rankPodConfig, Configured, true}
 	if n.hasKey("cluster_id") {
 		r.clusters++
 		service = source{"aliyun cs DescribeClusterDetail", rankProvider, Complete, true}
@@ -217,7 +213,7 @@ func ackRanges(r *reader, n *node, base string) {
 		r.paths(Pod, pod, n, base, []string{"container_cidr", "subnet_cidr"})
 		return
 	}
-	r.native("Terway gives pods addresses of vSwitches")
+	r.native("Terway assigns pods addresses from vSwitches")
 	ids := n.get("pod_vswitch_ids").strings()
 	if len(ids) == 0 {
 		ids = n.get("vswitch_ids").strings()
@@ -226,7 +222,15 @@ func ackRanges(r *reader, n *node, base string) {
 		ids = []string{"VSWITCH_OF_THE_PODS"}
 	}
 	for _, id := range ids {
-		r.leave(gap{kind: Pod, need: "vsw:" + id, why: "pods have addresses of vSwitch " + clip(id) + ", whose range is not in the document",
+		r.addGap(gap{kind: Pod, need: "vsw:" + id, why: "pods use addresses from vSwitch " + problem.Short(id) + ", whose range is not in the document",
 			command: "aliyun vpc DescribeVSwitches --VSwitchId " + shellWord(id)}, n, base)
 	}
+}
+
+// shellWord is one word of a command line, quoted if it has to be.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(problem.Short(s), "'", `'\''`) + "'"
 }

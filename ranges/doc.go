@@ -9,7 +9,7 @@
 // Contract: every function is pure. A range is taken from the path of a known
 // kind of document and from nowhere else; text that only looks like a range is
 // never taken. Where a tool fills in a range that its document leaves out, the
-// evidence is graded Assumed. What cannot be determined is an answer: the kind
+// evidence is graded Defaulted. What cannot be determined is an answer: the kind
 // is listed as undetermined, with the command whose output would supply it. No
 // input makes a function panic.
 //

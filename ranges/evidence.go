@@ -3,10 +3,10 @@ package ranges
 import (
 	"fmt"
 	"net/netip"
-	"strings"
-	"unicode"
+	"slices"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Kind says whose addresses a range holds.
@@ -39,11 +39,16 @@ type Grade string
 
 // The grades, best first.
 const (
-	Complete   Grade = "complete"    // the whole range
-	Claimed    Grade = "claimed"     // configuration, which may be stale or unused
-	Assumed    Grade = "assumed"     // a tool's or platform's default
-	LowerBound Grade = "lower bound" // real, but only a part
+	Complete   Grade = "complete"           // the whole range
+	Configured Grade = "configured"         // configuration, which may be stale or unused
+	Defaulted  Grade = "default"            // a tool's or platform's default
+	Minimum    Grade = "minimum (observed)" // real, but only a part
 )
+
+func worse(a, b Grade) bool {
+	order := []Grade{Complete, Configured, Defaulted, Minimum}
+	return slices.Index(order, a) > slices.Index(order, b)
+}
 
 // Place says where something stands.
 type Place struct {
@@ -64,27 +69,36 @@ func (p Place) String() string {
 	return s
 }
 
-// Verdict is what Resolve made of a piece of evidence.
-type Verdict string
+// locate is the problems at the place.
+func (p Place) locate(l problem.List) problem.List {
+	out := make(problem.List, len(l))
+	for i, one := range l {
+		out[i] = one.At(p.Path).In(p.Document).On(p.Line, 0)
+	}
+	return out
+}
+
+// Status is what Resolve made of a piece of evidence.
+type Status string
 
 // The verdicts.
 const (
-	Used      Verdict = "used"
-	Outranked Verdict = "outranked" // a better source answered
-	Rejected  Verdict = "rejected"  // disproved by the cluster's addresses, or of no meaning there
+	Used      Status = "used"
+	Outranked Status = "outranked" // a better source answered
+	Rejected  Status = "rejected"  // contradiction by the cluster's addresses, or of no meaning there
 )
 
 // Evidence is one statement about ranges of one kind and family.
 type Evidence struct {
-	Kind    Kind
-	Family  Family
-	Ranges  cidr.List
-	Value   string // as written
-	Source  string // the kind of document, flag or object
-	Grade   Grade
-	Where   Place
-	Verdict Verdict // empty before Resolve
-	Reason  string  // of the verdict, if it needs one
+	Kind   Kind
+	Family Family
+	Ranges cidr.List
+	Value  string // as written
+	Source string // the kind of document, flag or object
+	Grade  Grade
+	Where  Place
+	Status Status // empty before Resolve
+	Reason string // of the status, if it needs one
 
 	rank  int  // precedence within the kind, lower wins
 	whole bool // states the whole range: another one of the same rank must agree
@@ -129,136 +143,4 @@ const (
 type Address struct {
 	Addr netip.Addr
 	What string // "Service kube-system/kube-dns"
-}
-
-// gap is something a document leaves open about a kind.
-type gap struct {
-	kind    Kind
-	family  Family // empty for both
-	why     string
-	command string
-	need    string // key of the supply that closes it; empty if none does
-	soft    bool   // closed by complete evidence from anywhere else
-	where   Place
-	root    int
-}
-
-// supply is a range of the network below the cluster. It is the cluster's only
-// where a gap asks for it, or where no document of a cluster is there to ask.
-type supply struct {
-	keys   []string // what a gap may call it
-	what   string   // "VPC vpc-1"
-	sort   string   // "vpc": supplies of one sort stand for each other
-	kind   Kind     // what it is when nothing asks for it; empty for nothing
-	where  []Place
-	ranges []string
-	root   int
-}
-
-// Facts are what documents say. Make them with Read.
-type Facts struct {
-	Evidence  []Evidence
-	ClusterIP []Address      // of Services
-	PodIP     []Address      // of running pods with an address of their own
-	NodeCIDR  []netip.Prefix // slices that nodes were given
-	Warnings  []string
-	// Values is the key "values" of the injector's ConfigMap, if that was among
-	// the documents.
-	Values string
-
-	kubernetes []netip.Addr // clusterIPs of default/kubernetes
-	apiServer  []Address    // these, and what is behind them
-	dns        []Address    // clusterIPs of the cluster's name server
-	nodes      int          // nodes that were shown
-	version    string       // of the API server
-	minor      int          // of that; 0 when unknown
-	signals    []signal
-	gaps       []gap
-	supplies   []supply
-	native     []string // why pods have addresses of the network below the cluster
-	read       int      // documents of a known kind
-}
-
-// Known reports whether any document was of a known kind.
-func (f *Facts) Known() bool { return f.read > 0 }
-
-// maxNotes bounds what is said about documents that are wrong all over.
-const maxNotes = 100
-
-func (f *Facts) warn(format string, args ...any) {
-	if len(f.Warnings) >= maxNotes {
-		return
-	}
-	text := printable(fmt.Sprintf(format, args...))
-	for _, w := range f.Warnings {
-		if w == text {
-			return
-		}
-	}
-	f.Warnings = append(f.Warnings, text)
-}
-
-// Problem is one thing wrong with a document.
-type Problem struct {
-	Where Place
-	Value string
-	Rule  string
-	Fix   string
-}
-
-// String names place, value, rule and fix.
-func (p Problem) String() string {
-	s := p.Where.String() + ": "
-	if p.Value != "" {
-		s += fmt.Sprintf("%q: ", clip(p.Value))
-	}
-	s += p.Rule
-	if p.Fix != "" {
-		s += "; " + p.Fix
-	}
-	return printable(s)
-}
-
-// Error is everything wrong with the documents, in their order.
-type Error struct{ Problems []Problem }
-
-// Error is one problem a line; after twenty it counts.
-func (e *Error) Error() string {
-	const most = 20
-	var lines []string
-	for i, p := range e.Problems {
-		if i == most {
-			lines = append(lines, fmt.Sprintf("and %d more", len(e.Problems)-most))
-			break
-		}
-		lines = append(lines, p.String())
-	}
-	return strings.Join(lines, "\n")
-}
-
-// clip shortens text that is only repeated to its writer.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
-
-// printable is text without control characters, which a terminal would obey.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || !unicode.IsPrint(c) {
-			return '\uFFFD'
-		}
-		return c
-	}, s)
-}
-
-// shellWord is one word of a command line, quoted if it has to be.
-func shellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(clip(s), "'", `'\''`) + "'"
 }

@@ -3,11 +3,10 @@ package ranges
 import (
 	"encoding/json"
 	"path"
-	"strconv"
 	"strings"
-)
 
-func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
 
 // component is a program whose flags hold ranges.
 type component struct {
@@ -19,9 +18,9 @@ var components = []component{
 	{"kube-apiserver", source{"kube-apiserver --service-cluster-ip-range", rankAPIServer, Complete, false}, source{}},
 	{"kube-controller-manager",
 		source{"kube-controller-manager --service-cluster-ip-range", rankControllers, Complete, false},
-		source{"kube-controller-manager --cluster-cidr", rankClusterCIDR, Claimed, false}},
-	{"cloud-controller-manager", source{}, source{"cloud-controller-manager --cluster-cidr", rankClusterCIDR, Claimed, false}},
-	{"kube-proxy", source{}, source{"kube-proxy --cluster-cidr", rankKubeProxy, Claimed, false}},
+		source{"kube-controller-manager --cluster-cidr", rankClusterCIDR, Configured, false}},
+	{"cloud-controller-manager", source{}, source{"cloud-controller-manager --cluster-cidr", rankClusterCIDR, Configured, false}},
+	{"kube-proxy", source{}, source{"kube-proxy --cluster-cidr", rankKubeProxy, Configured, false}},
 }
 
 // controlPlane are the namespaces of a cluster's own control plane. Pods of the
@@ -44,7 +43,7 @@ func (r *reader) containers(spec *node, namespace, base string) {
 			continue
 		}
 		if !controlPlane[namespace] {
-			r.facts.warn("%s: a %s in namespace %q may be another cluster's; its flags were not taken", r.place(c, at), program.name, clip(namespace))
+			r.data.warn("%s: %s in namespace %q may belong to another cluster; its flags are ignored", r.place(c, at), program.name, problem.Short(namespace))
 			continue
 		}
 		for _, f := range flagsIn(args) {
@@ -137,15 +136,15 @@ func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, se
 			r.take(Service, source{name + " --service-cidr", serviceRank, grade, false}, f.found)
 			have[Service] = true
 		case "cluster-cidr":
-			r.take(Pod, source{name + " --cluster-cidr", podRank, Claimed, false}, f.found)
+			r.take(Pod, source{name + " --cluster-cidr", podRank, Configured, false}, f.found)
 			have[Pod] = true
 		}
 	}
 	if !have[Service] {
-		r.add(Service, source{name + ", default of a flag left out", serviceRank, Assumed, false}, k3sService, where)
+		r.add(Service, source{name + ", default of an omitted flag", serviceRank, Defaulted, false}, k3sService, where)
 	}
 	if !have[Pod] {
-		r.add(Pod, source{name + ", default of a flag left out", podRank, Assumed, false}, k3sPod, where)
+		r.add(Pod, source{name + ", default of an omitted flag", podRank, Defaulted, false}, k3sPod, where)
 	}
 }
 

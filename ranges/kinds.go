@@ -1,6 +1,8 @@
 package ranges
 
-import "strings"
+import (
+	"strings"
+)
 
 // docKind is one kind of document and where its ranges stand.
 type docKind struct {
@@ -18,36 +20,6 @@ type docKind struct {
 	defaults func(*node) (service, pod string)
 	// more reads what paths cannot say.
 	more func(r *reader, n *node, base string)
-}
-
-func anyKey(names ...string) func(*node) bool {
-	return func(n *node) bool { return n.hasKey(names...) }
-}
-
-func anyPath(paths ...string) func(*node) bool {
-	return func(n *node) bool {
-		for _, p := range paths {
-			if n.has(p) {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// under is each path as it is, and below each of the prefixes.
-func under(paths []string, prefixes ...string) []string {
-	out := paths
-	for _, prefix := range prefixes {
-		for _, p := range paths {
-			out = append(out[:len(out):len(out)], prefix+"."+p)
-		}
-	}
-	return out
-}
-
-func constant(service, pod string) func(*node) (string, string) {
-	return func(*node) (string, string) { return service, pod }
 }
 
 // docKinds in the order in which they are tried: what has a mark of its own
@@ -140,10 +112,24 @@ var docKinds = []docKind{
 		service: []string{"spec.serviceNetwork"}, pod: []string{"spec.clusterNetwork.cidr"}},
 }
 
-const (
-	k3sService = "10.43.0.0/16"
-	k3sPod     = "10.42.0.0/16"
-)
+func anyKey(names ...string) func(*node) bool {
+	return func(n *node) bool { return n.hasKey(names...) }
+}
+
+func anyPath(paths ...string) func(*node) bool {
+	return func(n *node) bool {
+		for _, p := range paths {
+			if n.has(p) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func constant(service, pod string) func(*node) (string, string) {
+	return func(*node) (string, string) { return service, pod }
+}
 
 func isARO(n *node) bool {
 	return n.has("networkProfile") && (n.has("masterProfile") || n.has("consoleProfile"))

@@ -1,10 +1,5 @@
 package ranges
 
-import (
-	"regexp"
-	"strings"
-)
-
 // lineKey is a key that means the same wherever a line has it, because one tool
 // alone uses it, or all that use it mean the same.
 type lineKey struct {
@@ -59,13 +54,13 @@ var lineKeys = map[string]lineKey{
 }
 
 func (k lineKey) source() source {
-	s := source{k.name, rankConfig, Claimed, !k.part}
+	s := source{k.name, rankConfig, Configured, !k.part}
 	if k.kind == Pod {
 		s.rank = rankPodConfig
 	}
 	switch {
 	case k.lower:
-		s.rank, s.grade = rankSlices, LowerBound
+		s.rank, s.grade = rankSlices, Minimum
 	case k.provider:
 		s.rank, s.grade = rankProvider, Complete
 	case k.name == "kube-proxy clusterCIDR":
@@ -94,108 +89,11 @@ func (r *reader) line(k lineKey, f found) {
 	if k.platform != "" {
 		r.signal(k.platform, k.name)
 	}
-	before := len(r.facts.Evidence)
+	before := len(r.data.Evidence)
 	r.take(k.kind, k.source(), f)
 	if k.lower {
-		for _, e := range r.facts.Evidence[before:] {
-			r.facts.NodeCIDR = append(r.facts.NodeCIDR, e.Ranges.Prefixes()...)
+		for _, e := range r.data.Evidence[before:] {
+			r.data.NodeCIDR = append(r.data.NodeCIDR, e.Ranges.Prefixes()...)
 		}
 	}
-}
-
-// lines reads text that is no YAML or JSON: the output of grep, of describe, a
-// table, a command line, an error.
-func (r *reader) lines(c chunk) bool {
-	known := r.probe(c.lines, c.line, "")
-	known = r.tables(c) || known
-	known = r.flags(c) || known
-	known = r.described(c) || known
-	return r.keyLines(c) || known
-}
-
-var (
-	// The prefix is the file name, line number, or both, that grep may print.
-	keyLine   = regexp.MustCompile(`^(?:[^\s#"':]+:)?(?:\d+:)?\s*(?:-\s+)?["']?([A-Za-z][A-Za-z0-9_-]*|Pod Subnet|Service Subnet)["']?\s*[:=]\s*(.*)$`)
-	tableLine = regexp.MustCompile(`^\|+\s*([A-Za-z][A-Za-z0-9_-]*)\s*\|+\s*(\S+)\s*\|+$`)
-	listItem  = regexp.MustCompile(`^\s*(?:-\s+)?["']?([0-9A-Fa-f:.]+/\d+)["']?,?\s*$`)
-)
-
-// keyLines reads lines of the form "key: value". A key of its own may have its
-// values on the lines below, each by itself.
-func (r *reader) keyLines(c chunk) bool {
-	known := false
-	seen := map[string]int{}
-	root := r.root
-	defer func() { r.root = max(r.root, root) }()
-	for i := 0; i < len(c.lines); i++ {
-		m := keyLine.FindStringSubmatch(c.lines[i])
-		if m == nil {
-			m = tableLine.FindStringSubmatch(strings.TrimSpace(c.lines[i]))
-		}
-		if m == nil {
-			continue
-		}
-		k, ok := lineKeys[m[1]]
-		if !ok {
-			continue
-		}
-		known = true
-		// A key's second line is another statement, and has to agree.
-		r.root = root + seen[m[1]]
-		seen[m[1]]++
-		value := unquote(m[2])
-		at := c.line + i
-		if value != "" {
-			r.line(k, found{&node{shape: scalar, line: at, text: value}, m[1]})
-			continue
-		}
-		for i+1 < len(c.lines) && listItem.MatchString(c.lines[i+1]) {
-			i++
-			item := listItem.FindStringSubmatch(c.lines[i])[1]
-			r.line(k, found{&node{shape: scalar, line: c.line + i, text: item}, m[1]})
-		}
-	}
-	return known
-}
-
-// unquote is a value without comment, quotes, brackets and a trailing comma.
-func unquote(s string) string {
-	if i := strings.Index(s, " #"); i >= 0 {
-		s = s[:i]
-	}
-	s = strings.TrimSuffix(strings.TrimSpace(s), ",")
-	parts := strings.Split(strings.Trim(s, "[] "), ",")
-	for i, p := range parts {
-		parts[i] = strings.Trim(strings.TrimSpace(p), `"'`)
-	}
-	if s = strings.Join(parts, ","); s == "null" || s == "~" || s == "{" {
-		return ""
-	}
-	return s
-}
-
-var validRange = regexp.MustCompile(`The range of valid IPs is ([0-9A-Fa-f:./, ]*[0-9A-Fa-f:])`)
-
-// probe reads an API server's refusal of a cluster IP. Only what follows "the
-// range of valid IPs is" is a range; newer servers do not say it.
-func (r *reader) probe(lines []string, first int, path string) bool {
-	known := false
-	for i, l := range lines {
-		if !strings.Contains(l, "failed to allocate") {
-			continue
-		}
-		known = true
-		m := validRange.FindStringSubmatch(l)
-		if m == nil {
-			r.leave(gap{kind: Service, soft: true, why: "the API server's refusal does not name a range: servers since Kubernetes 1.33 name none",
-				command: "kubectl get servicecidrs -o yaml"}, &node{line: first + i}, path)
-			continue
-		}
-		if path == "" {
-			path = "The range of valid IPs is"
-		}
-		src := source{"API server's refusal of a cluster IP", rankProbe, LowerBound, false}
-		r.take(Service, src, found{&node{shape: scalar, line: first + i, text: m[1]}, path})
-	}
-	return known
 }

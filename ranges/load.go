@@ -12,7 +12,18 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
+
+// Document is one thing an administrator pasted, or one answer of a cluster.
+type Document struct {
+	Name string // for messages: a file name, "standard input", "servicecidr/kubernetes"
+	Text string
+	// Answer marks what a program has from an API: its lines mean nothing to a
+	// person, and are not named.
+	Answer bool
+}
 
 const (
 	maxBytes = 64 << 20  // a dump of a large cluster; memory is some ten times that
@@ -22,26 +33,25 @@ const (
 
 // chunk is one part of a document: a value, or lines that are none.
 type chunk struct {
-	value *node
-	lines []string // the text
-	line  int      // the first line, from 1
-	fault *Problem // why the text is no value
+	value    *node
+	lines    []string     // the text
+	line     int          // the first line, from 1
+	problems problem.List // why the text is not a value
 }
 
 // load cuts a document into chunks.
-func load(doc Document) ([]chunk, []Problem) {
-	problem := func(line int, rule, fix string) []Problem {
-		return []Problem{{Where: Place{Document: doc.Name, Line: line}, Rule: rule, Fix: fix}}
+func load(doc Document) ([]chunk, problem.List) {
+	invalid := func(rule, fix string) problem.List {
+		return problem.List{problem.Invalid("", "", rule, fix).In(doc.Name)}
 	}
 	text := plain(doc.Text)
 	switch {
 	case len(text) > maxBytes:
-		return nil, problem(0, fmt.Sprintf("%d bytes, more than the limit of %d", len(text), maxBytes),
-			"give only the part that holds the ranges")
+		return nil, invalid(fmt.Sprintf("%d bytes exceed the limit of %d", len(text), maxBytes), "pass only the part with the ranges")
 	case !utf8.ValidString(text):
-		return nil, problem(0, "not text in UTF-8 or UTF-16", "give the text as it was printed")
+		return nil, invalid("invalid UTF-8", "pass the output as it was printed")
 	case strings.TrimSpace(text) == "":
-		return nil, problem(0, "empty", "if it came by a pipe, look at the error of the command before it")
+		return nil, invalid("empty input", "did the piped command fail?")
 	}
 	l := newLoader(doc.Name, blankNoise(text))
 	l.run()
@@ -96,7 +106,7 @@ type loader struct {
 	text     string
 	starts   []int // where each line begins, and the end of the text
 	chunks   []chunk
-	problems []Problem
+	problems problem.List
 	count    int
 }
 
@@ -160,136 +170,67 @@ func (l *loader) json(at, offset int) (line, next int) {
 		l.chunks = append(l.chunks, chunk{value: n, lines: strings.Split(text[:end], "\n"), line: at + 1})
 		return d.line - 1, offset + end
 	}
-	p := Problem{Where: Place{Document: l.doc, Line: d.line}, Rule: "not valid JSON: " + clip(err.Error())}
+	p := problem.Invalid("", "", "invalid JSON: "+problem.Short(err.Error()), "").In(l.doc).On(d.line, 0)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		p.Rule, p.Fix = "the JSON ends in the middle", "give the whole output"
+		p.Rule, p.Fix = "truncated JSON", "pass the whole output"
 	}
 	end := l.endOfText(at)
-	l.yaml(at, end, &p)
+	l.yaml(at, end, problem.List{p})
 	return end, 0
 }
 
-// yaml reads the lines as YAML. What is no mapping or list stays text; fault
-// says why, if it is known already.
-func (l *loader) yaml(at, end int, fault *Problem) {
+// yaml reads the lines as YAML. What is not a mapping or list stays text;
+// problems are the reason, if it is known already.
+func (l *loader) yaml(at, end int, problems problem.List) {
 	text := l.text[l.starts[at]:l.starts[end]]
 	lines := strings.Split(text, "\n")
-	c := chunk{lines: lines, line: at + 1, fault: fault}
+	c := chunk{lines: lines, line: at + 1, problems: problems}
 	if !described(lines) {
-		n, p := l.yamlValue(text, at)
+		n, bad := l.yamlValue(text, at)
 		switch {
-		case p != nil && fault == nil:
-			c.fault = p
-		case p == nil && (n.shape == mapping || n.shape == list):
-			c.value, c.fault = n, nil
-		case p == nil && n.shape == null:
+		case len(bad) > 0 && len(problems) == 0:
+			c.problems = bad
+		case len(bad) == 0 && (n.shape == mapping || n.shape == list):
+			c.value, c.problems = n, nil
+		case len(bad) == 0 && n.shape == null:
 			return
 		}
 	}
 	l.chunks = append(l.chunks, c)
 }
 
-func (l *loader) yamlValue(text string, at int) (*node, *Problem) {
+func (l *loader) yamlValue(text string, at int) (*node, problem.List) {
 	var doc yaml.Node
 	err := yaml.Load([]byte(text), &doc, yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
 	if err != nil {
-		p := Problem{Where: Place{Document: l.doc, Line: at + 1}, Rule: "not valid YAML: " + clip(err.Error())}
+		p := problem.Invalid("", "", "invalid YAML: "+problem.Short(err.Error()), "").In(l.doc).On(at+1, 0)
 		var le *yaml.LoadError
 		if errors.As(err, &le) && le.Message != "" {
-			p.Rule = "not valid YAML: " + clip(le.Message)
-			p.Where.Line = at + max(1, le.Mark.Line)
+			p.Rule = "invalid YAML: " + problem.Short(le.Message)
+			p.Line = at + max(1, le.Mark.Line)
 		}
-		return nil, &p
+		return nil, problem.List{p}
 	}
 	y := yamlReader{doc: l.doc, offset: at, count: &l.count, active: map[*yaml.Node]bool{}}
 	n := y.value(&doc, 0)
-	if y.problem != nil {
-		return nil, y.problem
-	}
-	return n, nil
+	return n, y.problems
 }
 
-type jsonReader struct {
-	dec   *json.Decoder
-	text  string
-	seen  int64 // bytes whose lines are counted
-	line  int
-	count *int
-}
+var (
+	describeName  = regexp.MustCompile(`^Name:\s+\S`)
+	describeOther = regexp.MustCompile(`^(Labels|Annotations|API Version):(\s|$)`)
+)
 
-// advance counts the lines up to the last token.
-func (d *jsonReader) advance() {
-	now := d.dec.InputOffset()
-	d.line += strings.Count(d.text[d.seen:now], "\n")
-	d.seen = now
-}
-
-func (d *jsonReader) value(depth int) (*node, error) {
-	t, err := d.dec.Token()
-	if err != nil {
-		return nil, err
+// described reports the output of "kubectl describe", some of which would pass
+// as YAML by accident.
+func described(lines []string) bool {
+	var name, other bool
+	for _, l := range lines {
+		name = name || describeName.MatchString(l)
+		other = other || describeOther.MatchString(l)
+		if name && other {
+			return true
+		}
 	}
-	d.advance()
-	*d.count++
-	if depth > maxDepth || *d.count > maxNodes {
-		return nil, fmt.Errorf("more than %d levels or %d values", maxDepth, maxNodes)
-	}
-	n := &node{line: d.line, shape: scalar}
-	switch t := t.(type) {
-	case json.Delim:
-		if t == '[' {
-			n.shape = list
-			return n, d.list(n, depth)
-		}
-		n.shape = mapping
-		return n, d.mapping(n, depth)
-	case string:
-		n.text = t
-	case json.Number:
-		n.text = t.String()
-	case bool:
-		n.text = fmt.Sprint(t)
-	default:
-		n.shape = null
-	}
-	return n, nil
-}
-
-func (d *jsonReader) list(n *node, depth int) error {
-	for d.dec.More() {
-		item, err := d.value(depth + 1)
-		if err != nil {
-			return err
-		}
-		n.items = append(n.items, item)
-	}
-	_, err := d.dec.Token()
-	return err
-}
-
-func (d *jsonReader) mapping(n *node, depth int) error {
-	names := map[string]bool{}
-	for d.dec.More() {
-		t, err := d.dec.Token()
-		if err != nil {
-			return err
-		}
-		d.advance()
-		name, ok := t.(string)
-		if !ok {
-			return fmt.Errorf("a key that is not a string")
-		}
-		if names[name] {
-			return fmt.Errorf("duplicate key %q", clip(name))
-		}
-		names[name] = true
-		line := d.line
-		v, err := d.value(depth + 1)
-		if err != nil {
-			return err
-		}
-		n.fields = append(n.fields, field{name, line, v})
-	}
-	_, err := d.dec.Token()
-	return err
+	return false
 }

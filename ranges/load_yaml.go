@@ -2,23 +2,24 @@ package ranges
 
 import (
 	"fmt"
-	"regexp"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // yamlReader turns YAML's nodes into ours, aliases and merge keys resolved.
 type yamlReader struct {
-	doc     string
-	offset  int // lines before the text
-	count   *int
-	active  map[*yaml.Node]bool // aliases being expanded
-	problem *Problem
+	doc      string
+	offset   int // lines before the text
+	count    *int
+	active   map[*yaml.Node]bool // aliases being expanded
+	problems problem.List
 }
 
 func (y *yamlReader) fail(n *yaml.Node, rule, fix string) *node {
-	if y.problem == nil {
-		y.problem = &Problem{Where: Place{Document: y.doc, Line: y.offset + n.Line}, Rule: rule, Fix: fix}
+	if len(y.problems) == 0 {
+		y.problems.Add(problem.Invalid("", "", rule, fix).In(y.doc).On(y.offset+n.Line, 0))
 	}
 	return &node{shape: null}
 }
@@ -75,7 +76,7 @@ func (y *yamlReader) mapping(n *yaml.Node, depth int) *node {
 			merged = append(merged, y.value(n.Content[i+1], depth+1))
 			continue
 		case names[key.Value]:
-			return y.fail(n.Content[i], fmt.Sprintf("duplicate key %q", clip(key.Value)), "keep one of the two")
+			return y.fail(n.Content[i], fmt.Sprintf("duplicate key %q", problem.Short(key.Value)), "keep one of the two")
 		}
 		names[key.Value] = true
 		out.fields = append(out.fields, field{key.Value, y.offset + n.Content[i].Line, y.value(n.Content[i+1], depth+1)})
@@ -91,23 +92,4 @@ func (y *yamlReader) mapping(n *yaml.Node, depth int) *node {
 		}
 	}
 	return out
-}
-
-var (
-	describeName  = regexp.MustCompile(`^Name:\s+\S`)
-	describeOther = regexp.MustCompile(`^(Labels|Annotations|API Version):(\s|$)`)
-)
-
-// described reports the output of "kubectl describe", some of which would pass
-// as YAML by accident.
-func described(lines []string) bool {
-	var name, other bool
-	for _, l := range lines {
-		name = name || describeName.MatchString(l)
-		other = other || describeOther.MatchString(l)
-		if name && other {
-			return true
-		}
-	}
-	return false
 }

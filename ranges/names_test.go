@@ -7,17 +7,17 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 )
 
-func factsOf(t *testing.T, texts ...string) *Facts {
+func factsOf(t *testing.T, texts ...string) *ClusterData {
 	t.Helper()
 	var docs []Document
 	for i, text := range texts {
 		docs = append(docs, Document{Name: string(rune('a' + i)), Text: text, Answer: true})
 	}
-	facts, err := Read(docs)
+	data, err := Read(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return facts
+	return data
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 )
 
 func TestNames(t *testing.T) {
-	n := factsOf(t, docServices, docPool, strings.ReplaceAll(docInUse, `, {"ip": "fd00::7"}`, "")).Names(Options{Live: true})
+	n := factsOf(t, docServices, docPool, strings.ReplaceAll(docInUse, `, {"ip": "fd00::7"}`, "")).NamedRanges(Options{Live: true})
 	for name, want := range map[string]string{
 		cidr.Cluster: "10.96.0.0/16,10.244.0.0/16", cidr.APIServer: "10.96.0.1/32,192.0.2.10/32",
 		cidr.LinkLocal: "169.254.0.0/16,fe80::/10", cidr.Private: "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
@@ -48,7 +48,7 @@ func TestNames(t *testing.T) {
 	if k, _ := n.Resolve(cidr.Cluster); k.From != "Calico IPPool (b), ServiceCIDR (a)" {
 		t.Errorf("from %q", k.From)
 	}
-	var nobody *Names
+	var nobody *NamedRanges
 	for _, name := range cidr.Keywords() {
 		_, constant := cidr.Constant(name)
 		if k, ok := nobody.Resolve(name); !ok || constant != (k.Missing == "") {
@@ -60,11 +60,11 @@ func TestNames(t *testing.T) {
 		o       Options
 		missing string
 	}{
-		{[]string{docServices}, Options{}, "pod ranges: the documents do not hold it; this supplies them: kubectl"},
+		{[]string{docServices}, Options{}, "pod ranges: not in the documents; provided by: kubectl"},
 		{[]string{docServices, docPool, docInUse}, Options{}, "pod ranges: its IPv6 range is not in the documents"},
-		{[]string{docServices, docPool}, Options{Platform: "mainframe"}, `global.platform "mainframe": not a known platform`},
+		{[]string{docServices, docPool}, Options{Platform: "mainframe"}, `global.platform: "mainframe": unknown platform`},
 	} {
-		if k, _ := factsOf(t, c.docs...).Names(c.o).Resolve(cidr.Cluster); !strings.Contains(k.Missing, c.missing) {
+		if k, _ := factsOf(t, c.docs...).NamedRanges(c.o).Resolve(cidr.Cluster); !strings.Contains(k.Missing, c.missing) {
 			t.Errorf("missing %q, want %q", k.Missing, c.missing)
 		}
 	}
@@ -73,17 +73,17 @@ func TestNames(t *testing.T) {
 // What was known stays where the evidence is lost, and gives way to evidence
 // that is as good.
 func TestKeep(t *testing.T) {
-	names := func(docs ...string) *Names { return factsOf(t, docs...).Names(Options{Live: true}) }
+	names := func(docs ...string) *NamedRanges { return factsOf(t, docs...).NamedRanges(Options{Live: true}) }
 	whole := names(docServices, docPool)
 	for _, c := range []struct {
 		name       string
-		last, next *Names
+		last, next *NamedRanges
 		want, warn string
 	}{
 		{"nothing before", nil, whole, "10.96.0.0/16,10.244.0.0/16", ""},
 		{"nothing whole before", names(docServices), names(docServices), "10.96.0.0/16", ""},
-		{"a part is left", whole, names(docServices), "10.96.0.0/16,10.244.0.0/16", "was lost: pod ranges: the documents do not hold it"},
-		{"a weaker source is left", whole, names(docKubeadm), "10.96.0.0/16,10.244.0.0/16", "the service ranges are only claimed now"},
+		{"a part is left", whole, names(docServices), "10.96.0.0/16,10.244.0.0/16", "lost: pod ranges: not in the documents"},
+		{"a weaker source is left", whole, names(docKubeadm), "10.96.0.0/16,10.244.0.0/16", "service ranges are now only configured"},
 		{"the weaker source first", names(docKubeadm), whole, "10.96.0.0/16,10.244.0.0/16", ""},
 		{"the same source says otherwise", whole, names(strings.ReplaceAll(docServices, "/16", "/15"), docPool), "10.96.0.0/15,10.244.0.0/16", ""},
 	} {
@@ -101,20 +101,20 @@ func TestKeep(t *testing.T) {
 }
 
 func TestLeftOut(t *testing.T) {
-	facts := factsOf(t, docInUse)
+	data := factsOf(t, docInUse)
 	for list, want := range map[string][]string{
 		"":                                    nil,
 		"0.0.0.0/0,::/0":                      nil,
 		"10.96.0.0/16,10.244.0.0/16,fd00::/8": nil,
-		"10.96.0.0/16,10.244.0.0/16":          {"leaves out 1 of 2 addresses of pods, such as fd00::7 of pod shop/web", "has IPv4 ranges only, although the cluster uses IPv6"},
-		"10.96.0.0/28,10.244.0.0/16,fd00::/8": {"leaves out 1 of 3 addresses of Services, such as 10.96.0.20 of Service shop/web"},
-		"10.244.0.0/16,fd00::/8":              {"leaves out 10.96.0.1 of Service default/kubernetes", "leaves out 10.96.0.10 of Service kube-system/dns", "leaves out 1 of 3 addresses of Services"},
+		"10.96.0.0/16,10.244.0.0/16":          {"omits 1 of 2 addresses of pods, such as fd00::7 of pod shop/web", "has IPv4 ranges only, although the cluster uses IPv6"},
+		"10.96.0.0/28,10.244.0.0/16,fd00::/8": {"omits 1 of 3 addresses of Services, such as 10.96.0.20 of Service shop/web"},
+		"10.244.0.0/16,fd00::/8":              {"omits 10.96.0.1 of Service default/kubernetes", "omits 10.96.0.10 of Service kube-system/dns", "omits 1 of 3 addresses of Services"},
 	} {
 		l, err := cidr.Parse(list, cidr.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := facts.LeftOut(l)
+		got := data.Omitted(l)
 		if len(got) != len(want) {
 			t.Errorf("%s: %q", list, got)
 			continue
@@ -125,12 +125,12 @@ func TestLeftOut(t *testing.T) {
 			}
 		}
 	}
-	if w := facts.LeftOut(cidr.Wildcard()); w != nil {
+	if w := data.Omitted(cidr.Wildcard()); w != nil {
 		t.Errorf("*: %q", w)
 	}
-	var none *Facts
-	if w := none.LeftOut(cidr.List{}); w != nil || none.Names(Options{}) != nil {
-		t.Error("facts of nothing know something")
+	var none *ClusterData
+	if w := none.Omitted(cidr.List{}); w != nil || none.NamedRanges(Options{}) != nil {
+		t.Error("data of nothing know something")
 	}
 }
 
@@ -141,7 +141,7 @@ func TestServerVersion(t *testing.T) {
 	version := func(minor, git string) string {
 		return `{"major": "1", "minor": "` + minor + `", "gitVersion": "` + git + `"}`
 	}
-	for minor, want := range map[string]Grade{"32": Complete, "32+": Complete, "33": LowerBound, "": LowerBound} {
+	for minor, want := range map[string]Grade{"32": Complete, "32+": Complete, "33": Minimum, "": Minimum} {
 		e := factsOf(t, refusal, version(minor, "v1.x")).Resolve(Options{}).Evidence
 		if len(e) != 1 || e[0].Grade != want {
 			t.Errorf("minor %q: %+v, want %s", minor, e, want)

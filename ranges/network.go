@@ -66,7 +66,7 @@ func (r *reader) supply(sort, what string, n *node, base string, paths []string,
 		}
 	}
 	if len(s.ranges) > 0 {
-		r.facts.supplies = append(r.facts.supplies, s)
+		r.data.supplies = append(r.data.supplies, s)
 	}
 }
 
@@ -89,7 +89,7 @@ func vpcSupply(r *reader, n *node, base string) {
 		s.ranges, s.where = append(s.ranges, f.text), append(s.where, r.place(f, join(base, "CidrBlock")))
 	}
 	if len(s.ranges) > 0 {
-		r.facts.supplies = append(r.facts.supplies, s)
+		r.data.supplies = append(r.data.supplies, s)
 	}
 }
 
@@ -106,7 +106,7 @@ func gcpSupply(r *reader, n *node, base string) {
 	if m := gkeRange.FindStringSubmatch(name); m != nil {
 		s.kind = map[string]Kind{"pods": Pod, "services": Service}[m[1]]
 	}
-	r.facts.supplies = append(r.facts.supplies, s)
+	r.data.supplies = append(r.data.supplies, s)
 }
 
 func azureSupply(r *reader, n *node, base string) {
@@ -118,9 +118,9 @@ func azureSupply(r *reader, n *node, base string) {
 	r.supply("azure", "subnet "+last(id), n, base, []string{"addressPrefixes", "addressPrefix"}, keys...)
 }
 
-// settle gives supplies to the gaps that ask for them.
-func (r *reader) settle() {
-	f := r.facts
+// assignSupplies gives supplies to the gaps that ask for them.
+func (r *reader) assignSupplies() {
+	f := r.data
 	if f.version != "" && f.nodes == 0 {
 		r.versionMarks(f.version, "", "", false)
 	}
@@ -137,7 +137,7 @@ func (r *reader) settle() {
 			}
 			asked[s.sort] = true
 			if matches(g, s) {
-				used[i], closed = true, r.give(g.kind, g.family, s, Complete) || closed
+				used[i], closed = true, r.assign(g.kind, g.family, s, Complete) || closed
 			}
 		}
 		if !closed {
@@ -155,26 +155,26 @@ func (r *reader) settle() {
 		switch {
 		case used[i]:
 		case asked[s.sort] && s.sort != "gcp":
-			f.warn("%s: %s is not what the cluster's document names; it was not taken", s.where[0], s.what)
+			f.warn("%s: %s is not referenced by the cluster's document; ignored", s.where[0], s.what)
 		case r.clusters > 0 || asked[s.sort]:
 		case alone[s.sort] > 1:
-			f.warn("%s: %s is one of several; give the cluster's own document too, to say which is meant", s.where[0], s.what)
+			f.warn("%s: %s is ambiguous; also pass the cluster description", s.where[0], s.what)
 		case s.kind == "":
-			f.warn("%s: nothing says what %s is for; give the cluster's own document too", s.where[0], s.what)
+			f.warn("%s: the purpose of %s is unknown; also pass the cluster description", s.where[0], s.what)
 		default:
-			f.warn("%s: %s is taken for the %s range; give the cluster's own document too, to confirm it", s.where[0], s.what, s.kind)
-			r.give(s.kind, "", s, Claimed)
+			f.warn("%s: %s is assumed to be the %s range; also pass the cluster description to confirm it", s.where[0], s.what, s.kind)
+			r.assign(s.kind, "", s, Configured)
 		}
 	}
 }
 
 // gradeProbe: servers before 1.33 have one range, and name it whole.
 func (r *reader) gradeProbe() {
-	if r.facts.minor == 0 || r.facts.minor >= 33 {
+	if r.data.minor == 0 || r.data.minor >= 33 {
 		return
 	}
-	for i := range r.facts.Evidence {
-		if e := &r.facts.Evidence[i]; e.Kind == Service && e.rank == rankProbe {
+	for i := range r.data.Evidence {
+		if e := &r.data.Evidence[i]; e.Kind == Service && e.rank == rankProbe {
 			e.Grade = Complete
 		}
 	}
@@ -182,14 +182,14 @@ func (r *reader) gradeProbe() {
 
 // askForVPC: where the VPC plugin runs, other pools are for some of the pods.
 func (r *reader) askForVPC() {
-	for _, g := range r.facts.gaps {
+	for _, g := range r.data.gaps {
 		if strings.HasPrefix(g.need, "vpc:") {
 			return
 		}
 	}
 	if r.vpc {
-		r.facts.gaps = append(r.facts.gaps, gap{kind: Pod, need: "vpc:", where: Place{Document: "aws-node"},
-			why: "the Amazon VPC plugin gives pods addresses of the VPC, whose ranges are not in the cluster", command: command("eks", Pod)})
+		r.data.gaps = append(r.data.gaps, gap{kind: Pod, need: "vpc:", where: Place{Document: "aws-node"},
+			why: "the Amazon VPC plugin assigns pods addresses from the VPC, whose ranges are not in the cluster", command: command("eks", Pod)})
 	}
 }
 
@@ -212,13 +212,13 @@ func matches(g gap, s supply) bool {
 }
 
 // give makes evidence of a supply, of one family or of both.
-func (r *reader) give(kind Kind, family Family, s supply, grade Grade) bool {
+func (r *reader) assign(kind Kind, family Family, s supply, grade Grade) bool {
 	given := false
 	for i, value := range s.ranges {
-		l, rule, fix := ranges(value)
+		l, problems := ranges(value)
 		switch {
-		case rule != "":
-			r.problems = append(r.problems, Problem{Where: s.where[i], Value: value, Rule: rule, Fix: fix})
+		case len(problems) > 0:
+			r.problems.Add(s.where[i].locate(problems)...)
 		case !l.IsEmpty() && (family == "" || familyOf(l.Prefixes()[0].Addr()) == family):
 			root := r.root
 			r.root = s.root

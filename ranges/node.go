@@ -3,6 +3,8 @@ package ranges
 import (
 	"strconv"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 type shape uint8
@@ -153,10 +155,12 @@ func (n *node) hasKey(names ...string) bool {
 // join is the path of a field. A name that would read as several is bracketed.
 func join(base, name string) string {
 	if strings.ContainsAny(name, ".[ ") {
-		return base + "[" + strconv.Quote(clip(name)) + "]"
+		return base + "[" + strconv.Quote(problem.Short(name)) + "]"
 	}
 	if base == "" {
-		return clip(name)
+		return problem.Short(name)
 	}
-	return base + "." + clip(name)
+	return base + "." + problem.Short(name)
 }
+
+func index(i int) string { return "[" + strconv.Itoa(i) + "]" }

@@ -55,17 +55,17 @@ func TestPrecedence(t *testing.T) {
 			for i, d := range slices.Backward(docs[from:]) { // the order of the documents is of no meaning
 				in = append(in, Document{Name: fmt.Sprint("doc", i), Text: d.text})
 			}
-			facts, err := Read(in)
+			data, err := Read(in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			res := facts.Resolve(Options{})
+			res := data.Resolve(Options{})
 			if got := res.Of(kind).String(); got != docs[from].rng {
 				t.Errorf("%s: from rank %d: %s, want %s", kind, from, got, docs[from].rng)
 			}
 			for _, e := range res.Evidence {
-				if e.Kind == kind && (e.Verdict == Used) != (e.Ranges.String() == docs[from].rng) {
-					t.Errorf("%s: from rank %d: %s is %s", kind, from, e.Ranges, e.Verdict)
+				if e.Kind == kind && (e.Status == Used) != (e.Ranges.String() == docs[from].rng) {
+					t.Errorf("%s: from rank %d: %s is %s", kind, from, e.Ranges, e.Status)
 				}
 			}
 		}
@@ -79,15 +79,15 @@ func TestAddressesDisprove(t *testing.T) {
 		{Name: "b", Text: precedence[Service][6].text},
 		{Name: "svc", Text: `{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dns", "namespace": "kube-system"}, "spec": {"clusterIP": "10.7.0.10"}}`},
 	}
-	facts, err := Read(docs)
+	data, err := Read(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := facts.Resolve(Options{})
+	res := data.Resolve(Options{})
 	if res.Service.String() != "10.7.0.0/16" {
 		t.Errorf("services %s", res.Service)
 	}
-	if w := strings.Join(res.Warnings, "\n"); !strings.Contains(w, "a:1: spec.cidrs[0]: 10.2.0.0/16 was not taken: 10.7.0.10 of Service kube-system/dns is outside") {
+	if w := strings.Join(res.Warnings, "\n"); !strings.Contains(w, "a:1: spec.cidrs[0]: 10.2.0.0/16 ignored: 10.7.0.10 of Service kube-system/dns is outside") {
 		t.Errorf("warnings %q", w)
 	}
 }
@@ -95,15 +95,15 @@ func TestAddressesDisprove(t *testing.T) {
 // A platform's default is checked against the Service kubernetes.
 func TestDefaultIsChecked(t *testing.T) {
 	for ip, want := range map[string]string{"10.43.0.1": "10.43.0.0/16", "10.43.0.2": "", "10.96.0.1": ""} {
-		facts, err := Read([]Document{{Name: "svc", Text: fmt.Sprintf(
+		data, err := Read([]Document{{Name: "svc", Text: fmt.Sprintf(
 			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "namespace": "default"}, "spec": {"clusterIP": %q}}`, ip)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if none := facts.Resolve(Options{}); !none.Service.IsEmpty() {
+		if none := data.Resolve(Options{}); !none.Service.IsEmpty() {
 			t.Errorf("%s: %s without being asked for defaults", ip, none.Service)
 		}
-		if res := facts.Resolve(Options{Platform: "k3s"}); res.Service.String() != want {
+		if res := data.Resolve(Options{Platform: "k3s"}); res.Service.String() != want {
 			t.Errorf("%s: %q, want %q", ip, res.Service, want)
 		}
 	}
@@ -152,11 +152,11 @@ func TestDetect(t *testing.T) {
 			}
 			text = strings.Join(parts, "\n")
 		}
-		facts, err := Read([]Document{{Name: "d", Text: text}})
+		data, err := Read([]Document{{Name: "d", Text: text}})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if got, _ := facts.Detect(); got != c.want {
+		if got, _ := data.Detect(); got != c.want {
 			t.Errorf("%s: %s, want %s", text, got, c.want)
 		}
 	}
@@ -165,8 +165,8 @@ func TestDetect(t *testing.T) {
 func TestTableOfDefaults(t *testing.T) {
 	for _, p := range platformDefaults {
 		for _, v := range []string{p.service, p.pod} {
-			if _, rule, _ := ranges(v); v != "" && rule != "" {
-				t.Errorf("%s: %q: %s", p.name, v, rule)
+			if _, problems := ranges(v); v != "" && len(problems) > 0 {
+				t.Errorf("%s: %q: %v", p.name, v, problems)
 			}
 		}
 		if p.service+p.pod == "" && p.note == "" {
@@ -203,13 +203,13 @@ func TestOddTexts(t *testing.T) {
 		{"JSON with a comment", "{\n  # why\n  \"servicesIpv4Cidr\": \"10.1.0.0/20\",\n}\n", "10.1.0.0/20", ""},
 		{"YAML alias", "x: &r 10.1.0.0/20\nservicesIpv4Cidr: *r\n", "10.1.0.0/20", ""},
 		{"duplicate key", "apiVersion: v1\nkind: Node\nkind: Pod\n", "", `d:3: duplicate key "kind"`},
-		{"deep", strings.Repeat(`{"a": `, 300), "", "not valid JSON"},
-		{"deep YAML", "apiVersion: v1\nkind: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "", "not valid YAML"},
-		{"no text", "\xff\x00\xfa", "", "not text"},
+		{"deep", strings.Repeat(`{"a": `, 300), "", "invalid JSON"},
+		{"deep YAML", "apiVersion: v1\nkind: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "", "invalid YAML"},
+		{"no text", "\xff\x00\xfa", "", "invalid UTF-8"},
 		{"blank", " \n\n", "", "empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			facts, err := Read([]Document{{Name: "d", Text: c.text}})
+			data, err := Read([]Document{{Name: "d", Text: c.text}})
 			if c.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fault) {
 					t.Errorf("error %v, want %q", err, c.fault)
@@ -219,7 +219,7 @@ func TestOddTexts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := facts.Resolve(Options{}).Service.String(); got != c.want {
+			if got := data.Resolve(Options{}).Service.String(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
@@ -254,26 +254,26 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		facts, err := Read([]Document{{Name: "d", Text: text}})
+		data, err := Read([]Document{{Name: "d", Text: text}})
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("an error without text")
 			}
 			return
 		}
-		res := facts.Resolve(Options{})
+		res := data.Resolve(Options{})
 		res.JSON()
 		res.Table()
 		whole := plain(text)
-		names := facts.Names(Options{Live: true})
+		names := data.NamedRanges(Options{Live: true})
 		if c := names.Cluster; c.Missing == "" && (c.Ranges.IsEmpty() || c.From == "") {
 			t.Errorf("the cluster is %+v", c)
 		}
-		if names.LeftOut(names.Cluster.Ranges) != nil && names.Cluster.Missing == "" {
-			t.Errorf("%s leaves out what is in use: %q", names.Cluster.Ranges, names.LeftOut(names.Cluster.Ranges))
+		if names.Omitted(names.Cluster.Ranges) != nil && names.Cluster.Missing == "" {
+			t.Errorf("%s leaves out what is in use: %q", names.Cluster.Ranges, names.Omitted(names.Cluster.Ranges))
 		}
 		for _, e := range res.Evidence {
-			if e.Grade == Assumed {
+			if e.Grade == Defaulted {
 				if !strings.Contains(e.Source, "default of a") {
 					t.Errorf("assumed by %s", e.Source)
 				}

@@ -4,22 +4,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // JSON is the result as a JSON document that ends with a newline.
 func (r *Result) JSON() []byte {
 	type evidence struct {
-		Kind    Kind     `json:"kind"`
-		Family  Family   `json:"family"`
-		Ranges  []string `json:"ranges"`
-		Value   string   `json:"value"`
-		Source  string   `json:"source"`
-		Grade   Grade    `json:"grade"`
-		Where   Place    `json:"where"`
-		Verdict Verdict  `json:"verdict"`
-		Reason  string   `json:"reason,omitempty"`
+		Kind   Kind     `json:"kind"`
+		Family Family   `json:"family"`
+		Ranges []string `json:"ranges"`
+		Value  string   `json:"value"`
+		Source string   `json:"source"`
+		Grade  Grade    `json:"grade"`
+		Where  Place    `json:"where"`
+		Status Status   `json:"verdict"`
+		Reason string   `json:"reason,omitempty"`
 	}
 	out := struct {
 		Platform        string     `json:"platform"`
@@ -40,7 +43,7 @@ func (r *Result) JSON() []byte {
 		out.IncludeIPRanges = &v
 	}
 	for _, e := range r.Evidence {
-		out.Evidence = append(out.Evidence, evidence{e.Kind, e.Family, texted(e.Ranges.Prefixes()), e.Value, e.Source, e.Grade, e.Where, e.Verdict, e.Reason})
+		out.Evidence = append(out.Evidence, evidence{e.Kind, e.Family, texted(e.Ranges.Prefixes()), e.Value, e.Source, e.Grade, e.Where, e.Status, e.Reason})
 	}
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -66,7 +69,7 @@ func (r *Result) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Platform: %s\n\n", r.Platform)
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "KIND\tRANGES\tCONFIDENCE\tHOW KNOWN")
+	fmt.Fprintln(w, "KIND\tRANGES\tCONFIDENCE\tSOURCE")
 	for _, k := range []Kind{Service, Pod} {
 		l := r.Of(k)
 		if l.IsEmpty() {
@@ -75,55 +78,37 @@ func (r *Result) Table() string {
 		}
 		var grades, sources []string
 		for _, e := range r.Evidence {
-			if e.Kind == k && e.Verdict == Used {
-				grades = once(grades, string(e.Grade))
-				sources = once(sources, e.Source+" ("+e.Where.String()+")")
+			if e.Kind == k && e.Status == Used {
+				grades = addOnce(grades, string(e.Grade))
+				sources = addOnce(sources, e.Source+" ("+e.Where.String()+")")
 			}
 		}
 		confidence := strings.Join(grades, ", ")
-		if contains(r.Incomplete, k) && !strings.Contains(confidence, string(LowerBound)) {
+		if slices.Contains(r.Incomplete, k) && !strings.Contains(confidence, string(Minimum)) {
 			confidence += ", incomplete"
 		}
 		how := sources[0]
 		if len(sources) > 1 {
 			how = fmt.Sprintf("%s and %d more", how, len(sources)-1)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k, strings.ReplaceAll(l.String(), ",", ", "), confidence, printable(how))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k, strings.ReplaceAll(l.String(), ",", ", "), confidence, problem.Printable(how))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	if v, ok := r.IncludeIPRanges(); ok {
 		fmt.Fprintf(&b, "\nincludeIPRanges: %q\n", v)
 		if !r.Known() {
-			b.WriteString("  as documented, although a range is missing: what it leaves out would bypass the sidecar\n")
+			b.WriteString("  incomplete; traffic to the missing range would bypass the sidecar\n")
 		}
 	} else {
-		b.WriteString("\nincludeIPRanges: none, while a range is missing: what it leaves out would bypass the sidecar\n")
+		b.WriteString("\nincludeIPRanges: none; traffic to the missing range would bypass the sidecar\n")
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(&b, "\nmissing: %s ranges: %s\n", m.Kind, m.Why)
 		if m.Command != "" {
-			fmt.Fprintf(&b, "  give the output of: %s\n", m.Command)
+			fmt.Fprintf(&b, "  provide the output of: %s\n", m.Command)
 		}
 	}
 	return b.String()
-}
-
-func once(to []string, s string) []string {
-	for _, have := range to {
-		if have == s {
-			return to
-		}
-	}
-	return append(to, s)
-}
-
-func contains(kinds []Kind, k Kind) bool {
-	for _, have := range kinds {
-		if have == k {
-			return true
-		}
-	}
-	return false
 }
 
 // The key of Helm values and the annotation that take the ranges.
@@ -146,7 +131,7 @@ func Annotation(value string) string { return fmt.Sprintf("%s: %q\n", annotation
 // patch sets the key to this one value, and says so.
 func ConfigMapPatch(values, value string) (string, error) {
 	tree := map[string]any{}
-	head := "# Replaces the key values: what else it holds falls back to its default.\n"
+	head := "# Replaces the whole \"values\" key; other settings revert to defaults.\n"
 	if values != "" {
 		head = ""
 		dec := json.NewDecoder(strings.NewReader(values))
@@ -160,7 +145,7 @@ func ConfigMapPatch(values, value string) (string, error) {
 		next, ok := at[name].(map[string]any)
 		if !ok {
 			if at[name] != nil {
-				return "", fmt.Errorf("key values of ConfigMap istio-sidecar-injector: %s is no object", name)
+				return "", fmt.Errorf("key values of ConfigMap istio-sidecar-injector: %s must be an object", name)
 			}
 			next = map[string]any{}
 			at[name] = next

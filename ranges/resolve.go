@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Options of Resolve.
@@ -65,20 +66,20 @@ func (r *Result) Of(k Kind) cidr.List {
 }
 
 // Resolve decides which evidence holds, for each kind and family by itself.
-func (f *Facts) Resolve(o Options) Result {
-	res := Result{Platform: o.Platform, Warnings: slices.Clone(f.Warnings), Evidence: slices.Clone(f.Evidence)}
+func (d *ClusterData) Resolve(o Options) Result {
+	res := Result{Platform: o.Platform, Warnings: slices.Clone(d.Warnings), Evidence: slices.Clone(d.Evidence)}
 	if o.Platform == "" {
 		var conflict []string
-		if res.Platform, conflict = f.Detect(); conflict != nil {
-			res.warn("the documents tell of several platforms (%s); say which with --platform", strings.Join(conflict, ", "))
+		if res.Platform, conflict = d.Detect(); conflict != nil {
+			res.warn("inputs describe several platforms (%s); set --platform", strings.Join(conflict, ", "))
 		}
 		if o.Live {
-			res.Evidence = append(res.Evidence, f.confirmed(res.Platform)...)
+			res.Evidence = append(res.Evidence, d.confirmed(res.Platform)...)
 		}
 	} else {
-		res.Evidence = append(res.Evidence, f.defaults(o.Platform)...)
+		res.Evidence = append(res.Evidence, d.defaults(o.Platform)...)
 	}
-	v := resolver{f: f, res: &res}
+	v := resolver{data: d, res: &res}
 	res.Service, res.Pod = v.kind(Service), v.kind(Pod)
 	v.families()
 	v.width()
@@ -86,14 +87,14 @@ func (f *Facts) Resolve(o Options) Result {
 }
 
 func (r *Result) warn(format string, args ...any) {
-	if text := printable(fmt.Sprintf(format, args...)); len(r.Warnings) < maxNotes && !slices.Contains(r.Warnings, text) {
+	if text := problem.Printable(fmt.Sprintf(format, args...)); len(r.Warnings) < maxNotes && !slices.Contains(r.Warnings, text) {
 		r.Warnings = append(r.Warnings, text)
 	}
 }
 
 type resolver struct {
-	f   *Facts
-	res *Result
+	data *ClusterData
+	res  *Result
 }
 
 // kind resolves one kind and lists what is missing.
@@ -106,9 +107,9 @@ func (v *resolver) kind(k Kind) cidr.List {
 			out, grades = out.Union(l), append(grades, grade)
 		}
 	}
-	partial := slices.Contains(grades, LowerBound)
+	partial := slices.Contains(grades, Minimum)
 	open := false
-	for _, g := range v.f.gaps {
+	for _, g := range v.data.gaps {
 		if g.kind != k || g.soft && len(grades) > 0 && !partial {
 			continue
 		}
@@ -119,12 +120,12 @@ func (v *resolver) kind(k Kind) cidr.List {
 	case len(grades) == 0:
 		v.res.Undetermined = append(v.res.Undetermined, k)
 		if !open {
-			v.miss(Missing{k, "the documents do not hold it", command(v.res.Platform, k)})
+			v.miss(Missing{k, "not in the documents", command(v.res.Platform, k)})
 		}
 	case partial || open:
 		v.res.Incomplete = append(v.res.Incomplete, k)
 		if !open {
-			v.miss(Missing{k, "what the documents hold is a part of it", command(v.res.Platform, k)})
+			v.miss(Missing{k, "only a part of it is in the documents", command(v.res.Platform, k)})
 		}
 	}
 	return out
@@ -135,7 +136,7 @@ func (v *resolver) miss(m Missing) {
 	if len(v.res.Missing) >= maxNotes {
 		return
 	}
-	m.Why, m.Command = printable(m.Why), printable(m.Command)
+	m.Why, m.Command = problem.Printable(m.Why), problem.Printable(m.Command)
 	for _, have := range v.res.Missing {
 		if have.Kind == m.Kind && (have.Why == m.Why || have.Command == m.Command && m.Command != "") {
 			return
@@ -164,19 +165,19 @@ func (v *resolver) family(k Kind, family Family) (cidr.List, Grade) {
 	for _, rank := range ranks {
 		group := byRank[rank]
 		l := v.union(group)
-		reason := v.disproved(k, rank, l, v.grade(group))
+		reason := v.contradiction(k, rank, l, v.grade(group))
 		if reason == "" {
 			reason = v.disagree(group)
 		}
 		switch {
 		case reason != "":
-			v.judge(group, Rejected, reason)
-			v.tell(group, reason, !won.IsEmpty())
+			v.mark(group, Rejected, reason)
+			v.warnRejected(group, reason, !won.IsEmpty())
 		case won.IsEmpty():
 			won, grade, by = l, v.grade(group), v.res.Evidence[group[0]].Source
-			v.judge(group, Used, "")
+			v.mark(group, Used, "")
 		default:
-			v.judge(group, Outranked, "by "+by)
+			v.mark(group, Outranked, "by "+by)
 			v.compare(k, won, by, group, l)
 		}
 	}
@@ -194,52 +195,52 @@ func (v *resolver) union(group []int) cidr.List {
 // grade is the grade of evidence that adds up: parts beside a whole leave it
 // whole.
 func (v *resolver) grade(group []int) Grade {
-	best := LowerBound
+	best := Minimum
 	for _, i := range group {
-		if g := v.res.Evidence[i].Grade; best == LowerBound || g == Complete || g == Claimed && best == Assumed {
+		if g := v.res.Evidence[i].Grade; best == Minimum || g == Complete || g == Configured && best == Defaulted {
 			best = g
 		}
 	}
 	return best
 }
 
-func (v *resolver) judge(group []int, verdict Verdict, reason string) {
+func (v *resolver) mark(group []int, status Status, reason string) {
 	for _, i := range group {
-		v.res.Evidence[i].Verdict, v.res.Evidence[i].Reason = verdict, reason
+		v.res.Evidence[i].Status, v.res.Evidence[i].Reason = status, reason
 	}
 }
 
 // tell warns that evidence was rejected. Slices of nodes that say nothing where
 // pods have other addresses are no news, nor is a guess below a better answer.
-func (v *resolver) tell(group []int, reason string, answered bool) {
+func (v *resolver) warnRejected(group []int, reason string, answered bool) {
 	for _, i := range group {
 		e := v.res.Evidence[i]
-		if e.Grade == LowerBound && (answered || len(v.f.native) > 0) || e.Grade == Assumed && answered {
+		if e.Grade == Minimum && (answered || len(v.data.native) > 0) || e.Grade == Defaulted && answered {
 			continue
 		}
-		v.res.warn("%s: %s was not taken: %s", e.Where, e.Value, reason)
+		v.res.warn("%s: %s ignored: %s", e.Where, e.Value, reason)
 	}
 }
 
-// disproved says why a group cannot hold, or nothing.
-func (v *resolver) disproved(k Kind, rank int, l cidr.List, grade Grade) string {
+// contradiction says why a group cannot hold, or nothing.
+func (v *resolver) contradiction(k Kind, rank int, l cidr.List, grade Grade) string {
 	switch {
-	case k == Pod && rank > rankPool && len(v.f.native) > 0:
-		return v.f.native[0]
+	case k == Pod && rank > rankPool && len(v.data.native) > 0:
+		return v.data.native[0]
 	case k == Service:
-		if a, ok := outside(l, v.f.ClusterIP); ok {
-			return fmt.Sprintf("%s of %s is outside; the document may be stale, or another cluster's", a.Addr, a.What)
+		if a, ok := outside(l, v.data.ClusterIP); ok {
+			return fmt.Sprintf("%s of %s is outside; the document may be stale or of another cluster", a.Addr, a.What)
 		}
 		return v.unconfirmed(rank, l)
 	}
-	if a, ok := outside(l, v.f.PodIP); ok {
-		return fmt.Sprintf("%s of %s is outside; the document may be stale, or another cluster's", a.Addr, a.What)
+	if a, ok := outside(l, v.data.PodIP); ok {
+		return fmt.Sprintf("%s of %s is outside; the document may be stale or of another cluster", a.Addr, a.What)
 	}
-	if rank > rankPool && grade != LowerBound {
+	if rank > rankPool && grade != Minimum {
 		four := isV4(l)
-		for _, p := range v.f.NodeCIDR {
+		for _, p := range v.data.NodeCIDR {
 			if p.Addr().Is4() == four && !l.ContainsPrefix(p) {
-				return fmt.Sprintf("%s of a node is outside; the document may be stale, or another cluster's", p)
+				return fmt.Sprintf("%s of a node is outside; the document may be stale or of another cluster", p)
 			}
 		}
 	}
@@ -253,8 +254,8 @@ func (v *resolver) unconfirmed(rank int, l cidr.List) string {
 		return ""
 	}
 	for _, p := range l.Prefixes() {
-		for _, a := range v.f.kubernetes {
-			if a.Is4() == p.Addr().Is4() && !v.f.kubernetesIs(p) {
+		for _, a := range v.data.kubernetes {
+			if a.Is4() == p.Addr().Is4() && !v.data.kubernetesIs(p) {
 				return fmt.Sprintf("the Service kubernetes has %s, which is not the first address of %s", a, p)
 			}
 		}
@@ -298,7 +299,7 @@ func (v *resolver) disagree(group []int) string {
 	}
 	for _, s := range order[min(1, len(order)):] {
 		if first := whole[order[0]]; !whole[s].Equal(first) {
-			return fmt.Sprintf("the documents disagree: %s in %s, %s in %s; give those of one cluster",
+			return fmt.Sprintf("the documents disagree: %s in %s, %s in %s; pass documents of one cluster",
 				first, order[0].document, whole[s], s.document)
 		}
 	}
@@ -308,11 +309,11 @@ func (v *resolver) disagree(group []int) string {
 // compare warns of a source that says otherwise than the one that was taken.
 func (v *resolver) compare(k Kind, won cidr.List, by string, group []int, l cidr.List) {
 	grade := v.grade(group)
-	if grade == LowerBound && won.ContainsList(l) || grade == Assumed || won.Equal(l) {
+	if grade == Minimum && won.ContainsList(l) || grade == Defaulted || won.Equal(l) {
 		return
 	}
 	e := v.res.Evidence[group[0]]
-	v.res.warn("%s: %s says %s for %ss; %s was taken, from %s", e.Where, e.Source, l, k, won, by)
+	v.res.warn("%s: %s has %s for %ss; using %s from %s", e.Where, e.Source, l, k, won, by)
 }
 
 // families looks for a family that the cluster has and a kind lacks: the other
@@ -324,7 +325,7 @@ func (v *resolver) families() {
 		if !ok || missing == string(IPv6) && len(other.V6()) == 0 || missing == string(IPv4) && len(other.V4()) == 0 {
 			continue
 		}
-		v.res.warn("%s ranges are known for %s only, although the cluster has %s too: that traffic would bypass the sidecar", k, have, missing)
+		v.res.warn("%s ranges are %s only, although the cluster uses %s too: that traffic would bypass the sidecar", k, have, missing)
 		if !slices.Contains(v.res.Incomplete, k) {
 			v.res.Incomplete = append(v.res.Incomplete, k)
 			v.miss(Missing{k, "its " + missing + " range is not in the documents", command(v.res.Platform, k)})
@@ -334,9 +335,9 @@ func (v *resolver) families() {
 
 // inUse is one address of a kind in use for each family.
 func (v *resolver) inUse(k Kind) cidr.List {
-	addresses := v.f.ClusterIP
+	addresses := v.data.ClusterIP
 	if k == Pod {
-		addresses = v.f.PodIP
+		addresses = v.data.PodIP
 	}
 	var ps []netip.Prefix
 	seen := map[bool]bool{}
@@ -354,8 +355,25 @@ func (v *resolver) width() {
 	for _, k := range []Kind{Service, Pod} {
 		for _, p := range v.res.Of(k).Prefixes() {
 			if p.Addr().Is4() && p.Bits() <= 8 || p.Addr().Is6() && p.Bits() <= 16 {
-				v.res.warn("%s range %s is very wide: every destination in it counts as the cluster's own", k, p)
+				v.res.warn("%s range %s is very wide: every destination in it is treated as part of the cluster", k, p)
 			}
 		}
 	}
+}
+
+// confirmed are those of a platform's defaults that agree with the addresses in
+// use: services by the Service kubernetes, pods by pods and slices of nodes.
+func (d *ClusterData) confirmed(name string) []Evidence {
+	var out []Evidence
+	for _, e := range d.defaults(name) {
+		v := resolver{data: d}
+		switch {
+		case v.contradiction(e.Kind, e.rank, e.Ranges, e.Grade) != "":
+		case e.Kind == Service && len(d.kubernetes) > 0 || e.Kind == Pod && e.rank == rankPodChecked:
+			e.Source += " that addresses in use confirm"
+			e.rank = map[Kind]int{Service: rankChecked, Pod: rankPodChecked}[e.Kind]
+			out = append(out, e)
+		}
+	}
+	return out
 }

@@ -5,6 +5,32 @@ import (
 	"strings"
 )
 
+// lines reads text that is no YAML or JSON: the output of grep, of describe, a
+// table, a command line, an error.
+func (r *reader) lines(c chunk) bool {
+	known := r.probe(c.lines, c.line, "")
+	known = r.tables(c) || known
+	known = r.flags(c) || known
+	known = r.described(c) || known
+	return r.keyLines(c) || known
+}
+
+// unquote is a value without comment, quotes, brackets and a trailing comma.
+func unquote(s string) string {
+	if i := strings.Index(s, " #"); i >= 0 {
+		s = s[:i]
+	}
+	s = strings.TrimSuffix(strings.TrimSpace(s), ",")
+	parts := strings.Split(strings.Trim(s, "[] "), ",")
+	for i, p := range parts {
+		parts[i] = strings.Trim(strings.TrimSpace(p), `"'`)
+	}
+	if s = strings.Join(parts, ","); s == "null" || s == "~" || s == "{" {
+		return ""
+	}
+	return s
+}
+
 // textFlags are the flags that hold ranges on a command line or in a unit file,
 // where nothing says which program they belong to.
 var textFlags = map[string]struct {
@@ -13,9 +39,9 @@ var textFlags = map[string]struct {
 	platform string
 }{
 	"service-cluster-ip-range": {Service, source{"flag --service-cluster-ip-range", rankAPIServer, Complete, false}, ""},
-	"cluster-cidr":             {Pod, source{"flag --cluster-cidr", rankClusterCIDR, Claimed, false}, ""},
-	"service-cidr":             {Service, source{"flag --service-cidr", rankConfig, Claimed, false}, ""},
-	"pod-network-cidr":         {Pod, source{"flag --pod-network-cidr", rankPodConfig, Claimed, false}, ""},
+	"cluster-cidr":             {Pod, source{"flag --cluster-cidr", rankClusterCIDR, Configured, false}, ""},
+	"service-cidr":             {Service, source{"flag --service-cidr", rankConfig, Configured, false}, ""},
+	"pod-network-cidr":         {Pod, source{"flag --pod-network-cidr", rankPodConfig, Configured, false}, ""},
 }
 
 // textFlag is one flag in text: at the start of a word, with its value joined by
@@ -66,8 +92,8 @@ func (r *reader) tables(c chunk) bool {
 		}{
 			{"CIDRS", Service, source{"ServiceCIDR", rankServiceCIDR, Complete, false}},
 			{"CIDR", Pod, source{"Calico IPPool", rankPool, Complete, false}},
-			{"PODCIDR", Pod, source{"node podCIDRs", rankSlices, LowerBound, false}},
-			{"POD_CIDR", Pod, source{"node podCIDRs", rankSlices, LowerBound, false}},
+			{"PODCIDR", Pod, source{"node podCIDRs", rankSlices, Minimum, false}},
+			{"POD_CIDR", Pod, source{"node podCIDRs", rankSlices, Minimum, false}},
 		} {
 			if at := column(heads, t.column); at >= 0 && (t.column != "CIDR" || column(heads, "SELECTOR") >= 0 || column(heads, "DISABLED") >= 0) {
 				known = true
@@ -129,4 +155,49 @@ func (r *reader) ciliumTable(c chunk) bool {
 	}
 	cilium(r, n, "")
 	return true
+}
+
+var (
+	// The prefix is the file name, line number, or both, that grep may print.
+	keyLine   = regexp.MustCompile(`^(?:[^\s#"':]+:)?(?:\d+:)?\s*(?:-\s+)?["']?([A-Za-z][A-Za-z0-9_-]*|Pod Subnet|Service Subnet)["']?\s*[:=]\s*(.*)$`)
+	tableLine = regexp.MustCompile(`^\|+\s*([A-Za-z][A-Za-z0-9_-]*)\s*\|+\s*(\S+)\s*\|+$`)
+	listItem  = regexp.MustCompile(`^\s*(?:-\s+)?["']?([0-9A-Fa-f:.]+/\d+)["']?,?\s*$`)
+)
+
+// keyLines reads lines of the form "key: value". A key of its own may have its
+// values on the lines below, each by itself.
+func (r *reader) keyLines(c chunk) bool {
+	known := false
+	seen := map[string]int{}
+	root := r.root
+	defer func() { r.root = max(r.root, root) }()
+	for i := 0; i < len(c.lines); i++ {
+		m := keyLine.FindStringSubmatch(c.lines[i])
+		if m == nil {
+			m = tableLine.FindStringSubmatch(strings.TrimSpace(c.lines[i]))
+		}
+		if m == nil {
+			continue
+		}
+		k, ok := lineKeys[m[1]]
+		if !ok {
+			continue
+		}
+		known = true
+		// A key's second line is another statement, and has to agree.
+		r.root = root + seen[m[1]]
+		seen[m[1]]++
+		value := unquote(m[2])
+		at := c.line + i
+		if value != "" {
+			r.line(k, found{&node{shape: scalar, line: at, text: value}, m[1]})
+			continue
+		}
+		for i+1 < len(c.lines) && listItem.MatchString(c.lines[i+1]) {
+			i++
+			item := listItem.FindStringSubmatch(c.lines[i])[1]
+			r.line(k, found{&node{shape: scalar, line: c.line + i, text: item}, m[1]})
+		}
+	}
+	return known
 }

@@ -12,17 +12,17 @@ import (
 // in force makes of it.
 type evidence struct {
 	mu    sync.Mutex
-	facts *ranges.Facts // nil: nothing was read yet
-	why   string        // there are no facts
+	facts *ranges.ClusterData // nil: nothing was read yet
+	why   string              // there are no facts
 	// held is what the names stand for under the configuration in force, which
 	// says that the platform is heldFor.
-	held    *ranges.Names
+	held    *ranges.NamedRanges
 	heldFor string
 }
 
 // names is what the names in range lists stand for under a configuration. Where
 // evidence was lost, the ranges stay.
-func (e *evidence) names(c *config.Config) *ranges.Names {
+func (e *evidence) names(c *config.Config) *ranges.NamedRanges {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.facts == nil {
@@ -46,7 +46,7 @@ func (e *evidence) hold(i *inject.Injector) {
 	e.held, e.heldFor = i.RangeNames(), i.Config().Values.Global.Platform
 }
 
-func (e *evidence) learn(facts *ranges.Facts) {
+func (e *evidence) learn(facts *ranges.ClusterData) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.facts = facts

@@ -62,7 +62,7 @@ func (l *loader) load(texts config.Texts) {
 }
 
 // learned judges the configuration by what the cluster shows now.
-func (l *loader) learned(facts *ranges.Facts) {
+func (l *loader) learned(facts *ranges.ClusterData) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.evidence.learn(facts)
@@ -102,7 +102,7 @@ func (l *loader) offer() {
 
 // lost reports ranges that stay in force without the evidence for them, by an
 // event of its own: one of the same reason as another would be counted with it.
-func (l *loader) lost(names *ranges.Names) {
+func (l *loader) lost(names *ranges.NamedRanges) {
 	if names != nil && names.Lost != "" {
 		l.event(corev1.EventTypeWarning, "RangesEvidenceLost", names.Lost)
 	}

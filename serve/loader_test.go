@@ -42,7 +42,7 @@ func newTestLoader(t *testing.T) (*loader, *notes) {
 	}, events
 }
 
-func facts(t *testing.T, texts ...string) *ranges.Facts {
+func facts(t *testing.T, texts ...string) *ranges.ClusterData {
 	t.Helper()
 	f, err := ranges.Read([]ranges.Document{{Name: "d", Text: strings.Join(texts, "\n"), Answer: true}})
 	if err != nil {

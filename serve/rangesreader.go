@@ -45,8 +45,8 @@ func (r *rangesReader) Start(ctx context.Context) error {
 func (r *rangesReader) take(s *live.Snapshot, err error) (enough bool) {
 	if err == nil {
 		r.failure = ""
-		r.loader.learned(s.Facts)
-		result := s.Facts.Resolve(ranges.Options{Live: true})
+		r.loader.learned(s.Data)
+		result := s.Data.Resolve(ranges.Options{Live: true})
 		enough = result.Known()
 	} else if r.failure != err.Error() {
 		r.failure = err.Error()

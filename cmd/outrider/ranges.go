@@ -12,42 +12,43 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
 const rangesLong = `Find the address ranges of a cluster's Services and pods, for includeIPRanges:
 with them, traffic to anything outside the cluster bypasses the sidecar.
 
-Without -f they are read from the cluster that kubectl would use. With -f they
-are read from documents: what the provider's command line prints about the
-cluster, Kubernetes objects, installation files, flags. With -f and --live both
-count, and the documents are checked against the cluster's addresses in use.
+Without -f they are read from the current cluster, as kubectl selects it. With
+-f they are read from documents: what the provider's command line prints about
+the cluster, Kubernetes objects, installation files, flags. With -f and --live
+both are used, and the documents are checked against the cluster's addresses in
+use.
 
-Each range is shown with its source and how far that can be trusted. A range
-that cannot be determined is said to be missing, with the command whose output
-would supply it; no value for includeIPRanges is given then, because what it
-leaves out would bypass the sidecar.
+Each range is shown with its source and confidence. An undetermined range is
+reported with the command that would provide it; no value for includeIPRanges is
+printed then, because traffic to the missing range would bypass the sidecar.
 
 --platform NAME without documents prints the platform's defaults, which are not
-checked. With documents it says which platform they are of, and lets the
-defaults fill in for what they do not hold.
+verified. With documents it identifies the platform and allows its defaults to
+fill gaps.
 
-Exit code: 0 both ranges are known, 3 a range is missing or known in part,
-1 bad input, 2 wrong usage.`
+Exit code: 0 both ranges are complete, 3 a range is missing or incomplete,
+1 invalid input, 2 invalid usage.`
 
 const rangesExample = `  # The current cluster
   outrider ranges
 
-  # From what a provider says
+  # From the output of a provider's command line
   gcloud container clusters describe CLUSTER --location LOCATION --format json | outrider ranges -f -
   az aks show -g GROUP -n CLUSTER -o json | outrider ranges -f - -o helm
 
-  # Pods of EKS have addresses of the VPC
+  # Pods of EKS use addresses from the VPC
   aws eks describe-cluster --name CLUSTER > kubeconfig.json
   aws ec2 describe-vpcs --vpc-ids VPC > vpc.json
   outrider ranges -f kubeconfig.json -f vpc.json
 
-  # The same, with all else from the cluster itself
+  # The same, with everything else from the cluster itself
   outrider ranges --live -f vpc.json
 
   # From a cluster's own objects
@@ -57,10 +58,10 @@ const rangesExample = `  # The current cluster
   kubectl -n istio-system get configmap istio-sidecar-injector -o yaml > injector.yaml
   outrider ranges -f kubeconfig.json -f vpc.json -f injector.yaml -o configmap-patch`
 
-// exitIncomplete is the exit code when a range is missing or known in part.
+// exitIncomplete is the exit code when a range is missing or incomplete.
 const exitIncomplete = 3
 
-// errIncomplete ends a command that said itself what is missing.
+// errIncomplete ends a command that has reported what is missing.
 var errIncomplete = errors.New("a range is missing")
 
 // rangesFormats are the values of -o.
@@ -89,24 +90,24 @@ func rangesCommand(stdio stdio) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is standard input; may be repeated")
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read, or - for standard input; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(ranges.Platforms(), ", "))
-	f.BoolVar(&o.live, "live", false, "read the cluster too; without -f and --platform it is read anyway")
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "file that says how to reach the cluster; default as kubectl's")
-	f.StringVar(&o.Context, "context", "", "context of the kubeconfig to use; default the current one")
-	f.StringVarP(&o.format, "output", "o", "table", "output: "+strings.Join(rangesFormats, ", "))
+	f.BoolVar(&o.live, "live", false, "also read the live cluster (default when neither -f nor --platform is set)")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
+	f.StringVar(&o.Context, "context", "", "kubeconfig context to use (default: the current one)")
+	f.StringVarP(&o.format, "output", "o", "table", "output format: "+strings.Join(rangesFormats, ", "))
 	return cmd
 }
 
-// check refuses wrong usage, and makes the platform's name the table's.
+// check rejects invalid usage and replaces an alias of a platform with its name.
 func (o *rangesOptions) check() error {
 	if !slices.Contains(rangesFormats, o.format) {
-		return usagef("-o %q: not an output; use %s", o.format, strings.Join(rangesFormats, ", "))
+		return usagef("-o: %q: unknown output format; use %s", o.format, strings.Join(rangesFormats, ", "))
 	}
 	if o.platform != "" {
 		name, ok := ranges.Canonical(o.platform)
 		if !ok {
-			return usagef("--platform %q: not a known platform; use one of %s", o.platform, strings.Join(ranges.Platforms(), ", "))
+			return usagef("--platform: %q: unknown platform; use one of %s", o.platform, strings.Join(ranges.Platforms(), ", "))
 		}
 		o.platform = name
 	}
@@ -117,12 +118,12 @@ func (o *rangesOptions) check() error {
 		}
 	}
 	if stdin > 1 {
-		return usagef("-f -: standard input can be read once only")
+		return usagef(`-f: "-" (stdin) may be used only once`)
 	}
 	return nil
 }
 
-// runRanges answers from documents, from the cluster, or from the table of defaults.
+// runRanges prints the ranges by documents, the cluster, or the table of defaults.
 func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 	if o.platform != "" && len(o.files) == 0 && !o.live {
 		result, _ := ranges.Default(o.platform) // check has looked the name up
@@ -133,50 +134,51 @@ func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 		return err
 	}
 	live := o.live || len(o.files) == 0
-	var facts *ranges.Facts
+	var facts *ranges.ClusterData
 	var forbidden []string
 	if live {
 		facts, forbidden, err = readCluster(ctx, o.Access, true, documents)
 	} else {
 		facts, err = ranges.Read(documents)
 	}
-	var faults *ranges.Error
+	var problems problem.List
 	switch {
-	case errors.As(err, &faults):
-		return fmt.Errorf("the documents are refused:\n%w", err)
+	case errors.As(err, &problems):
+		return fmt.Errorf("invalid documents:\n%w", err)
 	case err != nil:
 		return err
 	}
 	result := facts.Resolve(ranges.Options{Platform: o.platform, Live: live})
 	result.Warnings = append(result.Warnings, checkInclude(facts)...)
 	if len(forbidden) > 0 && !result.Known() {
-		result.Warnings = append(result.Warnings, "not read, for want of rights: "+strings.Join(forbidden, ", "))
+		result.Warnings = append(result.Warnings, "not read (forbidden): "+strings.Join(forbidden, ", "))
 	}
 	return printRanges(o.format, &result, facts.Values, stdio)
 }
 
 // checkInclude checks the include list of an injector's ConfigMap that is among
 // the documents.
-func checkInclude(facts *ranges.Facts) []string {
+func checkInclude(facts *ranges.ClusterData) []string {
 	if facts.Values == "" {
 		return nil
 	}
 	cfg, _ := config.Parse(config.Texts{Values: facts.Values}, config.Labels{})
 	if cfg == nil {
-		return nil // not what was asked; the patch still says what is wrong with it
+		return nil // the patch still reports what is wrong with it
 	}
 	list := cfg.Values.Global.Proxy.IncludeIPRanges
 	if len(list.Names()) > 0 {
 		return nil
 	}
 	var out []string
-	for _, w := range facts.LeftOut(list) {
-		out = append(out, fmt.Sprintf("includeIPRanges %q of the given ConfigMap %s", list, w))
+	for _, w := range facts.Omitted(list) {
+		out = append(out, fmt.Sprintf("includeIPRanges %q of the ConfigMap %s", list, w))
 	}
 	return out
 }
 
-// maxDocument is more than Read takes, so that Read refuses what is cut off here.
+// maxDocument exceeds the limit of Read, so that Read rejects what is truncated
+// here.
 const maxDocument = 64<<20 + 1
 
 func readDocuments(flag string, files []string, in io.Reader) ([]ranges.Document, error) {
@@ -209,7 +211,7 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 		out = string(result.JSON())
 	case format == "table":
 		out = result.Table()
-	case !ok: // said below
+	case !ok: // reported below
 	case format == "helm":
 		out = ranges.Helm(value)
 	case format == "annotation":
@@ -220,7 +222,7 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 			return err
 		}
 		if values == "" {
-			fmt.Fprintln(stdio.err, "warning: the patch replaces all values of the injector; give its ConfigMap with -f as well to keep the others")
+			fmt.Fprintln(stdio.err, `warning: the patch replaces the whole "values" key; pass the current ConfigMap with -f to preserve other values`)
 		}
 	}
 	if _, err := io.WriteString(stdio.out, out); err != nil {
@@ -238,7 +240,7 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 		for _, m := range result.Missing {
 			fmt.Fprintf(stdio.err, "missing: %s ranges: %s\n", m.Kind, m.Why)
 			if m.Command != "" {
-				fmt.Fprintf(stdio.err, "  give the output of: %s\n", m.Command)
+				fmt.Fprintf(stdio.err, "  provide the output of: %s\n", m.Command)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func TestRangesOfACluster(t *testing.T) {
 	for _, want := range []string{
 		"Platform: aks",
 		"service   10.0.0.0/24     complete     ServiceCIDR (ServiceCIDR/kubernetes: spec.cidrs[0])",
-		"pod       10.244.0.0/16   assumed      Azure Kubernetes Service, default that addresses in use confirm",
+		"pod       10.244.0.0/16   default      Azure Kubernetes Service, default that addresses in use confirm",
 		`includeIPRanges: "10.0.0.0/24,10.244.0.0/16"`,
 	} {
 		if !strings.Contains(got.out, want) || got.code != 0 || got.err != "" {
@@ -53,7 +53,7 @@ func TestRangesOfACluster(t *testing.T) {
 	}
 	other := write(t, "other.json", `{"networkProfile": {"networkPlugin": "kubenet", "podCidr": "10.42.0.0/16", "serviceCidr": "10.43.0.0/16"}}`)
 	a = askRanges(t, 0, "--live", "-f", other)
-	if w := strings.Join(a.Warnings, "\n"); !strings.Contains(w, "10.43.0.0/16 was not taken: 10.0.0.1 of Service default/kubernetes is outside; the document may be stale, or another cluster's") ||
+	if w := strings.Join(a.Warnings, "\n"); !strings.Contains(w, "10.43.0.0/16 ignored: 10.0.0.1 of Service default/kubernetes is outside; the document may be stale or of another cluster") ||
 		strings.Join(a.Service, " ") != "10.0.0.0/24" {
 		t.Errorf("%+v", a)
 	}
@@ -68,12 +68,12 @@ func TestRangesOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = runWith(t, "", "ranges", "--kubeconfig", nobody)
-	for _, want := range []string{"includeIPRanges: none", "give the output of: kubectl get servicecidrs -o yaml", "give the output of: kubectl -n kube-system get pods"} {
+	for _, want := range []string{"includeIPRanges: none", "provide the output of: kubectl get servicecidrs -o yaml", "provide the output of: kubectl -n kube-system get pods"} {
 		if !strings.Contains(got.out, want) || got.code != 3 {
 			t.Errorf("code %d\n%s\nwant %q", got.code, got.out, want)
 		}
 	}
-	if !strings.Contains(got.err, "not read, for want of rights: nodes, pods, pods in kube-system, services,") {
+	if !strings.Contains(got.err, "not read (forbidden): nodes, pods, pods in kube-system, services,") {
 		t.Errorf("standard error %q", got.err)
 	}
 }

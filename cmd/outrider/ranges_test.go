@@ -72,7 +72,7 @@ func wantRanges(t *testing.T, a rangesAnswer, kind string, got, want []string) {
 		t.Errorf("undetermined %v with %s ranges %v", a.Undetermined, kind, want)
 	}
 	if len(want) == 0 && !slices.ContainsFunc(a.Missing, func(m struct{ Kind, Why, Command string }) bool { return m.Kind == kind && m.Why != "" }) {
-		t.Errorf("%s is undetermined, and nothing says why: %v", kind, a.Missing)
+		t.Errorf("%s is undetermined, and without a reason: %v", kind, a.Missing)
 	}
 }
 
@@ -230,19 +230,19 @@ func TestRangesOutput(t *testing.T) {
 		{"table", []string{"-f", cluster}, 0, "service   10.0.0.0/16     complete     az aks show (", ""},
 		{"helm", []string{"-f", cluster, "-o", "helm"}, 0, "--set 'global.proxy.includeIPRanges=10.0.0.0/16\\,10.244.0.0/16'\n", ""},
 		{"annotation", []string{"-f", cluster, "-o", "annotation"}, 0, "traffic.sidecar.istio.io/includeOutboundIPRanges: \"10.0.0.0/16,10.244.0.0/16\"\n", ""},
-		{"patch", []string{"-f", cluster, "-o", "configmap-patch"}, 0, "\"includeIPRanges\": \"10.0.0.0/16,10.244.0.0/16\"", "replaces all values"},
+		{"patch", []string{"-f", cluster, "-o", "configmap-patch"}, 0, "\"includeIPRanges\": \"10.0.0.0/16,10.244.0.0/16\"", "replaces the whole \"values\" key"},
 		{"patch that keeps", []string{"-f", cluster, "-f", injector, "-o", "configmap-patch"}, 0, "\"statusPort\": 15020", ""},
-		{"part as a table", []string{"-f", part}, 3, "give the output of: aws ec2 describe-vpcs", ""},
+		{"part as a table", []string{"-f", part}, 3, "provide the output of: aws ec2 describe-vpcs", ""},
 		{"no value from a part", []string{"-f", part, "-o", "helm"}, 3, "", "missing: pod ranges"},
 		{"no cluster", []string{"--kubeconfig", "/does/not/exist"}, 1, "", "no such file"},
 		{"no context", []string{"--kubeconfig", kubeconfig, "--context", "other"}, 1, "", `context "other" does not exist`},
-		{"ConfigMap that leaves out what is in use", []string{"-f", used, "-f", narrow}, 3, "", `includeIPRanges "10.1.0.0/16" of the given ConfigMap leaves out 10.0.0.1 of Service default/kubernetes: traffic to it bypasses the sidecar`},
-		{"unknown output", []string{"-f", cluster, "-o", "xml"}, 2, "", `-o "xml"`},
-		{"unknown platform", []string{"--platform", "mainframe"}, 2, "", `--platform "mainframe": not a known platform`},
+		{"ConfigMap that leaves out what is in use", []string{"-f", used, "-f", narrow}, 3, "", `includeIPRanges "10.1.0.0/16" of the ConfigMap omits 10.0.0.1 of Service default/kubernetes: traffic to it bypasses the sidecar`},
+		{"unknown output", []string{"-f", cluster, "-o", "xml"}, 2, "", `-o: "xml"`},
+		{"unknown platform", []string{"--platform", "mainframe"}, 2, "", `--platform: "mainframe": unknown platform`},
 		{"twice standard input", []string{"-f", "-", "-f", "-"}, 2, "", "once"},
 		{"no such file", []string{"-f", "/does/not/exist"}, 1, "", "no such file"},
-		{"empty input", []string{"-f", "-"}, 1, "", "standard input: empty"},
-		{"defaults", []string{"--platform", "k3s"}, 0, "10.43.0.0/16", "nothing was checked"},
+		{"empty input", []string{"-f", "-"}, 1, "", "standard input: empty input"},
+		{"defaults", []string{"--platform", "k3s"}, 0, "10.43.0.0/16", "not verified on a cluster"},
 		{"defaults fill in", []string{"-f", part, "--platform", "k3s"}, 0, "10.42.0.0/16", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestRangesDocumented(t *testing.T) {
 		"icp":                {"10.0.0.1/24", []string{"pod"}, "10.1.0.0/16"},
 		"iks":                {"172.30.0.0/16,172.21.0.0/16,10.10.10.0/24", nil, "10.10.10.0/24 is in no default"},
 		"gke":                {"10.4.0.0/14,10.7.240.0/20", nil, "an example"},
-		"azure":              {"10.244.0.0/16,10.240.0.0/16", []string{"service"}, "leaves out the Services"},
+		"azure":              {"10.244.0.0/16,10.240.0.0/16", []string{"service"}, "omits the Services"},
 		"minikube":           {"10.96.0.0/12", []string{"pod"}, "Services only"},
 		"docker-for-desktop": {"10.96.0.0/12", []string{"pod"}, "Services only"},
 		"bare-metal":         {"10.96.0.0/12", []string{"pod"}, "Services only"},
@@ -283,7 +283,7 @@ func TestRangesDocumented(t *testing.T) {
 				t.Errorf("warnings %q, want %q", a.Warnings, c.warning)
 			}
 			for i, e := range a.Evidence {
-				if e.Grade != "assumed" {
+				if e.Grade != "default" {
 					t.Errorf("evidence %s: grade %q", strconv.Itoa(i), e.Grade)
 				}
 			}

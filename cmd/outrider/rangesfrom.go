@@ -10,12 +10,12 @@ import (
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
-// noRangesFrom is why a file's injection knows no cluster.
-const noRangesFrom = "a file is injected without a cluster; give --ranges-from DOCUMENT, which is what \"outrider ranges -f\" reads"
+// noRangesFrom is why names are not resolved when a file is injected.
+const noRangesFrom = "no cluster is read when injecting files; pass --ranges-from FILE"
 
-// rangeNames is what the names in range lists stand for: by the documents of
-// --ranges-from, by the cluster whose configuration is used, or by nothing.
-func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.Reader) (*ranges.Names, error) {
+// rangeNames resolves the names in range lists: by the documents of
+// --ranges-from, by the cluster whose configuration is used, or not at all.
+func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.Reader) (*ranges.NamedRanges, error) {
 	switch {
 	case len(o.rangesFrom) > 0:
 		documents, err := readDocuments("--ranges-from", o.rangesFrom, in)
@@ -24,7 +24,7 @@ func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.
 		}
 		facts, err := ranges.Read(documents)
 		if err != nil {
-			return nil, fmt.Errorf("--ranges-from: the documents are refused:\n%w", err)
+			return nil, fmt.Errorf("--ranges-from: invalid documents:\n%w", err)
 		}
 		return inject.RangeNames(cfg, facts, false), nil
 	case o.cluster.enabled():

@@ -14,8 +14,8 @@ import (
 const rangesTimeout = 2 * time.Minute
 
 // readCluster reads what a cluster shows of its ranges, and the documents with
-// it. It names the sources that the rights did not suffice for.
-func readCluster(ctx context.Context, access kubeconfig.Access, probe bool, documents []ranges.Document) (*ranges.Facts, []string, error) {
+// it, and returns the names of the sources that it is not authorized to read.
+func readCluster(ctx context.Context, access kubeconfig.Access, probe bool, documents []ranges.Document) (*ranges.ClusterData, []string, error) {
 	ctx, cancel := context.WithTimeout(ctx, rangesTimeout)
 	defer cancel()
 	c, err := access.Config()
@@ -30,5 +30,5 @@ func readCluster(ctx context.Context, access kubeconfig.Access, probe bool, docu
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.Facts, s.Forbidden(), nil
+	return s.Data, s.Forbidden(), nil
 }

@@ -52,7 +52,7 @@ func (f *following) services() (string, int) {
 	if f.latest == nil {
 		return "", f.count
 	}
-	r := f.latest.Facts.Resolve(ranges.Options{Live: true})
+	r := f.latest.Data.Resolve(ranges.Options{Live: true})
 	return r.Service.String(), f.count
 }
 
@@ -111,7 +111,7 @@ func TestFollow(t *testing.T) {
 	eventually(t, "the node's slice is seen", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if len(f.latest.Facts.NodeCIDR) != 1 {
+		if len(f.latest.Data.NodeCIDR) != 1 {
 			return notYet("no slice")
 		}
 		return nil
@@ -137,7 +137,7 @@ func TestFollowSoon(t *testing.T) {
 	eventually(t, "the ConfigMap is seen", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		r := f.latest.Facts.Resolve(ranges.Options{Live: true})
+		r := f.latest.Data.Resolve(ranges.Options{Live: true})
 		if got := r.Pod.String(); got != "10.128.0.0/12" {
 			return notYet(got)
 		}

@@ -100,7 +100,7 @@ func gather(t testing.TB, c *rest.Config, o Options) (*Snapshot, ranges.Result) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, s.Facts.Resolve(ranges.Options{Live: true})
+	return s, s.Data.Resolve(ranges.Options{Live: true})
 }
 
 // applier makes objects of any kind, and takes them away again.

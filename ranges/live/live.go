@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
@@ -22,8 +23,8 @@ type Options struct {
 	// Probe asks the API server to refuse an address where nothing better tells
 	// the Services' range. It needs the right to create Services.
 	Probe bool
-	// Documents are read with what the cluster shows. A fault in one of them is an
-	// error of the reading, a *ranges.Error.
+	// Documents are read with what the cluster shows. A problem in one of them is
+	// an error of the reading, a problem.List.
 	Documents []ranges.Document
 }
 
@@ -73,7 +74,7 @@ type Source struct {
 
 // Snapshot is what a cluster showed at one time.
 type Snapshot struct {
-	Facts   *ranges.Facts
+	Data    *ranges.ClusterData
 	Sources []Source
 
 	watches []watched
@@ -99,27 +100,27 @@ func (c *Cluster) Gather(ctx context.Context) (*Snapshot, error) {
 	if err := errors.Join(g.failed...); err != nil {
 		return nil, fmt.Errorf("read the cluster's ranges: %w", err)
 	}
-	facts, bad, err := g.read()
+	data, bad, err := g.read()
 	if err != nil {
 		return nil, err
 	}
-	if c.options.Probe && !told(facts, ranges.Service) {
+	if c.options.Probe && !told(data, ranges.Service) {
 		g.probe(ctx)
 		if err := errors.Join(g.failed...); err != nil {
 			return nil, fmt.Errorf("read the cluster's ranges: %w", err)
 		}
-		if facts, bad, err = g.read(); err != nil {
+		if data, bad, err = g.read(); err != nil {
 			return nil, err
 		}
 	}
-	facts.Warnings = append(facts.Warnings, bad...)
-	return &Snapshot{Facts: facts, Sources: g.sources, watches: g.watches}, nil
+	data.Warnings = append(data.Warnings, bad...)
+	return &Snapshot{Data: data, Sources: g.sources, watches: g.watches}, nil
 }
 
 // told reports evidence of a kind that claims to be more than a part.
-func told(facts *ranges.Facts, kind ranges.Kind) bool {
-	for _, e := range facts.Evidence {
-		if e.Kind == kind && (e.Grade == ranges.Complete || e.Grade == ranges.Claimed) {
+func told(data *ranges.ClusterData, kind ranges.Kind) bool {
+	for _, e := range data.Evidence {
+		if e.Kind == kind && (e.Grade == ranges.Complete || e.Grade == ranges.Configured) {
 			return true
 		}
 	}
@@ -128,21 +129,21 @@ func told(facts *ranges.Facts, kind ranges.Kind) bool {
 
 // read reads all documents. An object that holds what is no range is left out,
 // with a warning: it may be a ConfigMap that nothing has used for years.
-func (g *gathering) read() (*ranges.Facts, []string, error) {
+func (g *gathering) read() (*ranges.ClusterData, []string, error) {
 	given := g.cluster.options.Documents
-	facts, err := ranges.Read(slices.Concat(given, g.documents))
-	var faults *ranges.Error
-	if err == nil || !errors.As(err, &faults) {
-		return facts, nil, err
+	data, err := ranges.Read(slices.Concat(given, g.documents))
+	var problems problem.List
+	if err == nil || !errors.As(err, &problems) {
+		return data, nil, err
 	}
 	if _, err := ranges.Read(given); len(given) > 0 && err != nil {
 		return nil, nil, err
 	}
 	var warnings []string
 	faulty := map[string]bool{}
-	for _, p := range faults.Problems {
-		faulty[p.Where.Document] = true
-		warnings = append(warnings, p.String()+"; the object was left out")
+	for _, p := range problems {
+		faulty[p.Source] = true
+		warnings = append(warnings, p.String()+"; object ignored")
 	}
 	good := slices.Clone(given)
 	for _, d := range g.documents {
@@ -150,8 +151,8 @@ func (g *gathering) read() (*ranges.Facts, []string, error) {
 			good = append(good, d)
 		}
 	}
-	facts, err = ranges.Read(good)
-	return facts, warnings, err
+	data, err = ranges.Read(good)
+	return data, warnings, err
 }
 
 // gathering is one reading under way.

@@ -107,7 +107,7 @@ func (c simulated) check(t *testing.T, r ranges.Result) {
 		t.Errorf("pods %q, want %q", got, c.want["pod"])
 	}
 	for _, e := range r.Evidence {
-		if e.Kind == ranges.Pod && e.Verdict == ranges.Used && string(e.Grade) != c.want["grade"] {
+		if e.Kind == ranges.Pod && e.Status == ranges.Used && string(e.Grade) != c.want["grade"] {
 			t.Errorf("%s of %s: grade %s, want %s", e.Ranges, e.Source, e.Grade, c.want["grade"])
 		}
 	}

@@ -34,7 +34,7 @@ const everySource = `
 {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: default}, spec: {containers: [{name: a, image: i}]}, status: {phase: Running, podIP: 10.128.0.7, podIPs: [{ip: 10.128.0.7}], hostIP: 192.0.2.4}}
 `
 
-// Each source in the order of the facts, as those above it are taken away: by
+// Each source in the order of the data, as those above it are taken away: by
 // rights (403), by an API that is not there (404), or by the objects' deletion.
 func TestEachSourceInTurn(t *testing.T) {
 	for _, status := range []int{403, 404} {
@@ -70,7 +70,7 @@ func TestEachSourceInTurn(t *testing.T) {
 				{"no pods", deny("/pods"), "10.0.0.0/20", "10.128.0.0/11", "k3s node-args --service-cidr", "k3s node-args --cluster-cidr"},
 				{"no nodes", deny("/nodes"), "10.0.0.0/19", "10.128.0.0/12", "kubeadm ClusterConfiguration", "kube-proxy clusterCIDR"},
 				{"no kube-proxy", deny("configmaps/kube-proxy"), "10.0.0.0/19", "10.128.0.0/13", "kubeadm ClusterConfiguration", "kubeadm ClusterConfiguration"},
-				{"no kubeadm-config", deny("configmaps/kubeadm-config"), "10.0.0.0/24", "", "API server's refusal of a cluster IP", ""},
+				{"no kubeadm-config", deny("configmaps/kubeadm-config"), "10.0.0.0/24", "", "API server's error for an invalid clusterIP", ""},
 				{"nothing but the version", func() { deny("POST .*services")(); deny("/services")() }, "", "", "", ""},
 			} {
 				step.do()
@@ -94,7 +94,7 @@ func TestEachSourceInTurn(t *testing.T) {
 func usedSources(r ranges.Result, kind ranges.Kind) string {
 	var out []string
 	for _, e := range r.Evidence {
-		if e.Kind == kind && e.Verdict == ranges.Used && !slices.Contains(out, e.Source) {
+		if e.Kind == kind && e.Status == ranges.Used && !slices.Contains(out, e.Source) {
 			out = append(out, e.Source)
 		}
 	}
@@ -138,17 +138,17 @@ func TestServiceCIDRs(t *testing.T) {
 	if !slices.Contains(r.Incomplete, ranges.Service) && !slices.Contains(r.Undetermined, ranges.Service) || r.Service.OnlyV4().String() != "" {
 		t.Errorf("a stale kubeadm-config was believed: %s", r.JSON())
 	}
-	if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, "was not taken: 10.200.0.9 of Service default/web is outside") {
+	if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, "ignored: 10.200.0.9 of Service default/web is outside") {
 		t.Errorf("warnings %q", w)
 	}
 	// Where the Services may not be listed, the two that every cluster has count.
 	s.answer("GET /api/v1/services", 403)
 	snapshot, r := gather(t, s.Config, Options{})
-	if r.Service.OnlyV4().String() != "10.96.0.0/24" || len(snapshot.Facts.ClusterIP) != 1 {
-		t.Errorf("services %s, addresses %v", r.Service, snapshot.Facts.ClusterIP)
+	if r.Service.OnlyV4().String() != "10.96.0.0/24" || len(snapshot.Data.ClusterIP) != 1 {
+		t.Errorf("services %s, addresses %v", r.Service, snapshot.Data.ClusterIP)
 	}
 	// A list that leaves out what is in use.
-	if w := strings.Join(snapshot.Facts.LeftOut(r.Pod.Union(mustRanges("10.200.0.0/24"))), "\n"); !strings.Contains(w, "leaves out 10.96.0.1 of Service default/kubernetes") {
+	if w := strings.Join(snapshot.Data.Omitted(r.Pod.Union(mustRanges("10.200.0.0/24"))), "\n"); !strings.Contains(w, "leaves out 10.96.0.1 of Service default/kubernetes") {
 		t.Errorf("warnings %q", w)
 	}
 }

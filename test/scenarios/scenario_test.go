@@ -121,11 +121,11 @@ func (s *scenario) compiled(t *testing.T, prefix string) (*inject.Injector, prob
 }
 
 // rangeNames are those that the section ranges.yaml gives evidence for.
-func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *ranges.Names {
+func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *ranges.NamedRanges {
 	t.Helper()
 	text, ok := s.get("ranges.yaml")
 	if !ok {
-		return ranges.NoCluster("a file is injected without a cluster; give --ranges-from DOCUMENT, which is what \"outrider ranges -f\" reads")
+		return ranges.NoCluster("no cluster is read when injecting files; pass --ranges-from FILE")
 	}
 	facts, err := ranges.Read([]ranges.Document{{Name: "ranges.yaml", Text: text}})
 	if err != nil {

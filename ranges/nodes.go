@@ -1,62 +1,13 @@
 package ranges
 
 import (
-	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// Unknown is the platform when nothing tells, or two things tell differently.
-const Unknown = "unknown"
-
-// signal is something that tells the platform.
-type signal struct{ platform, what string }
-
-func (r *reader) signal(platform, what string) {
-	for _, s := range r.facts.signals {
-		if s.platform == platform {
-			return
-		}
-	}
-	r.facts.signals = append(r.facts.signals, signal{platform, what})
-}
-
-// tiers are the platforms in the order in which they tell. OpenShift and the
-// distributions run on every cloud, so a cloud's mark says where, not what; and
-// many of them are made with kubeadm.
-var tiers = [][]string{
-	{"openshift"},
-	{"kind", "k3s", "rke2", "microk8s", "minikube", "docker-desktop", "talos", "k0s"},
-	{"acs"}, // its nodes have the labels of AKS, and masters that AKS does not show
-	{"gke", "aks", "eks", "iks", "icp", "doks", "oke", "ack", "tke", "lke", "kops", "eks-anywhere"},
-	{"k3s-config", "kubeadm"},
-}
-
-// Detect is the platform that the documents tell of. Two of the same rank are
-// Unknown, with both named in conflict.
-func (f *Facts) Detect() (platform string, conflict []string) {
-	for _, tier := range tiers {
-		var have []string
-		for _, s := range f.signals {
-			if slices.Contains(tier, s.platform) {
-				have = append(have, s.platform)
-			}
-		}
-		switch {
-		case len(have) == 1:
-			return strings.TrimSuffix(have[0], "-config"), nil
-		case len(have) > 1:
-			slices.Sort(have)
-			return Unknown, have
-		}
-	}
-	return Unknown, nil
-}
-
 // node reads a node's marks, its arguments and its slice of the pod range.
 func (r *reader) node(n *node, base string) {
-	r.facts.nodes++
+	r.data.nodes++
 	meta := n.get("metadata")
 	annotations := meta.get("annotations")
 	for _, a := range []struct{ key, platform, source string }{
@@ -69,15 +20,15 @@ func (r *reader) node(n *node, base string) {
 		}
 	}
 	r.nodeMarks(n, meta.get("labels"))
-	slices := source{"node podCIDRs", rankSlices, LowerBound, false}
+	slices := source{"node podCIDRs", rankSlices, Minimum, false}
 	paths := []string{"spec.podCIDRs"}
 	if !n.has("spec.podCIDRs") {
 		paths = []string{"spec.podCIDR"}
 	}
-	before := len(r.facts.Evidence)
+	before := len(r.data.Evidence)
 	r.paths(Pod, slices, n, base, paths)
-	for _, e := range r.facts.Evidence[before:] {
-		r.facts.NodeCIDR = append(r.facts.NodeCIDR, e.Ranges.Prefixes()...)
+	for _, e := range r.data.Evidence[before:] {
+		r.data.NodeCIDR = append(r.data.NodeCIDR, e.Ranges.Prefixes()...)
 	}
 }
 
@@ -125,8 +76,8 @@ func (r *reader) apiGroups(n *node, _ string) {
 // serverVersion reads what an API server says of its version. It tells the
 // platform where no node does.
 func serverVersion(r *reader, n *node, _ string) {
-	r.facts.version = n.get("gitVersion").str()
-	r.facts.minor, _ = strconv.Atoi(strings.TrimRight(n.get("minor").str(), "+"))
+	r.data.version = n.get("gitVersion").str()
+	r.data.minor, _ = strconv.Atoi(strings.TrimRight(n.get("minor").str(), "+"))
 }
 
 func (r *reader) nodeMarks(n, labels *node) {
@@ -174,11 +125,4 @@ func (r *reader) versionMarks(kubelet, image, provider string, control bool) {
 			r.signal(m.platform, m.what)
 		}
 	}
-}
-
-// kubernetesIs reports whether default/kubernetes has the first address of the
-// range, as it has of the default range of every API server.
-func (f *Facts) kubernetesIs(p netip.Prefix) bool {
-	first := p.Masked().Addr().Next()
-	return slices.Contains(f.kubernetes, first)
 }

@@ -1,8 +1,10 @@
 package ranges
 
 import (
-	"net/netip"
+	"regexp"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // kubeKind reads one kind of Kubernetes object.
@@ -13,6 +15,7 @@ type kubeKind struct {
 }
 
 func exactly(g string) func(string) bool { return func(s string) bool { return s == g } }
+
 func within(g string) func(string) bool {
 	return func(s string) bool { return s == g || strings.HasSuffix(s, "."+g) }
 }
@@ -45,7 +48,7 @@ var kubeKinds = []kubeKind{
 	}},
 	{"IPPool", within("projectcalico.org"), (*reader).ipPool},
 	{"Installation", exactly("operator.tigera.io"), func(r *reader, n *node, base string) {
-		r.paths(Pod, source{"Calico Installation", rankPodConfig, Claimed, false}, n, base, []string{"spec.calicoNetwork.ipPools.cidr"})
+		r.paths(Pod, source{"Calico Installation", rankPodConfig, Configured, false}, n, base, []string{"spec.calicoNetwork.ipPools.cidr"})
 	}},
 	{"CiliumPodIPPool", exactly("cilium.io"), func(r *reader, n *node, base string) {
 		r.paths(Pod, source{"CiliumPodIPPool", rankPool, Complete, false}, n, base, []string{"spec.ipv4.cidrs", "spec.ipv6.cidrs"})
@@ -57,45 +60,6 @@ var kubeKinds = []kubeKind{
 			[]string{"status.networkContainers.subnetAddressSpace"})
 	}},
 	{"KubeProxyConfiguration", exactly("kubeproxy.config.k8s.io"), (*reader).kubeProxy},
-}
-
-// kube reads a Kubernetes-style object and reports whether its kind is known.
-// The elements of a list need not repeat their kind.
-func (r *reader) kube(kind, group string, n *node, base string) bool {
-	if items := n.get("items"); items != nil && strings.HasSuffix(kind, "List") {
-		known := len(items.items) == 0
-		for i, item := range items.items {
-			k, g := item.get("kind").str(), group
-			if k == "" {
-				k = strings.TrimSuffix(kind, "List")
-			} else if v := item.get("apiVersion").str(); v != "" {
-				g = apiGroup(v)
-			}
-			if item.shape == mapping {
-				r.root++
-				known = r.kube(k, g, item, join(base, "items")+index(i)) || known
-			}
-		}
-		return known
-	}
-	if kind == "ConfigMap" && group == "" { // may hold documents of any kind
-		r.configMap(n, base)
-		return true
-	}
-	for i := range kubeKinds {
-		if k := &kubeKinds[i]; k.kind == kind && k.group(group) {
-			k.read(r, n, base)
-			return true
-		}
-	}
-	for i := range docKinds {
-		if k := &docKinds[i]; k.kind == kind && k.group == group {
-			r.describe(k, n, base)
-			return true
-		}
-	}
-	// The companions of documents that hold ranges.
-	return kind == "InitConfiguration" || kind == "JoinConfiguration" || kind == "KubeletConfiguration"
 }
 
 // pod reads flags of control-plane pods, and a running pod's address.
@@ -116,51 +80,15 @@ func (r *reader) pod(n *node, base string) {
 			}
 		}
 	}
-	r.facts.PodIP = addresses(r.facts.PodIP, ips, "pod "+namespace+"/"+name)
+	r.data.PodIP = addresses(r.data.PodIP, ips, "pod "+namespace+"/"+name)
 }
 
 // markers are pods that say what gives pods their addresses.
 func (r *reader) markers(namespace, name string) {
 	if namespace == "kube-system" && (name == "aws-node" || strings.HasPrefix(name, "aws-node-")) {
-		r.native("the Amazon VPC plugin (aws-node) gives pods addresses of the VPC")
+		r.native("the Amazon VPC plugin (aws-node) assigns pods addresses from the VPC")
 		r.vpc = true
 	}
-}
-
-func (r *reader) native(why string) {
-	for _, have := range r.facts.native {
-		if have == why {
-			return
-		}
-	}
-	r.facts.native = append(r.facts.native, why)
-}
-
-func texts(fs []found) []string {
-	var out []string
-	for _, f := range fs {
-		out = append(out, f.node.text)
-	}
-	return out
-}
-
-// addresses adds those of values that are addresses, once each.
-func addresses(to []Address, values []string, what string) []Address {
-	from := len(to)
-	for _, v := range values {
-		a, err := netip.ParseAddr(v)
-		if err != nil {
-			continue
-		}
-		dup := false
-		for _, have := range to[from:] {
-			dup = dup || have.Addr == a.Unmap()
-		}
-		if !dup {
-			to = append(to, Address{a.Unmap(), what})
-		}
-	}
-	return to
 }
 
 // service notes cluster IPs, to check ranges against.
@@ -170,17 +98,17 @@ func (r *reader) service(n *node, _ string) {
 		return
 	}
 	ips := append(n.at("spec", "clusterIP").strings(), n.at("spec", "clusterIPs").strings()...)
-	before := len(r.facts.ClusterIP)
-	r.facts.ClusterIP = addresses(r.facts.ClusterIP, ips, "Service "+namespace+"/"+name)
-	added := r.facts.ClusterIP[before:]
+	before := len(r.data.ClusterIP)
+	r.data.ClusterIP = addresses(r.data.ClusterIP, ips, "Service "+namespace+"/"+name)
+	added := r.data.ClusterIP[before:]
 	if namespace == "default" && name == "kubernetes" {
 		for _, a := range added {
-			r.facts.kubernetes = append(r.facts.kubernetes, a.Addr)
+			r.data.kubernetes = append(r.data.kubernetes, a.Addr)
 		}
-		r.facts.apiServer = append(r.facts.apiServer, added...)
+		r.data.apiServer = append(r.data.apiServer, added...)
 	}
 	if n.at("metadata", "labels", "k8s-app").str() == "kube-dns" || namespace == "kube-system" && name == "kube-dns" {
-		r.facts.dns = append(r.facts.dns, added...)
+		r.data.dns = append(r.data.dns, added...)
 	}
 }
 
@@ -188,7 +116,7 @@ func (r *reader) service(n *node, _ string) {
 func (r *reader) endpoints(n *node, _ string) {
 	namespace, name := n.at("metadata", "namespace").str(), n.at("metadata", "name").str()
 	if namespace == "default" && (name == "kubernetes" || n.at("metadata", "labels", "kubernetes.io/service-name").str() == "kubernetes") {
-		r.facts.apiServer = addresses(r.facts.apiServer, texts(n.find("endpoints.addresses", "")), "endpoint of Service default/kubernetes")
+		r.data.apiServer = addresses(r.data.apiServer, texts(n.find("endpoints.addresses", "")), "endpoint of Service default/kubernetes")
 	}
 }
 
@@ -208,20 +136,46 @@ func (r *reader) ipPool(n *node, base string) {
 func (r *reader) ciliumNode(n *node, base string) {
 	enis := n.at("status", "eni", "enis")
 	if enis == nil || len(enis.fields) == 0 {
-		r.paths(Pod, source{"CiliumNode slices", rankSlices, LowerBound, false}, n, base, []string{"spec.ipam.podCIDRs"})
+		r.paths(Pod, source{"CiliumNode slices", rankSlices, Minimum, false}, n, base, []string{"spec.ipam.podCIDRs"})
 		return
 	}
 	src := source{"CiliumNode, ranges of the VPC", rankPool, Complete, false}
 	for _, f := range enis.fields {
-		r.paths(Pod, src, f.value, join(join(join(base, "status"), "eni"), "enis")+"."+clip(f.name), []string{"vpc.primary-cidr", "vpc.cidrs"})
+		r.paths(Pod, src, f.value, join(join(join(base, "status"), "eni"), "enis")+"."+problem.Short(f.name), []string{"vpc.primary-cidr", "vpc.cidrs"})
 	}
 }
 
 // kubeProxy takes clusterCIDR where kube-proxy itself would use it.
 func (r *reader) kubeProxy(n *node, base string) {
 	if mode := n.get("detectLocalMode").str(); mode != "" && mode != "ClusterCIDR" && len(n.get("clusterCIDR").strings()) > 0 {
-		r.facts.warn("%s: clusterCIDR is of no effect with detectLocalMode %s; it was not taken", r.place(n, base), clip(mode))
+		r.data.warn("%s: clusterCIDR ignored because detectLocalMode is %s", r.place(n, base), problem.Short(mode))
 		return
 	}
-	r.paths(Pod, source{"kube-proxy clusterCIDR", rankKubeProxy, Claimed, true}, n, base, []string{"clusterCIDR"})
+	r.paths(Pod, source{"kube-proxy clusterCIDR", rankKubeProxy, Configured, true}, n, base, []string{"clusterCIDR"})
+}
+
+var validRange = regexp.MustCompile(`The range of valid IPs is ([0-9A-Fa-f:./, ]*[0-9A-Fa-f:])`)
+
+// probe reads an API server's error for an invalid clusterIP. Only what follows "the
+// range of valid IPs is" is a range; newer servers do not say it.
+func (r *reader) probe(lines []string, first int, path string) bool {
+	known := false
+	for i, l := range lines {
+		if !strings.Contains(l, "failed to allocate") {
+			continue
+		}
+		known = true
+		m := validRange.FindStringSubmatch(l)
+		if m == nil {
+			r.addGap(gap{kind: Service, soft: true, why: "the API server's error does not include the CIDR (Kubernetes 1.33 and later omit it)",
+				command: "kubectl get servicecidrs -o yaml"}, &node{line: first + i}, path)
+			continue
+		}
+		if path == "" {
+			path = "The range of valid IPs is"
+		}
+		src := source{"API server's error for an invalid clusterIP", rankProbe, Minimum, false}
+		r.take(Service, src, found{&node{shape: scalar, line: first + i, text: m[1]}, path})
+	}
+	return known
 }

@@ -3,36 +3,16 @@ package ranges
 import (
 	"fmt"
 	"strings"
-)
 
-// configMap reads the ConfigMaps of network plugins and installers. Any other
-// has nothing to say.
-func (r *reader) configMap(n *node, base string) {
-	name := n.at("metadata", "name").str()
-	data, at := n.get("data"), join(base, "data")
-	switch {
-	case name == "cilium-config" || data.hasKey("ipam") && data.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"):
-		cilium(r, data, at)
-		return
-	case strings.HasPrefix(name, "istio-sidecar-injector"):
-		r.facts.Values = data.get("values").str()
-		return
-	case name == "aws-auth" && n.at("metadata", "namespace").str() == "kube-system":
-		r.signal("eks", "ConfigMap aws-auth")
-	}
-	for _, key := range []string{"ClusterConfiguration", "config.conf", "net-conf.json", "install-config"} {
-		if v := data.get(key); v != nil {
-			r.inner(v, join(at, key))
-		}
-	}
-}
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
 
 // cilium reads Cilium's configuration: its key ipam says what gives pods their
 // addresses; pools of another mode are left-overs.
 func cilium(r *reader, n *node, base string) {
 	mode := n.get("ipam").str()
-	leave := func(why, command string) {
-		r.leave(gap{kind: Pod, soft: true, why: why, command: command}, n.get("ipam"), base)
+	addGap := func(why, command string) {
+		r.addGap(gap{kind: Pod, soft: true, why: why, command: command}, n.get("ipam"), base)
 	}
 	switch mode {
 	case "cluster-pool", "cluster-pool-v2beta":
@@ -44,20 +24,20 @@ func cilium(r *reader, n *node, base string) {
 			r.paths(Pod, src, n, base, []string{"cluster-pool-ipv6-cidr"})
 		}
 	case "kubernetes":
-		leave("Cilium takes pod addresses from the nodes' podCIDRs (ipam: kubernetes); its own pools are of no effect",
+		addGap("Cilium takes pod addresses from the nodes' podCIDRs (ipam: kubernetes); its own pools are ignored",
 			"kubectl -n kube-system get pods -l component=kube-controller-manager -o yaml")
 	case "multi-pool":
-		leave("Cilium's pools are objects of their own (ipam: multi-pool)", "kubectl get ciliumpodippools -o yaml")
+		addGap("Cilium's pools are objects of their own (ipam: multi-pool)", "kubectl get ciliumpodippools -o yaml")
 	case "eni":
-		leave("Cilium gives pods addresses of the VPC (ipam: eni)", "kubectl get ciliumnodes -o yaml")
-		r.native("Cilium gives pods addresses of the VPC (ipam: eni)")
+		addGap("Cilium assigns pods addresses from the VPC (ipam: eni)", "kubectl get ciliumnodes -o yaml")
+		r.native("Cilium assigns pods addresses from the VPC (ipam: eni)")
 	case "azure", "alibabacloud", "delegated-plugin":
-		leave("pods have addresses of the network below the cluster (Cilium ipam: "+mode+")", "")
-		r.native("Cilium leaves pod addresses to the network below the cluster (ipam: " + mode + ")")
+		addGap("pods use addresses of the underlying network (Cilium ipam: "+mode+")", "")
+		r.native("Cilium delegates pod addresses to the underlying network (ipam: " + mode + ")")
 	case "":
-		leave("the configuration does not say how Cilium gives addresses (no key ipam)", "kubectl -n kube-system get configmap cilium-config -o yaml")
+		addGap("missing ipam mode (no key ipam in the Cilium configuration)", "kubectl -n kube-system get configmap cilium-config -o yaml")
 	default:
-		leave(fmt.Sprintf("Cilium's ipam mode %q is not known", clip(mode)), "")
+		addGap(fmt.Sprintf("unknown Cilium ipam mode %q", problem.Short(mode)), "")
 	}
 }
 
@@ -76,7 +56,7 @@ func flannel(r *reader, n *node, base string) {
 // more nodes.
 func cni(r *reader, n *node, base string) {
 	for _, p := range []string{"plugins.ipam", "ipam"} {
-		r.paths(Pod, source{"CNI configuration of a node", rankSlices, LowerBound, false}, n, base, []string{p + ".ranges.subnet", p + ".subnet"})
+		r.paths(Pod, source{"CNI configuration of a node", rankSlices, Minimum, false}, n, base, []string{p + ".ranges.subnet", p + ".subnet"})
 	}
 }
 
@@ -85,8 +65,8 @@ func k0s(r *reader, n *node, base string) {
 	dual := n.at("spec", "network", "dualStack")
 	if dual.get("enabled").isTrue() {
 		at := join(join(join(base, "spec"), "network"), "dualStack")
-		r.paths(Service, source{"k0s ClusterConfig", rankConfig, Claimed, true}, dual, at, []string{"IPv6serviceCIDR"})
-		r.paths(Pod, source{"k0s ClusterConfig", rankPodConfig, Claimed, true}, dual, at, []string{"IPv6podCIDR"})
+		r.paths(Service, source{"k0s ClusterConfig", rankConfig, Configured, true}, dual, at, []string{"IPv6serviceCIDR"})
+		r.paths(Pod, source{"k0s ClusterConfig", rankPodConfig, Configured, true}, dual, at, []string{"IPv6podCIDR"})
 	}
 }
 
@@ -103,7 +83,7 @@ func k3d(r *reader, n *node, base string) {
 			args = append(args, item.get("arg").find("", join(base, "options.k3s.extraArgs")+index(i)+".arg")...)
 		}
 	}
-	r.k3sArgs(args, "k3d configuration", r.place(n, base), Claimed, rankConfig, rankPodConfig)
+	r.k3sArgs(args, "k3d configuration", r.place(n, base), Configured, rankConfig, rankPodConfig)
 }
 
 func agentsOnly(filters []string) bool {

@@ -40,7 +40,7 @@ var platformDefaults = []platformDefault{
 			"the documented value is an example: GKE chooses the ranges for each cluster, and recent ones take Services from 34.118.224.0/20"}},
 	{name: "acs", aliases: []string{"azure", "azure-container-service"}, title: "Azure Container Service", service: "10.0.0.0/16", pod: "10.244.0.0/16",
 		documented: &documented{"10.244.0.0/16,10.240.0.0/16", "", "10.244.0.0/16,10.240.0.0/16",
-			"the documented value leaves out the Services, 10.0.0.0/16 by default, which would bypass the sidecar; 10.240.0.0/16 is the old node subnet"}},
+			"the documented value omits the Services, 10.0.0.0/16 by default, which would bypass the sidecar; 10.240.0.0/16 is the old node subnet"}},
 	{name: "minikube", title: "minikube", service: "10.96.0.0/12", pod: "10.244.0.0/16",
 		documented: servicesOnly("10.244.0.0/16 by default")},
 	{name: "docker-desktop", aliases: []string{"docker-for-desktop"}, title: "Docker Desktop", service: "10.96.0.0/12", pod: "10.1.0.0/16",
@@ -48,8 +48,8 @@ var platformDefaults = []platformDefault{
 	{name: "bare-metal", title: "bare metal", service: "10.96.0.0/12", documented: servicesOnly("chosen for each cluster")},
 	{name: "kubeadm", title: "kubeadm", service: "10.96.0.0/12"},
 	{name: "aks", title: "Azure Kubernetes Service", service: "10.0.0.0/16", pod: "10.244.0.0/16",
-		note: "only with kubenet or the overlay: otherwise pods have addresses of a VNet subnet"},
-	{name: "eks", title: "Amazon EKS", note: "Services have 172.20.0.0/16 or 10.100.0.0/16, chosen for each cluster; pods have addresses of the VPC"},
+		note: "only with kubenet or the overlay: otherwise pods use addresses from a VNet subnet"},
+	{name: "eks", title: "Amazon EKS", note: "Services have 172.20.0.0/16 or 10.100.0.0/16, chosen for each cluster; pods use addresses from the VPC"},
 	{name: "openshift", title: "OpenShift", service: "172.30.0.0/16", pod: "10.128.0.0/14"},
 	{name: "k3s", aliases: []string{"k3d", "rancher-desktop"}, title: "k3s", service: k3sService, pod: k3sPod},
 	{name: "rke2", title: "RKE2", service: k3sService, pod: k3sPod},
@@ -58,7 +58,7 @@ var platformDefaults = []platformDefault{
 	{name: "microk8s", title: "MicroK8s", service: "10.152.183.0/24", pod: "10.1.0.0/16"},
 	{name: "doks", title: "DigitalOcean Kubernetes", service: "10.245.0.0/16", pod: "10.244.0.0/16", note: "clusters on a VPC have ranges chosen from the account"},
 	{name: "oke", title: "Oracle Kubernetes Engine", service: "10.96.0.0/16", pod: "10.244.0.0/16",
-		note: "only with flannel: the VCN-native plugin gives pods addresses of VCN subnets"},
+		note: "only with flannel: the VCN-native plugin assigns pods addresses from VCN subnets"},
 	{name: "ack", title: "Alibaba Cloud Kubernetes", note: "both ranges are chosen for each cluster"},
 	{name: "tke", title: "Tencent Kubernetes Engine", note: "both ranges are chosen for each cluster"},
 	{name: "kops", title: "kops", service: "100.64.0.0/13", pod: "100.96.0.0/11"},
@@ -67,6 +67,11 @@ var platformDefaults = []platformDefault{
 	{name: "eks-anywhere", title: "EKS Anywhere", service: "10.96.0.0/12", pod: "192.168.0.0/16"},
 	{name: "lke", title: "Linode Kubernetes Engine", service: "10.128.0.0/16", pod: "10.2.0.0/16"},
 }
+
+const (
+	k3sService = "10.43.0.0/16"
+	k3sPod     = "10.42.0.0/16"
+)
 
 func servicesOnly(pods string) *documented {
 	return &documented{"10.96.0.0/12", "10.96.0.0/12", "",
@@ -100,80 +105,30 @@ func lookup(name string) (platformDefault, bool) {
 }
 
 // defaults is the evidence of a platform's defaults, which documents come before.
-func (f *Facts) defaults(name string) []Evidence {
+func (d *ClusterData) defaults(name string) []Evidence {
 	p, ok := lookup(name)
 	if !ok {
 		return nil
 	}
 	rank := rankPodUncheckedOnly
-	if len(f.NodeCIDR)+len(f.PodIP) > 0 {
+	if len(d.NodeCIDR)+len(d.PodIP) > 0 {
 		rank = rankPodChecked
 	}
-	return append(assumed(p.title+", default", Service, rankUncheckedOnly, p.service),
-		assumed(p.title+", default", Pod, rank, p.pod)...)
+	return append(defaultEvidence(p.title+", default", Service, rankUncheckedOnly, p.service),
+		defaultEvidence(p.title+", default", Pod, rank, p.pod)...)
 }
 
-// confirmed are those of a platform's defaults that agree with the addresses in
-// use: services by the Service kubernetes, pods by pods and slices of nodes.
-func (f *Facts) confirmed(name string) []Evidence {
-	var out []Evidence
-	for _, e := range f.defaults(name) {
-		v := resolver{f: f}
-		switch {
-		case v.disproved(e.Kind, e.rank, e.Ranges, e.Grade) != "":
-		case e.Kind == Service && len(f.kubernetes) > 0 || e.Kind == Pod && e.rank == rankPodChecked:
-			e.Source += " that addresses in use confirm"
-			e.rank = map[Kind]int{Service: rankChecked, Pod: rankPodChecked}[e.Kind]
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-func assumed(title string, k Kind, rank int, value string) []Evidence {
+func defaultEvidence(title string, k Kind, rank int, value string) []Evidence {
 	l, err := cidr.Parse(value, cidr.Options{})
 	if err != nil || l.IsEmpty() { // a test parses the whole table
 		return nil
 	}
-	return []Evidence{{Kind: k, Family: IPv4, Ranges: l, Value: value, Source: title, Grade: Assumed,
+	return []Evidence{{Kind: k, Family: IPv4, Ranges: l, Value: value, Source: title, Grade: Defaulted,
 		Where: Place{Document: defaultsTable}, rank: rank}}
 }
 
 // defaultsTable is the document that defaults are from.
 const defaultsTable = "table of defaults"
-
-// Default is what the table of defaults says of a platform, with warnings:
-// nothing of it was checked. It is false for a name the table does not have.
-// Where Istio's documentation gave a value, the result is that value.
-func Default(name string) (Result, bool) {
-	p, ok := lookup(name)
-	if !ok {
-		return Result{}, false
-	}
-	var evidence []Evidence
-	given := ""
-	if d := p.documented; d != nil {
-		source := p.title + ", as Istio documented it"
-		evidence = append(assumed(source, Service, rankUncheckedOnly, d.service), assumed(source, Pod, rankPodUncheckedOnly, d.pod)...)
-		given = d.value
-	} else {
-		evidence = (&Facts{}).defaults(p.name)
-	}
-	f := &Facts{Evidence: evidence}
-	f.warn("these are defaults for %s; nothing was checked on a cluster", p.title)
-	if p.documented != nil {
-		f.warn("%s", p.documented.warning)
-	}
-	if p.note != "" && (p.documented == nil || p.service+p.pod != "") {
-		f.warn("%s", p.note)
-	}
-	r := f.Resolve(Options{})
-	r.Platform, r.Given = p.name, given
-	for i := range r.Missing {
-		r.Missing[i].Why, r.Missing[i].Command = "the table has no default for it", command(p.name, r.Missing[i].Kind)
-	}
-	return r, true
-}
 
 // commands print a document that holds a kind's ranges, by platform.
 var commands = map[string]struct{ service, pod string }{
