@@ -14,7 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// withCluster is the log with a text in place of the cluster's name.
+// withCluster is the access log with a text in place of the cluster's name.
 func withCluster(l egress.AccessLog, text string) egress.AccessLog {
 	replace := strings.NewReplacer("%UPSTREAM_CLUSTER_RAW%", text, "%UPSTREAM_CLUSTER%", text)
 	l.Text = replace.Replace(l.Text)
@@ -42,7 +42,7 @@ func replaceIn(v *structpb.Value, with *strings.Replacer) {
 	}
 }
 
-// loggers is the access log as Envoy's filters have it.
+// loggers are the access loggers of a filter.
 func (b *builder) loggers(l egress.AccessLog) []*accesslogv3.AccessLog {
 	if l.File == "" {
 		return nil
@@ -56,8 +56,8 @@ func (b *builder) loggers(l egress.AccessLog) []*accesslogv3.AccessLog {
 	var name string
 	var config *anypb.Any
 	switch l.File {
-	// /dev/stdout as a file would belong to the runtime's user, and Envoy, which
-	// is another, would refuse to start.
+	// /dev/stdout as a file belongs to the user of the container runtime;
+	// Envoy, which runs as another user, would fail to start.
 	case "/dev/stdout":
 		name, config = "envoy.access_loggers.stdout", b.pack(&streamlogv3.StdoutAccessLog{
 			AccessLogFormat: &streamlogv3.StdoutAccessLog_LogFormat{LogFormat: format}})

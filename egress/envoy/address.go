@@ -12,7 +12,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// resolvedAddressFilter takes the refused addresses out of the answers to a name.
+// resolvedAddressFilter removes local addresses from the answers to a name.
 func resolvedAddressFilter() *matcherv3.AddressMatcher {
 	m := &matcherv3.AddressMatcher{}
 	for _, p := range egress.LocalRanges() {
@@ -21,12 +21,12 @@ func resolvedAddressFilter() *matcherv3.AddressMatcher {
 	return m
 }
 
-// xdsRange is a range as the matchers have it.
+// xdsRange is a range in the form of matchers.
 func xdsRange(p netip.Prefix) *xdscorev3.CidrRange {
 	return &xdscorev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
 }
 
-// coreRange is a range as Envoy's own messages have it.
+// coreRange is a range in the form of Envoy's other messages.
 func coreRange(p netip.Prefix) *corev3.CidrRange {
 	return &corev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
 }

@@ -28,22 +28,22 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// Times and sizes of name resolution.
+// Limits of name resolution.
 const (
 	dnsRetry    = time.Second      // after a first failure
 	dnsRetryMax = 10 * time.Second // after many
-	// nameTTL is how long a name is kept without use.
+	// nameTTL is how long an unused name is kept.
 	nameTTL = 5 * time.Minute
-	// mirrorTTL keeps the one name of a mirror's cluster: nothing would bring it
-	// back after a time without requests.
+	// mirrorTTL keeps the one name of a mirror's cluster: once removed, no
+	// request would add it again.
 	mirrorTTL = 10 * 365 * 24 * time.Hour
 	// namesLimit bounds the names that one sidecar keeps: twice the 5,000 hosts
-	// that a mesh is tried with.
+	// that a mesh is tested with.
 	namesLimit = 10000
 )
 
 // ipv4First resolves to IPv6 only where there is no IPv4 address, as clusters
-// with IPv4 alone need it.
+// with only IPv4 require.
 const ipv4First = clusterv3.Cluster_V4_PREFERRED
 
 func (b *builder) standingClusters() []*clusterv3.Cluster {
@@ -53,46 +53,46 @@ func (b *builder) standingClusters() []*clusterv3.Cluster {
 		b.originalDestination(egress.PassthroughCluster),
 	}
 	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), egress.ProtocolTCP))
-	for _, l := range b.view.Mirrors() {
-		out = append(out, b.mirrorCluster(l))
+	for _, d := range b.view.Mirrors() {
+		out = append(out, b.mirrorCluster(d))
 	}
 	return out
 }
 
-// mirrorCluster takes copies of requests. They go past the filters that resolve
-// a name, so it has a cache of its own that does so from the start.
-func (b *builder) mirrorCluster(l egress.Destination) *clusterv3.Cluster {
-	h := l.Host
-	to, named := l.ResolvedName()
+// mirrorCluster receives mirrored requests. They pass no filter that resolves a
+// name, so it has a cache of its own that resolves it in advance.
+func (b *builder) mirrorCluster(d egress.Destination) *clusterv3.Cluster {
+	h := d.Host
+	to, named := d.ResolvedName()
 	if !named {
 		c := b.onDemandCluster(h)
-		c.Name, c.LoadAssignment.ClusterName = l.MirrorClusterName(), l.MirrorClusterName()
+		c.Name, c.LoadAssignment.ClusterName = d.MirrorClusterName(), d.MirrorClusterName()
 		return c
 	}
-	// A cache cannot be changed while a cluster has it, so its name says all that
-	// is its own.
-	cache := b.dnsCache(l.MirrorClusterName() + " " + joinPort(to.Address, to.Port))
+	// Envoy rejects changes to a cache that a cluster uses, so all of its
+	// settings are in its name.
+	cache := b.dnsCache(d.MirrorClusterName() + " " + joinPort(to.Address, to.Port))
 	cache.HostTtl = durationpb.New(mirrorTTL)
 	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.Address, to.Port).GetSocketAddress()}
-	return b.ofCache(l.MirrorClusterName(), cache, h.Protocol)
+	return b.ofCache(d.MirrorClusterName(), cache, h.Protocol)
 }
 
-// ofCache is a cluster that leads to the names in a cache.
+// ofCache is a cluster that connects to the names in a cache.
 func (b *builder) ofCache(name string, cache *dnscachev3.DnsCacheConfig, p egress.Protocol) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
 		ConnectTimeout: durationpb.New(b.mesh.ConnectTimeout), CircuitBreakers: unbroken(),
 		ClusterDiscoveryType: b.extension("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
 			ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: cache},
-			// What it insists on otherwise is TLS options of a cluster that
-			// speaks TLS itself; this one passes on what comes.
+			// Without it Envoy requires TLS options for a cluster that
+			// originates TLS; this one forwards what it receives.
 			AllowInsecureClusterOptions: true,
 		}),
 		TypedExtensionProtocolOptions: b.upstream(p),
 	}
 }
 
-// originalDestination keeps the address that the application dialled.
+// originalDestination is a cluster that connects to the original destination.
 func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: name, ClusterDiscoveryType: ofType(clusterv3.Cluster_ORIGINAL_DST), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
@@ -103,7 +103,7 @@ func (b *builder) originalDestination(name string) *clusterv3.Cluster {
 }
 
 // unbroken lifts Envoy's limit of 1,024 connections and requests for a cluster,
-// as Istio does: what an application opens is its own affair.
+// as Istio does: how many connections an application opens is its own business.
 func unbroken() *clusterv3.CircuitBreakers {
 	most := wrapperspb.UInt32(math.MaxUint32)
 	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
@@ -124,8 +124,8 @@ func (b *builder) onDemandCluster(h egress.Host) *clusterv3.Cluster {
 	case len(h.Endpoints) == 0:
 		return b.wildcardCluster(h)
 	}
-	// This type of cluster balances over all answers and knows no filter of them:
-	// a request that would go to a refused address is stopped at the connection.
+	// This type of cluster balances over all answers and cannot filter them: a
+	// request to a local address is rejected at the connection.
 	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.Protocol))
 }
 
@@ -133,8 +133,8 @@ func (b *builder) onDemandCluster(h egress.Host) *clusterv3.Cluster {
 func (b *builder) strictDNS() *clusterv3.Cluster_ClusterType {
 	return b.extension("envoy.clusters.strict_dns", &dnsv3.DnsCluster{
 		RespectDnsTtl: true,
-		// A first answer that fails is asked for again soon: the default is to
-		// wait for as long as an answer would have lasted.
+		// A first failed query is repeated soon: by default Envoy waits for the
+		// refresh rate of a successful one.
 		DnsFailureRefreshRate:  &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
 		TypedDnsResolverConfig: b.resolver(),
 		DnsLookupFamily:        commondnsv3.DnsLookupFamily_V4_PREFERRED,
@@ -147,15 +147,15 @@ func metadata(key, value string) *corev3.Metadata {
 	}}}
 }
 
-// wildcardCluster leads requests to the name that each asks for.
+// wildcardCluster connects each request to its own Host.
 func (b *builder) wildcardCluster(h egress.Host) *clusterv3.Cluster {
 	c := b.ofCache(h.ClusterName(), b.dnsCache(cacheWildcards), h.Protocol)
 	c.Metadata = metadata(metadataPort, fmt.Sprint(h.TargetPort))
 	return c
 }
 
-// dnsCache is a cache of names. Envoy wants the same text at each place that
-// mentions it.
+// dnsCache is a cache of names. Envoy requires the same text at each place that
+// refers to it.
 func (b *builder) dnsCache(name string) *dnscachev3.DnsCacheConfig {
 	return &dnscachev3.DnsCacheConfig{
 		Name: name, DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
@@ -166,7 +166,7 @@ func (b *builder) dnsCache(name string) *dnscachev3.DnsCacheConfig {
 	}
 }
 
-// resolver asks for names as they are: with the pod's search list, a Service
+// resolver queries names as they are: with the pod's search list, a Service
 // httpbin in a namespace org would answer for httpbin.org.
 func (b *builder) resolver() *corev3.TypedExtensionConfig {
 	return &corev3.TypedExtensionConfig{
@@ -177,8 +177,8 @@ func (b *builder) resolver() *corev3.TypedExtensionConfig {
 	}
 }
 
-// upstream are the HTTP options of a cluster: what came in is what goes out,
-// but a port declared as HTTP/2 speaks it always.
+// upstream are the HTTP options of a cluster: it uses the protocol of the
+// client, but always HTTP/2 on a port declared so.
 func (b *builder) upstream(p egress.Protocol, filters ...*hcmv3.HttpFilter) map[string]*anypb.Any {
 	o := &httpv3.HttpProtocolOptions{HttpFilters: filters}
 	switch p {
@@ -200,7 +200,7 @@ func (b *builder) upstream(p egress.Protocol, filters ...*hcmv3.HttpFilter) map[
 	return map[string]*anypb.Any{httpOptions: b.pack(o)}
 }
 
-// guardedUpstream refuses requests whose connection led to a refused address.
+// guardedUpstream rejects requests whose connection has a local address.
 func (b *builder) guardedUpstream(p egress.Protocol) map[string]*anypb.Any {
 	policy := &rbacv3.Policy{Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}}}
 	for _, r := range egress.LocalRanges() {
@@ -215,8 +215,8 @@ func (b *builder) guardedUpstream(p egress.Protocol) map[string]*anypb.Any {
 		b.httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{}))
 }
 
-// listedCluster balances over a host's endpoints: addresses, or names of which
-// the type says how they are resolved.
+// listedCluster balances over a host's endpoints: addresses, or names that the
+// cluster type resolves.
 func (b *builder) listedCluster(h egress.Host, dynamic *clusterv3.Cluster_ClusterType, options map[string]*anypb.Any) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name: h.ClusterName(), LbPolicy: clusterv3.Cluster_LEAST_REQUEST,

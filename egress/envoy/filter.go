@@ -29,11 +29,11 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// onDemandTimeout bounds the wait for a cluster that is fetched on first use: a
-// client whose control plane is away gets its answer soon.
+// onDemandTimeout bounds the wait for a cluster that is fetched on first use:
+// while the control plane is unavailable, clients get an answer soon.
 const onDemandTimeout = 2 * time.Second
 
-// fromADS names the stream that the configuration itself came by.
+// fromADS is the stream that delivers the configuration.
 func fromADS(timeout time.Duration) *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
@@ -42,14 +42,14 @@ func fromADS(timeout time.Duration) *corev3.ConfigSource {
 	}
 }
 
-// tcp passes bytes on to a cluster that is always there.
+// tcp forwards a connection to a cluster that always exists.
 func (b *builder) tcp(cluster string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.tcpProxy(&tcpproxyv3.TcpProxy{
 		StatPrefix: cluster, AccessLog: log, ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 	})}
 }
 
-// onDemandTCP passes bytes on to a cluster that is fetched on first use.
+// onDemandTCP forwards a connection to a cluster that is fetched on first use.
 func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.tcpProxy(&tcpproxyv3.TcpProxy{
 		StatPrefix: cluster, AccessLog: log, ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
@@ -57,9 +57,9 @@ func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*l
 	})}
 }
 
-// bySNICluster passes bytes on to the cluster that is named after the SNI. The
-// chain is the same whatever is declared, so no entry disturbs the connections
-// to another's host; only declared names come here.
+// bySNICluster forwards a connection to the cluster that is named after the
+// SNI. The chain is the same whatever is declared, so no ServiceEntry disturbs
+// connections to the hosts of another; only declared names get here.
 func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	proxy := &tcpproxyv3.TcpProxy{
 		StatPrefix: fmt.Sprintf("outbound_%d_tls", port), AccessLog: log,
@@ -69,13 +69,13 @@ func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*lis
 	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
 }
 
-// bySNIName resolves the name that a TLS client asks for, and passes bytes on to
-// it. This chain too is the same whatever is declared.
+// bySNIName resolves the SNI and forwards the connection. This chain, too, is
+// the same whatever is declared.
 func (b *builder) bySNIName(port uint32) []*listenerv3.Filter {
 	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")))...)
 }
 
-// state sets objects of a connection's state to format strings.
+// state sets filter state objects of a connection to format strings.
 func (b *builder) state(objects map[string]string) *listenerv3.Filter {
 	return b.filter("envoy.filters.network.set_filter_state", &setstatev3.Config{OnNewConnection: stateValues(objects)})
 }
@@ -95,7 +95,7 @@ func stateValues(objects map[string]string) []*filterstatev3.FilterStateValue {
 	return out
 }
 
-// resolveSNI resolves the name that a TLS client asks for.
+// resolveSNI resolves the SNI.
 func (b *builder) resolveSNI(port uint32) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.filter("envoy.filters.network.sni_dynamic_forward_proxy", &snidfpv3.FilterConfig{
 		DnsCacheConfig: b.dnsCache(cacheNames), PortSpecifier: &snidfpv3.FilterConfig_PortValue{PortValue: port},
@@ -107,7 +107,7 @@ func (b *builder) resolve(to egress.Endpoint) []*listenerv3.Filter {
 	return append([]*listenerv3.Filter{b.state(map[string]string{stateHost: to.Address})}, b.resolveSNI(to.Port)...)
 }
 
-// toHost passes bytes on to a declared host.
+// toHost forwards a connection to a declared host.
 func (b *builder) toHost(h egress.Host, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	if to, ok := h.SingleName(); ok {
 		return b.toName(to, h.ClusterName())
@@ -118,26 +118,27 @@ func (b *builder) toHost(h egress.Host, log []*accesslogv3.AccessLog) []*listene
 	return b.onDemandTCP(h.ClusterName(), log)
 }
 
-// toName passes bytes on to one name or address, under the name of a cluster in
-// the log.
+// toName forwards a connection to one name or address. In the access log it has
+// the name of a cluster.
 func (b *builder) toName(to egress.Endpoint, cluster string) []*listenerv3.Filter {
-	if strings.Contains(to.Address, ":") { // which begins a port for a cache of names
+	if strings.Contains(to.Address, ":") { // which a cache of names reads as the start of a port
 		to.Address = "[" + to.Address + "]"
 	}
 	return append(b.resolve(to), b.tcp(namesCluster, b.logAs(cluster))...)
 }
 
-// logAs are the loggers of a chain whose cluster is called otherwise.
+// logAs are the loggers of a chain, with another cluster name.
 func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
 	return b.loggers(withCluster(b.mesh.AccessLog, cluster))
 }
 
-// http decides by Host. The filters are all there from the start: one that came
-// with the first entry to need it would end every connection of the port.
+// http routes requests by Host. All filters are present from the start: adding
+// one with the first ServiceEntry that needs it would close all connections of
+// the port.
 func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
 	var early []*corev3.TypedExtensionConfig
-	if route != catchAllRoute { // it leads to no declared host
+	if route != catchAllRoute { // it has no declared hosts
 		filters = append(b.hostFilters(), filters...)
 		early = b.nameCluster(route)
 	}
@@ -156,8 +157,8 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 	})}
 }
 
-// hostFilters are what requests to declared hosts go through. The cluster comes
-// first, for what follows is done twice for a request that had to wait for it.
+// hostFilters are the filters of requests to declared hosts. The cluster is
+// fetched first: a request that waits for it passes the filters before twice.
 func (b *builder) hostFilters() []*hcmv3.HttpFilter {
 	return []*hcmv3.HttpFilter{
 		b.httpFilter("envoy.filters.http.on_demand", &ondemandv3.OnDemand{
@@ -179,7 +180,7 @@ func (b *builder) tcpProxy(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
 	return b.filter("envoy.filters.network.tcp_proxy", p)
 }
 
-// nameCluster sets clusterHeader before a route is looked for.
+// nameCluster sets clusterHeader before a route is selected.
 func (b *builder) nameCluster(port string) []*corev3.TypedExtensionConfig {
 	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: b.pack(&earlyv3.HeaderMutation{
 		Mutations: []*mutationv3.HeaderMutation{{Action: &mutationv3.HeaderMutation_Append{Append: headerOption(

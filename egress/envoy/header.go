@@ -11,8 +11,8 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// retryHeaders have Envoy's router try again. It takes them out before it sends
-// the request; those that the application sets itself stand.
+// retryHeaders make Envoy's router retry. It removes them before it sends the
+// request; those that the application sets take precedence.
 func retryHeaders(on string, attempts int) []*corev3.HeaderValueOption {
 	out := []*corev3.HeaderValueOption{headerOption("x-envoy-max-retries", fmt.Sprint(attempts), corev3.HeaderValueOption_ADD_IF_ABSENT)}
 	if on != "" {
@@ -27,7 +27,7 @@ func headerOption(name, value string, action corev3.HeaderValueOption_HeaderAppe
 	}
 }
 
-// changes are header operations as Envoy has them.
+// changes are header operations in Envoy's form.
 type changes struct {
 	toRequest, toResponse   []*corev3.HeaderValueOption
 	notRequest, notResponse []string

@@ -22,8 +22,8 @@ import (
 
 // serverFirstPorts are well known for protocols in which the server speaks
 // first: FTP, SSH, Telnet, SMTP, POP3, NNTP, IMAP, mail submission, SMTP again,
-// MySQL, NATS, VNC. Waiting there for a client to say what it speaks would delay
-// each connection by the whole time of detection.
+// MySQL, NATS, VNC. Waiting for the client's first bytes there would delay each
+// connection by the whole protocol detection timeout.
 func serverFirstPorts() []uint32 {
 	return []uint32{21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 4222, 5900}
 }
@@ -37,7 +37,7 @@ func (b *builder) listeners() []*listenerv3.Listener {
 	return out
 }
 
-// virtualOutbound is the one listener that is bound.
+// virtualOutbound is the one listener that is bound to a port.
 func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	m := b.mesh
 	l := listen(virtualOutbound, m.ListenPort, m.DetectionTimeout)
@@ -48,7 +48,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 		{Name: chainHTTP, Filters: b.http(catchAllRoute, log)},
 		b.rest(log),
 	}
-	// A connection to the sidecar's own port would be handed to itself.
+	// A connection to the sidecar's own port would be forwarded to itself.
 	l.FilterChainMatcher = b.exactly(&inputv3.DestinationPortInput{},
 		map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(m.ListenPort): b.chain(chainLoop)},
 		b.inCluster(0, b.byProtocol(b.chain(chainRest), b.chain(chainHTTP), b.chain(chainRest)))).GetMatcher()
@@ -56,8 +56,8 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 	return l
 }
 
-// portListener decides what goes to one port. It is not bound: connections come
-// from virtualOutbound.
+// portListener handles the connections to one port. It is not bound:
+// virtualOutbound hands them over.
 func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
@@ -73,15 +73,15 @@ func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *lis
 		l.ListenerFilters = b.inspectors(nil)
 	}
 	decide = b.inCluster(p.Number, b.byAddress(tcp, decide))
-	if decide.GetMatcher() == nil { // one chain for all; a listener still wants a matcher for it
+	if decide.GetMatcher() == nil { // one chain for all, and a listener requires a matcher
 		decide = b.exactly(&inputv3.DestinationPortInput{}, map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(p.Number): decide}, decide)
 	}
 	l.FilterChainMatcher = decide.GetMatcher()
 	return l
 }
 
-// tcpHosts adds the chains of TCP entries: those with addresses, and what takes
-// the rest, which is an entry without addresses where there is one.
+// tcpHosts adds the chains of TCP hosts with addresses, and returns what gets
+// the rest: a host without addresses where there is one.
 func (b *builder) tcpHosts(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (tcp []addressChoice, rest *matcherv3.Matcher_OnMatch) {
 	rest = b.chain(chainRest)
 	for _, h := range p.Hosts {
@@ -98,9 +98,9 @@ func (b *builder) tcpHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 	return tcp, rest
 }
 
-// tlsHosts leads declared names to their chains: almost all to one that is the
-// same whatever is declared, those that are resolved by another name or port,
-// wildcards and routes each to chains of its own.
+// tlsHosts matches declared names to their chains: almost all to one that is
+// the same whatever is declared. Hosts that are resolved by another name or
+// port, wildcards and routes have chains of their own.
 func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
 	plain, listed := sniChoice{then: b.chain(chainTLS)}, sniChoice{then: b.chain(chainTLSListed)}
 	choices, routed := b.tlsRoutes(p, l, log)
@@ -119,7 +119,8 @@ func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.chain(chainRest))
 }
 
-// tlsRoutes adds a chain for each route by SNI, and gives the names it takes.
+// tlsRoutes adds a chain for each route by SNI, and returns the names they
+// match.
 func (b *builder) tlsRoutes(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) (choices []sniChoice, routed map[string]bool) {
 	routed = map[string]bool{}
 	for _, s := range b.view.SNIRoutes(p.Number) {
@@ -132,7 +133,7 @@ func (b *builder) tlsRoutes(p egress.Port, l *listenerv3.Listener, log []*access
 	return choices, routed
 }
 
-// rest is the chain for what is not declared.
+// rest is the chain of connections to what is not declared.
 func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
 	if b.mesh.RegistryOnly {
 		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(egress.BlackHoleCluster, log)}
@@ -155,7 +156,7 @@ func (b *builder) originalDst() []*listenerv3.ListenerFilter {
 	return []*listenerv3.ListenerFilter{b.listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}, nil)}
 }
 
-// inspectors find out whether a client speaks TLS or HTTP, but on some ports.
+// inspectors detect TLS and HTTP, except on some ports.
 func (b *builder) inspectors(except []uint32) []*listenerv3.ListenerFilter {
 	var disabled *listenerv3.ListenerFilterChainMatchPredicate
 	if len(except) > 0 {

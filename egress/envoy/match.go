@@ -11,11 +11,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The matchers below choose a filter chain by its name. Each takes what to do
-// where it does not match, and none leaves that to another: what an inner
-// matcher does not decide, Envoy would take back to the outer one.
+// The matchers below choose a filter chain by its name. Each has an action for
+// where it does not match: without one in an inner matcher, Envoy continues
+// with the outer matcher.
 
-// chain is the choice of a filter chain.
+// chain is the action that chooses a filter chain.
 func (b *builder) chain(name string) *matcherv3.Matcher_OnMatch {
 	return &matcherv3.Matcher_OnMatch{OnMatch: &matcherv3.Matcher_OnMatch_Action{Action: b.typed(name, wrapperspb.String(name))}}
 }
@@ -28,13 +28,13 @@ func (b *builder) exactly(input proto.Message, choices map[string]*matcherv3.Mat
 	}, otherwise)
 }
 
-// addressChoice are addresses with what to do for them.
+// addressChoice is an action for addresses.
 type addressChoice struct {
 	prefixes []netip.Prefix
 	then     *matcherv3.Matcher_OnMatch
 }
 
-// byAddress chooses by the address that was dialled.
+// byAddress chooses by the original destination address.
 func (b *builder) byAddress(choices []addressChoice, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	m := &matcherv3.IPMatcher{}
 	for _, c := range choices {
@@ -50,13 +50,13 @@ func (b *builder) byAddress(choices []addressChoice, otherwise *matcherv3.Matche
 	return b.custom(&inputv3.DestinationIPInput{}, "envoy.matching.custom_matchers.trie_matcher", m, otherwise)
 }
 
-// sniChoice are names of TLS hosts with what to do for them.
+// sniChoice is an action for names of TLS hosts.
 type sniChoice struct {
 	names []string
 	then  *matcherv3.Matcher_OnMatch
 }
 
-// bySNI chooses by the name that a TLS client asks for.
+// bySNI chooses by SNI.
 func (b *builder) bySNI(choices []sniChoice, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	m := &matcherv3.ServerNameMatcher{}
 	for _, c := range choices {
@@ -84,9 +84,10 @@ func tree(t *matcherv3.Matcher_MatcherTree, otherwise *matcherv3.Matcher_OnMatch
 	}}}
 }
 
-// inCluster leads the cluster's own destinations past everything else. On a
-// listener for one port only those with that port are there; port 0 stands for
-// the listener of all other ports, where the port decides within the address.
+// inCluster forwards traffic to addresses of the cluster before all other
+// matchers. On the listener of a port it has the addresses with that port; port
+// 0 is the listener of all other ports, which matches the port within the
+// address.
 func (b *builder) inCluster(port uint32, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	groups, byPorts := []addressChoice(nil), map[string]int{}
 	for _, d := range b.view.InCluster() {
@@ -119,8 +120,8 @@ func (b *builder) onPorts(port uint32, ports []uint16, otherwise *matcherv3.Matc
 	return b.exactly(&inputv3.DestinationPortInput{}, choices, otherwise)
 }
 
-// byProtocol leads TLS and HTTP to their choices. TLS comes first: a client of
-// HTTPS may offer http/1.1 by ALPN, which reads like HTTP itself.
+// byProtocol chooses by TLS and HTTP. TLS comes first: an HTTPS client may
+// offer http/1.1 by ALPN, which the matcher cannot tell from plain HTTP.
 func (b *builder) byProtocol(tls, http, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	plain := map[string]*matcherv3.Matcher_OnMatch{}
 	for _, p := range []string{"http/1.0", "http/1.1", "h2c"} {

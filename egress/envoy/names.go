@@ -4,47 +4,46 @@ import "fmt"
 
 // The filter chains of a listener.
 const (
-	chainInCluster = "in-cluster"          // passed on to the address that was dialled
-	chainHTTP      = "http"                // decided by Host in the route configuration
-	chainTLS       = "known-sni"           // a declared name: it is resolved, and the cluster is named after it
+	chainInCluster = "in-cluster"          // forwarded to the original destination
+	chainHTTP      = "http"                // routed by Host in the route configuration
+	chainTLS       = "known-sni"           // a declared name, which is resolved
 	chainTLSListed = "known-sni-endpoints" // a declared name with endpoints of its own
-	chainRest      = "rest"                // what mesh.outboundTrafficPolicy says
-	chainLoop      = "loop"                // the sidecar's own port: refused
+	chainRest      = "rest"                // handled by outboundTrafficPolicy
+	chainLoop      = "loop"                // the sidecar's own port: closed
 )
 
-// virtualOutbound takes what the redirection sends and hands it to the listener
-// of the port that was dialled, where there is one.
+// virtualOutbound receives all redirected connections, and hands them to the
+// listener of the original destination port where there is one.
 const virtualOutbound = "virtualOutbound"
 
-// catchAllRoute is for HTTP on the ports that have no listener of their own.
+// catchAllRoute is for HTTP on ports without a listener of their own.
 const catchAllRoute = "catchall"
 
-// sharedVirtualHost is the virtual host of a port for all hosts about which nothing
-// is said but that they are declared. One for each would take 3 KB of every
-// sidecar's memory, and this takes 0.2.
+// sharedVirtualHost is the virtual host of a port for all hosts without a
+// VirtualService. One for each host would take 3 KB of every sidecar's memory,
+// and this takes 0.2.
 const sharedVirtualHost = "declared"
 
-// clusterHeader holds the name of a cluster between the sidecar's own filters
-// and routes. What an application sends in it is overwritten, and no request
-// leaves with it.
+// clusterHeader passes the name of a cluster from the sidecar's filters to its
+// routes. An application's value is overwritten, and the header is removed from
+// all requests.
 const clusterHeader = "x-outrider-cluster"
 
-// namesCluster takes the connections to all names that are passed on as bytes.
-// Its log lines have the name that a cluster of the host's own would have. One
-// for each host would hold the addresses of all others too, for they share the
-// cache that the connection's filters resolve with.
+// namesCluster is the cluster of all connections that are forwarded to DNS
+// names. Its log lines have the name that a cluster of the host would have. A
+// cluster for each host would hold the addresses of all others, too, because
+// they share the cache that the filters of the connection resolve with.
 const namesCluster = "outbound|names"
 
-// The caches of names: what requests ask for under wildcards, and what
-// connections that are passed on as bytes lead to. Each cluster of a cache holds
-// all of its names.
+// The caches of names: those of requests to wildcards, and those of forwarded
+// connections. Each cluster with a cache holds all of its names.
 const (
 	cacheWildcards = "wildcards"
 	cacheNames     = "names"
 )
 
-// The objects of a connection's or a request's state that Envoy's filters look
-// for: the cluster to pass bytes on to, and the name and the port to resolve.
+// The filter state objects that Envoy's filters read: the cluster to forward
+// to, and the name and the port to resolve.
 const (
 	stateCluster = "envoy.tcp_proxy.cluster"
 	stateHost    = "envoy.upstream.dynamic_host"
@@ -54,7 +53,7 @@ const (
 // stateFilter sets the name and the port that the next filter resolves.
 const stateFilter = "envoy.filters.http.set_filter_state"
 
-// The filters that routes have settings for.
+// The filters that have settings in routes.
 const (
 	corsFilter  = "envoy.filters.http.cors"
 	faultFilter = "envoy.filters.http.fault"
@@ -63,15 +62,14 @@ const (
 // httpOptions is the key of a cluster's HTTP options.
 const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-// The namespace and the keys of a cluster's metadata: the port to dial where the
-// request to a wildcard does not say it, and what requests to a host say in
-// X-Envoy-Decorator-Operation.
+// The namespace and the keys of a cluster's metadata: the port of requests to a
+// wildcard whose Host has none, and the X-Envoy-Decorator-Operation of requests
+// to a host.
 const (
 	metadataNamespace = "outrider"
 	metadataPort      = "port"
 	metadataOperation = "operation"
 )
 
-// operationOf is what requests to a host say in X-Envoy-Decorator-Operation
-// where no route says more.
+// operationOf is the X-Envoy-Decorator-Operation of requests without a route.
 func operationOf(name string, port uint32) string { return fmt.Sprintf("%s:%d/*", name, port) }

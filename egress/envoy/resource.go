@@ -15,7 +15,7 @@ import (
 )
 
 // The types of resources, in the order in which they are sent: what a resource
-// refers to goes before it.
+// refers to is sent before it.
 const (
 	TypeCluster  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"

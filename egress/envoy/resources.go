@@ -12,9 +12,9 @@ func Clusters(v *egress.View) ([]Resource, error) {
 	return finish(b, b.standingClusters())
 }
 
-// Cluster is the cluster that a sidecar asks for by name when a host is first
-// used; ok is false where the namespace sees no such host, or one that needs no
-// cluster of its own.
+// Cluster is the cluster that a sidecar requests by name when a host is first
+// used; ok is false where no such host is visible to the namespace, or where it
+// has no cluster of its own.
 func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
 	h, ok := v.Host(name)
 	if !ok || !hasCluster(h) {

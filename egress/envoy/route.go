@@ -24,13 +24,13 @@ func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 func (b *builder) routeConfiguration(name string, domains []egress.Domain) *routev3.RouteConfiguration {
 	c := &routev3.RouteConfiguration{
 		Name: name,
-		// The clusters come on demand.
+		// Clusters are fetched on demand.
 		ValidateClusters:         wrapperspb.Bool(false),
 		IgnorePortInHostMatching: true,
 	}
 	if name != catchAllRoute {
-		// Once here instead of at each host: a route that says nothing else is
-		// tried again, as in Istio.
+		// Once here instead of at each host: routes without retries have
+		// Istio's default.
 		c.RequestHeadersToAdd = retryHeaders(egress.DefaultRetryOn, egress.DefaultRetryAttempts)
 		c.RequestHeadersToRemove = []string{clusterHeader}
 		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(egress.MaxDirectResponseBody)
@@ -71,8 +71,8 @@ func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 	return v
 }
 
-// blockPort answers requests whose Host has another port than the one that is
-// declared: the name would be dialled there.
+// blockPort rejects requests whose Host has another port than the declared one:
+// the sidecar would connect to the name on that port.
 func blockPort(h egress.Host) *routev3.Route {
 	r := block(egress.RouteBlockPort)
 	r.Match.Headers = []*routev3.HeaderMatcher{{
@@ -84,8 +84,8 @@ func blockPort(h egress.Host) *routev3.Route {
 	return r
 }
 
-// portPattern is what a Host may look like that is resolved as it is: without a
-// port, or with the one that is dialled then.
+// portPattern is the form of a Host that is resolved as it is: without a port,
+// or with the one that the sidecar connects to.
 func portPattern(h egress.Host) string {
 	if h.TargetPort != h.Port {
 		return `[^:]+`
@@ -100,7 +100,7 @@ func (b *builder) restOfHTTP() *routev3.VirtualHost {
 	}
 	return &routev3.VirtualHost{
 		Name: egress.RouteAllowAny, Domains: []string{"*"}, IncludeRequestAttemptCount: true,
-		RequestHeadersToAdd: retryHeaders("", 0), // passed on once, as it comes
+		RequestHeadersToAdd: retryHeaders("", 0), // forwarded without retries
 		Routes: []*routev3.Route{{
 			Name: egress.RouteAllowAny, Match: everything(),
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{

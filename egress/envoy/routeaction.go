@@ -28,7 +28,7 @@ func (b *builder) routesOf(d egress.Domain) []*routev3.Route {
 		for _, m := range matches {
 			out = append(out, b.route(rule, m, d))
 			if egress.MatchesEverything(m) {
-				return out // nothing behind it is ever reached
+				return out // the routes after it never match
 			}
 		}
 	}
@@ -55,9 +55,8 @@ func (b *builder) route(rule egress.HTTPRoute, m *networkingv1alpha3.HTTPMatchRe
 	return r
 }
 
-// operation says where a request goes, as Istio has it in
-// X-Envoy-Decorator-Operation: the one host, or the object of several, and what
-// the path was compared with.
+// operation is Istio's X-Envoy-Decorator-Operation: the host, or the
+// VirtualService where there are several, and the path of the match.
 func operation(r *routev3.Route, rule egress.HTTPRoute, d egress.Domain) string {
 	path := "/*"
 	switch p := r.Match.PathSpecifier.(type) {
@@ -89,15 +88,15 @@ func (b *builder) action(rule egress.HTTPRoute, d egress.Domain) *routev3.RouteA
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
 	}
 	for _, t := range rule.Mirrors {
-		l := b.view.MirrorDestination(t, d)
-		if l.Problem != nil {
+		mirror := b.view.MirrorDestination(t, d)
+		if mirror.Problem != nil {
 			continue // no client would notice
 		}
 		p := &routev3.RouteAction_RequestMirrorPolicy{
-			Cluster: l.MirrorClusterName(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.Weight)},
+			Cluster: mirror.MirrorClusterName(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.Weight)},
 			TraceSampled: wrapperspb.Bool(false),
 		}
-		if to, ok := l.ResolvedName(); ok {
+		if to, ok := mirror.ResolvedName(); ok {
 			p.HostRewriteLiteral = authority(to)
 		}
 		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, p)
@@ -105,7 +104,7 @@ func (b *builder) action(rule egress.HTTPRoute, d egress.Domain) *routev3.RouteA
 	return a
 }
 
-// authority is a Host for an endpoint, by which its cluster finds it.
+// authority is the Host from which a cluster resolves an endpoint.
 func authority(e egress.Endpoint) string {
 	if e.Port == 80 {
 		return e.Address
@@ -113,26 +112,26 @@ func authority(e egress.Endpoint) string {
 	return fmt.Sprintf("%s:%d", e.Address, e.Port)
 }
 
-// destinations leads a route to its cluster, or to its clusters by weight.
+// destinations sets the cluster of a route, or its clusters by weight.
 func (b *builder) destinations(a *routev3.RouteAction, rule egress.HTTPRoute, d egress.Domain) {
 	all := &routev3.WeightedCluster{}
 	for _, t := range rule.Destinations {
 		if t.Weight == 0 {
 			continue
 		}
-		l := b.view.Destination(rule, t, d)
+		to := b.view.Destination(rule, t, d)
 		changes := headerChanges(t.Headers)
 		w := &routev3.WeightedCluster_ClusterWeight{
-			Name: l.ClusterName(), Weight: wrapperspb.UInt32(t.Weight),
+			Name: to.ClusterName(), Weight: wrapperspb.UInt32(t.Weight),
 			RequestHeadersToAdd: changes.toRequest, RequestHeadersToRemove: changes.notRequest,
 			ResponseHeadersToAdd: changes.toResponse, ResponseHeadersToRemove: changes.notResponse,
 		}
 		if host := t.Authority(); host != "" {
 			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
 		}
-		if l.Name != "" { // a name under a wildcard: the cluster does not say it
+		if to.Name != "" { // a name under a wildcard, which the cluster does not have
 			w.TypedPerFilterConfig = map[string]*anypb.Any{stateFilter: b.pack(&httpstatev3.Config{OnRequestHeaders: stateValues(map[string]string{
-				stateHost: l.Name, statePort: fmt.Sprint(l.Host.TargetPort),
+				stateHost: to.Name, statePort: fmt.Sprint(to.Host.TargetPort),
 			})})}
 		}
 		all.Clusters = append(all.Clusters, w)
@@ -144,7 +143,7 @@ func (b *builder) destinations(a *routev3.RouteAction, rule egress.HTTPRoute, d 
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: all}
 }
 
-// retryPolicy is what a route says of retries beyond the headers of the port.
+// retryPolicy are the settings of retries that headers cannot have.
 func (b *builder) retryPolicy(rule egress.HTTPRoute) *routev3.RetryPolicy {
 	t := rule.Spec.Retries
 	if t == nil || t.Attempts == 0 {
@@ -167,7 +166,7 @@ func (b *builder) retryPolicy(rule egress.HTTPRoute) *routev3.RetryPolicy {
 	return p
 }
 
-// routeRetryHeaders stand before those of the port.
+// routeRetryHeaders take precedence over those of the port.
 func routeRetryHeaders(rule egress.HTTPRoute) []*corev3.HeaderValueOption {
 	t := rule.Spec.Retries
 	if t == nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// perRoute are the settings that a route has for filters.
+// perRoute are the filter settings of a route.
 func (b *builder) perRoute(rule egress.HTTPRoute) map[string]*anypb.Any {
 	out := map[string]*anypb.Any{}
 	if f := faultOf(rule); f != nil {

@@ -39,7 +39,7 @@ func routeMatch(m *networkingv1alpha3.HTTPMatchRequest) *routev3.RouteMatch {
 	for _, name := range egress.HeaderNames(m.WithoutHeaders) {
 		h := headerMatch(name, m.WithoutHeaders[name])
 		h.InvertMatch = true
-		// A header that is not there does not have the value either.
+		// A missing header does not have the value either.
 		h.TreatMissingHeaderAsEmpty = m.WithoutHeaders[name].GetMatchType() != nil
 		out.Headers = append(out.Headers, h)
 	}

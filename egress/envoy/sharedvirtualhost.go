@@ -12,15 +12,15 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// plain says that requests for a domain go to the one host of that name, and
-// that there is no more to it.
+// plain reports whether all requests of a domain go to the host of that name,
+// without routes.
 func plain(d egress.Domain) bool {
 	return d.Name == d.Host.Name && !d.Host.Wildcard() && len(d.Routes) == 0
 }
 
-// sharedVirtualHost is the virtual host for plain domains of one port. Its domains are
-// what lets a request in; where it goes follows from the Host that they were
-// compared with.
+// sharedVirtualHost is the virtual host for the plain domains of a port. Its
+// domains decide which requests are accepted; the cluster follows from the
+// Host.
 func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.VirtualHost {
 	asWritten := b.sharedRoute(&routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: clusterHeader}})
 	asWritten.Match.Headers = []*routev3.HeaderMatcher{{
@@ -34,8 +34,8 @@ func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.Virt
 		Routes: []*routev3.Route{asWritten, b.sharedRoute(&routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: b.byHostName(port)},
 		})},
-		// What the decorator of a route says elsewhere; a route for all hosts
-		// takes it from the cluster.
+		// Other routes have it in their decorator; a route for all hosts takes
+		// it from the cluster.
 		RequestHeadersToAdd: []*corev3.HeaderValueOption{headerOption("x-envoy-decorator-operation",
 			fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataOperation), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)},
 	}
@@ -47,9 +47,9 @@ func (b *builder) sharedRoute(a *routev3.RouteAction) *routev3.Route {
 }
 
 // byHostName chooses the cluster that is named after a Host with a port or with
-// capital letters, which no format string can take away. It reads the Host as
-// the comparison with the domains does. A script costs a request more than twice
-// what the header does.
+// capital letters, which no format string can remove. It reads the Host as the
+// matching of domains does. A script costs a request more than twice what the
+// header does.
 func (b *builder) byHostName(port string) *routev3.ClusterSpecifierPlugin {
 	script := fmt.Sprintf(`function envoy_on_route(handle)
   local host = string.gsub(handle:headers():get(":authority"), ":[^:%%]]*$", "")

@@ -12,42 +12,42 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// branch is one of several ways for connections that are passed on as bytes.
+// branch is one of several filter chains that connections are split among.
 type branch struct {
 	weight  float64 // of the sum of all
 	filters []*listenerv3.Filter
 }
 
-// splitChains adds a chain for each part, and gives the choice among them. A chain
-// resolves one name, before the one place that filters answers; a cluster that
-// resolves several has no such place.
-func (b *builder) splitChains(l *listenerv3.Listener, name string, parts []branch) *matcherv3.Matcher_OnMatch {
-	if len(parts) == 1 {
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: parts[0].filters})
+// splitChains adds a chain for each branch, and returns the choice among them.
+// A chain resolves one name, with a filter of its answers; a cluster that
+// resolves several names cannot filter.
+func (b *builder) splitChains(l *listenerv3.Listener, name string, branches []branch) *matcherv3.Matcher_OnMatch {
+	if len(branches) == 1 {
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: name, Filters: branches[0].filters})
 		return b.chain(name)
 	}
-	chains := make([]*matcherv3.Matcher_OnMatch, 0, len(parts))
-	for i, p := range parts {
+	chains := make([]*matcherv3.Matcher_OnMatch, 0, len(branches))
+	for i, p := range branches {
 		n := fmt.Sprintf("%s #%d", name, i+1)
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: n, Filters: p.filters})
 		chains = append(chains, b.chain(n))
 	}
-	return b.splitByWeight(parts, chains)
+	return b.splitByWeight(branches, chains)
 }
 
-// hashValues is the number of values that connections are shared out by.
+// hashValues is the number of values of the hash that connections are split by.
 const hashValues = 1_000_000
 
-// splitByWeight chooses by a hash of the client's port, which no two connections of a
-// pod have in common while both are open.
-func (b *builder) splitByWeight(parts []branch, chains []*matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+// splitByWeight chooses by a hash of the client's port, which no two open
+// connections of a pod have in common.
+func (b *builder) splitByWeight(branches []branch, chains []*matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	all, upTo := 0.0, 0.0
-	for _, p := range parts {
+	for _, p := range branches {
 		all += p.weight
 	}
 	list := &matcherv3.Matcher_MatcherList{}
-	last := len(parts) - 1
-	for i, p := range parts[:last] {
+	last := len(branches) - 1
+	for i, p := range branches[:last] {
 		upTo += p.weight
 		list.Matchers = append(list.Matchers, &matcherv3.Matcher_MatcherList_FieldMatcher{
 			OnMatch: chains[i],
@@ -68,8 +68,8 @@ func (b *builder) splitByWeight(parts []branch, chains []*matcherv3.Matcher_OnMa
 	}}}
 }
 
-// hostBranches are the ways to a declared host: its endpoints, where a name among
-// them has to be resolved, and else the host as a whole.
+// hostBranches are the branches of a declared host: its endpoints where there
+// are DNS names among several, and else the host as a whole.
 func (b *builder) hostBranches(h egress.Host, log []*accesslogv3.AccessLog) []branch {
 	if !h.SeveralNames() {
 		return []branch{{1, b.toHost(h, log)}}
@@ -81,32 +81,32 @@ func (b *builder) hostBranches(h egress.Host, log []*accesslogv3.AccessLog) []br
 	return out
 }
 
-// routeBranches are the ways that a route by SNI has, by weight.
+// routeBranches are the branches of a route by SNI, by weight.
 func (b *builder) routeBranches(s egress.SNIRoute, log []*accesslogv3.AccessLog) []branch {
 	var out []branch
-	for i, l := range b.view.SNIDestinations(s) {
+	for i, d := range b.view.SNIDestinations(s) {
 		t := s.Route.Destinations[i]
 		if t.Weight == 0 {
 			continue
 		}
-		parts := b.destinationBranches(l, log)
+		branches := b.destinationBranches(d, log)
 		all := 0.0
-		for _, p := range parts {
+		for _, p := range branches {
 			all += p.weight
 		}
-		for _, p := range parts {
+		for _, p := range branches {
 			out = append(out, branch{float64(t.Weight) * p.weight / all, p.filters})
 		}
 	}
 	return out
 }
 
-func (b *builder) destinationBranches(l egress.Destination, log []*accesslogv3.AccessLog) []branch {
-	if l.Problem != nil {
+func (b *builder) destinationBranches(d egress.Destination, log []*accesslogv3.AccessLog) []branch {
+	if d.Problem != nil {
 		return []branch{{1, b.tcp(egress.BlackHoleCluster, log)}}
 	}
-	if to, ok := l.ResolvedName(); ok {
-		return []branch{{1, b.toName(to, l.ClusterName())}}
+	if to, ok := d.ResolvedName(); ok {
+		return []branch{{1, b.toName(to, d.ClusterName())}}
 	}
-	return b.hostBranches(l.Host, log)
+	return b.hostBranches(d.Host, log)
 }
