@@ -8,12 +8,12 @@ import (
 	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
-// canonical spells a template's output as the API server would, or a second
-// admission would find differences that are none: numbers and booleans become
-// strings where the pod type has strings (templates write "- 15001" in args),
-// quantities get their normal form, and in new list items (item is set below
-// them) the zero values go that the API server does not keep. Elsewhere a zero
-// stays, as it may be there to overrule the pod.
+// canonical converts a template's output to the form of the API server; otherwise a
+// second admission would find spurious differences: numbers and booleans become
+// strings where the pod type has strings (templates have "- 15001" in args),
+// quantities get their canonical form, and in new list items (item is set below
+// them) zero values that the API server does not keep are removed. Elsewhere a zero
+// stays, as it may override the pod's value.
 func canonical(n *jsontree.Node, s *schema, item bool) *jsontree.Node {
 	if s == nil || n.Kind() != jsontree.Object {
 		return n
@@ -83,7 +83,7 @@ func quantityOf(n *jsontree.Node) *jsontree.Node {
 	case jsontree.Scalar, jsontree.String:
 		q, err := resource.ParseQuantity(textOf(n).Text())
 		if err != nil {
-			return n // decoding as a pod says what is wrong
+			return n // decoding as a pod reports it
 		}
 		return jsontree.NewString(q.String())
 	case jsontree.Object:

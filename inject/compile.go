@@ -1,16 +1,17 @@
 package inject
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
-	"sync"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/templates"
 )
 
@@ -44,7 +45,7 @@ func (i *Injector) compileTemplates(sources map[string]string) problem.List {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		t, err := podtemplate.Compile(name, sources[name], origins)
 		if err != nil {
-			problems = append(problems, i.templateProblem(name, err.Error(), "mend the template"))
+			problems = append(problems, i.templateProblem(name, err.Error(), "fix the template"))
 			continue
 		}
 		i.templates[name] = &compiledTemplate{Template: t, name: name}
@@ -53,122 +54,103 @@ func (i *Injector) compileTemplates(sources map[string]string) problem.List {
 }
 
 // tryDefaults resolves and renders what a pod without annotations gets: what
-// fails for that one would fail for all. Templates that read the pod are left to
-// the pods.
+// fails for that one would fail for all. Templates that read the pod are rendered
+// for each pod.
 func (i *Injector) tryDefaults() problem.List {
 	r, err := i.resolved(podInputs{})
 	if err != nil {
-		return problem.List{i.templateProblem("", err.Error(), "mend it before it is used")}
+		var problems problem.List
+		for _, p := range problemsOf(err) {
+			problems.Add(p.In(i.cfg.Injection.Source))
+		}
+		return problems
 	}
 	var problems problem.List
 	for n, o := range r.overlays {
 		if o != nil && o.missing {
 			p := i.templateProblem(r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
-				"set the value, or give a default: {{ valueOrDefault .Values.x `y` }}")
-			p.Severity = problem.Warning
-			problems = append(problems, p)
+				"set the value, or add a default: {{ valueOrDefault .Values.x `y` }}")
+			problems.Add(p.AsWarning())
 		}
 	}
 	return problems
 }
 
-// templateProblem is an error about a template of the configuration, or about
-// what the configuration gives to pods where template is "".
+// templateProblem is an error about a template of the configuration.
 func (i *Injector) templateProblem(template, rule, fix string) problem.Problem {
 	c := &i.cfg.Injection
-	p := problem.Problem{Severity: problem.Error, Source: c.Source, Rule: rule, Fix: fix}
-	if template != "" {
-		p.Path = "templates." + template
-		p.Line, p.Column = c.Places[template].Line, c.Places[template].Column
-	}
-	return p
+	return problem.Invalid("templates."+template, "", rule, fix).In(c.Source).On(c.Places[template].Line, c.Places[template].Column)
 }
 
-func contentHash(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// resolved is what pods with the same inputs share.
-type resolved struct {
-	settings *Settings
-	// overlays are in the order of settings.Templates; nil where the template
-	// reads the pod and has to be rendered for each.
-	overlays []*overlay
-	// effective is the settings' part of the status annotation.
-	effective json.RawMessage
-}
-
-// resolvedCache remembers the settings and overlays of the inputs seen lately.
-// Most pods of a cluster share a handful.
-type resolvedCache struct {
-	mu      sync.RWMutex
-	entries map[string]*resolved
-}
-
-// maxCached bounds the cache: an entry is about 50 KB, so it stays below 13 MB.
-const maxCached = 256
-
-func (c *resolvedCache) get(key string) *resolved {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.entries[key]
-}
-
-// put makes room by dropping any entry: all cost the same to make again.
-func (c *resolvedCache) put(key string, r *resolved) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for victim := range c.entries {
-		if len(c.entries) < maxCached {
-			break
+// resolveGlobals resolves the names in the two lists of the values.
+func (i *Injector) resolveGlobals() problem.List {
+	p := &i.cfg.Values.Global.Proxy
+	problems := i.platformProblems()
+	for _, g := range []struct {
+		path     string
+		list     cidr.List
+		wildcard bool
+		out      *rangeList
+	}{
+		{valuesIncludeIP, p.IncludeIPRanges, true, &i.include},
+		{valuesExcludeIP, p.ExcludeIPRanges, false, &i.exclude},
+	} {
+		resolved, unresolved := i.names.resolve(g.list, g.wildcard)
+		for _, p := range unresolved {
+			problems.Add(i.inValues(p, g.path))
 		}
-		delete(c.entries, victim)
-	}
-	c.entries[key] = r
-}
-
-// maxCachedKey keeps a pod with a huge annotation from filling the cache.
-const maxCachedKey = 16 << 10
-
-// resolved returns the settings and overlays for the inputs, from the cache if
-// they were seen before.
-func (i *Injector) resolved(in podInputs) (*resolved, error) {
-	key := in.key()
-	if r := i.cache.get(key); r != nil {
-		return r, nil
-	}
-	settings, problems := i.resolve(in)
-	if len(problems) > 0 {
-		return nil, refuse(RefusedAnnotation, problems...)
-	}
-	r := &resolved{settings: settings, effective: effectiveJSON(settings)}
-	for _, name := range settings.Templates {
-		t := i.templates[name]
-		if t == nil {
-			return nil, refuse(RefusedUnknown, i.unknownTemplate(name))
-		}
-		if t.ReadsPod {
-			r.overlays = append(r.overlays, nil)
+		if len(unresolved) > 0 {
 			continue
 		}
-		o, err := i.render(t, i.data(settings))
-		if err != nil {
-			return nil, refuse(RefusedTemplate, err.Error())
+		*g.out = resolved
+		if resolved.fallback != "" {
+			problems.Add(i.inValues(problem.Invalid("", cidr.Cluster, "resolves to global.platformFallback: "+resolved.fallback, "").AsWarning(), g.path))
 		}
-		r.overlays = append(r.overlays, o)
+		if slices.Contains(g.list.Names(), cidr.Cluster) && i.env.Ranges != nil {
+			problems.Add(i.valuesWarnings(g.path, g.list, i.env.Ranges.Warnings)...)
+		}
 	}
-	if len(key) <= maxCachedKey {
-		i.cache.put(key, r)
+	if i.cfg.Values.Has(valuesIncludeIP) {
+		problems.Add(i.valuesWarnings(valuesIncludeIP, p.IncludeIPRanges, i.env.Ranges.Omitted(i.include.list))...)
 	}
-	return r, nil
+	return problems
 }
 
-func (i *Injector) unknownTemplate(name string) string {
-	return "annotation \"inject.istio.io/templates\": value " + quoted(cut(name)) +
-		": no such template; the configuration has: " + i.templateNames()
+// valuesWarnings are warnings about a list of the values.
+func (i *Injector) valuesWarnings(path string, list cidr.List, texts []string) (out problem.List) {
+	for _, text := range texts {
+		out.Add(i.inValues(problem.Invalid("", list.String(), text, "").AsWarning(), path))
+	}
+	return out
+}
+
+// platformProblems warns about an unknown platform; with "cluster" in a list it is
+// an error of that list.
+func (i *Injector) platformProblems() problem.List {
+	name := i.cfg.Values.Global.Platform
+	if _, ok := ranges.Canonical(name); ok || name == "" || name == platformAuto {
+		return nil
+	}
+	p := problem.Invalid("", name, "unknown platform, which has no defaults", "use auto or one of "+strings.Join(ranges.Platforms(), ", "))
+	return problem.List{i.inValues(p.AsWarning(), valuesPlatform)}
+}
+
+// inValues is a problem at a path of the values.
+func (i *Injector) inValues(p problem.Problem, path string) problem.Problem {
+	place := i.cfg.Values.Places[path]
+	return p.In(i.cfg.Values.Source).On(place.Line, place.Column).At(path)
+}
+
+// resolvedValues are the values as templates see them, with the names in lists
+// resolved.
+func (i *Injector) resolvedValues() map[string]any {
+	if i.rangesKey() == "" {
+		return i.cfg.RawValues
+	}
+	raw := runtime.DeepCopyJSON(i.cfg.RawValues)
+	global, _ := raw["global"].(map[string]any)
+	if proxy, ok := global["proxy"].(map[string]any); ok {
+		proxy["includeIPRanges"], proxy["excludeIPRanges"] = i.include.list.String(), i.exclude.list.String()
+	}
+	return raw
 }

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/config"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Reason is the stable code of a decision: a metric label, a log field and a
 // word in reports. Reasons are never renamed.
 type Reason string
 
-// The reasons, in the order in which the decision asks for them.
+// The reasons, in the order in which the rules are evaluated.
 const (
 	ReasonHostNetwork      Reason = "host_network"      // skip: spec.hostNetwork
 	ReasonIgnoredNamespace Reason = "ignored_namespace" // skip: a namespace of the system
@@ -29,30 +29,30 @@ const (
 	ReasonPolicyDisabled   Reason = "policy_disabled"   // skip: policy: disabled
 )
 
-// Decision says whether a pod is injected, by which rule, and the same as a
-// sentence for a person.
+// Decision is whether a pod is injected, by which rule, and the same as a sentence
+// for a user.
 type Decision struct {
 	Inject   bool
 	Reason   Reason
 	Sentence string
 }
 
-// ignoredNamespaces never get sidecars: what runs there has to work before the
-// webhook does. The list is Istio's.
+// ignoredNamespaces never get sidecars: their pods must start before the webhook
+// does. The list is Istio's.
 var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
-// decide answers in Istio's order (pkg/kube/inject, injectRequired); the one
-// question of our own, Windows, stands with the other things a sidecar cannot
-// do. namespace is "" for a file that names none.
+// decide follows Istio's order (pkg/kube/inject, injectRequired); the one rule of
+// our own, Windows, is among those about pods that cannot have a sidecar.
+// namespace is "" for a file without one.
 func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 	if pod.Spec.HostNetwork {
-		return skip(ReasonHostNetwork, "the pod uses the host's network (spec.hostNetwork), where a redirect would catch the whole node's traffic")
+		return skip(ReasonHostNetwork, "hostNetwork is set; redirection would affect the node")
 	}
 	if slices.Contains(ignoredNamespaces, namespace) {
 		return skip(ReasonIgnoredNamespace, fmt.Sprintf("pods in namespace %s are never injected", namespace))
 	}
 	if runsOnWindows(pod) {
-		return skip(ReasonWindows, "the pod runs on Windows nodes, where the init container cannot redirect traffic")
+		return skip(ReasonWindows, "the pod runs on Windows nodes, where traffic redirection is not supported")
 	}
 	if d, ok := decideByRequest(pod); ok {
 		return d
@@ -64,14 +64,14 @@ func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 		return inject(ReasonAlwaysSelector, fmt.Sprintf("the pod's labels match alwaysInjectSelector %s", s))
 	}
 	if c.Policy == "disabled" {
-		return skip(ReasonPolicyDisabled, `the policy is disabled and the pod does not ask for a sidecar; label it sidecar.istio.io/inject: "true" to get one`)
+		return skip(ReasonPolicyDisabled, `the policy is disabled and the pod does not opt in; label it sidecar.istio.io/inject: "true"`)
 	}
-	return inject(ReasonPolicyEnabled, "the policy is enabled and nothing speaks against it")
+	return inject(ReasonPolicyEnabled, "injection policy is enabled")
 }
 
-// decideByRequest honours the pod's own word. The label beats the annotation
-// even when it is junk, and only the exact words count; annotation.Check warns
-// about all others.
+// decideByRequest applies the pod's own label or annotation. The label takes
+// precedence even if its value is invalid, and only the exact values are accepted;
+// annotation.Check warns about all others.
 func decideByRequest(pod *corev1.Pod) (Decision, bool) {
 	if value, ok := pod.Labels[annotation.Inject]; ok {
 		switch value {
@@ -107,5 +107,6 @@ func firstMatch(selectors []config.Selector, labels map[string]string) string {
 	return ""
 }
 
-func skip(r Reason, sentence string) Decision   { return Decision{false, r, sentence} }
+func skip(r Reason, sentence string) Decision { return Decision{false, r, sentence} }
+
 func inject(r Reason, sentence string) Decision { return Decision{true, r, sentence} }

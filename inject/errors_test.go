@@ -5,16 +5,16 @@ import (
 	"testing"
 )
 
-// A value of the wrong type is named by its path, with what belongs there.
+// A value of the wrong type is reported by its path, with the expected type.
 func TestWrongTypes(t *testing.T) {
 	pod := func(rest string) string { return `{"apiVersion":"v1","kind":"Pod",` + rest + `}` }
 	for _, tt := range []struct{ object, want string }{
-		{pod(`"metadata":{"name":true}`), "pod: the object is no v1 Pod: metadata.name: true or false where a string belongs; put it in quotes"},
-		{pod(`"metadata":{"annotations":{"a":1.5}}`), "metadata.annotations: a number where a string belongs; put it in quotes"},
-		{pod(`"metadata":{"labels":[]}`), "metadata.labels: a list where a mapping belongs; kubectl explain pod.metadata.labels shows its form"},
+		{pod(`"metadata":{"name":true}`), "metadata.name: not a valid v1 Pod: expected a string, got a boolean; put it in quotes"},
+		{pod(`"metadata":{"annotations":{"a":1.5}}`), "metadata.annotations: not a valid v1 Pod: expected a string, got a number; put it in quotes"},
+		{pod(`"metadata":{"labels":[]}`), "metadata.labels: not a valid v1 Pod: expected an object, got a list; see kubectl explain pod.metadata.labels"},
 		{`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":1},"spec":{"template":{}}}`,
-			"the object is no apps/v1 Deployment: metadata.name: a number where a string belongs; put it in quotes"},
-		// What is none of ours is none of ours to judge.
+			"metadata.name: not a valid apps/v1 Deployment: expected a string, got a number; put it in quotes"},
+		// Objects of other kinds are not validated.
 		{`{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":1}}`, ""},
 		{`{"apiVersion":1,"kind":[],"metadata":"x"}`, ""},
 	} {
@@ -27,13 +27,13 @@ func TestWrongTypes(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		`{"hostNetwork":"true"}`:                         "spec.hostNetwork: a string where true or false belongs; write it without quotes",
-		`{"priority":"1"}`:                               "spec.priority: a string where a number belongs; write it without quotes",
-		`{"containers":{"a":{}}}`:                        "spec.containers: a mapping where a list belongs; kubectl explain pod.spec.containers shows its form",
-		`{"dnsPolicy":1}`:                                "spec.dnsPolicy: a number where a string belongs; put it in quotes",
-		`{"containers":[{"ports":[{"name":1}]}]}`:        "spec.containers.ports.name: a number where a string belongs; put it in quotes",
-		`{"containers":[{"ports":[{"protocol":true}]}]}`: "spec.containers.ports.protocol: true or false where a string belongs; put it in quotes",
-		`{"securityContext":5}`:                          "spec.securityContext: a number where a mapping belongs; kubectl explain pod.spec.securityContext shows its form",
+		`{"hostNetwork":"true"}`:                         "spec.hostNetwork: not a valid v1 Pod: expected a boolean, got a string; remove the quotes",
+		`{"priority":"1"}`:                               "spec.priority: not a valid v1 Pod: expected a number, got a string; remove the quotes",
+		`{"containers":{"a":{}}}`:                        "spec.containers: not a valid v1 Pod: expected a list, got an object; see kubectl explain pod.spec.containers",
+		`{"dnsPolicy":1}`:                                "spec.dnsPolicy: not a valid v1 Pod: expected a string, got a number; put it in quotes",
+		`{"containers":[{"ports":[{"name":1}]}]}`:        "spec.containers.ports.name: not a valid v1 Pod: expected a string, got a number; put it in quotes",
+		`{"containers":[{"ports":[{"protocol":true}]}]}`: "spec.containers.ports.protocol: not a valid v1 Pod: expected a string, got a boolean; put it in quotes",
+		`{"securityContext":5}`:                          "spec.securityContext: not a valid v1 Pod: expected an object, got a number; see kubectl explain pod.spec.securityContext",
 	} {
 		_, err := decodePod([]byte(pod(`"spec":` + spec)))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

@@ -31,14 +31,29 @@ func mustCompile(t testing.TB, texts config.Texts, env Environment) *Injector {
 	return i
 }
 
-// mustInject injects and checks what holds for every injection: the patch leads
-// to PodJSON, and a second injection changes nothing.
-func mustInject(t testing.TB, i *Injector, r Request) *Result {
+// injected is a result with the pod that came in.
+type injected struct {
+	*Result
+	came []byte
+}
+
+// PodJSON is the injected pod: the bytes that came in when nothing changes.
+func (r injected) PodJSON() []byte {
+	if r.tree == nil {
+		return r.came
+	}
+	return r.tree.AppendTo(nil)
+}
+
+// mustInject injects and checks what holds for every injection: the patch results
+// in PodJSON, and a second injection changes nothing.
+func mustInject(t testing.TB, i *Injector, r Request) injected {
 	t.Helper()
-	result, err := i.Inject(r)
+	out, err := i.Inject(r)
 	if err != nil {
 		t.Fatalf("%s: %v", r.Pod, err)
 	}
+	result := injected{out, r.Pod}
 	if got := applied(t, r.Pod, result.Patch); !jsonpatch.Equal(got, result.PodJSON()) {
 		t.Fatalf("the patch gives\n%s\nand PodJSON is\n%s", got, result.PodJSON())
 	}
@@ -66,18 +81,18 @@ func applied(t testing.TB, pod []byte, ops []Operation) []byte {
 	return out
 }
 
-// refusal returns the problems of a refused pod.
-func refusal(t testing.TB, i *Injector, r Request) *Error {
+// rejection returns the error of a rejected pod.
+func rejection(t testing.TB, i *Injector, r Request) *Error {
 	t.Helper()
 	result, err := i.Inject(r)
 	if err == nil {
 		t.Fatalf("accepted: %+v", result.Decision)
 	}
-	var refused *Error
-	if !errors.As(err, &refused) {
+	var rejected *Error
+	if !errors.As(err, &rejected) {
 		t.Fatalf("%T: %v", err, err)
 	}
-	return refused
+	return rejected
 }
 
 func podWith(annotations ...string) []byte {

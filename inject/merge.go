@@ -11,8 +11,8 @@ import (
 // objects merge key by key, null removes, lists with a merge key merge item by
 // item, all else is replaced. New list items go to the end, in the patch's order.
 //
-// The directives `$patch: delete` and `$patch: replace` are honoured; the ones
-// that only generated patches contain are refused by name, never ignored.
+// The directives `$patch: delete` and `$patch: replace` are applied; those that only
+// generated patches contain are rejected by name, never ignored.
 func merge(original, patch *jsontree.Node, s *schema) (*jsontree.Node, error) {
 	if name := unknownDirective(patch); name != "" {
 		return nil, contradiction("the directive %s is not supported in a template; use $patch", name)
@@ -45,8 +45,8 @@ func unknownDirective(n *jsontree.Node) string {
 	return ""
 }
 
-// mergeError is a contradiction between template and pod; at grows on the way
-// up, so that the path costs nothing while all goes well.
+// mergeError is a contradiction between template and pod; at grows on the way up, so
+// that the path costs nothing without an error.
 type mergeError struct{ at, what string }
 
 func (e *mergeError) Error() string { return "pod" + e.at + ": " + e.what }
@@ -70,7 +70,7 @@ func mergeObject(original, patch *jsontree.Node, s *schema) (*jsontree.Node, *me
 	case "merge":
 		patch = patch.Without("$patch")
 	default:
-		return nil, contradiction("$patch is %q; it may be merge, replace or delete", directive)
+		return nil, contradiction("unknown $patch value %q; must be merge, replace or delete", directive)
 	}
 	out := original
 	for _, m := range patch.Members() {
@@ -98,17 +98,17 @@ func mergeValue(original, patch *jsontree.Node, f *field) (*jsontree.Node, *merg
 	case patch.Kind() == jsontree.Null:
 		return nil, nil
 	case original == nil && f.omitZero && f.child == nil && isZero(patch):
-		return nil, nil // what is absent is zero already
+		return nil, nil // absent is zero
 	case original.Kind() == jsontree.Null && patch.Clean():
 		return patch, nil
 	case patch.Kind() == jsontree.Object:
 		if original.Kind() != jsontree.Null && original.Kind() != jsontree.Object {
-			return nil, contradiction("the template has an object where the pod has a list or a plain value")
+			return nil, contradiction("the template has an object, the pod a list or a scalar")
 		}
 		return mergeObject(original, patch, f.child)
 	case patch.Kind() == jsontree.Array:
 		if original.Kind() != jsontree.Null && original.Kind() != jsontree.Array {
-			return nil, contradiction("the template has a list where the pod has an object or a plain value")
+			return nil, contradiction("the template has a list, the pod an object or a scalar")
 		}
 		return mergeList(original, patch, f)
 	case jsontree.Equal(original, patch):
@@ -129,7 +129,7 @@ func mergeList(original, patch *jsontree.Node, f *field) (*jsontree.Node, *merge
 	return dropDirectives(patch), nil
 }
 
-// mergeByKey merges two lists of objects whose items are told apart by a key.
+// mergeByKey merges two lists of objects whose items are identified by a key.
 func mergeByKey(original, patch *jsontree.Node, f *field) (*jsontree.Node, *mergeError) {
 	items := append([]*jsontree.Node(nil), original.Items()...)
 	changed := false
@@ -141,7 +141,7 @@ func mergeByKey(original, patch *jsontree.Node, f *field) (*jsontree.Node, *merg
 			continue
 		}
 		if key == nil {
-			return nil, contradiction("item %d of the template has no %q, by which the items of this list are told apart", n+1, f.mergeKey)
+			return nil, contradiction("item %d of the template: merge key %q is missing", n+1, f.mergeKey)
 		}
 		i := indexBy(items, f.mergeKey, key)
 		if directive == "delete" {
@@ -232,7 +232,7 @@ func dropDirectives(n *jsontree.Node) *jsontree.Node {
 		for _, item := range n.Items() {
 			directive := item.Get("$patch").Text()
 			if directive == "delete" || directive == "replace" && len(item.Members()) == 1 {
-				continue // there is nothing yet to delete or replace
+				continue // there is nothing to delete or replace yet
 			}
 			items = append(items, dropDirectives(item))
 		}

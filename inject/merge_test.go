@@ -57,8 +57,8 @@ func TestMergeContradictions(t *testing.T) {
 	for _, c := range []struct{ pod, patch, want string }{
 		{`{"spec":{"containers":[]}}`, `{"spec":{"containers":{}}}`, "pod.spec.containers: the template has an object"},
 		{`{"spec":{"securityContext":{}}}`, `{"spec":{"securityContext":[]}}`, "pod.spec.securityContext: the template has a list"},
-		{`{"spec":{"containers":[{"name":"a"}]}}`, `{"spec":{"containers":[{"image":"x"}]}}`, `pod.spec.containers: item 1 of the template has no "name"`},
-		{`{}`, `{"spec":{"$patch":"remove"}}`, `$patch is "remove"`},
+		{`{"spec":{"containers":[{"name":"a"}]}}`, `{"spec":{"containers":[{"image":"x"}]}}`, `pod.spec.containers: item 1 of the template: merge key "name" is missing`},
+		{`{}`, `{"spec":{"$patch":"remove"}}`, `unknown $patch value "remove"`},
 		{`{}`, `{"spec":{"$setElementOrder/containers":[]}}`, "$setElementOrder/containers is not supported"},
 		{`{"spec":{"containers":[{"name":"a","env":[{"name":"E"}]}]}}`, `{"spec":{"containers":[{"name":"a","env":[{"value":"x"}]}]}}`, `pod.spec.containers[a].env: item 1`},
 	} {

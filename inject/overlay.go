@@ -5,20 +5,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
-	meshconfig "istio.io/api/mesh/v1alpha1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
 )
 
 // templateData is what a template sees. The names are Istio's, so that
@@ -54,9 +52,9 @@ type templateSettings struct {
 	LogLevel          string
 	ComponentLogLevel string
 	Concurrency       int32 // worker threads; 0 means one a core
-	DrainSeconds      int64 // how long a classic sidecar outlives the order to stop
-	DrainTime         int64 // seconds that a connection lives on after its rule is gone
-	PreStopSleep      bool  // the server knows lifecycle.preStop.sleep
+	DrainSeconds      int64 // how long a classic sidecar keeps running after SIGTERM
+	DrainTime         int64 // seconds that a connection stays open after its listener was removed
+	PreStopSleep      bool  // the server supports lifecycle.preStop.sleep
 	ControlPlane      string
 	ControlPlaneHost  string
 	ControlPlanePort  string
@@ -74,7 +72,7 @@ type templateSettings struct {
 	ProxyMetadata     map[string]string
 }
 
-// origins tells podtemplate which data stems from the pod.
+// origins declares for podtemplate which data comes from the pod.
 var origins = map[string]podtemplate.Origin{
 	"TypeMeta": podtemplate.FromPod, "DeploymentMeta": podtemplate.FromPod,
 	"ObjectMeta": podtemplate.FromPod, "Spec": podtemplate.FromPod,
@@ -94,7 +92,7 @@ type overlay struct {
 	sum  string // of the text, for the status annotation
 	// names of what the overlay brings, by list of the pod's spec
 	names map[string][]string
-	// missing says that the template printed a value that is not set
+	// missing is set when the template printed a value that is not set
 	missing bool
 }
 
@@ -104,13 +102,13 @@ const noValue = "<no value>"
 // injectedLists are the lists of spec whose items an injection owns by name.
 var injectedLists = [...]string{"initContainers", "containers", "volumes", "imagePullSecrets"}
 
-// parseOverlay reads a template's output. Its structure is checked against the
-// pod type here, so that what a template got wrong is an error about the
-// template and not about somebody's pod.
+// parseOverlay reads a template's output. Its structure is checked against the pod
+// type here, so that a mistake in a template is an error about the template and not
+// about a pod.
 func parseOverlay(template string, text []byte, s *schema) (*overlay, error) {
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		return nil, fmt.Errorf("template %q: the output is no valid YAML: %s", template, cleanYAMLError(err))
+		return nil, fmt.Errorf("template %q: the output is invalid YAML: %s", template, cleanYAMLError(err))
 	}
 	tree := jsontree.Parse(string(raw))
 	switch tree.Kind() {
@@ -118,12 +116,12 @@ func parseOverlay(template string, text []byte, s *schema) (*overlay, error) {
 		tree = jsontree.NewObject()
 	case jsontree.Object:
 	default:
-		return nil, fmt.Errorf("template %q: the output is no YAML object; write metadata: and spec: of a pod", template)
+		return nil, fmt.Errorf("template %q: the output is not a mapping; it must have metadata and spec of a pod", template)
 	}
 	tree = canonical(tree, s, false)
 	var pod corev1.Pod
 	if err := kjson.UnmarshalCaseSensitivePreserveInts([]byte(tree.JSON()), &pod); err != nil {
-		return nil, fmt.Errorf("template %q: the output is no pod: %s", template, strings.TrimPrefix(err.Error(), "json: "))
+		return nil, fmt.Errorf("template %q: the output is not a pod: %s", template, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	o := &overlay{tree: jsontree.Parse(tree.JSON()).Seal(), names: map[string][]string{}, missing: bytes.Contains(text, []byte(noValue))}
 	sum := sha256.Sum256([]byte(o.tree.JSON()))
@@ -138,7 +136,7 @@ func parseOverlay(template string, text []byte, s *schema) (*overlay, error) {
 	return o, nil
 }
 
-// cleanYAMLError keeps the reader's own words, which name the line of the output.
+// cleanYAMLError keeps the parser's own message, which has the line of the output.
 func cleanYAMLError(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", " ")
 	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:"} {
@@ -147,46 +145,30 @@ func cleanYAMLError(err error) string {
 	return text
 }
 
-// data returns what every template sees of configuration and settings.
-func (i *Injector) data(s *Settings) templateData {
-	g := &i.cfg.Values.Global
-	host, port := splitHostPort(s.ProxyConfig.GetDiscoveryAddress())
-	concurrency := int32(2)
-	if c := s.ProxyConfig.GetConcurrency(); c != nil {
-		concurrency = c.Value
-	}
-	return templateData{
-		ProxyConfig: s.ProxyConfig, MeshConfig: i.cfg.Mesh, Values: i.values,
-		Revision: i.revision(), NativeSidecars: s.NativeSidecar,
-		ProxyImage: s.ProxyImage, ProxyInitImage: s.InitImage,
-		ProxyUID: s.ProxyUID, ProxyGID: s.ProxyGID,
-		InboundTrafficPolicyMode: i.cfg.Mesh.GetInboundTrafficPolicy().GetMode().String(),
-		Outrider: templateSettings{
-			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(),
-			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
-			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts,
-			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
-			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
-			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),
-			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),
-			ControlPlane:     s.ProxyConfig.GetDiscoveryAddress(),
-			ControlPlaneHost: host, ControlPlanePort: port,
-			ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
-			SeccompProfile: g.Proxy.SeccompProfile, Lifecycle: g.Proxy.Lifecycle, Privileged: g.Proxy.Privileged,
-			ClusterDomain: g.Proxy.ClusterDomain,
-			StartupProbe:  g.Proxy.StartupProbe.Enabled, StartupFailures: g.Proxy.StartupProbe.FailureThreshold,
-			ReadinessDelay: g.Proxy.ReadinessInitialDelaySeconds, ReadinessPeriod: g.Proxy.ReadinessPeriodSeconds,
-			ReadinessFailures: g.Proxy.ReadinessFailureThreshold,
-			ProxyMetadata:     s.ProxyConfig.GetProxyMetadata(),
-		},
-	}
+// compiledTemplate is a template with its name.
+type compiledTemplate struct {
+	*podtemplate.Template
+	name string
 }
 
-func (i *Injector) revision() string {
-	if r := i.cfg.Values.Revision; r != "" {
-		return r
+func contentHash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
 	}
-	return "default"
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+func overlayHash(overlays []*overlay) string {
+	if len(overlays) == 1 {
+		return overlays[0].sum
+	}
+	sums := make([]string, len(overlays))
+	for n, o := range overlays {
+		sums[n] = o.sum
+	}
+	return contentHash(sums...)
 }
 
 func splitHostPort(address string) (host, port string) {
@@ -195,27 +177,4 @@ func splitHostPort(address string) (host, port string) {
 		return address, "15012"
 	}
 	return strings.Trim(address[:at], "[]"), address[at+1:]
-}
-
-// render executes one template for a pod and parses its output.
-func (i *Injector) render(t *compiledTemplate, data templateData) (*overlay, error) {
-	if t.Mutates {
-		data.Values = runtime.DeepCopyJSON(data.Values)
-	}
-	text, err := t.Render(data)
-	if err != nil {
-		return nil, err
-	}
-	return parseOverlay(t.name, text, i.schema)
-}
-
-// compiledTemplate is a template with the name it is known by.
-type compiledTemplate struct {
-	*podtemplate.Template
-	name string
-}
-
-// templateNames lists the known templates, for messages.
-func (i *Injector) templateNames() string {
-	return strings.Join(slices.Sorted(maps.Keys(i.templates)), ", ")
 }

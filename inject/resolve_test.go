@@ -81,7 +81,7 @@ func TestOpenShiftIdentity(t *testing.T) {
 	}
 	for _, bad := range []string{"x", "1/0", "5-1", "-1/3", "99999999999/5"} {
 		r.NamespaceAnnotations = map[string]string{"openshift.io/sa.scc.uid-range": bad}
-		if e := refusal(t, i, r); !strings.Contains(e.Error(), bad) {
+		if e := rejection(t, i, r); !strings.Contains(e.Error(), bad) {
 			t.Errorf("%s: %v", bad, e)
 		}
 	}
@@ -104,20 +104,20 @@ func TestImageTypes(t *testing.T) {
 	}
 }
 
-// TestRefusals: all problems at once, in a stable order, each with its place.
-func TestRefusals(t *testing.T) {
+// TestRejections: all problems at once, in a stable order, each with its place.
+func TestRejections(t *testing.T) {
 	i := mustCompile(t, config.Texts{Values: values}, Environment{})
-	e := refusal(t, i, Request{Pod: podWith(
+	e := rejection(t, i, Request{Pod: podWith(
 		"traffic.sidecar.istio.io/includeOutboundIPRanges", "10.0.0.0/33",
 		"traffic.sidecar.istio.io/excludeOutboundIPRanges", "*",
 		"sidecar.istio.io/interceptionMode", "TPROXY",
 		"sidecar.istio.io/proxyCPU", "lots",
 	)})
-	if e.Code != RefusedAnnotation || len(e.Problems) != 4 {
+	if e.Code != RejectedAnnotation || len(e.Problems) != 4 {
 		t.Fatalf("%s: %q", e.Code, e.Problems)
 	}
 	for n, want := range []string{"interceptionMode", "proxyCPU", "excludeOutboundIPRanges", "includeOutboundIPRanges"} {
-		if !strings.Contains(e.Problems[n], want) {
+		if !strings.Contains(e.Problems[n].String(), want) {
 			t.Errorf("problem %d is %q, want one about %s", n, e.Problems[n], want)
 		}
 	}
@@ -126,13 +126,13 @@ func TestRefusals(t *testing.T) {
 		code string
 		want string
 	}{
-		"request over limit": {podWith("sidecar.istio.io/proxyCPU", "3"), RefusedAnnotation, "proxyCPULimit 1 (from ConfigMap"},
-		"no such template":   {podWith("inject.istio.io/templates", "sidecar,nope"), RefusedUnknown, `"nope": no such template; the configuration has: sidecar`},
-		"no pod":             {[]byte(`{"spec":{"containers":{}}}`), RefusedPod, "no v1 Pod"},
-		"no object":          {[]byte(`[]`), RefusedPod, "no v1 Pod"},
-		"no JSON":            {[]byte(`{`), RefusedPod, "no v1 Pod"},
+		"request over limit": {podWith("sidecar.istio.io/proxyCPU", "3"), RejectedAnnotation, "must be less than or equal to proxyCPULimit 1 (ConfigMap"},
+		"no such template":   {podWith("inject.istio.io/templates", "sidecar,nope"), RejectedUnknown, `"nope": no such template; use one of sidecar`},
+		"no pod":             {[]byte(`{"spec":{"containers":{}}}`), RejectedPod, "not a valid v1 Pod"},
+		"no object":          {[]byte(`[]`), RejectedPod, "not a valid v1 Pod"},
+		"no JSON":            {[]byte(`{`), RejectedPod, "not a valid v1 Pod"},
 	} {
-		e := refusal(t, i, Request{Pod: c.pod})
+		e := rejection(t, i, Request{Pod: c.pod})
 		if e.Code != c.code || !strings.Contains(e.Error(), c.want) {
 			t.Errorf("%s: %s: %v; want %q", name, e.Code, e, c.want)
 		}

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// schema says how strategic merge patch treats one type: it is read off the
-// patchStrategy and patchMergeKey tags of the Kubernetes API types.
+// schema is how strategic merge patch treats one type, from the patchStrategy and
+// patchMergeKey tags of the Kubernetes API types.
 type schema struct {
 	fields map[string]*field
 }
@@ -20,12 +20,12 @@ type field struct {
 	// mergePrimitives is set for a list of scalars that merges as a set.
 	mergePrimitives bool
 	// text is set where the API has a string, a list of strings or a map of
-	// strings, so that an unquoted 15001 in a template is taken as "15001".
+	// strings, so that an unquoted 15001 in a template is read as "15001".
 	text bool
 	// quantity is set where the API has a resource.Quantity or a map of them.
 	quantity bool
-	// omitZero is set where the API server does not keep a zero value: its own
-	// text of a pod would differ from the template's for ever.
+	// omitZero is set where the API server does not keep a zero value: its own text of a
+	// pod would always differ from the template's.
 	omitZero bool
 	// child describes the object, or the list's items; nil for scalars and for
 	// objects of free keys.
@@ -73,7 +73,7 @@ func fieldOf(f reflect.StructField, seen map[reflect.Type]*schema) *field {
 		out.child = nil
 	}
 	for _, strategy := range strings.Split(f.Tag.Get("patchStrategy"), ",") {
-		if strategy == "merge" { // retainKeys needs a directive that is refused
+		if strategy == "merge" { // retainKeys requires a directive that is rejected
 			out.mergeKey = f.Tag.Get("patchMergeKey")
 			out.mergePrimitives = out.mergeKey == "" && f.Type.Kind() == reflect.Slice
 		}
@@ -91,7 +91,7 @@ func elem(t reflect.Type) reflect.Type {
 	return t
 }
 
-// field returns how a key merges; a nil schema knows no keys.
+// field returns how a key merges; a nil schema has no keys.
 func (s *schema) field(key string) *field {
 	if s != nil {
 		if f := s.fields[key]; f != nil {
@@ -101,7 +101,7 @@ func (s *schema) field(key string) *field {
 	return &plainField
 }
 
-// plainField is a key without a strategy: objects merge, all else is replaced.
+// plainField is a key without a strategy: objects are merged, other values replaced.
 var plainField = field{}
 
 // at follows field names to the schema of what is there.

@@ -1,12 +1,14 @@
 package inject
 
 import (
+	"strconv"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/problem"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/outrider-mesh/outrider/cidr"
 )
 
 // Settings is everything the templates depend on besides the pod itself, each
@@ -24,7 +26,7 @@ type Settings struct {
 	ExcludeInterfaces []string
 
 	NativeSidecar bool
-	HoldApp       bool  // holdApplicationUntilProxyStarts; with a native sidecar it always holds
+	HoldApp       bool  // holdApplicationUntilProxyStarts; always the case with a native sidecar
 	ProxyUID      int64 // the uid whose own traffic is not redirected
 	ProxyGID      int64
 
@@ -38,12 +40,12 @@ type Settings struct {
 	ProxyConfig       *meshconfig.ProxyConfig
 	Templates         []string // names, aliases resolved, in order
 
-	// List is the same for people and for the status annotation: every setting
-	// by name, with its value as text and its source, in a fixed order.
+	// List is the same for users and for the status annotation: every setting by name,
+	// with its value as text and its source, in a fixed order.
 	List []Setting
 
 	leftOut    []string          // warnings about the pod's own include list
-	fallbacks  []string          // warnings about names that something else stands for
+	fallbacks  problem.List      // warnings about names resolved to global.platformFallback
 	namedLists map[string]string // lists without their names, by the annotation they are in
 }
 
@@ -54,7 +56,7 @@ type Setting struct {
 	Source Source
 }
 
-// Source says where a value came from: the annotation's name with its kind, the
+// Source is where a value came from: the annotation's name with its kind, the
 // ConfigMap's key path, a fact about the cluster, or "default".
 type Source string
 
@@ -77,7 +79,8 @@ const (
 )
 
 func fromAnnotation(name string) Source { return Source(sourceAnnotation + name) }
-func fromValues(path string) Source     { return Source(sourceValues + path) }
+
+func fromValues(path string) Source { return Source(sourceValues + path) }
 
 // Setting returns the setting with a name, the zero value when there is none.
 func (s *Settings) Setting(name string) Setting {
@@ -90,8 +93,8 @@ func (s *Settings) Setting(name string) Setting {
 }
 
 // InitArgs are the arguments of the init container, in istio-iptables' flag
-// letters. Empty values stay as empty arguments: they mean "none", which is not
-// what leaving the flag out would mean.
+// letters. Empty values stay as empty arguments: they mean "none", which an omitted
+// flag would not.
 func (s *Settings) InitArgs() []string {
 	args := []string{
 		"istio-iptables",
@@ -112,12 +115,12 @@ func (s *Settings) InitArgs() []string {
 	)
 }
 
-// maxArgument keeps one argument below what the kernel takes: 128 KiB
+// maxArgument keeps one argument below the kernel's limit: 128 KiB
 // (MAX_ARG_STRLEN, 32 pages), the ending NUL included.
 const maxArgument = 100 << 10
 
-// appendLists writes a range list as one argument, or, when that would be
-// longer than the kernel allows, as the same flag several times, which
+// appendLists adds a range list as one argument, or, when that would be longer than
+// the kernel allows, as the same flag several times, which
 // outrider-init joins.
 func appendLists(args []string, flag string, list cidr.List) []string {
 	rest := list.String()
@@ -128,3 +131,5 @@ func appendLists(args []string, flag string, list cidr.List) []string {
 	}
 	return append(args, flag, rest)
 }
+
+func formatInt(n int64) string { return strconv.FormatInt(n, 10) }

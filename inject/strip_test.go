@@ -115,14 +115,14 @@ func TestRecordOfTheUser(t *testing.T) {
 		`{"env":[{"value":"1","name":"A"}],"image":"auto","name":"istio-proxy"}`,
 	} {
 		pod := `{"spec":{"containers":[{"name":"app","image":"i"},` + container + `]}}`
-		injected := mustInject(t, i, Request{Pod: []byte(pod)}).PodJSON()
-		got := jsontree.Parse(string(injected)).At("metadata", "annotations", "proxy.istio.io/overrides").Text()
+		first := mustInject(t, i, Request{Pod: []byte(pod)}).PodJSON()
+		got := jsontree.Parse(string(first)).At("metadata", "annotations", "proxy.istio.io/overrides").Text()
 		if want := `{"containers":[` + container + `]}`; got != want {
 			t.Errorf("record %s\nwant %s", got, want)
 		}
-		back, err := Uninjector{}.Inject(Request{Pod: injected})
-		if err != nil || string(back.PodJSON()) != pod {
-			t.Errorf("taken back: %v\n%s\nwant\n%s", err, back.PodJSON(), pod)
+		back, err := Uninjector{}.Inject(Request{Pod: first})
+		if got := string((injected{back, first}).PodJSON()); err != nil || got != pod {
+			t.Errorf("uninjected: %v\n%s\nwant\n%s", err, got, pod)
 		}
 	}
 }
@@ -134,19 +134,19 @@ func TestUninjectRefuses(t *testing.T) {
 		}
 	}
 	clean := `{"spec":{"containers":[]}}`
-	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(clean)}); err != nil || r.Decision.Inject || len(r.Patch) > 0 || string(r.PodJSON()) != clean {
+	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(clean)}); err != nil || r.Decision.Inject || len(r.Patch) > 0 || string((injected{r, []byte(clean)}).PodJSON()) != clean {
 		t.Errorf("%+v, %v", r, err)
 	}
 	istio := `{"metadata":{"annotations":{"sidecar.istio.io/status":"{\"containers\":[\"istio-proxy\"],\"volumes\":[\"istio-envoy\"]}"}},"spec":{"containers":[{"name":"a"},{"name":"istio-proxy"}],"volumes":[{"name":"istio-envoy"}]}}`
-	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(istio)}); err != nil || len(r.Warnings) != 1 || strings.Contains(string(r.PodJSON()), "istio-") {
-		t.Errorf("%s, %v, %+v", r.PodJSON(), err, r)
+	if r, err := (Uninjector{}).Inject(Request{Pod: []byte(istio)}); err != nil || len(r.Warnings) != 1 || strings.Contains(string((injected{r, nil}).PodJSON()), "istio-") {
+		t.Errorf("%s, %v, %+v", injected{r, nil}.PodJSON(), err, r)
 	}
 }
 
 func TestForeignStatusIsReplaced(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	result := mustInject(t, i, Request{Pod: podWith("sidecar.istio.io/status", "nonsense")})
-	if !strings.Contains(strings.Join(result.Warnings, "\n"), "sidecar.istio.io/status") {
+	if !strings.Contains(strings.Join(result.Warnings.Strings(), "\n"), "sidecar.istio.io/status") {
 		t.Errorf("no warning: %q", result.Warnings)
 	}
 	// Istio's own record names the parts to take out.

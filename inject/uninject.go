@@ -3,10 +3,11 @@ package inject
 import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Uninjector takes injections back, by the record in the status annotation. It
-// needs no configuration: what an injection changed, it recorded.
+// Uninjector removes injections, using the record in the status annotation. It needs
+// no configuration: every injection records its changes.
 type Uninjector struct{}
 
 // reasonTaken and reasonClean are the reasons of an Uninjector's decisions.
@@ -15,7 +16,7 @@ const (
 	reasonClean Reason = "not_injected"
 )
 
-// Inject returns the pod as it was before it was injected; Decision.Inject says
+// Inject returns the pod as it was before it was injected; Decision.Inject reports
 // whether it was. The error is always an *Error.
 func (Uninjector) Inject(r Request) (*Result, error) {
 	pod, err := decodePod(r.Pod)
@@ -24,18 +25,18 @@ func (Uninjector) Inject(r Request) (*Result, error) {
 	}
 	text, ok := pod.Annotations[annotation.SidecarStatus]
 	if !ok {
-		return &Result{Decision: Decision{Reason: reasonClean, Sentence: "it was not injected: there is no annotation " + annotation.SidecarStatus}, came: r.Pod}, nil
+		return &Result{Decision: Decision{Reason: reasonClean, Sentence: "not injected: annotation " + annotation.SidecarStatus + " is not set"}}, nil
 	}
 	s := parseStatus(text)
 	if s == nil {
-		return nil, refuse(RefusedPod, "annotation "+quoted(annotation.SidecarStatus)+": cannot be read, so what the injection changed is not known; "+
-			"take the sidecar out by hand, or inject the file again first, which writes the annotation anew")
+		return nil, reject(RejectedPod, problem.Invalid(annotation.Path(annotation.SidecarStatus, false), "",
+			"not a valid record of an injection, so its changes are unknown", "remove the sidecar manually, or inject the file again first, which rewrites the annotation"))
 	}
 	incoming := jsontree.Parse(string(r.Pod))
 	stripped := s.strip(incoming, parseOverrides(pod.Annotations[annotation.ProxyOverrides]))
-	out := &Result{Decision: Decision{Inject: true, Reason: reasonTaken, Sentence: "its injection is taken back"}, came: r.Pod, tree: stripped}
+	out := &Result{Decision: Decision{Inject: true, Reason: reasonTaken, Sentence: "sidecar removed"}, tree: stripped}
 	if len(s.Templates) == 0 {
-		out.Warnings = []string{"it was injected by Istio, which records containers and volumes only: what else it added (labels, annotations) stays"}
+		out.Warnings = warning("", "injected by Istio, which records containers and volumes only: labels and annotations added by Istio are kept", "")
 	}
 	out.Patch = operations(jsontree.Diff(incoming, stripped))
 	return out, nil

@@ -3,50 +3,55 @@ package inject
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-
-	meshconfig "istio.io/api/mesh/v1alpha1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/problem"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // warnings is what a user should know about an injected pod although nothing is
-// wrong enough to refuse it. The texts are whole sentences with the way out.
-func (m *mutation) warnings(odd problem.List) []string {
-	out := annotationWarnings(odd)
-	for _, check := range []func(*mutation) []string{
-		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnHoles, warnUncaptured, warnFamilies, warnLeftOut, warnOpenShift, warnStatus,
+// wrong enough to reject it.
+func (m *mutation) warnings(found problem.List) problem.List {
+	out := slices.Clone(found)
+	for _, check := range []func(*mutation) problem.List{
+		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnBypass, warnUncaptured, warnFamilies, warnLeftOut, warnOpenShift, warnStatus,
 	} {
 		out = append(out, check(m)...)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return sortedByText(out)
 }
 
-func annotationWarnings(odd problem.List) []string {
-	var out []string
-	for _, p := range odd {
-		out = append(out, p.Error())
+// sortedByText orders warnings by their text, without duplicates.
+func sortedByText(l problem.List) problem.List {
+	if len(l) > 1 {
+		slices.SortStableFunc(l, func(a, b problem.Problem) int { return strings.Compare(a.String(), b.String()) })
 	}
-	return out
+	return slices.Compact(l)
 }
 
-// skipWarnings: a pod that is not injected has no use for warnings about
-// settings, but junk in the very switch may be why it is not injected.
-func skipWarnings(odd problem.List) []string {
-	var out []string
-	for _, p := range odd {
+// warning is one warning as a list.
+func warning(path, rule, fix string) problem.List {
+	return problem.List{problem.Invalid(path, "", rule, fix).AsWarning()}
+}
+
+// skipWarnings: warnings about settings do not matter for a pod that is not
+// injected, but an invalid sidecar.istio.io/inject may be why it is not.
+func skipWarnings(found problem.List) problem.List {
+	var out problem.List
+	for _, p := range found {
 		if p.Path == annotation.Path(annotation.Inject, true) || p.Path == annotation.Path(annotation.Inject, false) {
-			out = append(out, p.Error())
+			out.Add(p)
 		}
 	}
 	return out
 }
 
-func warnEarlyInit(m *mutation) []string {
-	if m.resolved.settings.NativeSidecar || m.resolved.settings.InterceptionMode == "NONE" {
+func warnEarlyInit(m *mutation) problem.List {
+	if m.resolved.settings.NativeSidecar || m.resolved.settings.InterceptionMode == annotation.InterceptionNone {
 		return nil
 	}
 	var names []string
@@ -58,12 +63,13 @@ func warnEarlyInit(m *mutation) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("init containers %s run before the sidecar: their traffic is neither captured nor controlled; a native sidecar (Kubernetes 1.29 or newer) covers them", strings.Join(names, ", "))}
+	return warning("", fmt.Sprintf("init containers %s run before the sidecar: their traffic is neither captured nor controlled", strings.Join(names, ", ")),
+		"use native sidecars (Kubernetes 1.29 or newer)")
 }
 
-// warnProxyIdentity: the redirect leaves the proxy's own uid and gid alone, so
-// an application that has them goes around the sidecar.
-func warnProxyIdentity(m *mutation) []string {
+// warnProxyIdentity: the redirect excludes the proxy's own uid and gid, so an
+// application that has them bypasses the sidecar.
+func warnProxyIdentity(m *mutation) problem.List {
 	s := m.resolved.settings
 	var names []string
 	for _, list := range [][]corev1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
@@ -76,7 +82,8 @@ func warnProxyIdentity(m *mutation) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("container %s runs with the sidecar's uid or gid (%d, %d): its traffic bypasses the sidecar; use another runAsUser and runAsGroup", strings.Join(names, ", "), s.ProxyUID, s.ProxyGID)}
+	return warning("", fmt.Sprintf("container %s runs with the sidecar's uid or gid (%d, %d): its traffic bypasses the sidecar", strings.Join(names, ", "), s.ProxyUID, s.ProxyGID),
+		"use another runAsUser and runAsGroup")
 }
 
 func runsAs(pod *corev1.Pod, c *corev1.Container) (uid, gid *int64) {
@@ -96,64 +103,72 @@ func runsAs(pod *corev1.Pod, c *corev1.Container) (uid, gid *int64) {
 
 func same(id *int64, other int64) bool { return id != nil && *id == other }
 
-func warnJob(m *mutation) []string {
+func warnJob(m *mutation) problem.List {
 	if m.resolved.settings.NativeSidecar {
 		return nil
 	}
 	if owner := ownerOf(m.pod, m.request); owner.Kind != "Job" && owner.Kind != "CronJob" {
 		return nil
 	}
-	return []string{"the job's pod does not complete: a classic sidecar keeps running after the job's containers end; use a native sidecar (Kubernetes 1.29 or newer, annotation sidecar.istio.io/nativeSidecar)"}
+	return warning("", "the job's pod does not complete: a classic sidecar keeps running after the job's containers exit",
+		"use a native sidecar (Kubernetes 1.29 or newer, annotation sidecar.istio.io/nativeSidecar)")
 }
 
-func warnHold(m *mutation) []string {
+func warnHold(m *mutation) problem.List {
 	if s := m.resolved.settings; !s.HoldApp || s.NativeSidecar {
 		return nil
 	}
-	return []string{"holdApplicationUntilProxyStarts only puts the classic sidecar first: the application may still start before it is ready; a native sidecar holds it"}
+	return warning("holdApplicationUntilProxyStarts", "does not guarantee readiness without native sidecars: the application may start before the sidecar is ready",
+		"use a native sidecar")
 }
 
-func warnDNS(m *mutation) []string {
+func warnDNS(m *mutation) problem.List {
 	if m.pod.Spec.DNSPolicy != corev1.DNSNone {
 		return nil
 	}
-	return []string{"dnsPolicy None: the sidecar finds its control plane by a cluster name; the nameservers in dnsConfig must resolve it, or the pod never becomes ready"}
+	return warning("spec.dnsPolicy", "None, but the control plane is resolved through cluster DNS: unless the nameservers in dnsConfig resolve it, the pod never becomes ready", "")
 }
 
-// warnHoles: what the redirect leaves alone, no policy reaches.
-func warnHoles(m *mutation) []string {
+// warnBypass: no policy applies to traffic that is not captured.
+func warnBypass(m *mutation) problem.List {
 	if m.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY {
 		return nil
 	}
 	s := m.resolved.settings
-	var out []string
-	hole := func(what, value string) {
-		setting := s.Setting(what)
-		out = append(out, fmt.Sprintf("%s %q (%s) opens a hole in REGISTRY_ONLY: this traffic goes around the sidecar, whatever ServiceEntries say", what, shorten(value), setting.Source))
+	var out problem.List
+	bypass := func(what, value string) {
+		p := problem.Invalid(what, "", fmt.Sprintf("bypasses REGISTRY_ONLY: this traffic does not go through the sidecar (%s)", s.Setting(what).Source), "").AsWarning()
+		p.Value = strconv.Quote(problem.Clip(value, maxList))
+		out.Add(p)
 	}
 	if !s.ExcludeIPRanges.IsEmpty() {
-		hole("excludeOutboundIPRanges", s.ExcludeIPRanges.String())
+		bypass("excludeOutboundIPRanges", s.ExcludeIPRanges.String())
 	}
 	if !s.IncludeIPRanges.IsWildcard() {
-		hole("includeOutboundIPRanges", s.IncludeIPRanges.String())
+		bypass("includeOutboundIPRanges", s.IncludeIPRanges.String())
 	}
 	if ports := s.ExcludePorts.String(); ports != "" {
-		hole("excludeOutboundPorts", ports)
+		bypass("excludeOutboundPorts", ports)
 	}
 	return out
 }
 
-// warnUncaptured: where nothing is redirected, what the pod says of the redirect
-// does nothing.
-func warnUncaptured(m *mutation) []string {
+// maxList bounds, in bytes, a list in a warning, of which the API server shows 256
+// characters.
+const maxList = 60
+
+// warnUncaptured: where nothing is redirected, the pod's annotations about the
+// redirect have no effect.
+func warnUncaptured(m *mutation) problem.List {
 	s := m.resolved.settings
 	if s.InterceptionMode != annotation.InterceptionNone {
 		return nil
 	}
-	var out []string
+	var out problem.List
 	for _, name := range redirectAnnotations {
 		if _, ok := m.pod.Annotations[name]; ok {
-			out = append(out, fmt.Sprintf("annotation %q has no effect: interceptionMode is NONE (%s), so no traffic is redirected; remove one of the two", name, s.Setting("interceptionMode").Source))
+			why := fmt.Sprintf("interceptionMode is NONE (%s), so no traffic is redirected", s.Setting("interceptionMode").Source)
+			out.Add(problem.NoEffect(annotation.Path(name, false), "", why, "remove one of the two"))
 		}
 	}
 	return out
@@ -167,48 +182,41 @@ var redirectAnnotations = [...]string{
 
 // warnFamilies: annotation.Check has warned already where the list is the
 // pod's own.
-func warnFamilies(m *mutation) []string {
+func warnFamilies(m *mutation) problem.List {
 	s := m.resolved.settings
 	have, missing, ok := s.IncludeIPRanges.MissingFamily()
 	if !ok || s.Setting("includeOutboundIPRanges").Source != fromValues(valuesIncludeIP) {
 		return nil
 	}
-	return []string{fmt.Sprintf("includeOutboundIPRanges %q has %s ranges only: all %s traffic bypasses the sidecar; add %s ranges if the cluster has them", shorten(s.IncludeIPRanges.String()), have, missing, missing)}
+	out := warning("includeOutboundIPRanges", fmt.Sprintf("has %s ranges only: all %s traffic bypasses the sidecar", have, missing), fmt.Sprintf("add %s ranges if the cluster has them", missing))
+	out[0].Value = strconv.Quote(problem.Clip(s.IncludeIPRanges.String(), maxList))
+	return out
 }
 
-// warnLeftOut: the configuration's own list is judged when it comes into force.
-func warnLeftOut(m *mutation) []string {
+// warnLeftOut: the configuration's own list is validated when it is applied.
+func warnLeftOut(m *mutation) problem.List {
 	s := m.resolved.settings
 	if s.InterceptionMode == annotation.InterceptionNone {
 		return nil
 	}
 	out := slices.Clone(s.fallbacks)
 	for _, w := range s.leftOut {
-		out = append(out, fmt.Sprintf("annotation %q %s", annotation.IncludeOutboundIPRanges, w))
+		out.Add(warning(annotation.Path(annotation.IncludeOutboundIPRanges, false), w, "")...)
 	}
 	return out
 }
 
-func warnOpenShift(m *mutation) []string {
+func warnOpenShift(m *mutation) problem.List {
 	_, known := m.request.NamespaceAnnotations[annotation.OpenShiftUIDRange]
 	if m.cfg.Values.Global.Platform != "openshift" || known {
 		return nil
 	}
-	return []string{"global.platform is openshift, but the namespace's uid range is not known here: the sidecar gets uid 1337, which the restricted SCC refuses"}
+	return warning(valuesPlatform, "openshift, but the namespace's uid range is unknown here: the sidecar gets uid 1337, which the restricted SCC rejects", "")
 }
 
-func warnStatus(m *mutation) []string {
+func warnStatus(m *mutation) problem.List {
 	if m.prior != nil || m.incoming.At("metadata", "annotations", annotation.SidecarStatus) == nil {
 		return nil
 	}
-	return []string{"annotation " + annotation.SidecarStatus + " was not written by the injector and could not be read: it was replaced; do not set it"}
-}
-
-// shorten keeps a list of many ranges from filling a warning.
-func shorten(value string) string {
-	const most = 60
-	if len(value) <= most {
-		return value
-	}
-	return value[:most] + "..."
+	return warning(annotation.Path(annotation.SidecarStatus, false), "invalid value replaced; reserved for the injector", "")
 }

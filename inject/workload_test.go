@@ -41,10 +41,10 @@ func TestFindTemplate(t *testing.T) {
 		}
 	}
 	for object, want := range map[string]string{
-		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"n"}}`:                      `Deployment "n": spec.template is missing`,
-		`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"n"},"spec":{"template":{}}}`: "spec.jobTemplate.spec.template is missing",
-		`[]`: "object:",
-		`{`:  "object:",
+		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"n"}}`:                      `Deployment "n": pod template not found at spec.template`,
+		`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"n"},"spec":{"template":{}}}`: "pod template not found at spec.jobTemplate.spec.template",
+		`[]`: "not a valid Kubernetes object",
+		`{`:  "not a valid Kubernetes object",
 	} {
 		if _, _, err := FindTemplate([]byte(object)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", object, err, want)
@@ -69,13 +69,13 @@ func TestPaths(t *testing.T) {
 	if found, err = FindTemplates([]byte(`{"apiVersion":"other/v1","kind":"Ray"}`), more); err != nil || found != nil {
 		t.Errorf("another group: %+v, %v", found, err)
 	}
-	if _, err = FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","spec":{"head":{"template":{}}}}`), more); err == nil || !strings.Contains(err.Error(), "spec.worker.template is missing") {
+	if _, err = FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","spec":{"head":{"template":{}}}}`), more); err == nil || !strings.Contains(err.Error(), "not found at spec.worker.template") {
 		t.Errorf("a template is missing: %v", err)
 	}
 	for text, want := range map[string]string{
-		"": "names no kind", "=spec": "names no kind", "thing=spec": "names no kind", "Thing": "names no kind",
-		"Thing=": "the path is empty", "Thing=spec..template": "a key in it is",
-		"Deployment.apps=spec.template": "is known: spec.template", "Pod=spec": "is known: the object itself",
+		"": "kind is required", "=spec": "kind is required", "thing=spec": "kind is required", "Thing": "kind is required",
+		"Thing=": "empty path or key", "Thing=spec..template": "empty path or key",
+		"Deployment.apps=spec.template": "is built in (spec.template)", "Pod=spec": "is built in (the object itself)",
 	} {
 		if err := (Paths{}).ParsePath(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -91,17 +91,17 @@ func TestReviewWorkload(t *testing.T) {
 			version = "batch/v1"
 		}
 		object := sprintf(`{"apiVersion":%q,"kind":%q,"metadata":%s,"spec":{"template":%s}}`, version, kind, meta, template)
-		return strings.Join(i.ReviewWorkload([]byte(object), "default", nil), "\n")
+		return strings.Join(i.ReviewWorkload([]byte(object), "default", nil).Strings(), "\n")
 	}
 	const plain = `{"spec":{"containers":[{"name":"a","image":"i"}]}}`
 	for _, c := range []struct{ name, kind, meta, template, want string }{
-		{"nothing to say", "Deployment", `{"name":"a"}`, plain, ""},
+		{"nothing to report", "Deployment", `{"name":"a"}`, plain, ""},
 		{"annotation on the wrong object", "Deployment", `{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"10.0.0.0/8"}}`, plain, "spec.template.metadata"},
-		{"bad value", "Deployment", `{}`, `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"x"}},"spec":{"containers":[]}}`, "its pods will be refused: annotation"},
-		{"doubtful skip", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, "its pods get no sidecar, so sidecar.istio.io/proxyCPU has no effect: the pod's labels match neverInjectSelector"},
-		{"meant skip", "Deployment", `{}`, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, ""},
+		{"bad value", "Deployment", `{}`, `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"x"}},"spec":{"containers":[]}}`, "pods will be denied: annotation"},
+		{"a setting without effect", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, "annotation sidecar.istio.io/proxyCPU: no effect: pods are not injected: the pod's labels match neverInjectSelector"},
+		{"opted out", "Deployment", `{}`, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, ""},
 		{"job with a classic sidecar", "Job", `{}`, plain, "does not complete"},
-		{"no template", "Deployment", `{}`, `null`, "spec.template is missing"},
+		{"no template", "Deployment", `{}`, `null`, "not found at spec.template"},
 	} {
 		got := review(c.kind, c.meta, c.template)
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
@@ -144,9 +144,9 @@ func TestCompileProblems(t *testing.T) {
 		"templates: {a: '{{ if }}'}":                     `templates.a: template "a": line 1`,
 		"templates: {a: '{{ now }}'}":                    `function "now" not defined`,
 		"templates: {sidecar: '{{ .Nope }}'}":            "no such field: .Nope",
-		"templates: {sidecar: 'spec: ['}":                "no valid YAML",
-		"templates: {sidecar: '[]'}":                     "no YAML object",
-		"templates: {sidecar: 'spec: {containers: {}}'}": "the output is no pod",
+		"templates: {sidecar: 'spec: ['}":                "invalid YAML",
+		"templates: {sidecar: '[]'}":                     "not a mapping",
+		"templates: {sidecar: 'spec: {containers: {}}'}": "the output is not a pod",
 		"templates: {a: '{{ if }}', b: '{{ else }}'}":    "templates.b",
 	} {
 		i, problems := Compile(mustConfig(t, config.Texts{Config: text}), Environment{})
@@ -164,13 +164,13 @@ func TestMissingValueIsAWarning(t *testing.T) {
 	}
 }
 
-// TestTemplateFailsForOnePod: the pod is refused with the template's name and
+// TestTemplateFailsForOnePod: the pod is rejected with the template's name and
 // line; others are not.
 func TestTemplateFailsForOnePod(t *testing.T) {
 	i := mustCompile(t, config.Texts{Config: "templates: {sidecar: '{{ if eq .ObjectMeta.Name `bad` }}{{ fail `not this one` }}{{ end }}'}"}, Environment{})
 	mustInject(t, i, Request{Pod: []byte(aTemplate)})
-	e := refusal(t, i, Request{Pod: []byte(`{"metadata":{"name":"bad"},"spec":{"containers":[]}}`)})
-	if e.Code != RefusedTemplate || !strings.Contains(e.Error(), `template "sidecar": line 1`) || !strings.Contains(e.Error(), "not this one") {
+	e := rejection(t, i, Request{Pod: []byte(`{"metadata":{"name":"bad"},"spec":{"containers":[]}}`)})
+	if e.Code != RejectedTemplate || !strings.Contains(e.Error(), `template "sidecar": line 1`) || !strings.Contains(e.Error(), "not this one") {
 		t.Errorf("%s: %v", e.Code, e)
 	}
 }
@@ -192,7 +192,7 @@ func FuzzInject(f *testing.F) {
 			if err != nil || !result.Decision.Inject {
 				continue
 			}
-			once := result.PodJSON()
+			once := injected{result, pod}.PodJSON()
 			again, err := injector.Inject(Request{Pod: once, Namespace: "default"})
 			if err != nil {
 				t.Fatalf("the injected pod is refused: %v\n%s", err, once)

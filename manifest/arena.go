@@ -1,14 +1,18 @@
 package manifest
 
-// arena lends a worker the memory that one document after the other needs, as
-// most of it has the same size each time. What it lent is void after reset.
+import (
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
+
+// arena is the memory of a worker, reused from document to document, as most of it
+// has the same size each time. Nothing from it is valid after reset.
 type arena struct {
 	blocks      [][]node
 	block, used int
 	edits       []byte // the texts of an editor
 	scratch     []byte // a scalar while it is read
 	pods        importer
-	problem     *Problem // that ended the last parse, where it is certain
+	problem     *problem.Problem // that ended the last parse, where it is certain
 }
 
 func newArena() *arena {
@@ -35,7 +39,7 @@ func (a *arena) new() *node {
 	return n
 }
 
-// reset takes everything back.
+// reset frees everything for the next document.
 func (a *arena) reset() {
 	for i := 0; i <= a.block && i < len(a.blocks) && i < arenaBlocks; i++ {
 		clear(a.blocks[i])

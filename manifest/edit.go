@@ -226,7 +226,7 @@ func (e *editor) settleAliases(n *node, s slot) {
 	}
 }
 
-// covered says whether an edit takes the place of n away already.
+// covered reports whether an edit takes the place of n away already.
 func (e *editor) covered(n *node) bool {
 	return slices.ContainsFunc(e.edits, func(d edit) bool { return d.start <= n.start && n.end <= d.end })
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// equal says whether two nodes mean the same: the order of keys, aliases, merge
+// equal reports whether two nodes mean the same: the order of keys, aliases, merge
 // keys and the way of writing a number make no difference.
 func equal(a, b *node) bool {
 	a, b = a.resolved(), b.resolved()

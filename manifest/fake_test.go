@@ -7,11 +7,12 @@ import (
 
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// fake injects a small sidecar: an init container in front, a container behind,
+// fake injects a small sidecar: an init container in front, a container last,
 // a volume, an annotation and a label. Pods with the annotation skip: "true" are
-// skipped, those with bad: X are refused.
+// skipped, those with bad: X are rejected.
 type fake struct{}
 
 var (
@@ -22,16 +23,16 @@ var (
 func (fake) Inject(r inject.Request) (*inject.Result, error) {
 	pod := map[string]any{}
 	if err := json.Unmarshal(r.Pod, &pod); err != nil {
-		return nil, &inject.Error{Code: "invalid_pod", Problems: []string{err.Error()}}
+		return nil, &inject.Error{Code: "invalid_pod", Problems: problem.Of(err)}
 	}
 	metadata, spec := child(pod, "metadata"), child(pod, "spec")
 	annotations, labels := child(metadata, "annotations"), child(metadata, "labels")
 	if annotations["skip"] == "true" {
-		return &inject.Result{Decision: inject.Decision{Reason: "annotation_false", Sentence: "told not to"}}, nil
+		return &inject.Result{Decision: inject.Decision{Reason: "annotation_false", Sentence: "opted out"}}, nil
 	}
 	if bad, ok := annotations["bad"]; ok {
-		return nil, &inject.Error{Code: "invalid_annotation", Problems: []string{
-			fmt.Sprintf("annotation bad: %v is no good", bad), "annotation bad: worse than that"}}
+		return nil, &inject.Error{Code: "invalid_annotation", Problems: problem.List{
+			problem.Invalid("annotation bad", "", fmt.Sprintf("%v is no good", bad), ""), problem.Invalid("annotation bad", "", "worse than that", "")}}
 	}
 	result := &inject.Result{Decision: inject.Decision{Inject: true, Reason: "policy_enabled"}}
 	if annotations["status"] != nil {

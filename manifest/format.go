@@ -5,10 +5,11 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/inject"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// asJSON is the document as JSON, indented as kubectl does. A document without
-// anything in it is none.
+// asJSON is the document as JSON, indented as by kubectl; nothing for an empty one.
 func (t *transformer) asJSON() string {
 	var out []byte
 	t.expanded = 0 // they are expanded once more
@@ -17,7 +18,7 @@ func (t *transformer) asJSON() string {
 			continue
 		}
 		if _, err := toJSON(root, &t.expanded); err != nil {
-			t.problem(found{node: root}, err.Error())
+			t.problem(found{node: root}, problem.Of(err)...)
 			return ""
 		}
 		out = append(appendJSON(out, root, "\n", "", "    "), '\n')
@@ -25,7 +26,7 @@ func (t *transformer) asJSON() string {
 	return string(out)
 }
 
-// target names an object as a patch's target of Kustomize does.
+// target identifies an object like the target of a Kustomize patch.
 type target struct {
 	Group     string `json:"group,omitempty"`
 	Version   string `json:"version"`

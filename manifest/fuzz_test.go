@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/inject"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // seeds are streams that reach every part of the work.
@@ -29,17 +31,16 @@ func seeds() []string {
 	return out
 }
 
-// Seeds get through to edited documents, to documents that are written anew, to
-// skipped and refused pods and to streams that are no YAML, so that fuzzing
-// starts at the core.
+// Seeds reach edited documents, documents that are encoded anew, skipped and rejected
+// pods and streams that are not YAML, so that fuzzing starts at the core.
 func TestSeedsReachTheCore(t *testing.T) {
-	edited, anew, skipped, refused, broken := 0, 0, 0, 0, 0
+	edited, anew, skipped, rejected, broken := 0, 0, 0, 0, 0
 	for _, text := range seeds() {
 		_, report, err := transformString(t, text, fakeOptions())
-		var problems *Error
+		var problems problem.List
 		switch {
-		case errors.As(err, &problems) && problems.Problems[0].Object != "":
-			refused++
+		case errors.As(err, &problems) && strings.Contains(problems[0].Path, " ("):
+			rejected++
 		case err != nil:
 			broken++
 		}
@@ -54,8 +55,8 @@ func TestSeedsReachTheCore(t *testing.T) {
 			}
 		}
 	}
-	if edited < 40 || anew < 1 || skipped < 1 || refused < 1 || broken < 1 {
-		t.Errorf("%d edited, %d written anew, %d skipped, %d refused, %d no YAML", edited, anew, skipped, refused, broken)
+	if edited < 40 || anew < 1 || skipped < 1 || rejected < 1 || broken < 1 {
+		t.Errorf("%d edited, %d encoded anew, %d skipped, %d rejected, %d invalid YAML", edited, anew, skipped, rejected, broken)
 	}
 }
 

@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxExpanded bounds how many nodes aliases may add to a document. No object
-// that an API server takes comes near.
+// maxExpanded bounds how many nodes aliases may add to a document. No object that an
+// API server accepts comes near.
 const maxExpanded = 100_000
 
-var errAliases = errors.New("its aliases expand to more than 100000 values; write the repeated parts out, or split the document")
+var errAliases = errors.New("aliases expand to more than 100000 values; write the repeated parts without aliases, or split the document")
 
 // jsonWriter writes nodes as JSON, in the order of the document, with aliases
 // and merge keys resolved.

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -135,21 +134,14 @@ func (p *parser) newKey(seen *keySet, n, key *node) bool {
 			break
 		}
 	}
-	p.refuse(key.start, fmt.Sprintf("key %s occurs twice in one mapping, first on line %d of the document; remove one of the two",
-		quoteKey(key.text), 1+strings.Count(p.s[:first], "\n")))
+	if !p.bad {
+		p.arena.problem = duplicate(p.lineOf(key.start), key.text, p.lineOf(first))
+	}
+	p.bad = true
 	return false
 }
 
-// quoteKey repeats a key, cut where it is long, in a message.
-func quoteKey(key string) string {
-	const most = 100
-	if len(key) > most {
-		return fmt.Sprintf("%q...", strings.ToValidUTF8(key[:most], ""))
-	}
-	return strconv.Quote(key)
-}
-
-// merges says whether the mapping n may have this value for a merge key, and
+// merges reports whether the mapping n may have this value for a merge key, and
 // counts the entries that it brings.
 func (p *parser) merges(n, value *node) bool {
 	if !mergeable(value, true) {
@@ -162,14 +154,14 @@ func (p *parser) merges(n, value *node) bool {
 	for _, source := range sources {
 		source = source.resolved()
 		if n.merged += len(source.items)/2 + source.merged; n.merged > maxMerged {
-			p.refuse(value.start, fmt.Sprintf("merge keys give this mapping more than %d entries; write out what it needs", maxMerged))
+			p.reject(value.start, fmt.Sprintf("merge keys add more than %d entries to this mapping", maxMerged), "write the entries directly")
 			return false
 		}
 	}
 	return true
 }
 
-// mergeable says whether a merge key may have this value: a mapping, or a list
+// mergeable reports whether a merge key may have this value: a mapping, or a list
 // of mappings.
 func mergeable(value *node, list bool) bool {
 	inAlias := value.kind == aliasKind

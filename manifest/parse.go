@@ -11,11 +11,10 @@ import (
 // its text starts and ends, which is what makes it possible to edit a document
 // without touching the rest of it.
 //
-// Whatever is outside that part, or an error, or merely in doubt, ends the parse
-// without an answer; then the slow way (see slow.go) decides. So there are no
-// messages here but for what is sure, and would take the slow way too long: the
-// rule is never to read a document otherwise than sigs.k8s.io/yaml does, and a
-// fuzz target compares the two.
+// Anything outside that part, an error or a doubt ends the parse without a result;
+// then the libraries of fallback.go decide. So there are no messages here except for
+// certain errors that would take those too long: the rule is never to read a document
+// differently from sigs.k8s.io/yaml, and a fuzz target compares the two.
 type parser struct {
 	s       string
 	pos     int
@@ -43,8 +42,8 @@ const (
 	maxMerged = 4096
 )
 
-// parse reads the document in text, whose first from bytes are its directives
-// and its "---". It returns nil when the document is not surely understood.
+// parse reads the document in text, whose first from bytes are its directives and
+// its "---". It returns nil when the document is not certainly supported.
 func (a *arena) parse(text string, from int) *document {
 	a.problem = nil
 	if !cleanText(text) {
@@ -89,7 +88,7 @@ func (p *parser) content() {
 	}
 }
 
-// afterMarker says whether the token at pos shares its line with "---".
+// afterMarker reports whether the token at pos shares its line with "---".
 func (p *parser) afterMarker() bool { return strings.HasPrefix(p.s[p.bol:p.pos], "---") }
 
 func (p *parser) fail() *node {
@@ -97,18 +96,21 @@ func (p *parser) fail() *node {
 	return nil
 }
 
-// refuse ends the parse with what is certainly wrong at an offset.
-func (p *parser) refuse(at int, text string) {
+// reject ends the parse with a certain error at an offset.
+func (p *parser) reject(offset int, rule, fix string) {
 	if !p.bad {
-		p.arena.problem = &Problem{Line: 1 + strings.Count(p.s[:at], "\n"), Text: text}
+		p.arena.problem = at(p.lineOf(offset), rule, fix)
 	}
 	p.bad = true
 }
 
+// lineOf is the line of an offset, from 1.
+func (p *parser) lineOf(offset int) int { return 1 + strings.Count(p.s[:offset], "\n") }
+
 // deeper counts a step down.
 func (p *parser) deeper() bool {
 	if p.depth++; p.depth > maxDepth {
-		p.refuse(p.pos, "the document is nested deeper than 400 levels; no Kubernetes object is")
+		p.reject(p.pos, "the document is nested deeper than 400 levels", "")
 	}
 	return !p.bad
 }
@@ -117,7 +119,7 @@ func (p *parser) new(k kind, start int) *node {
 	n := p.arena.new()
 	n.kind, n.start = k, start
 	if p.doc.size++; p.doc.size > maxNodes {
-		p.refuse(start, fmt.Sprintf("the document holds more than %d values; split it into several documents", maxNodes))
+		p.reject(start, fmt.Sprintf("the document has more than %d values", maxNodes), "split it into several documents")
 	}
 	return n
 }
@@ -128,15 +130,15 @@ func (p *parser) spaces() {
 	}
 }
 
-// lineEnd says whether a line ends at i.
+// lineEnd reports whether a line ends at i.
 func (p *parser) lineEnd(i int) bool {
 	return i >= len(p.s) || p.s[i] == '\n' || p.s[i] == '\r'
 }
 
-// blank says whether a blank or the end of a line is at i.
+// blank reports whether a blank or the end of a line is at i.
 func (p *parser) blank(i int) bool { return p.lineEnd(i) || p.s[i] == ' ' }
 
-// atLineEnd says whether nothing but a comment follows on this line.
+// atLineEnd reports whether nothing but a comment follows on this line.
 func (p *parser) atLineEnd() bool {
 	return p.lineEnd(p.pos) || p.s[p.pos] == '#' && (p.pos == p.bol || p.s[p.pos-1] == ' ')
 }
@@ -179,7 +181,7 @@ func (p *parser) advance() {
 	p.col = -1
 }
 
-// marker says whether the document ends at i with "...". A second "---" is a
+// marker reports whether the document ends at i with "...". A second "---" is a
 // failure: the stream should have been split there.
 func (p *parser) marker(i int) bool {
 	if i != p.bol || i+3 > len(p.s) || p.s[i:i+3] != "..." && p.s[i:i+3] != "---" {

@@ -53,7 +53,7 @@ var oddities = []string{
 	"a: |\n   x\n  # c\nb: 1\n", "a: |\n    x\n  y\n", "a:\n   \n  b\n", "a: |\n     \n  b\n", "--- {a: b}\n", "--- a\n", "---\n- a\n",
 }
 
-// check compares what the parser says with sigs.k8s.io/yaml. It says whether the
+// check compares what the parser says with sigs.k8s.io/yaml. It reports whether the
 // parser had an answer.
 func checkOracle(t *testing.T, text string) bool {
 	t.Helper()
@@ -92,7 +92,7 @@ func markerEnd(text string) int {
 	return 0
 }
 
-// checkPlaces says whether the text at a scalar's place is the scalar.
+// checkPlaces reports whether the text at a scalar's place is the scalar.
 func checkPlaces(t *testing.T, text string, n *node) {
 	t.Helper()
 	if n.start < 0 || n.end < n.start || n.end > len(text) {

@@ -23,7 +23,7 @@ func (p *parser) quoted(parent int) *node {
 			n.end = p.pos
 			return n
 		case c == quote, c == '\\' && quote == '"', c == '\n', c == '\r':
-			if p.quotedSlow(n, from, i, parent); p.bad {
+			if p.quotedEscaped(n, from, i, parent); p.bad {
 				return nil
 			}
 			return n
@@ -32,9 +32,9 @@ func (p *parser) quoted(parent int) *node {
 	return p.fail()
 }
 
-// quotedSlow reads a quoted scalar with escapes or line breaks; text up to i has
+// quotedEscaped reads a quoted scalar with escapes or line breaks; text up to i has
 // neither.
-func (p *parser) quotedSlow(n *node, from, i, parent int) {
+func (p *parser) quotedEscaped(n *node, from, i, parent int) {
 	quote := p.s[from-1]
 	buf := p.arena.scratch[:0]
 	buf = append(buf, p.s[from:i]...)
@@ -170,7 +170,7 @@ func (p *parser) hex(i, digits int) (rune, bool) {
 	return rune(v), err == nil && v <= utf8.MaxRune
 }
 
-// isJSON says whether the document is a JSON object, which has rules of its own where it
+// isJSON reports whether the document is a JSON object, which has rules of its own where it
 // is no part of YAML 1.1.
 func (p *parser) isJSON() bool {
 	if p.json == 0 {

@@ -8,32 +8,34 @@ import (
 
 	yaml4 "go.yaml.in/yaml/v4"
 	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-var errNotWritten = errors.New("it cannot be written back without changing its meaning (tags, aliases or layout that " +
-	"the injected parts do not go with); rewrite the pod template in plain block style")
+var errNotWritten = errors.New("it cannot be encoded without changing its meaning (tags, aliases or layout are incompatible " +
+	"with the injected parts); rewrite the pod template in plain block style")
 
-// reencode writes a document anew with the meaning of want. Comments and order
-// stay as far as yaml v4 keeps them; the lines before the document stay as they
-// are. The result is read again and compared.
-func (a *arena) reencode(c *chunk, slow *slowDocument, want []*node) (string, error) {
-	if slow == nil {
-		var problem *Problem
-		if slow, problem = a.readSlow(string(c.text)); problem != nil {
+// reencode encodes a document anew with the meaning of want. Comments and order
+// stay as far as yaml v4 keeps them; the lines before the document stay unchanged.
+// The result is parsed again and compared.
+func (a *arena) reencode(c *chunk, doc *fallbackDocument, want []*node) (string, error) {
+	if doc == nil {
+		var p *problem.Problem
+		if doc, p = a.readFallback(string(c.text)); p != nil {
 			return "", errNotWritten
 		}
 	}
-	if slow.json || slow.tree == nil {
-		return a.reencodeJSON(c, slow, want)
+	if doc.json || doc.tree == nil {
+		return a.reencodeJSON(c, doc, want)
 	}
-	if len(want) != 1 || len(slow.doc.roots) != 1 || len(slow.tree.Content) != 1 {
+	if len(want) != 1 || len(doc.doc.roots) != 1 || len(doc.tree.Content) != 1 {
 		return "", errNotWritten
 	}
-	old, tree := slow.doc.roots[0], slow.tree.Content[0]
+	old, tree := doc.doc.roots[0], doc.tree.Content[0]
 	// The first try keeps anchors and aliases, the second writes them out.
 	for range 2 {
-		slow.tree.Content[0] = rewrite(tree, old, want[0])
-		if text, ok := a.dump(c, slow.tree, want[0]); ok {
+		doc.tree.Content[0] = rewrite(tree, old, want[0])
+		if text, ok := a.dump(c, doc.tree, want[0]); ok {
 			return text, nil
 		}
 		tree = withoutAliases(tree)
@@ -41,8 +43,8 @@ func (a *arena) reencode(c *chunk, slow *slowDocument, want []*node) (string, er
 	return "", errNotWritten
 }
 
-func (a *arena) reencodeJSON(c *chunk, slow *slowDocument, want []*node) (string, error) {
-	if !slow.json || len(want) != 1 {
+func (a *arena) reencodeJSON(c *chunk, doc *fallbackDocument, want []*node) (string, error) {
+	if !doc.json || len(want) != 1 {
 		return "", errNotWritten
 	}
 	out := appendJSON(nil, want[0], "\n", "", "  ")

@@ -107,7 +107,7 @@ func (r *renderer) scalar(v *node, indent int) {
 	}
 }
 
-// singleQuotable says whether single quotes make s, typically JSON, easier to
+// singleQuotable reports whether single quotes make s, typically JSON, easier to
 // read than escapes.
 func singleQuotable(s string) bool {
 	for i := 0; i < len(s); i++ {
@@ -118,7 +118,7 @@ func singleQuotable(s string) bool {
 	return strings.ContainsAny(s, "\"\\")
 }
 
-// blockText says whether s is several lines that a block scalar can hold
+// blockText reports whether s is several lines that a block scalar can hold
 // without an indentation indicator.
 func blockText(s string) bool {
 	body := strings.TrimSuffix(s, "\n")
@@ -139,7 +139,7 @@ func appendPlainOrQuoted(out []byte, s string) []byte {
 	return appendString(out, s)
 }
 
-// plainSafe says whether every YAML reader takes s without quotes for this very
+// plainSafe reports whether every YAML reader takes s without quotes for this very
 // string.
 func plainSafe(s string) bool {
 	if s == "" || len(s) > 200 {
@@ -162,7 +162,7 @@ func plainSafe(s string) bool {
 	return ok && t == stringTag
 }
 
-// numberLike says whether some YAML reader may take s for a number or a date.
+// numberLike reports whether some YAML reader may take s for a number or a date.
 func numberLike(s string) bool {
 	if c := s[0]; c != '.' && (c < '0' || c > '9') {
 		return false

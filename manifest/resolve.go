@@ -89,7 +89,7 @@ func allDigits(s string) bool {
 	return s != ""
 }
 
-// looksLikeDate says whether s starts with YYYY-.
+// looksLikeDate reports whether s starts with YYYY-.
 func looksLikeDate(s string) bool {
 	return len(s) > 5 && s[4] == '-' && allDigits(s[:4])
 }

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// cleanText says whether text holds only characters that every YAML reader
+// cleanText reports whether text holds only characters that every YAML reader
 // takes for what they are: no control characters, no byte order mark, none of
 // YAML 1.1's exotic line breaks, valid UTF-8.
 func cleanText(text string) bool {
@@ -40,12 +40,12 @@ var cleanByte = func() (table [256]bool) {
 	return table
 }()
 
-// cleanRune says whether a character beyond ASCII is clean.
+// cleanRune reports whether a character beyond ASCII is clean.
 func cleanRune(r rune) bool {
 	return r >= 0xa0 && r != 0x2028 && r != 0x2029 && r != 0xfeff && r != 0xfffe && r != 0xffff
 }
 
-// plainStart says whether a plain scalar may start at i.
+// plainStart reports whether a plain scalar may start at i.
 func plainStart(s string, i int, inFlow bool) bool {
 	switch c := s[i]; c {
 	case ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`', '\t', ' ', '\n', '\r', '=':

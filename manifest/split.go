@@ -9,14 +9,14 @@ import (
 )
 
 // chunk is one document with everything around it that belongs to no other: the
-// comments, directives and "---" before it, the "..." behind it. The chunks of a
+// comments, directives and "---" before it, the "..." after it. The chunks of a
 // stream, one after the other, are the stream.
 type chunk struct {
 	text   []byte // without the byte order mark
 	bom    bool
 	line   int // 1-based, of the first byte
-	number int // 1-based; 0 for trailing comments that are no document
-	// from is where the document starts: behind "---", else 0.
+	number int // 1-based; 0 for trailing comments without a document
+	// from is where the document starts: after "---", else 0.
 	from      int
 	directive bool
 
@@ -25,7 +25,7 @@ type chunk struct {
 
 var (
 	bom      = []byte("\xef\xbb\xbf")
-	errUTF16 = errors.New("the file is UTF-16; manifests must be UTF-8: save or convert it as UTF-8")
+	errUTF16 = errors.New("the file is UTF-16; convert it to UTF-8")
 )
 
 // splitter cuts a stream into chunks.
@@ -72,7 +72,7 @@ func (s *splitter) next() (chunk, error) {
 		}
 		s.take(line)
 		if s.max > 0 && len(s.cur.text) > s.max {
-			return chunk{}, fmt.Errorf("document %d, from line %d on, is larger than %d MiB; "+
+			return chunk{}, fmt.Errorf("document %d, from line %d on, exceeds %d MiB; "+
 				"split it into several documents", s.docs+1, s.cur.line, s.max>>20)
 		}
 		if isMarker(line, "...") && (s.marker || s.content) {
@@ -121,7 +121,7 @@ func (s *splitter) flush() chunk {
 	return c
 }
 
-// isMarker says whether a line starts with "---" or "..." and a blank.
+// isMarker reports whether a line starts with "---" or "..." and a blank.
 func isMarker(line []byte, marker string) bool {
 	if len(line) < 3 || string(line[:3]) != marker {
 		return false

@@ -1,17 +1,18 @@
-// Package manifest injects the pods in a stream of YAML or JSON documents, or
-// takes their injection back.
+// Package manifest is a byte-preserving manifest editor: it injects the pods in a
+// stream of YAML or JSON documents, or removes their injection, and changes nothing
+// else in the text.
 //
 // What callers may rely on:
-//   - A document that the injector does not change comes out byte for byte, with
+//   - A document that the injector does not change is copied byte for byte, with
 //     its separators, comments, line breaks and byte order mark.
 //   - In a document that changes, only the injected parts do: they are edited as
-//     text. Every edited document is read again and compared with what it must
-//     mean; where the edit of the text does not hold, the document is written
-//     anew, and where that does not hold either there is an error.
+//     text. Every edited document is parsed again and compared with the intended
+//     object; if it differs, the document is encoded anew, and if that differs too
+//     there is an error.
 //   - A document means what kubectl apply would send for it: YAML 1.1 as
 //     sigs.k8s.io/yaml reads it, JSON as JSON.
-//   - All documents are tried; every error names file, line, document and object.
-//     What was written before an error is no result: the caller drops it.
+//   - All documents are processed; every problem has file, line, document and
+//     object. What was written before an error is incomplete: the caller drops it.
 package manifest
 
 import (
@@ -25,18 +26,19 @@ import (
 
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Injector injects one pod. *inject.Injector is one; inject.Uninjector, which
-// takes an injection back, is another.
+// Injector injects one pod, as *inject.Injector does, or removes its injection, as
+// inject.Uninjector does.
 type Injector interface {
 	Inject(inject.Request) (*inject.Result, error)
 }
 
-// workloadReviewer finds what is wrong about a workload beside its pod template.
+// workloadReviewer warns about a workload outside its pod template.
 // *inject.Injector is one.
 type workloadReviewer interface {
-	Review(template *inject.Template, namespace string, namespaceAnnotations map[string]string) []string
+	Review(template *inject.Template, namespace string, namespaceAnnotations map[string]string) problem.List
 }
 
 // Format is what is written.
@@ -52,28 +54,28 @@ const (
 	Patches
 )
 
-// Options say how a stream is transformed.
+// Options are the settings of Transform.
 type Options struct {
 	// Injector is required.
 	Injector Injector
-	// File names the stream in messages.
+	// File is the name of the stream in problems.
 	File string
-	// Namespace is that of objects that name none; empty means unknown.
+	// Namespace is that of objects without one; empty means unknown.
 	Namespace string
-	// Workers is how many documents are worked on at a time; less than 2 is one.
+	// Workers is the number of documents processed concurrently; less than 2 is one.
 	Workers int
 	// MaxDocument limits the size of one document in bytes; 0 means 64 MiB.
 	MaxDocument int
-	// Paths are pod templates of kinds that are not built in.
+	// Paths are the pod templates of custom kinds.
 	Paths inject.Paths
 	// Format is what is written.
 	Format Format
-	// Replaced, where it is set, gets the text of every document that changes,
+	// Replaced, if set, is called with the text of every document that changes,
 	// before and after, with the lines of the stream on which they start, in the
-	// order of the stream. It goes with Format Text.
+	// order of the stream. It requires Format Text.
 	Replaced func(before, after string, line, newLine int) error
-	// Each, where it is set, gets the objects in the order of the stream; then
-	// the report does not list them, and its size does not grow with the stream.
+	// Each, if set, is called with the objects in the order of the stream; then the
+	// report does not list them, and its size does not grow with the stream.
 	Each func(Object)
 
 	// pod replaces inject.Result.Tree in tests of the editing alone.
@@ -89,7 +91,7 @@ func (o *Options) tree(r *inject.Result) *jsontree.Node {
 
 const defaultMaxDocument = 64 << 20
 
-// Object tells what became of one object with a pod template.
+// Object is the result for one object with a pod template.
 type Object struct {
 	Document  int // 1-based position of its document in the stream
 	Line      int // 1-based, where the object starts
@@ -98,12 +100,12 @@ type Object struct {
 	Name      string
 	// Template is the path of the pod template where the object has several.
 	Template string
-	// Decision says whether the pod is injected, and why.
+	// Decision is whether the pod is injected, and why.
 	Decision inject.Decision
-	// Changed says whether the object's text changed; an object that was
-	// injected before by the same configuration does not.
+	// Changed is set when the object's text changed; that of an object that was
+	// injected before with the same configuration does not.
 	Changed  bool
-	Warnings []string
+	Warnings problem.List
 }
 
 // String names the object: "Deployment default/sleep".
@@ -125,62 +127,26 @@ func objectName(kind, namespace, name string) string {
 	return strings.TrimSpace(kind + " " + name)
 }
 
-// Report sums a stream up.
+// Report is the summary of a stream.
 type Report struct {
 	Documents int // documents, without trailing comments
 	Injected  int // objects whose pods are injected now, or were before
 	Skipped   int
-	Objects   []Object // those with a pod template, in the order of the stream, unless Options.Each takes them
+	Objects   []Object // those with a pod template, in the order of the stream, unless Options.Each is set
 }
 
-// Problem is one reason why a stream cannot be transformed.
-type Problem struct {
-	File     string
-	Line     int // 1-based; 0 when unknown
-	Document int // 1-based; 0 for the stream as a whole
-	Object   string
-	Text     string
-}
-
-// String is one line: file:line: document N (object): what is wrong.
-func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
-	}
-	if p.Document > 0 {
-		fmt.Fprintf(&b, ": document %d", p.Document)
-	}
-	if p.Object != "" {
-		fmt.Fprintf(&b, " (%s)", p.Object)
-	}
-	return b.String() + ": " + p.Text
-}
-
-// Error holds every problem of a stream, in its order.
-type Error struct{ Problems []Problem }
-
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// batchBytes is how much text is worked on at a time.
+// batchBytes is how much text is processed at a time.
 const batchBytes = 64 << 10
 
 // Transform copies the stream from r to w and injects the pods in it. The error
-// is an *Error where the stream is at fault; then what w got is incomplete and
-// must be dropped. The report is never nil.
+// is a problem.List where the stream is at fault, in its order; then what was written
+// to w is incomplete and must be dropped. The report is never nil.
 func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 	if o.MaxDocument == 0 {
 		o.MaxDocument = defaultMaxDocument
 	}
 	report := &Report{}
-	failed := &Error{}
+	var failed problem.List
 	out := bufio.NewWriterSize(w, 64<<10)
 	s := newSplitter(r, o.MaxDocument)
 	moved := shift(0)
@@ -193,8 +159,8 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 		results := transformBatch(batch, &o, arenas)
 		for i := range results {
 			report.add(&batch[i], &results[i], o.Each)
-			failed.Problems = append(failed.Problems, results[i].problems...)
-			if len(failed.Problems) > 0 {
+			failed.Add(results[i].problems...)
+			if len(failed) > 0 {
 				continue
 			}
 			if err := writeChunk(out, &batch[i], &results[i]); err != nil {
@@ -211,11 +177,11 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 			break
 		}
 		if readErr != nil {
-			failed.Problems = append(failed.Problems, Problem{File: o.File, Text: readErr.Error()})
+			failed.Add(problem.Invalid("", "", readErr.Error(), "").In(o.File))
 			break
 		}
 	}
-	if len(failed.Problems) > 0 {
+	if len(failed) > 0 {
 		return report, failed
 	}
 	if err := out.Flush(); err != nil {
@@ -224,7 +190,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 	return report, nil
 }
 
-// readBatch reads some chunks; one suffices where they are not shared out.
+// readBatch reads several chunks, or one where there is a single worker.
 func readBatch(s *splitter, many bool) ([]chunk, error) {
 	var batch []chunk
 	for size := 0; size < batchBytes; {
@@ -240,9 +206,9 @@ func readBatch(s *splitter, many bool) ([]chunk, error) {
 	return batch, nil
 }
 
-// transformBatch transforms the chunks of a batch, several at a time.
-func transformBatch(batch []chunk, o *Options, arenas []*arena) []outcome {
-	results := make([]outcome, len(batch))
+// transformBatch transforms the chunks of a batch concurrently.
+func transformBatch(batch []chunk, o *Options, arenas []*arena) []result {
+	results := make([]result, len(batch))
 	workers := min(len(arenas), len(batch))
 	if workers < 2 {
 		for i := range batch {
@@ -270,7 +236,7 @@ func transformBatch(batch []chunk, o *Options, arenas []*arena) []outcome {
 	return results
 }
 
-func (r *Report) add(c *chunk, out *outcome, each func(Object)) {
+func (r *Report) add(c *chunk, out *result, each func(Object)) {
 	if c.number > 0 {
 		r.Documents++
 	}
@@ -288,12 +254,12 @@ func (r *Report) add(c *chunk, out *outcome, each func(Object)) {
 	}
 }
 
-func writeChunk(w *bufio.Writer, c *chunk, out *outcome) error {
+func writeChunk(w *bufio.Writer, c *chunk, out *result) error {
 	var err error
-	if c.bom && !out.whole {
+	if c.bom && !out.generated {
 		_, err = w.Write(bom)
 	}
-	if out.whole || out.changed {
+	if out.generated || out.changed {
 		_, werr := w.WriteString(out.text)
 		return errors.Join(err, werr)
 	}
@@ -304,9 +270,9 @@ func writeChunk(w *bufio.Writer, c *chunk, out *outcome) error {
 // shift is how many lines the result is ahead of the stream.
 type shift int
 
-func (s *shift) replaced(c *chunk, after string, tell func(before, after string, line, newLine int) error) error {
+func (s *shift) replaced(c *chunk, after string, report func(before, after string, line, newLine int) error) error {
 	line := c.line
-	err := tell(string(c.text), after, line, line+int(*s))
+	err := report(string(c.text), after, line, line+int(*s))
 	*s += shift(strings.Count(after, "\n") - bytes.Count(c.text, []byte("\n")))
 	return err
 }

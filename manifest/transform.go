@@ -7,26 +7,29 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/inject"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// outcome is what became of one chunk.
-type outcome struct {
-	text     string // the new text
-	changed  bool   // text takes the place of the chunk's
-	whole    bool   // and of its byte order mark: it is no text of the stream
-	objects  []Object
-	problems []Problem
+// result is the result of one chunk.
+type result struct {
+	text      string // the new text
+	changed   bool   // text replaces the chunk's
+	generated bool   // text replaces its byte order mark too: it is not of the stream
+	objects   []Object
+	problems  problem.List
 }
 
-// transformer works on one chunk.
+// transformer transforms one chunk.
 type transformer struct {
 	c        *chunk
 	o        *Options
 	mem      *arena
-	slow     *slowDocument // nil when the document was read with places
-	out      outcome
+	fallback *fallbackDocument // nil when the document was parsed with positions
+	out      result
 	expanded int     // values that aliases have added to the document
-	want     []*node // the roots as they shall be
+	want     []*node // the intended roots
 
 	patches []byte // the lines of Format Patches
 }
@@ -37,9 +40,9 @@ type found struct {
 	node *node
 }
 
-func transform(c *chunk, o *Options, a *arena) outcome {
+func transform(c *chunk, o *Options, a *arena) result {
 	defer a.reset()
-	t := &transformer{c: c, o: o, mem: a, out: outcome{whole: o.Format != Text}}
+	t := &transformer{c: c, o: o, mem: a, out: result{generated: o.Format != Text}}
 	if c.number == 0 {
 		return t.out
 	}
@@ -57,8 +60,8 @@ func transform(c *chunk, o *Options, a *arena) outcome {
 	return t.out
 }
 
-// read parses the document: quickly and with places where it can, else the slow
-// way.
+// read parses the document: with positions where the parser supports it, else with
+// the libraries of fallback.go.
 func (t *transformer) read() *document {
 	text := string(t.c.text)
 	if !t.c.directive {
@@ -66,28 +69,37 @@ func (t *transformer) read() *document {
 			return doc
 		}
 		if t.mem.problem != nil {
-			t.unread(t.mem.problem)
+			t.unreadable(t.mem.problem)
 			return nil
 		}
 	}
-	slow, problem := t.mem.readSlow(text)
+	fallback, problem := t.mem.readFallback(text)
 	if problem != nil {
-		t.unread(problem)
+		t.unreadable(problem)
 		return nil
 	}
-	t.slow = slow
-	return slow.doc
+	t.fallback = fallback
+	return fallback.doc
 }
 
-// unread adds what is wrong about the document's text.
-func (t *transformer) unread(problem *Problem) {
-	problem.File, problem.Document = t.o.File, t.c.number
-	problem.Line += t.c.line - 1
-	t.out.problems = append(t.out.problems, *problem)
+// unreadable adds a problem of the document's text.
+func (t *transformer) unreadable(p *problem.Problem) {
+	p.Source, p.Path = t.o.File, t.place("")
+	p.Line += t.c.line - 1
+	t.out.problems.Add(*p)
 }
 
-// objects looks at an object, or at those of a List, and returns what it shall
-// be: the very node where nothing changes.
+// place names the document, and an object in it, in problems.
+func (t *transformer) place(object string) string {
+	place := "document " + strconv.Itoa(t.c.number)
+	if object != "" {
+		place += " (" + object + ")"
+	}
+	return place
+}
+
+// objects transforms an object, or those of a List, and returns the intended one: the
+// same node where nothing changes.
 func (t *transformer) objects(f found) *node {
 	n := f.node.resolved()
 	if n.kind != mappingKind {
@@ -112,12 +124,12 @@ func (t *transformer) objects(f found) *node {
 func (t *transformer) object(f found, n *node) *node {
 	object, err := toJSON(n, &t.expanded)
 	if err != nil {
-		t.problem(f, err.Error())
+		t.problem(f, problem.Of(err)...)
 		return f.node
 	}
 	templates, err := inject.FindTemplates(object, t.o.Paths)
 	if err != nil {
-		t.problem(f, err.Error())
+		t.rejected(f, n, "", err)
 		return f.node
 	}
 	want := f.node
@@ -127,8 +139,8 @@ func (t *transformer) object(f found, n *node) *node {
 	return want
 }
 
-// pod injects the pod of one template of the object n, and returns what want,
-// which is n as it shall be so far, then is.
+// pod injects the pod of one template of the object n, and returns want, the intended
+// object so far, with the result.
 func (t *transformer) pod(f found, n, want *node, template *inject.Template, several bool) *node {
 	if template.Namespace == "" {
 		template.Namespace = t.o.Namespace
@@ -137,13 +149,13 @@ func (t *transformer) pod(f found, n, want *node, template *inject.Template, sev
 		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
 	})
 	if err != nil {
-		t.refused(f, n, template.Pointer, err)
+		t.rejected(f, n, template.Pointer, err)
 		return want
 	}
 	before := want
 	if len(result.Patch) > 0 {
 		if want = changed(want.resolved(), template, t.mem.pods.node(t.o.tree(result))); want == nil {
-			t.problem(f, "internal error: the injected pod does not fit the object; please report it with this file")
+			t.problem(f, problem.Invalid("", "", "internal error: the injected pod does not fit the object", "please report it with this file"))
 			return before
 		}
 		t.patch(n, template, result.Patch)
@@ -173,9 +185,9 @@ func objectLabel(n *node) string {
 	return ""
 }
 
-// warnings adds to the pod's warnings those about the workload around it, which
-// only matter where it carries the mesh's annotations or labels itself.
-func (t *transformer) warnings(template *inject.Template, warnings []string) []string {
+// warnings adds to the pod's warnings those about its workload, of which there are
+// some only if it has annotations or labels of the mesh itself.
+func (t *transformer) warnings(template *inject.Template, warnings problem.List) problem.List {
 	reviewer, ok := t.o.Injector.(workloadReviewer)
 	if !ok || template.Pointer == "" || !mentionsMesh(template.Annotations) && !mentionsMesh(template.Labels) {
 		return warnings
@@ -186,7 +198,7 @@ func (t *transformer) warnings(template *inject.Template, warnings []string) []s
 			warnings = append(warnings, w)
 		}
 	}
-	slices.Sort(warnings)
+	slices.SortStableFunc(warnings, func(a, b problem.Problem) int { return strings.Compare(a.String(), b.String()) })
 	return warnings
 }
 
@@ -199,8 +211,8 @@ func mentionsMesh(keys map[string]string) bool {
 	return false
 }
 
-// changed is the object n as it shall be: as it was, with metadata and spec of
-// the pod (template) from the injected one. It is nil when they do not fit.
+// changed is the intended object: n with metadata and spec of the pod (template) from
+// the injected one. It is nil when they do not fit.
 func changed(n *node, template *inject.Template, injected *node) *node {
 	path := splitPointer(template.Pointer)
 	for _, key := range []string{"metadata", "spec"} {
@@ -208,14 +220,14 @@ func changed(n *node, template *inject.Template, injected *node) *node {
 		case n == nil:
 		case value != nil:
 			n = replaceAt(n, append(slices.Clone(path), key), value)
-		default: // taken back: there was none before the injection
+		default: // uninjected: there was none before the injection
 			n = replaceAt(n, append(slices.Clone(path), key), absent)
 		}
 	}
 	return n
 }
 
-// absent is what replaceAt is given for a key that shall go.
+// absent is the value of replaceAt for a key that is to be removed.
 var absent = &node{}
 
 func splitPointer(pointer string) []string {
@@ -277,7 +289,7 @@ func replaceAt(n *node, path []string, v *node) *node {
 	}
 }
 
-// write makes what is written for the document.
+// write generates the output for the document.
 func (t *transformer) write(doc *document) {
 	switch {
 	case t.o.Format == JSON:
@@ -289,19 +301,19 @@ func (t *transformer) write(doc *document) {
 	}
 }
 
-// rewrite makes the new text: by edits, or else by writing the document anew.
-// Either is read again and compared.
+// rewrite generates the new text: by edits, or else by encoding the document anew.
+// Either is parsed again and compared.
 func (t *transformer) rewrite(doc *document) {
 	t.out.changed = true
-	if t.slow == nil {
+	if t.fallback == nil {
 		if text, ok := t.edited(doc); ok {
 			t.out.text = text
 			return
 		}
 	}
-	text, err := t.mem.reencode(t.c, t.slow, t.want)
+	text, err := t.mem.reencode(t.c, t.fallback, t.want)
 	if err != nil {
-		t.problem(found{node: doc.roots[0]}, err.Error())
+		t.problem(found{node: doc.roots[0]}, problem.Of(err)...)
 		return
 	}
 	t.out.text = text
@@ -328,8 +340,8 @@ func (t *transformer) edited(doc *document) (string, bool) {
 
 // line is the line in the file of the value at path, or as near as is known.
 func (t *transformer) line(f found, path ...string) int {
-	if t.slow != nil {
-		return t.c.line - 1 + t.slow.line(slices.Concat(f.path, path))
+	if t.fallback != nil {
+		return t.c.line - 1 + t.fallback.line(slices.Concat(f.path, path))
 	}
 	n := f.node.resolved()
 	at := n.start
@@ -347,53 +359,59 @@ func (t *transformer) line(f found, path ...string) int {
 	return t.c.lineOf(at)
 }
 
-// problem adds a problem of an object, at the value at path within it.
-func (t *transformer) problem(f found, text string, path ...string) {
+// problem adds problems of an object.
+func (t *transformer) problem(f found, problems ...problem.Problem) {
+	for _, p := range problems {
+		t.problemAt(f, p)
+	}
+}
+
+// problemAt adds a problem of an object, at the value at path within it.
+func (t *transformer) problemAt(f found, p problem.Problem, path ...string) {
 	n := f.node.resolved()
 	namespace := n.get("metadata").str("namespace")
 	if namespace == "" {
 		namespace = t.o.Namespace
 	}
-	t.out.problems = append(t.out.problems, Problem{
-		File: t.o.File, Line: t.line(f, path...), Document: t.c.number,
-		Object: objectName(n.str("kind"), namespace, objectLabel(n)), Text: text,
-	})
+	place := t.place(objectName(n.str("kind"), namespace, objectLabel(n)))
+	if p.Path != "" {
+		place += ": " + p.Path
+	}
+	t.out.problems.Add(p.In(t.o.File).On(t.line(f, path...), 0).At(place))
 }
 
-// refused adds the injector's problems, each at the annotation or label that it
-// names.
-func (t *transformer) refused(f found, n *node, pointer string, err error) {
-	var refusal *inject.Error
-	if !errors.As(err, &refusal) || len(refusal.Problems) == 0 {
-		t.problem(f, err.Error())
+// rejected adds the injector's problems, each at its annotation or label.
+func (t *transformer) rejected(f found, n *node, pointer string, err error) {
+	var rejection *inject.Error
+	if !errors.As(err, &rejection) {
+		t.problem(f, problem.Of(err)...)
 		return
 	}
 	path := append(splitPointer(pointer), "metadata")
 	for _, key := range path {
 		n = n.get(key)
 	}
-	for _, text := range refusal.Problems {
-		if field, key := culprit(n, text); key != "" {
-			t.problem(f, text, append(path, field, key)...)
+	for _, p := range rejection.Problems {
+		if field, key := keyOf(n, p); key != "" {
+			t.problemAt(f, p, append(path, field, key)...)
 		} else {
-			t.problem(f, text)
+			t.problemAt(f, p)
 		}
 	}
 }
 
-// culprit is the longest annotation or label key of a pod's metadata that text
-// names.
-func culprit(metadata *node, text string) (field, key string) {
+// keyOf is the annotation or label key of a pod's metadata that a problem is about.
+func keyOf(metadata *node, p problem.Problem) (field, key string) {
 	for _, name := range []string{"annotations", "labels"} {
 		keys := metadata.get(name)
 		if keys == nil || keys.kind != mappingKind {
 			continue
 		}
 		for _, e := range keys.entries() {
-			if strings.Contains(text, e.key.text) && len(e.key.text) > len(key) {
-				field, key = name, e.key.text
+			if p.Path == annotation.Path(e.key.text, name == "labels") {
+				return name, e.key.text
 			}
 		}
 	}
-	return field, key
+	return "", ""
 }

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/inject"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func transformString(t *testing.T, in string, o Options) (string, *Report, error) {
@@ -280,15 +282,15 @@ func TestProblems(t *testing.T) {
 			"f.yaml:36: document 2 (Pod ns/b): annotation bad: X is no good", "f.yaml:36: document 2 (Pod ns/b): annotation bad: worse than that"}},
 		{"all documents", bad + "---\n" + "a: [\n---\n" + bad, []string{"f.yaml:7: document 1", "f.yaml:7: document 1", "document 2: not valid YAML", "f.yaml:18: document 3", "f.yaml:18: document 3"}},
 		{"json", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b","annotations":{"bad":"X"}},"spec":{}}`, []string{"f.yaml:1: document 1 (Pod ns/b)", "worse"}},
-		{"duplicate key", "---\na: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", []string{"f.yaml:6: document 1: key \"c\" occurs twice in one mapping, first on line 4"}},
-		{"duplicate in JSON", "{\"a\": 1,\n\"b\": {\"c\": [{\"d\": \"c\"}],\n\"c\": 2}}", []string{"f.yaml:3: document 1: key \"c\" occurs twice"}},
-		{"tab", "a:\n\tb: c\n", []string{"f.yaml:2: document 1: not valid YAML: "}},
+		{"duplicate key", "---\na: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", []string{"f.yaml:6: document 1: \"c\": duplicate key, first on line 4"}},
+		{"duplicate in JSON", "{\"a\": 1,\n\"b\": {\"c\": [{\"d\": \"c\"}],\n\"c\": 2}}", []string{"f.yaml:3: document 1: \"c\": duplicate key"}},
+		{"tab", "a:\n\tb: c\n", []string{"f.yaml:2:1: document 1: not valid YAML: "}},
 		{"second document", "a: b\n---\nc: d\ne\n", []string{"f.yaml:4: document 2: not valid YAML: "}},
 		{"binary", "a: b\n\x00\x01\x02", []string{"f.yaml:2: document 1: control character 0x00"}},
 		{"not utf-8", "a: \xff\xff\n", []string{"f.yaml:1: document 1: byte 0xff is not UTF-8"}},
 		{"utf-16", "\xff\xfea\x00:\x00", []string{"f.yaml: the file is UTF-16"}},
-		{"alias bomb", "apiVersion: v1\nkind: Pod\n" + bomb, []string{"f.yaml:1: document 1 (Pod ns/(no name)): its aliases expand"}},
-		{"unknown alias", "a: *b\n", []string{"f.yaml:1: document 1: not valid YAML: "}},
+		{"alias bomb", "apiVersion: v1\nkind: Pod\n" + bomb, []string{"f.yaml:1: document 1 (Pod ns/(no name)): aliases expand"}},
+		{"unknown alias", "a: *b\n", []string{"f.yaml:1:4: document 1: not valid YAML: "}},
 		{"alias to itself", "a: &a\n  b: *a\n", []string{"f.yaml:1: document 1: not valid YAML: "}},
 		{"deep", "a: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n", []string{"f.yaml:1: document 1: "}},
 		{"deep, still YAML", "a: " + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "\n", []string{"f.yaml:1: document 1: the document is nested deeper"}},
@@ -303,9 +305,9 @@ func TestProblems(t *testing.T) {
 				o := fakeOptions()
 				o.Namespace, o.Workers = "ns", workers
 				_, _, err := transformString(t, c.in, o)
-				var problems *Error
+				var problems problem.List
 				if !errors.As(err, &problems) {
-					t.Fatalf("got %v, want an *Error", err)
+					t.Fatalf("got %v, want a problem.List", err)
 				}
 				lines := strings.Split(err.Error(), "\n")
 				if len(lines) != len(c.want) {
@@ -325,7 +327,7 @@ func TestDocumentTooLarge(t *testing.T) {
 	o := fakeOptions()
 	o.MaxDocument = 1 << 20
 	_, _, err := transformString(t, "a: b\n---\nb: "+strings.Repeat("x", 2<<20), o)
-	if err == nil || !strings.Contains(err.Error(), "document 2, from line 2 on, is larger than 1 MiB") {
+	if err == nil || !strings.Contains(err.Error(), "document 2, from line 2 on, exceeds 1 MiB") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -342,7 +344,7 @@ func TestReport(t *testing.T) {
 	if first.String() != "Deployment default/sleep" || first.Document != 1 || first.Line != 3 || !first.Changed || !first.Decision.Inject {
 		t.Errorf("%+v", first)
 	}
-	if second.String() != "Pod ns/g-*" || second.Document != 3 || second.Line != 35 || second.Changed || second.Decision.Sentence != "told not to" {
+	if second.String() != "Pod ns/g-*" || second.Document != 3 || second.Line != 35 || second.Changed || second.Decision.Sentence != "opted out" {
 		t.Errorf("%+v at line %d", second, second.Line)
 	}
 }

@@ -52,7 +52,7 @@ func unvalidated(string) answer {
 func injected(result *inject.Result) answer {
 	a := answer{
 		result:   resultSkipped,
-		all:      result.Warnings,
+		all:      result.Warnings.Strings(),
 		response: response{allowed: true, reason: string(result.Decision.Reason)},
 	}
 	if result.Decision.Inject {
@@ -73,10 +73,10 @@ func notInjected(err error) answer {
 		return a
 	}
 	code := int32(http.StatusUnprocessableEntity)
-	if e.Code == inject.RefusedPod {
+	if e.Code == inject.RejectedPod {
 		code = http.StatusBadRequest
 	}
-	a := denied(resultDenied, e.Code, code, inline.join(e.Problems))
+	a := denied(resultDenied, e.Code, code, inline.join(e.Problems.Strings()))
 	a.err = err
 	return a
 }

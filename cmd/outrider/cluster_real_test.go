@@ -63,7 +63,7 @@ func TestClusterConfiguration(t *testing.T) {
 		"a file is first": {[]string{"--valuesFile", values}, 0, "- 10.11.0.0/16\n", ""},
 		"none of a name":  {[]string{"--injectConfigMapName", "nope"}, 1, "", "get ConfigMap " + namespace + "/nope: not found"},
 		"no mesh of name": {[]string{"--meshConfigMapName", "nope"}, 1, "", "get ConfigMap " + namespace + "/nope: not found"},
-		"a bad one":       {[]string{"--injectConfigMapName", "bad"}, 1, "", "ConfigMap " + namespace + `/bad, key "values" line 3`},
+		"a bad one":       {[]string{"--injectConfigMapName", "bad"}, 1, "", "ConfigMap " + namespace + `/bad, key "values":3:`},
 		"another context": {[]string{"--context", "elsewhere"}, 1, "", `context "elsewhere" does not exist (see --kubeconfig, --context)`},
 		"another version": {[]string{"--kubernetes-version", "1.28"}, 0, "  - args:\n", ""},
 	} {

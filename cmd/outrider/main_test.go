@@ -80,7 +80,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"kube-inject", "-f", "a", "--in-place", "--format", "json"}, 2, "", "cannot be combined with --in-place or --diff"},
 		{[]string{"kube-inject", "-f", "a", "--diff", "--format", "patch"}, 2, "", "cannot be combined with --in-place or --diff"},
 		{[]string{"kube-inject", "-f", "a", "--format", "xml"}, 2, "", `invalid --format "xml": must be yaml, json or patch`},
-		{[]string{"kube-inject", "-f", "-", "--pod-template-path", "thing"}, 2, "", "names no kind"},
+		{[]string{"kube-inject", "-f", "-", "--pod-template-path", "thing"}, 2, "", "kind is required"},
 		{[]string{"kube-inject", "-f", "-", "--kubeconfig", "/does/not/exist"}, 1, "", "load kubeconfig"},
 		{[]string{"uninject"}, 2, "", "no input: specify -f FILE"},
 		{[]string{"uninject", "-f", "-", "--valuesFile", "x"}, 2, "", "unknown flag"},
@@ -227,8 +227,8 @@ func TestConfigFiles(t *testing.T) {
 		{"whole ConfigMap", []string{"--valuesFile", configMap}, 0, "10.9.0.0/16", `is a full ConfigMap; using key "values"`},
 		{"policy of a ConfigMap", []string{"--injectConfigFile", configMap}, 0, "image: curl", "skipped: "},
 		{"key missing", []string{"--meshConfigFile", configMap}, 1, "", `ConfigMap has no key "mesh" (found: config, values)`},
-		{"unknown key", []string{"--valuesFile", unknown}, 0, "istio-proxy", "warning: " + unknown + " line 3"},
-		{"bad value", []string{"--valuesFile", wrong}, 1, "", wrong + " line 3"},
+		{"unknown key", []string{"--valuesFile", unknown}, 0, "istio-proxy", "warning: " + unknown + ":3:5: "},
+		{"bad value", []string{"--valuesFile", wrong}, 1, "", wrong + ":3:22: "},
 	}
 	for _, c := range cases {
 		got := runWith(t, deployment("a: b"), append([]string{"kube-inject", "-f", "-"}, c.args...)...)

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/manifest"
 )
 
@@ -204,11 +206,12 @@ func interruptible(ctx context.Context, work func(context.Context) error) error 
 	}
 }
 
-// inFile adds the file to errors without one.
+// inFile adds the file to errors without one, and lists all problems: a List bounds
+// its own text.
 func inFile(name string, err error) error {
-	var problems *manifest.Error
+	var problems problem.List
 	if errors.As(err, &problems) {
-		return err
+		return errors.New(strings.Join(problems.Strings(), "\n"))
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }

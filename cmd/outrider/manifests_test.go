@@ -290,7 +290,7 @@ spec:
 		t.Errorf("%+v", back)
 	}
 	got = runWith(t, in, "kube-inject", "-f", "-", "--pod-template-path", "RayCluster.ray.io=spec.template")
-	if got.code != 1 || !strings.Contains(got.err, `RayCluster "ray": spec.template is missing or no object`) {
+	if got.code != 1 || !strings.Contains(got.err, `RayCluster "ray": pod template not found at spec.template`) {
 		t.Errorf("%+v", got)
 	}
 }

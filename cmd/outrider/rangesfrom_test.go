@@ -19,7 +19,7 @@ func TestRangesFrom(t *testing.T) {
 	}{
 		{"a document", []string{"--ranges-from", document}, "", 0, "10.0.0.0/16,10.244.0.0/16", ""},
 		{"standard input", []string{"--ranges-from", "-"}, `{"servicesIpv4Cidr": "10.1.0.0/20", "clusterIpv4Cidr": "10.4.0.0/14"}`, 0, "10.1.0.0/20,10.4.0.0/14", ""},
-		{"nothing", nil, "", 1, "", `"cluster" cannot be resolved: no cluster is read when injecting files; pass --ranges-from FILE`},
+		{"nothing", nil, "", 1, "", `"cluster": cannot be resolved: no cluster is read when injecting files; pass --ranges-from FILE`},
 		{"a range that is none", []string{"--ranges-from", broken}, "", 1, "", "--ranges-from: invalid documents:\n" + broken + ":1: networkProfile.podCidr"},
 		{"no such file", []string{"--ranges-from", "/does/not/exist"}, "", 1, "", "--ranges-from /does/not/exist: no such file"},
 		{"a cluster that cannot be read", []string{"--ranges-from", document, "--kubeconfig", "/does/not/exist"}, "", 1, "", "no such file"},

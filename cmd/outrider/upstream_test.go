@@ -104,7 +104,7 @@ templates:
 	})
 	t.Run("an unknown template is named, and what there is", func(t *testing.T) {
 		got := runWith(t, deployment("inject.istio.io/templates: gateway"), "kube-inject", "-f", "-")
-		if got.code != 1 || !strings.Contains(got.err, `"gateway": no such template; the configuration has: sidecar`) {
+		if got.code != 1 || !strings.Contains(got.err, `"gateway": no such template; use one of sidecar`) {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -52,7 +52,7 @@ func render(t testing.TB, s setup) sidecar {
 		t.Fatal(err)
 	}
 	var injected corev1.Pod
-	if err := json.Unmarshal(result.PodJSON(), &injected); err != nil {
+	if err := json.Unmarshal(result.Tree().AppendTo(nil), &injected); err != nil {
 		t.Fatal(err)
 	}
 	injected.Status.PodIP = s.ip
@@ -61,7 +61,7 @@ func render(t testing.TB, s setup) sidecar {
 			return start(t, &injected, c)
 		}
 	}
-	t.Fatalf("no container istio-proxy in %s", result.PodJSON())
+	t.Fatalf("no container istio-proxy in %s", result.Tree().AppendTo(nil))
 	return sidecar{}
 }
 

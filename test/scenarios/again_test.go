@@ -70,7 +70,7 @@ func (t *trial) webhookTwice(results []object) (pods []string) {
 // lasting are the warnings that do not end with the injection itself.
 func lasting(warnings []string) (out []string) {
 	for _, w := range warnings {
-		if !strings.Contains(w, "was not written by the injector") {
+		if !strings.Contains(w, "invalid value replaced; reserved for the injector") {
 			out = append(out, w)
 		}
 	}

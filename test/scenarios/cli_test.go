@@ -120,7 +120,7 @@ func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 	return r
 }
 
-var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+))?: (document \d+ \([^)]*\)): (.*)$`)
+var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+)(?::\d+)?)?: (document \d+ \([^)]*\)): (.*)$`)
 
 // read parses what the program printed. An unexpected line fails.
 func (r *run) read(t *testing.T, files []file, stderr string) {

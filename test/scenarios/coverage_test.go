@@ -54,7 +54,7 @@ func reasonsOf(t *testing.T, dir string) map[string]string {
 			for _, spec := range gen.Specs {
 				constant := spec.(*ast.ValueSpec)
 				name := constant.Names[0].Name
-				if !strings.HasPrefix(name, "Reason") && !strings.HasPrefix(name, "Refused") {
+				if !strings.HasPrefix(name, "Reason") && !strings.HasPrefix(name, "Rejected") {
 					continue
 				}
 				literal, ok := constant.Values[0].(*ast.BasicLit)

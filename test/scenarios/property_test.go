@@ -129,31 +129,46 @@ func reinjectAll(t *testing.T, s *scenario, o object, injectors []named) (compar
 			continue
 		}
 		again := request
-		again.Pod = results[i].PodJSON()
+		again.Pod = podJSON(request, results[i])
 		for j, to := range injectors {
 			got, err := to.Inject(again)
 			what := fmt.Sprintf("%s: from %s to %s", o.name(), from.name, to.name)
-			compareInjections(t, what, results[j], got, errs[j], err)
+			compareInjections(t, what, injection{request, results[j], errs[j]}, injection{again, got, err})
 			compared++
 		}
 	}
 	return compared
 }
 
-func compareInjections(t *testing.T, what string, want, got *inject.Result, wantErr, gotErr error) {
+// injection is a request with its result or error.
+type injection struct {
+	inject.Request
+	*inject.Result
+	err error
+}
+
+// podJSON is the injected pod: that of the request when nothing changes.
+func podJSON(r inject.Request, result *inject.Result) []byte {
+	if result.Tree() == nil {
+		return r.Pod
+	}
+	return result.Tree().AppendTo(nil)
+}
+
+func compareInjections(t *testing.T, what string, want, got injection) {
 	t.Helper()
 	switch {
-	case wantErr != nil || gotErr != nil:
-		if d := cmp.Diff(wantErr, gotErr); d != "" {
-			t.Errorf("%s: refused otherwise: want -, got +\n%s", what, d)
+	case want.err != nil || got.err != nil:
+		if d := cmp.Diff(want.err, got.err); d != "" {
+			t.Errorf("%s: rejected otherwise: want -, got +\n%s", what, d)
 		}
 	case !want.Decision.Inject:
 		if got.Decision != want.Decision || len(got.Patch) > 0 {
-			t.Errorf("%s: want it skipped and left alone, got %+v with %d changes", what, got.Decision, len(got.Patch))
+			t.Errorf("%s: want it skipped and unchanged, got %+v with %d changes", what, got.Decision, len(got.Patch))
 		}
 	default:
-		wantPod := comparable(t, decode(t, want.PodJSON()).(tree))
-		gotPod := comparable(t, decode(t, got.PodJSON()).(tree))
+		wantPod := comparable(t, decode(t, podJSON(want.Request, want.Result)).(tree))
+		gotPod := comparable(t, decode(t, podJSON(got.Request, got.Result)).(tree))
 		if !reflect.DeepEqual(wantPod, gotPod) {
 			t.Errorf("%s: want -, got +\n%s", what, cmp.Diff(wantPod, gotPod))
 		}

@@ -217,7 +217,7 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 func (t *trial) compareReview(label string, a answer, review []string) {
 	want := slices.Clone(a.warnings)
 	for _, p := range a.problems {
-		want = append(want, "its pods will be refused: "+p)
+		want = append(want, "pods will be denied: "+p)
 	}
 	for _, w := range want {
 		if !slices.ContainsFunc(review, func(said string) bool { return saidAs(said, w) }) {

@@ -50,7 +50,7 @@ func (e *editor) behind(end, col int) int {
 	return at
 }
 
-// firstOnLine says whether nothing but blanks is before i on its line.
+// firstOnLine reports whether nothing but blanks is before i on its line.
 func (e *editor) firstOnLine(i int) bool {
 	return strings.Trim(e.text[e.lineStart(i):i], " ") == ""
 }

@@ -4,11 +4,36 @@ import (
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/problem"
+
+	corev1 "k8s.io/api/core/v1"
 )
+
+// proxyConfig merges the annotation into mesh.defaultConfig, as Istio does: field by
+// field, maps key by key.
+func (r *resolver) proxyConfig() {
+	r.out.ProxyConfig = r.cfg.Mesh.GetDefaultConfig()
+	text, ok := r.in.annotations[annotation.ProxyConfig]
+	if !ok {
+		return
+	}
+	overlay, _, err := annotation.ParseProxyConfig(text)
+	if err != nil {
+		r.problem(annotation.ProxyConfig, err)
+		return
+	}
+	r.out.ProxyConfig = annotation.OverlayProxyConfig(r.out.ProxyConfig, overlay)
+}
+
+func (r *resolver) hold() {
+	r.out.HoldApp = r.cfg.Values.Global.Proxy.HoldApplicationUntilProxyStarts
+	if hold := r.out.ProxyConfig.GetHoldApplicationUntilProxyStarts(); hold != nil {
+		r.out.HoldApp = hold.Value
+	}
+}
 
 func (r *resolver) images() {
 	g := &r.cfg.Values.Global
@@ -41,7 +66,7 @@ func (r *resolver) imageReference(name string) string {
 var imageTypes = []string{"debug", "distroless", "contrib", "tools"}
 
 // withImageType exchanges the variant of an image: "default" is none. A digest
-// pins one variant and is left alone.
+// pins one variant and stays unchanged.
 func withImageType(image, kind string) string {
 	at := strings.LastIndexByte(image, ':')
 	if kind == "" || at < strings.LastIndexByte(image, '/') || strings.Contains(image, "@") {
@@ -75,7 +100,7 @@ func (r *resolver) logging() {
 
 	level, source = p.ComponentLogLevel, r.valueSource("global.proxy.componentLogLevel")
 	if value, ok := r.in.annotations[annotation.ComponentLogLevel]; ok {
-		parsed, err := annotation.ParseComponentLogLevel(value) // without blanks, which Envoy refuses
+		parsed, err := annotation.ParseComponentLogLevel(value) // without spaces, which Envoy rejects
 		if err != nil {
 			r.problem(annotation.ComponentLogLevel, err)
 		}
@@ -85,8 +110,8 @@ func (r *resolver) logging() {
 	r.set("componentLogLevel", level, source)
 }
 
-// resources takes the global block and lays the four annotations over it one by
-// one: setting one never erases the others.
+// resources overrides the global block with the four annotations one by one: setting
+// one never erases the others.
 func (r *resolver) resources() {
 	if global := r.cfg.Values.Global.Proxy.Resources; global != nil {
 		r.out.Resources = *global.DeepCopy()
@@ -117,20 +142,34 @@ func (r *resolver) quantity(name, annotated string, list *corev1.ResourceList, w
 }
 
 // requestsWithinLimits: one annotation may contradict a global limit; the API
-// server would refuse the pod with a message about a container its author does
-// not know, so it is said here, with the annotation's name.
+// server would reject the pod with a message about a container its author did not
+// write, so the problem is reported here, with the annotation's name.
 func (r *resolver) requestsWithinLimits() {
 	for _, p := range []struct {
-		what       corev1.ResourceName
-		name, over string
-	}{{corev1.ResourceCPU, "proxyCPU", "proxyCPULimit"}, {corev1.ResourceMemory, "proxyMemory", "proxyMemoryLimit"}} {
+		what                      corev1.ResourceName
+		request, limit            string // settings
+		annotated, limitAnnotated string
+	}{
+		{corev1.ResourceCPU, "proxyCPU", "proxyCPULimit", annotation.ProxyCPU, annotation.ProxyCPULimit},
+		{corev1.ResourceMemory, "proxyMemory", "proxyMemoryLimit", annotation.ProxyMemory, annotation.ProxyMemoryLimit},
+	} {
 		request, limit := r.out.Resources.Requests[p.what], r.out.Resources.Limits[p.what]
 		if limit.IsZero() || request.Cmp(limit) <= 0 {
 			continue
 		}
-		r.problems = append(r.problems, fmt.Sprintf(
-			"sidecar resources: %s %s (from %s) is more than %s %s (from %s); a request may not exceed its limit: set both annotations sidecar.istio.io/%s and sidecar.istio.io/%s",
-			p.name, request.String(), r.out.Setting(p.name).Source, p.over, limit.String(), r.out.Setting(p.over).Source, p.name, p.over))
+		fix := fmt.Sprintf("set both annotations %s and %s", p.annotated, p.limitAnnotated)
+		_, ofRequest := r.in.annotations[p.annotated]
+		_, ofLimit := r.in.annotations[p.limitAnnotated]
+		rule := fmt.Sprintf("must be less than or equal to %s %s (%s)", p.limit, limit.String(), r.out.Setting(p.limit).Source)
+		path, value := annotation.Path(p.annotated, false), request.String()
+		switch {
+		case !ofRequest && !ofLimit:
+			path, fix = "global.proxy.resources.requests."+string(p.what), "lower the request or raise the limit"
+		case !ofRequest:
+			rule = fmt.Sprintf("must be greater than or equal to %s %s (%s)", p.request, request.String(), r.out.Setting(p.request).Source)
+			path, value = annotation.Path(p.limitAnnotated, false), limit.String()
+		}
+		r.problems.Add(problem.Invalid(path, value, rule, fix))
 	}
 }
 

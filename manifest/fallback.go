@@ -11,63 +11,62 @@ import (
 
 	yaml4 "go.yaml.in/yaml/v4"
 	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// slowDocument is a document that the parser of this package leaves to others:
-// sigs.k8s.io/yaml says what it means, as it does in kubectl, and the nodes of
-// yaml v4 carry its comments and order when it has to be written anew.
-type slowDocument struct {
+// fallbackDocument is a document that the parser of this package does not support:
+// sigs.k8s.io/yaml determines its meaning, as in kubectl, and the nodes of yaml v4
+// have its comments and order when it has to be encoded anew.
+type fallbackDocument struct {
 	doc  *document
 	tree *yaml4.Node
 	json bool
 }
 
-// maxSlow bounds what is read the slow way, in bytes: two readers hold the
-// document several times over. Of 4 MB that consist of the smallest values there
+// maxFallback bounds such a document, in bytes: two readers hold it several times
+// over. Of 4 MB that consist of the smallest values there
 // are, they make 3 GB; of pods, a tenth of it.
-const maxSlow = 4 << 20
+const maxFallback = 4 << 20
 
-// readSlow reads text the slow way. The problem's line counts from the start of
-// the text.
-func (a *arena) readSlow(text string) (*slowDocument, *Problem) {
-	if problem := notText(text); problem != nil {
-		return nil, problem
+// readFallback reads text with the two libraries. The problem's line counts from the
+// start of the text.
+func (a *arena) readFallback(text string) (*fallbackDocument, *problem.Problem) {
+	if p := notText(text); p != nil {
+		return nil, p
 	}
-	if len(text) > maxSlow {
-		return nil, &Problem{Line: 1, Text: fmt.Sprintf("the document is larger than %d MiB, and something in it (a tag, a tab, "+
-			"a key behind \"?\", an error) is beyond plain YAML, which takes too long to read in one that large; split it into several documents", maxSlow>>20)}
+	if len(text) > maxFallback {
+		return nil, at(1, fmt.Sprintf("documents over %d MiB may only contain plain YAML, without tags, tabs, \"?\" keys or errors", maxFallback>>20),
+			"split it into several documents")
 	}
 	if trimmed := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(text)) {
-		if problem := duplicateInJSON(text); problem != nil {
-			return nil, problem
+		if p := duplicateInJSON(text); p != nil {
+			return nil, p
 		}
-		return a.meaning(text, &slowDocument{json: true})
+		return a.meaning(text, &fallbackDocument{json: true})
 	}
-	out := &slowDocument{tree: &yaml4.Node{}}
+	out := &fallbackDocument{tree: &yaml4.Node{}}
 	if err := yaml4.Load([]byte(text), out.tree); err != nil {
 		out.tree = nil
-		if problem := yamlProblem(err); problem != nil && strings.Contains(problem.Text, "alias") {
-			return nil, problem
+		if p := yamlProblem(err); strings.Contains(p.Rule, "alias") {
+			return nil, p
 		}
-	} else if problem := duplicateKey(out.tree); problem != nil {
-		return nil, problem
+	} else if p := duplicateKey(out.tree); p != nil {
+		return nil, p
 	}
 	converted, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
-		// yaml v4 tells more of a syntax error: its column too.
+		// yaml v4 reports the column of a syntax error, too.
 		if loadErr := yaml4.Load([]byte(text), &yaml4.Node{}); loadErr != nil {
-			if problem := yamlProblem(loadErr); problem != nil {
-				return nil, problem
-			}
+			return nil, yamlProblem(loadErr)
 		}
 		return nil, yamlProblem(err)
 	}
 	return a.meaning(string(converted), out)
 }
 
-// line is the line of the text on which the value at path stands, or the last
-// thing on the way to it.
-func (s *slowDocument) line(path []string) int {
+// line is the line of the value at path, or of the last node on the way to it.
+func (s *fallbackDocument) line(path []string) int {
 	if s.tree == nil || len(s.tree.Content) == 0 {
 		return 1
 	}
@@ -94,14 +93,31 @@ func (s *slowDocument) line(path []string) int {
 	return line
 }
 
-// meaning parses the JSON that a document stands for.
-func (a *arena) meaning(converted string, out *slowDocument) (*slowDocument, *Problem) {
+// at is a problem at a line of the document's text.
+func at(line int, rule, fix string) *problem.Problem {
+	p := problem.Invalid("", "", rule, fix).On(line, 0)
+	return &p
+}
+
+// duplicate is a key that occurs twice in a mapping, first on another line of the
+// document; 0 means unknown.
+func duplicate(line int, key string, first int) *problem.Problem {
+	p := problem.Duplicate("", key, "key")
+	if first > 0 {
+		p.Rule += fmt.Sprintf(", first on line %d of the document", first)
+	}
+	p = p.On(line, 0)
+	return &p
+}
+
+// meaning parses the JSON of a document.
+func (a *arena) meaning(converted string, out *fallbackDocument) (*fallbackDocument, *problem.Problem) {
 	out.doc = a.parseJSON(converted)
 	if out.doc == nil && a.problem != nil {
-		return nil, &Problem{Line: 1, Text: a.problem.Text} // its line is of the JSON
+		return nil, at(1, a.problem.Rule, a.problem.Fix) // its line is of the JSON
 	}
 	if out.doc == nil {
-		return nil, &Problem{Line: 1, Text: fmt.Sprintf("a key is longer than %d characters; no Kubernetes object has one", maxKeyLength)}
+		return nil, at(1, fmt.Sprintf("a key exceeds the maximum length of %d", maxKeyLength), "")
 	}
 	return out, nil
 }
@@ -122,22 +138,22 @@ func (a *arena) parseJSON(text string) *document {
 	return a.parse(b.String(), 0)
 }
 
-// notText finds the first byte that no text has.
-func notText(text string) *Problem {
+// notText finds the first byte that is not allowed in text.
+func notText(text string) *problem.Problem {
 	for i := 0; i < len(text); {
 		c, size := rune(text[i]), 1
 		if c >= utf8.RuneSelf {
 			c, size = utf8.DecodeRuneInString(text[i:])
 		}
-		bad := ""
+		rule, fix := "", ""
 		switch {
 		case c == utf8.RuneError && size == 1:
-			bad = fmt.Sprintf("byte 0x%02x is not UTF-8; manifests must be UTF-8 text", text[i])
+			rule, fix = fmt.Sprintf("byte 0x%02x is not UTF-8", text[i]), "manifests must be UTF-8 text"
 		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0x7f:
-			bad = fmt.Sprintf("control character 0x%02x; this is not a text file, or it is damaged", c)
+			rule, fix = fmt.Sprintf("control character 0x%02x", c), "manifests must be text files"
 		}
-		if bad != "" {
-			return &Problem{Line: 1 + strings.Count(text[:i], "\n"), Text: bad}
+		if rule != "" {
+			return at(1+strings.Count(text[:i], "\n"), rule, fix)
 		}
 		i += size
 	}
@@ -146,7 +162,7 @@ func notText(text string) *Problem {
 
 // duplicateInJSON finds the first key that occurs twice in an object of a valid
 // JSON text.
-func duplicateInJSON(text string) *Problem {
+func duplicateInJSON(text string) *problem.Problem {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	type level struct {
@@ -176,10 +192,7 @@ func duplicateInJSON(text string) *Problem {
 		top := &levels[len(levels)-1]
 		if key, ok := token.(string); ok && top.key {
 			if top.keys[key] {
-				return &Problem{
-					Line: 1 + strings.Count(text[:d.InputOffset()], "\n"),
-					Text: fmt.Sprintf("key %q occurs twice in one object; remove one of the two", key),
-				}
+				return duplicate(1+strings.Count(text[:d.InputOffset()], "\n"), key, 0)
 			}
 			top.keys[key] = true
 			top.key = false
@@ -190,7 +203,7 @@ func duplicateInJSON(text string) *Problem {
 }
 
 // duplicateKey finds the first key that occurs twice in a mapping.
-func duplicateKey(n *yaml4.Node) *Problem {
+func duplicateKey(n *yaml4.Node) *problem.Problem {
 	if n.Kind == yaml4.MappingNode {
 		seen := make(map[string]*yaml4.Node, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -201,15 +214,14 @@ func duplicateKey(n *yaml4.Node) *Problem {
 			// By its name in JSON: 0x10 and 16 are the same key to the API server.
 			name := keyText(key)
 			if first := seen[name]; first != nil {
-				return &Problem{Line: key.Line, Text: fmt.Sprintf("key %s occurs twice in one mapping, first on line %d "+
-					"of the document; remove one of the two", quoteKey(name), first.Line)}
+				return duplicate(key.Line, name, first.Line)
 			}
 			seen[name] = key
 		}
 	}
 	for _, child := range n.Content {
-		if problem := duplicateKey(child); problem != nil {
-			return problem
+		if p := duplicateKey(child); p != nil {
+			return p
 		}
 	}
 	return nil
@@ -218,7 +230,7 @@ func duplicateKey(n *yaml4.Node) *Problem {
 var errorLine = regexp.MustCompile(`\bline (\d+):\s*`)
 
 // yamlProblem turns a YAML library's error into a problem.
-func yamlProblem(err error) *Problem {
+func yamlProblem(err error) *problem.Problem {
 	var load *yaml4.LoadError
 	if errors.As(err, &load) {
 		line := load.Mark.Line
@@ -229,15 +241,16 @@ func yamlProblem(err error) *Problem {
 		if load.ContextMsg != "" {
 			text = load.ContextMsg + ": " + text
 		}
-		if load.Mark.Column > 0 && line == load.Mark.Line {
-			text = fmt.Sprintf("column %d: %s", load.Mark.Column, text)
+		p := at(max(line, 1), "not valid YAML: "+text, "")
+		if line == load.Mark.Line {
+			p.Column = load.Mark.Column
 		}
-		return &Problem{Line: max(line, 1), Text: "not valid YAML: " + text}
+		return p
 	}
 	text, line := err.Error(), 1
 	if m := errorLine.FindStringSubmatchIndex(text); m != nil {
 		line, _ = strconv.Atoi(text[m[2]:m[3]])
 		text = text[:m[0]] + text[m[1]:]
 	}
-	return &Problem{Line: line, Text: "not valid YAML: " + strings.TrimSpace(strings.TrimPrefix(text, "yaml: "))}
+	return at(line, "not valid YAML: "+strings.TrimSpace(strings.TrimPrefix(text, "yaml: ")), "")
 }

@@ -1,0 +1,41 @@
+// Package inject decides whether a pod gets a sidecar, resolves every setting
+// to a value and its source, renders the templates, merges them into the pod
+// and returns the changes as a JSON patch.
+//
+// It is pure: an Injector is compiled once from one configuration, never
+// changes afterwards, and may be used by any number of goroutines. The webhook
+// and kube-inject both call Injector.Inject; there is no second way to assemble
+// the same result.
+//
+// # Files
+//
+// Each file uses only those before it:
+//
+//   - version.go: Kubernetes versions
+//   - decide.go: whether a pod is injected, with the reason
+//   - settings.go: the settings of a pod with their sources
+//   - request.go: what is asked and answered: environment, request, result, patch
+//   - errors.go: the rejection of a pod
+//   - schema.go: how strategic merge patch treats each field of a pod
+//   - canonical.go: the API server's form of values
+//   - merge.go: strategic merge patch
+//   - ranges.go: the names in range lists
+//   - overlay.go: what templates are given, and what they render to
+//   - injector.go: a compiled configuration
+//   - resolver.go: the settings of the redirect, the identity and the templates
+//   - resolver_proxy.go: the settings of the proxy
+//   - resolve.go: all settings and overlays of a pod
+//   - compile.go: a configuration to an Injector
+//   - owner.go: the workload of a pod
+//   - edit.go: edits of a pod's tree by path and by name
+//   - overrides.go: the user's own versions of injected containers
+//   - status.go: the status annotation, and the removal of an injection by it
+//   - mutation.go: an injection in progress
+//   - steps.go: the steps of an injection
+//   - steps_user.go: the steps about the user's own containers, and the status
+//   - warn.go: warnings about an injected pod
+//   - inject.go: the injection
+//   - uninject.go: the removal of an injection
+//   - workload.go: pod templates in objects
+//   - review.go: warnings about a workload
+package inject

@@ -1,0 +1,200 @@
+package inject
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/ranges"
+)
+
+// Injector injects pods with one compiled configuration.
+type Injector struct {
+	cfg       *config.Config
+	env       Environment
+	names     rangeNames
+	include   rangeList // of the values
+	exclude   rangeList // of the values
+	values    map[string]any
+	hash      string
+	templates map[string]*compiledTemplate
+	schema    *schema
+	cache     *resolvedCache
+}
+
+// Config returns the configuration the injector was compiled from.
+func (i *Injector) Config() *config.Config { return i.cfg }
+
+// RangeNames returns the ranges of the names in range lists.
+func (i *Injector) RangeNames() *ranges.NamedRanges { return i.env.Ranges }
+
+// Hash identifies the configuration, the ranges of the names in its range lists,
+// and the built-in templates. The status annotation of a pod has it as configHash.
+func (i *Injector) Hash() string { return i.hash }
+
+func (i *Injector) revision() string {
+	if r := i.cfg.Values.Revision; r != "" {
+		return r
+	}
+	return "default"
+}
+
+// rangesKey is the two lists with their names resolved, for the hash; empty where
+// they have no names.
+func (i *Injector) rangesKey() string {
+	if i.include.evidence+i.exclude.evidence == "" {
+		return ""
+	}
+	return i.include.list.String() + " " + i.exclude.list.String()
+}
+
+// data returns what every template sees of configuration and settings.
+func (i *Injector) data(s *Settings) templateData {
+	g := &i.cfg.Values.Global
+	host, port := splitHostPort(s.ProxyConfig.GetDiscoveryAddress())
+	concurrency := int32(2)
+	if c := s.ProxyConfig.GetConcurrency(); c != nil {
+		concurrency = c.Value
+	}
+	return templateData{
+		ProxyConfig: s.ProxyConfig, MeshConfig: i.cfg.Mesh, Values: i.values,
+		Revision: i.revision(), NativeSidecars: s.NativeSidecar,
+		ProxyImage: s.ProxyImage, ProxyInitImage: s.InitImage,
+		ProxyUID: s.ProxyUID, ProxyGID: s.ProxyGID,
+		InboundTrafficPolicyMode: i.cfg.Mesh.GetInboundTrafficPolicy().GetMode().String(),
+		Outrider: templateSettings{
+			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(),
+			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
+			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts,
+			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
+			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
+			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),
+			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),
+			ControlPlane:     s.ProxyConfig.GetDiscoveryAddress(),
+			ControlPlaneHost: host, ControlPlanePort: port,
+			ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
+			SeccompProfile: g.Proxy.SeccompProfile, Lifecycle: g.Proxy.Lifecycle, Privileged: g.Proxy.Privileged,
+			ClusterDomain: g.Proxy.ClusterDomain,
+			StartupProbe:  g.Proxy.StartupProbe.Enabled, StartupFailures: g.Proxy.StartupProbe.FailureThreshold,
+			ReadinessDelay: g.Proxy.ReadinessInitialDelaySeconds, ReadinessPeriod: g.Proxy.ReadinessPeriodSeconds,
+			ReadinessFailures: g.Proxy.ReadinessFailureThreshold,
+			ProxyMetadata:     s.ProxyConfig.GetProxyMetadata(),
+		},
+	}
+}
+
+// render executes one template for a pod and parses its output.
+func (i *Injector) render(t *compiledTemplate, data templateData) (*overlay, error) {
+	if t.Mutates {
+		data.Values = runtime.DeepCopyJSON(data.Values)
+	}
+	text, err := t.Render(data)
+	if err != nil {
+		return nil, err
+	}
+	return parseOverlay(t.name, text, i.schema)
+}
+
+// podInputs are the parts of a request that settings depend on. Two pods with
+// the same key resolve to the same settings.
+type podInputs struct {
+	annotations map[string]string
+	namespace   map[string]string // the namespace's annotations
+	uid         *int64            // runAsUser of the pod's own istio-proxy container
+}
+
+// settingNames are the annotations that resolve reads, in key order.
+var settingNames = [...]string{
+	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
+	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,
+	annotation.InterceptionMode, annotation.NativeSidecar, annotation.InjectTemplates,
+	annotation.ProxyImage, annotation.ProxyImageType,
+	annotation.ProxyCPU, annotation.ProxyMemory, annotation.ProxyCPULimit, annotation.ProxyMemoryLimit,
+	annotation.LogLevel, annotation.ComponentLogLevel,
+	annotation.UserVolume, annotation.UserVolumeMount, annotation.ProxyConfig,
+}
+
+// key identifies the inputs; "" for a pod that sets nothing.
+func (in podInputs) key() string {
+	if in.uid == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
+		return ""
+	}
+	var b []byte
+	add := func(name, value string) {
+		b = append(strconv.AppendQuote(append(b, name...), value), ';')
+	}
+	for _, name := range settingNames {
+		if value, ok := in.annotations[name]; ok {
+			add(name, value)
+		}
+	}
+	for _, name := range []string{annotation.OpenShiftUIDRange, annotation.OpenShiftSupplementalGroups} {
+		if value, ok := in.namespace[name]; ok {
+			add(name, value)
+		}
+	}
+	if in.uid != nil {
+		add("uid", formatInt(*in.uid))
+	}
+	return string(b)
+}
+
+// resolved is what pods with the same inputs share.
+type resolved struct {
+	settings *Settings
+	// overlays are in the order of settings.Templates; nil where the template
+	// reads the pod and has to be rendered for each.
+	overlays []*overlay
+	// effective is the settings' part of the status annotation.
+	effective json.RawMessage
+}
+
+// resolvedCache holds the settings and overlays of recent inputs. Most pods of a
+// cluster share a handful.
+type resolvedCache struct {
+	mu      sync.RWMutex
+	entries map[string]*resolved
+}
+
+// maxCached bounds the cache: an entry is about 50 KB, so it stays below 13 MB.
+const maxCached = 256
+
+func (c *resolvedCache) get(key string) *resolved {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[key]
+}
+
+// put evicts any entry: all cost the same to compute again.
+func (c *resolvedCache) put(key string, r *resolved) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for victim := range c.entries {
+		if len(c.entries) < maxCached {
+			break
+		}
+		delete(c.entries, victim)
+	}
+	c.entries[key] = r
+}
+
+// maxCachedKey keeps a pod with a huge annotation from filling the cache.
+const maxCachedKey = 16 << 10
+
+func (i *Injector) unknownTemplate(name string, in podInputs) problem.Problem {
+	path := annotation.Path(annotation.InjectTemplates, false)
+	if _, ok := in.annotations[annotation.InjectTemplates]; !ok {
+		path = "defaultTemplates"
+	}
+	p := problem.Invalid(path, name, "no such template", "use one of "+strings.Join(slices.Sorted(maps.Keys(i.templates)), ", "))
+	p.Type = problem.TypeNotSupported
+	return p
+}

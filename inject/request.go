@@ -1,0 +1,97 @@
+package inject
+
+import (
+	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/ranges"
+)
+
+// Environment holds the facts about the cluster (for files, about the target
+// cluster) that injection depends on.
+type Environment struct {
+	// Kubernetes is the API server's version; the zero value means unknown, and
+	// then native sidecars are used, as every supported release has them.
+	Kubernetes Version
+	// Ranges are the ranges of names such as "cluster" in range lists, as RangeNames
+	// returns them; nil where the cluster is unknown.
+	Ranges *ranges.NamedRanges
+}
+
+// Owner names the workload a pod belongs to, as templates see it in TypeMeta
+// and DeploymentMeta. The zero value means: derive it from the pod's controller
+// ownerReference, else the pod itself.
+type Owner struct {
+	APIVersion string // e.g. "apps/v1"
+	Kind       string // e.g. "Deployment"
+	Name       string
+}
+
+// Request is one pod.
+type Request struct {
+	// Pod is the pod's JSON exactly as it arrived. The patch is computed against
+	// these bytes, so fields that the API types here do not have are preserved. For a
+	// workload in a file it is {"metadata": template.metadata, "spec": template.spec}.
+	Pod []byte
+	// Namespace is the namespace of the request. An admission review for a pod
+	// carries it outside the pod. Empty for a file without one.
+	Namespace string
+	// NamespaceAnnotations are the namespace's, where known: on OpenShift they
+	// have the uid ranges. Nil means unknown.
+	NamespaceAnnotations map[string]string
+	// Owner is the workload, if the caller has it.
+	Owner Owner
+}
+
+// Result is the outcome for one pod that was admitted: injected or skipped.
+type Result struct {
+	Decision Decision
+	// Settings is nil when the pod was skipped.
+	Settings *Settings
+	// Patch turns the incoming pod into the injected one; empty when nothing
+	// changes. Operations are in the order they must be applied.
+	Patch []Operation
+	// Warnings are for the user who applied the pod, in the order of their text.
+	Warnings problem.List
+
+	tree *jsontree.Node // the injected pod; nil when nothing changes
+}
+
+// Tree returns the injected pod for other packages of this module; nil when
+// nothing changes. The parts that come from a template are shared between pods.
+func (r *Result) Tree() *jsontree.Node { return r.tree }
+
+// Operation is one RFC 6902 operation: add, remove or replace. Value is JSON
+// text, empty for remove.
+type Operation struct {
+	Op    string
+	Path  string
+	Value string
+}
+
+func operations(ops []jsontree.Op) []Operation {
+	out := make([]Operation, len(ops))
+	for n, op := range ops {
+		out[n] = Operation{Op: op.Op, Path: op.Path}
+		if op.Value != nil {
+			out[n].Value = op.Value.JSON()
+		}
+	}
+	return out
+}
+
+// AppendPatch appends the operations as an RFC 6902 document.
+func AppendPatch(dst []byte, ops []Operation) []byte {
+	dst = append(dst, '[')
+	for n, op := range ops {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, `{"op":"`...), op.Op...)
+		dst = jsontree.AppendString(append(dst, `","path":`...), op.Path)
+		if op.Value != "" {
+			dst = append(append(dst, `,"value":`...), op.Value...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}

@@ -1,0 +1,87 @@
+package inject
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
+
+// ReviewWorkload returns the warnings about the pods of a workload, for the user
+// who applies it and never sees the pods' own. It runs the same functions on the
+// pod template. namespace and its annotations are those of the request.
+func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) problem.List {
+	t, ok, err := FindTemplate(object)
+	if err != nil {
+		return problemsOf(err).AsWarnings()
+	}
+	if !ok {
+		return nil
+	}
+	return i.Review(&t, namespace, namespaceAnnotations)
+}
+
+// Review is ReviewWorkload for a template that was found already; nil for a pod.
+func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations map[string]string) problem.List {
+	if t.Pointer == "" {
+		return nil
+	}
+	out := annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels)
+	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner})
+	if err != nil {
+		for _, p := range problemsOf(err) {
+			out.Add(denied(p))
+		}
+	} else {
+		out.Add(result.Warnings...)
+		out.Add(ineffective(result.Decision, t)...)
+	}
+	return sortedByText(out)
+}
+
+// denied is a problem of a workload's pods.
+func denied(p problem.Problem) problem.Problem {
+	const effect = "pods will be denied"
+	if p.Path == "" {
+		p.Path = effect
+	} else {
+		p.Path = effect + ": " + p.Path
+	}
+	return p.AsWarning()
+}
+
+// ineffective warns about a setting of pods that are skipped by other rules.
+func ineffective(d Decision, t *Template) problem.List {
+	if d.Inject || d.Reason == ReasonLabelFalse || d.Reason == ReasonAnnotationFalse {
+		return nil
+	}
+	var pod struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+			Labels      map[string]string `json:"labels"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(t.Pod, &pod) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(keysOf(pod.Metadata.Annotations, pod.Metadata.Labels)) {
+		if row, ok := annotation.Lookup(name); ok && row.Support == annotation.Supported && row.Places&annotation.OnPod != 0 {
+			_, isAnnotation := pod.Metadata.Annotations[name]
+			return problem.List{problem.NoEffect(annotation.Path(name, !isAnnotation), "", "pods are not injected: "+d.Sentence, "")}
+		}
+	}
+	return nil
+}
+
+func keysOf(maps ...map[string]string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, m := range maps {
+			for k := range m {
+				if !yield(k) {
+					return
+				}
+			}
+		}
+	}
+}
