@@ -61,7 +61,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		i.must(err)
 		for _, e := range events.Items {
-			if e.Reason == "ConfigurationRejected" && strings.Contains(e.Note, `"cluster" cannot be resolved: pod ranges: `) && strings.Contains(e.Note, "this supplies them: kubectl") {
+			if e.Reason == "ConfigurationRejected" && strings.Contains(e.Note, `"cluster": cannot be resolved: pod ranges: `) && strings.Contains(e.Note, "this supplies them: kubectl") {
 				return ""
 			}
 		}
@@ -114,7 +114,7 @@ func TestAnnotationWithoutEvidence(t *testing.T) {
 		p.Annotations["traffic.sidecar.istio.io/includeOutboundIPRanges"] = "cluster"
 	})
 	_, err := i.create(ns, asks)
-	if err == nil || !strings.Contains(err.Error(), `annotation "traffic.sidecar.istio.io/includeOutboundIPRanges": value "cluster": "cluster" cannot be resolved: pod ranges: `) {
+	if err == nil || !strings.Contains(err.Error(), `annotation traffic.sidecar.istio.io/includeOutboundIPRanges: "cluster": cannot be resolved: pod ranges: `) {
 		t.Errorf("error %v", err)
 	}
 	apiServer := sleepPod("api-server", func(p *corev1.Pod) {
