@@ -23,6 +23,6 @@ func Build(in Input) (*Model, Problems) {
 	}
 	m.findPrivate()
 	m.checkReferences(&problems)
-	problems.sort()
+	slices.SortStableFunc(problems, compareSources)
 	return m, problems
 }

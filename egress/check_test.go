@@ -13,7 +13,7 @@ func TestCheck(t *testing.T) {
 	const rule = "a port is 1 to 65535"
 	for _, mesh := range []egress.Input{in, {}} {
 		got := egress.CheckServiceEntry(in.ServiceEntries[0], mesh.Mesh)
-		if len(got) != 1 || got[0].Path != "spec.ports[0].number" || got[0].Rule != rule || got[0].Name != "e" {
+		if len(got) != 1 || got[0].Path != "spec.ports[0].number" || got[0].Rule != rule || got[0].Source != "ServiceEntry shop/e" {
 			t.Errorf("problems %v", got)
 		}
 	}

@@ -5,63 +5,60 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// ConditionType is the condition of an object's status that says whether what
-// it says is in force.
+// ConditionType is the type of the condition in an object's status: whether its
+// configuration is active.
 const ConditionType = "Accepted"
 
 // The reasons of a condition.
 const (
-	ReasonAccepted = "Accepted" // nothing is wrong
-	ReasonWarnings = "Warnings" // it is in force; a part has no effect, or another object comes before it
-	ReasonInvalid  = "Invalid"  // what has an error is left out
+	ReasonAccepted = "Accepted" // no problems
+	ReasonWarnings = "Warnings" // active; a part has no effect, or another object takes precedence
+	ReasonInvalid  = "Invalid"  // parts with an error are ignored
 )
 
-// Condition is what became of one object, as a status tells it.
+// Condition is the condition of one object.
 type Condition struct {
 	Accepted        bool
 	Reason, Message string
 }
 
-// maxCondition bounds a message and each line of it, in bytes: a status is stored with its object,
-// of which etcd takes 1.5 MiB, and read by people.
+// maxCondition bounds a message and each line of it, in bytes: a status is stored
+// with its object, which etcd limits to 1.5 MiB, and is read by people.
 const (
 	maxCondition = 4000
-	maxLine      = 1000 // of it, for one problem
+	maxLine      = 1000 // for one problem
 )
 
-// Condition puts the problems of one object in words, one a line, errors first.
-func (ps Problems) Condition() Condition {
-	c := Condition{Accepted: true, Reason: ReasonAccepted, Message: "in force"}
+// ConditionOf is the condition for the problems of one object: one line each,
+// errors first.
+func ConditionOf(ps Problems) Condition {
+	c := Condition{Accepted: true, Reason: ReasonAccepted, Message: "accepted"}
 	var lines []string
-	size, left := 0, 0
+	size, more := 0, 0
 	sorted := slices.Clone(ps)
-	slices.SortStableFunc(sorted, func(a, b Problem) int { return cmp.Compare(a.Severity, b.Severity) })
+	slices.SortStableFunc(sorted, func(a, b problem.Problem) int { return cmp.Compare(a.Severity, b.Severity) })
 	for _, p := range sorted {
 		if p.Severity == SeverityError {
 			c.Accepted, c.Reason = false, ReasonInvalid
 		} else if c.Accepted {
 			c.Reason = ReasonWarnings
 		}
-		line := p.Severity.String() + ": " + clip(p.Finding(), maxLine)
+		line := p.Severity.String() + ": " + problem.Clip(p.Finding(), maxLine)
 		if size += len(line) + 1; size > maxCondition {
-			left++
+			more++
 			continue
 		}
 		lines = append(lines, line)
 	}
-	if left > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", left))
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	if len(lines) > 0 {
 		c.Message = strings.Join(lines, "\n")
 	}
 	return c
-}
-
-// Finding is the message without the object: path, value, rule, fix.
-func (p Problem) Finding() string {
-	p.Kind, p.Namespace, p.Name = "", "", ""
-	return strings.TrimPrefix(p.String(), ": ")
 }

@@ -1,8 +1,6 @@
 package egress
 
 import (
-	"strconv"
-
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -10,33 +8,29 @@ import (
 	"github.com/outrider-mesh/outrider/internal/document"
 )
 
-// maxSpec bounds an object's text: etcd takes no request of more than 1.5 MiB.
+// maxSpec bounds the size of an object: etcd rejects requests of more than 1.5 MiB.
 const maxSpec = 3 << 19
 
-// Decode reads the spec of an object, JSON text, of kind KindServiceEntry or
-// KindVirtualService, into a message of networking/v1alpha3; nil when it has a
-// fault. A field that is not known makes the whole object a fault: without it, a
-// route might match more than it should, or an entry open more.
+// Decode decodes the spec of an object, JSON text, of kind KindServiceEntry or
+// KindVirtualService, into a message of networking/v1alpha3; nil if it is invalid.
+// An unknown field makes the whole object invalid: without it, a route might match
+// more requests than intended, or an entry allow more destinations.
 func Decode(kind string, m Meta, spec []byte) (proto.Message, Problems) {
 	message := newSpec(kind)
 	if protojson.Unmarshal(spec, message) == nil {
 		return message, nil
 	}
-	// The other reader is slower, and says what is wrong where.
+	// The strict decoder is slower, and reports every problem with its path.
 	message = newSpec(kind)
-	node, faults := document.Load(string(spec), maxSpec)
-	faults = append(faults, document.Message(node, "spec", message)...)
-	if len(faults) == 0 {
-		return message, nil // a form that only the other reader takes
+	node, found := document.Load(string(spec), maxSpec)
+	found = append(found, document.Message(node, "spec", message)...)
+	if len(found) == 0 {
+		return message, nil // a form that only the strict decoder accepts
 	}
 	var problems Problems
 	r := reporter{kind, m, &problems}
-	for _, f := range faults {
-		value := f.Value
-		if text, err := strconv.Unquote(value); err == nil {
-			value = text // a problem puts it in quotes itself
-		}
-		r.error(f.Path, value, f.Rule, f.Fix)
+	for _, p := range found {
+		r.add(p.On(0, 0)) // the text is not what the user wrote
 	}
 	return nil, problems
 }
@@ -48,7 +42,7 @@ func newSpec(kind string) proto.Message {
 	return &networkingv1alpha3.VirtualService{}
 }
 
-// Add puts a spec that Decode has read among the objects; nil adds nothing.
+// Add adds a spec that Decode returned to the objects; nil adds nothing.
 func (in *Input) Add(m Meta, spec proto.Message) {
 	switch s := spec.(type) {
 	case *networkingv1alpha3.ServiceEntry:

@@ -53,11 +53,11 @@ func TestProblemsOfDecodingAreKept(t *testing.T) {
 	spec, _ := egress.Decode(egress.KindServiceEntry, m, []byte(`{"hosts":["aa.example"]}`))
 	in.Add(m, spec)
 	_, problems := egress.Build(in)
-	var names []string
+	var sources []string
 	for _, p := range problems {
-		names = append(names, p.Name)
+		sources = append(sources, p.Source)
 	}
-	if got := strings.Join(names, " "); got != "a aa b" {
-		t.Errorf("problems of %q, want a aa b: %v", got, problems)
+	if got, want := strings.Join(sources, ", "), "ServiceEntry shop/a, ServiceEntry shop/aa, ServiceEntry shop/b"; got != want {
+		t.Errorf("problems of %q, want %q: %v", got, want, problems)
 	}
 }

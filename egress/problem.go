@@ -2,15 +2,12 @@ package egress
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Severity tells an error, which leaves a part out, from a warning.
+// Severity tells an error, for which a part is ignored, from a warning.
 type Severity = problem.Severity
 
 // The severities.
@@ -26,57 +23,34 @@ const (
 	KindVirtualService = "VirtualService"
 )
 
-// Problem is one thing wrong with one object.
-type Problem struct {
-	Severity        Severity
-	Kind            string // KindMesh, KindServiceEntry or KindVirtualService
-	Namespace, Name string // empty for the mesh
-	Path            string // spec.ports[0].number
-	Value           string // as written
-	Rule            string // what is wrong
-	Fix             string // what to do
+// Source is the source of an object's problems: "ServiceEntry NAMESPACE/NAME",
+// or "MeshConfig".
+func Source(kind string, m Meta) string {
+	if kind == KindMesh {
+		return KindMesh
+	}
+	return kind + " " + m.Namespace + "/" + m.Name
 }
 
-// String is the message on one line: object, path, value, rule, fix.
-func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.Kind)
-	if p.Name != "" {
-		fmt.Fprintf(&b, " %s/%s", p.Namespace, p.Name)
-	}
-	b.WriteString(": " + p.Path + ": ")
-	if p.Value != "" {
-		fmt.Fprintf(&b, "%q: ", p.Value)
-	}
-	b.WriteString(p.Rule)
-	if p.Fix != "" {
-		b.WriteString("; " + p.Fix)
-	}
-	return b.String()
-}
+// Problems are sorted by kind, namespace and name; those of one object are in the
+// order of its fields.
+type Problems = problem.List
 
-// Problems are sorted by kind, namespace and name; those of one object stand in
-// the order of its fields.
-type Problems []Problem
-
-// Err is nil when there is no error, else all errors, one a line.
-func (ps Problems) Err() error {
-	var lines []string
-	for _, p := range ps {
-		if p.Severity == SeverityError {
-			lines = append(lines, p.String())
+// compareSources is the order of kind, namespace and name: a blank and a slash are
+// not part of any of them, and come before what is.
+func compareSources(a, b problem.Problem) int {
+	rank := func(c byte) byte {
+		if c == '/' {
+			return 0
+		}
+		return c
+	}
+	for i := range min(len(a.Source), len(b.Source)) {
+		if c := cmp.Compare(rank(a.Source[i]), rank(b.Source[i])); c != 0 {
+			return c
 		}
 	}
-	if lines == nil {
-		return nil
-	}
-	return errors.New(strings.Join(lines, "\n"))
-}
-
-func (ps Problems) sort() {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	return cmp.Compare(len(a.Source), len(b.Source))
 }
 
 // reporter collects the problems of one object.
@@ -86,31 +60,22 @@ type reporter struct {
 	all  *Problems
 }
 
-// add notes a problem once: an endpoint, for one, is read for each host and port.
-func (r reporter) add(severity Severity, path, value, rule, fix string) {
-	p := Problem{severity, r.kind, r.meta.Namespace, r.meta.Name, clip(path, maxText), clip(value, maxText), rule, fix}
-	for i := len(*r.all) - 1; i >= 0; i-- {
-		q := (*r.all)[i]
+// maxPath bounds a path, in bytes: the name of a header may be as long as an
+// object.
+const maxPath = 256
+
+// add adds a problem once: an endpoint, for one, is read for each host and port.
+func (r reporter) add(p problem.Problem) {
+	p.Source, p.Path = Source(r.kind, r.meta), problem.Clip(p.Path, maxPath)
+	for _, q := range slices.Backward(*r.all) {
 		if q == p {
 			return
 		}
-		if q.Name != p.Name || q.Namespace != p.Namespace || q.Kind != p.Kind {
+		if q.Source != p.Source {
 			break // another object's
 		}
 	}
-	*r.all = append(*r.all, p)
-}
-
-// maxText bounds a path and a value, in bytes: the name of a header may be as
-// long as an object.
-const maxText = 256
-
-// clip shortens a text to a number of bytes.
-func clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	r.all.Add(p)
 }
 
 // errors counts those of all objects so far.
@@ -124,6 +89,10 @@ func (r reporter) errors() int {
 	return n
 }
 
-func (r reporter) error(path, value, rule, fix string) { r.add(SeverityError, path, value, rule, fix) }
+func (r reporter) error(path, value, rule, fix string) {
+	r.add(problem.Invalid(path, value, rule, fix))
+}
 
-func (r reporter) warn(path, value, rule, fix string) { r.add(SeverityWarning, path, value, rule, fix) }
+func (r reporter) warn(path, value, rule, fix string) {
+	r.add(problem.Invalid(path, value, rule, fix).AsWarning())
+}

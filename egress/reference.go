@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // checkReferences finds the problems between objects, as the namespace of each
@@ -140,14 +142,20 @@ func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
 	}
 	for _, t := range route.Destinations {
 		if p := v.Destination(route, t, d).Problem; p != nil && t.Weight > 0 {
-			r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
+			r.addDestination(t, *p)
 		}
 	}
 	for _, t := range route.Mirrors {
 		if p := v.MirrorDestination(t, d).Problem; p != nil {
-			r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
+			r.addDestination(t, *p)
 		}
 	}
+}
+
+// addDestination adds the problem of a route's destination.
+func (r reporter) addDestination(t RouteDestination, p problem.Problem) {
+	p.Path, p.Value = t.Path, problem.Quote(t.Host)
+	r.add(p)
 }
 
 // checkSNI checks the routes by SNI.
@@ -171,7 +179,7 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 		for _, port := range slices.Sorted(maps.Keys(used)) {
 			for i, d := range v.SNIDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
 				if t, p := route.Destinations[i], d.Problem; p != nil {
-					r.add(p.Severity, t.Path, t.Host, p.Rule, p.Fix)
+					r.addDestination(t, *p)
 				}
 			}
 		}

@@ -6,9 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/egress/xds"
 )
@@ -144,11 +144,8 @@ func objectsView(r kube.Result) []objectView {
 	out := make([]objectView, 0, len(r.Objects))
 	for _, o := range r.Objects {
 		v := objectView{Kind: o.Kind, Namespace: o.Meta.Namespace, Name: o.Meta.Name, Generation: o.Generation}
-		for _, p := range r.Problems {
-			if p.Kind == o.Kind && p.Namespace == o.Meta.Namespace && p.Name == o.Meta.Name {
-				_, text, _ := strings.Cut(p.String(), ": ") // without the object's own name
-				v.Problems = append(v.Problems, p.Severity.String()+": "+text)
-			}
+		for _, p := range r.Problems.From(egress.Source(o.Kind, o.Meta)) {
+			v.Problems = append(v.Problems, p.Severity.String()+": "+p.Finding())
 		}
 		out = append(out, v)
 	}

@@ -40,24 +40,14 @@ func (h *handler) validateObject(r *request) answer {
 	}
 	meta := metaOf(r)
 	spec, problems := egress.Decode(kind, meta, []byte(gjson.GetBytes(r.Object, "spec").Raw))
-	v := validation{subject: kind + " " + meta.Namespace + "/" + meta.Name}
-	v.addObject(problems)
-	v.addObject(h.objectProblems(kind, meta, spec))
+	problems.Add(h.objectProblems(kind, meta, spec)...)
+	v := validation{subject: egress.Source(kind, meta), problems: problems.In("")} // the subject names the object
 	return v.answer(unchanged(r, "spec"))
-}
-
-// addObject adds the object's own problems: the subject names it.
-func (v *validation) addObject(problems egress.Problems) {
-	for _, p := range problems {
-		found := problem.Invalid(p.Path, p.Value, p.Rule, p.Fix)
-		found.Severity = problem.Severity(p.Severity)
-		v.problems.Add(found)
-	}
 }
 
 // objectProblems are the object's problems among all published objects, or, while
 // these are not loaded, those it has alone.
-func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Message) egress.Problems {
+func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Message) problem.List {
 	if spec == nil {
 		return nil
 	}
@@ -78,7 +68,7 @@ func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Messa
 	in.Add(meta, spec)
 	in.Problems, in.InCluster = nil, nil // neither is about this object
 	model, all := egress.Build(in)
-	return append(all.Of(kind, meta.Namespace, meta.Name), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)
+	return append(all.From(egress.Source(kind, meta)), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)
 }
 
 // without is a copy of the objects that omits an earlier state of one.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
-	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/inject"
 )
 
 // about makes a review one about an object of a resource.
@@ -134,7 +134,7 @@ func TestObjectHandler_AmongPublishedObjects(t *testing.T) {
 	in := egress.Input{
 		Mesh:           egress.CompileMesh(config.Default().Mesh),
 		ServiceEntries: []egress.ServiceEntry{{Meta: meta("a"), Spec: bad}, {Meta: meta("b"), Spec: bad}},
-		Problems:       egress.Problems{{Kind: egress.KindServiceEntry, Namespace: "shop", Name: "a", Path: "spec", Rule: "was wrong before"}},
+		Problems:       problem.List{problem.Invalid("spec", "", "was wrong before", "").In("ServiceEntry shop/a")},
 	}
 	b := newFixture(t, nil)
 	b.options.Objects = func() (egress.Input, bool) { return in, true }

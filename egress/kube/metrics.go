@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // metrics are about the built models. Labels are kinds and severities, a finite
@@ -47,23 +48,24 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 func (m *metrics) built(r Result, took time.Duration) {
 	m.builds.Inc()
 	m.seconds.Observe(took.Seconds())
-	objects := map[string]int{}
+	objects, kindOf := map[string]int{}, map[string]string{egress.Source(egress.KindMesh, egress.Meta{}): egress.KindMesh}
 	for _, o := range r.Objects {
 		objects[o.Kind]++
+		kindOf[egress.Source(o.Kind, o.Meta)] = o.Kind
 	}
 	type label struct {
 		kind     string
-		severity egress.Severity
+		severity problem.Severity
 	}
 	problems := map[label]int{}
 	for _, p := range r.Problems {
-		problems[label{p.Kind, p.Severity}]++
+		problems[label{kindOf[p.Source], p.Severity}]++
 	}
 	for _, kind := range []string{egress.KindMesh, egress.KindServiceEntry, egress.KindVirtualService} {
 		if kind != egress.KindMesh {
 			m.objects.WithLabelValues(kind).Set(float64(objects[kind]))
 		}
-		for _, severity := range []egress.Severity{egress.SeverityError, egress.SeverityWarning} {
+		for _, severity := range []problem.Severity{problem.Error, problem.Warning} {
 			m.problems.WithLabelValues(kind, severity.String()).Set(float64(problems[label{kind, severity}]))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // key is a namespace and a name.
@@ -31,7 +32,7 @@ type object struct {
 	Object
 	revision string        // its label istio.io/rev; empty: none
 	spec     proto.Message // nil if it cannot be decoded
-	problems egress.Problems
+	problems problem.List
 }
 
 func readObject(kind string, u *unstructured.Unstructured) object {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -126,17 +127,15 @@ func (w *StatusWriter) Run(ctx context.Context) error {
 // pass writes all changes. It stops when a newer result is offered, and continues
 // after an error; it returns the first one.
 func (w *StatusWriter) pass(ctx context.Context, r *Result) error {
-	type object struct{ kind, namespace, name string }
-	problems := map[object]egress.Problems{}
+	problems := map[string]problem.List{} // by source
 	for _, p := range r.Problems {
-		k := object{p.Kind, p.Namespace, p.Name}
-		problems[k] = append(problems[k], p)
+		problems[p.Source] = append(problems[p.Source], p)
 	}
 	exists, failed := map[string]bool{}, 0
 	var first error
 	for _, o := range r.Objects {
 		exists[o.UID] = true
-		want := desired{problems[object{o.Kind, o.Meta.Namespace, o.Meta.Name}].Condition(), o.Generation}
+		want := desired{egress.ConditionOf(problems[egress.Source(o.Kind, o.Meta)]), o.Generation}
 		if w.upToDate(o.status, want) || w.written[o.UID] == (lastWrite{want, o.resource}) {
 			continue
 		}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -49,7 +50,7 @@ type Options struct {
 type Result struct {
 	Model    *egress.Model
 	Input    egress.Input
-	Problems egress.Problems
+	Problems problem.List
 	// Objects are all ServiceEntries and VirtualServices of this revision, sorted by
 	// kind, namespace and name.
 	Objects []Object

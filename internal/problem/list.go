@@ -90,6 +90,17 @@ func (l List) Findings() []string {
 	return out
 }
 
+// From are the problems of one source.
+func (l List) From(source string) List {
+	var out List
+	for _, p := range l {
+		if p.Source == source {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // In is the list with every problem in a source.
 func (l List) In(source string) List {
 	return l.each(func(p Problem) Problem { return p.In(source) })

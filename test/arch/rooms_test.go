@@ -78,7 +78,7 @@ var rooms = []room{
 		why: "what happens to a request follows from the model; tests compare it with what egress/envoy makes"},
 	{path: "egress/xds", kind: shell, may: pureRooms,
 		why: "it serves what egress/envoy makes"},
-	{path: "egress/kube", kind: shell, may: []string{"annotation", "egress", "internal/debounce", "internal/revision"},
+	{path: "egress/kube", kind: shell, may: []string{"annotation", "egress", "internal/debounce", "internal/problem", "internal/revision"},
 		why: "it watches the objects that egress reads"},
 	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/election", "internal/revision"},
 		why: "a certificate is issued and rotated without knowing what it serves"},
