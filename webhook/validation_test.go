@@ -13,8 +13,8 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
-	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // about makes a review one about an object of a resource.
