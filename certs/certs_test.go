@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// handshake connects to a server that serves by get; the client trusts ca and
-// asks for name.
+// handshake connects to a server with the certificate of get; the client trusts ca
+// and requests name.
 func handshake(t *testing.T, get GetCertificate, ca []byte, name string, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	server := &tls.Config{}
@@ -51,11 +51,26 @@ func write(t *testing.T, dir string, cert, key []byte) {
 	}
 }
 
-func TestIssuedCertificateServesItsHostsOnly(t *testing.T) {
-	ca, cert, key, err := Issue([]string{"outrider.istio-system.svc", "127.0.0.1", "::1"}, time.Now().Add(-time.Minute), time.Hour)
+// issue makes a CA and a serving certificate for hosts, PEM.
+func issue(t testing.TB, hosts []string, notBefore time.Time, validity time.Duration) (bundle, cert, key []byte) {
+	t.Helper()
+	made, err := newCA(notBefore, notBefore.Add(validity))
 	if err != nil {
 		t.Fatal(err)
 	}
+	leaf, err := made.newLeaf(hosts, notBefore, notBefore.Add(validity))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err = encodePair(leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encodeCertificate(made.certificate), cert, key
+}
+
+func TestNewLeaf_ServesItsHostsOnly(t *testing.T) {
+	ca, cert, key := issue(t, []string{"outrider.istio-system.svc", "127.0.0.1", "::1"}, time.Now().Add(-time.Minute), time.Hour)
 	dir := t.TempDir()
 	write(t, dir, cert, key)
 	w, err := Watch(dir)
@@ -74,26 +89,20 @@ func TestIssuedCertificateServesItsHostsOnly(t *testing.T) {
 	if _, err := handshake(t, w.GetCertificate, ca, "other.istio-system.svc", nil); err == nil {
 		t.Error("the certificate served a host it was not issued for")
 	}
-	other, _, _, err := Issue([]string{"outrider.istio-system.svc"}, time.Now(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other, _, _ := issue(t, []string{"outrider.istio-system.svc"}, time.Now(), time.Hour)
 	if _, err := handshake(t, w.GetCertificate, other, "outrider.istio-system.svc", nil); err == nil {
-		t.Error("a client with another authority accepted the certificate")
+		t.Error("a client with another CA certificate accepted the certificate")
 	}
 }
 
-func TestServerRefusesOldTLSAndHTTP2(t *testing.T) {
-	ca, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestServerTLS_RejectsOldTLSAndHTTP2(t *testing.T) {
+	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
-	if _, err := handshake(t, get, ca, "127.0.0.1", &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // the refusal of the old version is what is tested
+	if _, err := handshake(t, get, ca, "127.0.0.1", &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // the rejection of the old version is tested
 		t.Error("TLS 1.1 was accepted")
 	}
 	state, err := handshake(t, get, ca, "127.0.0.1", &tls.Config{NextProtos: []string{"h2", "http/1.1"}})
@@ -105,11 +114,8 @@ func TestServerRefusesOldTLSAndHTTP2(t *testing.T) {
 	}
 }
 
-func TestExpiredAndImpossibleRequests(t *testing.T) {
-	ca, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-2*time.Hour), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestNewLeaf_ExpiredAndInvalid(t *testing.T) {
+	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-2*time.Hour), time.Hour)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
@@ -118,26 +124,24 @@ func TestExpiredAndImpossibleRequests(t *testing.T) {
 	if _, err := handshake(t, get, ca, "127.0.0.1", nil); err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("handshake with an expired certificate: %v", err)
 	}
-	if _, _, _, err := Issue(nil, time.Now(), time.Hour); err == nil {
+	made, err := newCA(time.Now(), time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := made.newLeaf(nil, time.Now(), time.Now().Add(time.Hour)); err == nil {
 		t.Error("a certificate without hosts was issued")
 	}
-	if _, _, _, err := Issue([]string{"a"}, time.Now(), 0); err == nil {
-		t.Error("a certificate without validity was issued")
-	}
-	if _, _, _, err := Issue([]string{strings.Repeat("a", 60) + ".istio-system.svc"}, time.Now(), time.Hour); err != nil {
-		t.Errorf("a long host name was refused: %v", err)
+	if _, err := made.newLeaf([]string{strings.Repeat("a", 60) + ".istio-system.svc"}, time.Now(), time.Now().Add(time.Hour)); err != nil {
+		t.Errorf("a long host name was rejected: %v", err)
 	}
 }
 
-func TestWatchTakesUpNewFilesAndNamesWhatIsMissing(t *testing.T) {
+func TestWatch_ReloadsAndReportsMissingFiles(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Watch(dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, CertificateFile)) {
 		t.Errorf("watch of an empty directory: %v", err)
 	}
-	_, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
 	write(t, dir, cert, key)
 	w, err := Watch(dir)
 	if err != nil {
@@ -145,10 +149,7 @@ func TestWatchTakesUpNewFilesAndNamesWhatIsMissing(t *testing.T) {
 	}
 	go func() { _ = w.WithWatchInterval(50 * time.Millisecond).Start(t.Context()) }()
 
-	ca, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
 	write(t, dir, cert, key)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -156,7 +157,7 @@ func TestWatchTakesUpNewFilesAndNamesWhatIsMissing(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the new certificate was not taken up: %v", err)
+			t.Fatalf("the new certificate was not loaded: %v", err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

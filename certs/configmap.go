@@ -16,9 +16,9 @@ const (
 	mountPath   = "/var/run/secrets/outrider"
 )
 
-// The static SDS files tell Envoy to read authorities and token from files, and
-// to read them again when the kubelet swaps the directory. A file holds one
-// resource: Envoy refuses a file with two.
+// The static SDS files configure Envoy to read the CA bundle and the token from
+// files, and to reload them when the kubelet swaps the directory. A file has one
+// resource: Envoy rejects a file with two.
 const (
 	sdsCA = `resources:
 - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
@@ -32,13 +32,13 @@ const (
 `
 )
 
-// configMapData is what the sidecars of a namespace need to trust their control
-// plane and to show who they are.
+// configMapData is what the sidecars of a namespace need to verify their control
+// plane and to authenticate.
 func configMapData(bundle []byte) map[string]string {
 	return map[string]string{keyBundle: string(bundle), keySDSCA: sdsCA, keySDSToken: sdsToken}
 }
 
-// change is one write that brings the ConfigMaps to what they should be.
+// change is one write that brings a ConfigMap to its desired state.
 type change struct {
 	operation operationKind
 	object    *corev1.ConfigMap
@@ -52,20 +52,20 @@ const (
 	remove operationKind = "delete"
 )
 
-// plan compares the ConfigMaps there are, by namespace, with the namespaces that
-// should have one. refused are those whose ConfigMap of that name is somebody
-// else's; nobody's but ours is written or removed.
-func plan(o *Options, wanted map[string]bool, have map[string]*corev1.ConfigMap, bundle []byte) (changes []change, refused []string) {
+// plan compares the existing ConfigMaps, by namespace, with the selected
+// namespaces. conflicts are the namespaces whose ConfigMap of that name is not
+// managed by this installation; those are never written or deleted.
+func plan(o *Options, wanted map[string]bool, have map[string]*corev1.ConfigMap, bundle []byte) (changes []change, conflicts []string) {
 	data := configMapData(bundle)
 	for _, namespace := range sorted(wanted) {
 		old := have[namespace]
 		switch {
 		case old == nil:
 			changes = append(changes, change{create, &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: namespace, Labels: o.ours()}, Data: data,
+				ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: namespace, Labels: o.ownLabels()}, Data: data,
 			}})
-		case !o.isOurs(old.Labels):
-			refused = append(refused, namespace)
+		case !o.owns(old.Labels):
+			conflicts = append(conflicts, namespace)
 		case !maps.Equal(old.Data, data) || len(old.BinaryData) > 0:
 			next := old.DeepCopy()
 			next.Data, next.BinaryData = data, nil
@@ -73,11 +73,11 @@ func plan(o *Options, wanted map[string]bool, have map[string]*corev1.ConfigMap,
 		}
 	}
 	for _, namespace := range sorted(have) {
-		if old := have[namespace]; !wanted[namespace] && o.isOurs(old.Labels) {
+		if old := have[namespace]; !wanted[namespace] && o.owns(old.Labels) {
 			changes = append(changes, change{remove, old})
 		}
 	}
-	return changes, refused
+	return changes, conflicts
 }
 
 // mounts reports whether the pod has the ConfigMap in a volume, and may still run.

@@ -1,18 +1,18 @@
-// Package certs keeps the serving certificate, the authorities that vouch for
-// it, and the places where clients find those authorities.
+// Package certs manages the serving certificate, the CA certificates that verify
+// it, and the places where clients read those.
 //
-// Without files of its own (Options.External nil) it keeps everything in one
+// Without an external certificate (Options.External nil) it stores everything in one
 // Secret. The leader issues and rotates, by the ordered rules in policy.go; every
-// replica serves the Secret's newest certificate, without a restart. The
-// authorities are published in the caBundle of the two webhook registrations,
-// of which nothing else is ever written, and in the ConfigMap "outrider-ca" of
-// every namespace whose pods may be injected, or have been by a file.
+// replica serves the Secret's newest certificate, without a restart. The CA bundle
+// is published in the caBundle of the two webhook configurations, of which nothing
+// else is ever written, and in the ConfigMap "outrider-ca" of every namespace whose
+// pods may be injected, or were injected from a file.
 //
-// A rotation never leaves a moment without trust: a new authority is published
-// first and signs later, and the old one stays published until every replica
-// serves under the new one.
+// A rotation never interrupts trust: a new CA certificate is published first and
+// signs later, and the old one stays published until every replica serves a
+// certificate of the new one.
 //
 // What a caller may assume: Start returns only when its context ends, whatever
 // the API server does; a certificate that was served once stays until a better
-// one is there; what is not this package's own is not touched.
+// one is available; objects that are not managed by this package are not written.
 package certs

@@ -5,10 +5,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
-)
 
-// annotationStatus is what an injection records in the pod.
-const annotationStatus = "sidecar.istio.io/status"
+	"github.com/outrider-mesh/outrider/annotation"
+)
 
 // injectedBy reports whether the status annotation is of an injection by this
 // product for the revision. Istio's own has no hash of a configuration.
@@ -17,37 +16,37 @@ func injectedBy(revision, status string) bool {
 	return json.Unmarshal([]byte(status), &s) == nil && s.Revision == revision && s.ConfigHash != ""
 }
 
-// onlyInjected keeps of a pod's metadata whether it was injected for the
-// revision: all pods of the cluster go through here.
+// onlyInjected reduces a pod's metadata to whether it was injected by the revision:
+// it runs for all pods of the cluster.
 func onlyInjected(revision string) cache.TransformFunc {
 	return func(object any) (any, error) {
 		o, ok := object.(*metav1.PartialObjectMetadata)
 		if !ok {
 			return object, nil
 		}
-		status := o.Annotations[annotationStatus]
+		status := o.Annotations[annotation.SidecarStatus]
 		o.Labels, o.Annotations, o.ManagedFields, o.OwnerReferences, o.Finalizers = nil, nil, nil, nil, nil
 		if injectedBy(revision, status) {
-			o.Annotations = kept
+			o.Annotations = injectedMark
 		}
 		return o, nil
 	}
 }
 
-// kept is what an injected pod keeps; all of them share it.
-var kept = map[string]string{annotationStatus: ""}
+// injectedMark marks an injected pod; all of them share it.
+var injectedMark = map[string]string{annotation.SidecarStatus: ""}
 
 func isInjected(object any) bool {
 	o, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return false
 	}
-	_, ok = o.Annotations[annotationStatus]
+	_, ok = o.Annotations[annotation.SidecarStatus]
 	return ok
 }
 
-// onInjected calls f when an injected pod comes or goes. Pods come injected or
-// not at all, and their states change often, so changes are nothing.
+// onInjected calls f when an injected pod is created or deleted. A pod is created
+// injected or never is, and its status changes often, so updates are ignored.
 func onInjected(f func()) cache.ResourceEventHandler {
 	return cache.FilteringResourceEventHandler{
 		FilterFunc: func(object any) bool {

@@ -21,62 +21,39 @@ const (
 	blockKey         = "PRIVATE KEY"
 )
 
-// Issue makes a self-signed certificate authority and a serving certificate for
-// hosts, both ECDSA P-256, valid from notBefore for validity.
-//
-// hosts are DNS names or IP addresses; the first is also the common name of the
-// leaf. The results are PEM: the authority's certificate (what goes into
-// caBundle), the leaf, and the leaf's key as PKCS #8. The authority's own key
-// is not returned: nobody can sign a second leaf with it.
-func Issue(hosts []string, notBefore time.Time, validity time.Duration) (ca, cert, key []byte, err error) {
-	if validity <= 0 {
-		return nil, nil, nil, fmt.Errorf("issue serving certificate: validity %s is not positive", validity)
-	}
-	a, err := newAuthority(notBefore, notBefore.Add(validity))
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	leaf, err := a.newLeaf(hosts, notBefore, notBefore.Add(validity))
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	cert, key, err = encodePair(leaf)
-	return encodeCertificate(a.certificate), cert, key, err
-}
-
-// authority is a certificate with the key it signs by.
-type authority struct {
+// ca is a CA certificate with its key.
+type ca struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// newAuthority makes a certificate authority that signs itself. Its name is its
-// own, so that a verifier that holds two finds the right one by name alone.
-func newAuthority(notBefore, notAfter time.Time) (authority, error) {
+// newCA makes a self-signed CA certificate. Its name is unique, so that a verifier
+// with two of them finds the right one by name alone.
+func newCA(notBefore, notAfter time.Time) (ca, error) {
 	serial, err := serialNumber()
 	if err != nil {
-		return authority{}, fmt.Errorf("issue certificate authority: %w", err)
+		return ca{}, fmt.Errorf("issue CA certificate: %w", err)
 	}
 	key, certificate, err := sign(&x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "outrider authority " + serial.Text(16)[:8]},
+		Subject:               pkix.Name{CommonName: "outrider CA " + serial.Text(16)[:8]},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		MaxPathLenZero:        true, // it signs leaves, never another authority
+		MaxPathLenZero:        true, // it signs leaves, never another CA
 		KeyUsage:              x509.KeyUsageCertSign,
 	}, nil)
 	if err != nil {
-		return authority{}, fmt.Errorf("issue certificate authority: %w", err)
+		return ca{}, fmt.Errorf("issue CA certificate: %w", err)
 	}
-	return authority{certificate, key}, nil
+	return ca{certificate, key}, nil
 }
 
 // newLeaf makes a serving certificate for hosts.
-func (a authority) newLeaf(hosts []string, notBefore, notAfter time.Time) (*tls.Certificate, error) {
+func (a ca) newLeaf(hosts []string, notBefore, notAfter time.Time) (*tls.Certificate, error) {
 	if len(hosts) == 0 {
-		return nil, errors.New("issue serving certificate: no host names given; name the Service's DNS name or the address the API server calls")
+		return nil, errors.New("issue serving certificate: hosts are required; specify the DNS name of the Service or the address that the API server uses")
 	}
 	serial, err := serialNumber()
 	if err != nil {
@@ -105,15 +82,15 @@ func (a authority) newLeaf(hosts []string, notBefore, notAfter time.Time) (*tls.
 	return &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key, Leaf: certificate}, nil
 }
 
-// sign makes a key for template and its certificate, signed by an authority; nil
-// means that the certificate signs itself.
-func sign(template *x509.Certificate, by *authority) (*ecdsa.PrivateKey, *x509.Certificate, error) {
+// sign makes a key for template and its certificate, signed by a CA, or self-signed
+// where by is nil.
+func sign(template *x509.Certificate, by *ca) (*ecdsa.PrivateKey, *x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	if by == nil {
-		by = &authority{template, key}
+		by = &ca{template, key}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key.Public(), by.key)
 	if err != nil {
@@ -134,7 +111,7 @@ func serialNumber() (*big.Int, error) {
 }
 
 // commonName cuts a host to the 64 characters X.520 allows. Verifiers read the
-// subject alternative names; this is for people who look.
+// subject alternative names; the common name is informative.
 func commonName(host string) string {
 	if len(host) > 64 {
 		return host[:64]
@@ -154,7 +131,7 @@ func encodeKey(key any) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: der}), nil
 }
 
-// encodePair is the PEM of a certificate with what it came with, and of its key.
+// encodePair is the PEM of a certificate with its chain, and of its key.
 func encodePair(c *tls.Certificate) (cert, key []byte, err error) {
 	for _, der := range c.Certificate {
 		cert = append(cert, pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: der})...)

@@ -25,12 +25,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	klog.SetLogger(logr.Discard()) // client-go's own lines about elections
+	klog.SetLogger(logr.Discard()) // client-go's own log lines about elections
 	os.Exit(kube.Main(m))
 }
 
-// installation is one revision on the shared API server: its registration and
-// its replicas.
+// installation is one revision on the shared API server: its webhook
+// configurations and its replicas.
 type installation struct {
 	*kube.Server
 	t                   testing.TB
@@ -74,9 +74,9 @@ func (i *installation) must(err error) {
 	}
 }
 
-// replica is a running Keeper.
+// replica is a running Manager.
 type replica struct {
-	*Keeper
+	*Manager
 	registry *prometheus.Registry
 	stop     func() // and wait
 }
@@ -100,7 +100,7 @@ func (i *installation) start(edits ...func(*Options)) *replica {
 		e(&o)
 	}
 	var err error
-	r.Keeper, err = New(o)
+	r.Manager, err = New(o)
 	i.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -115,7 +115,7 @@ func (i *installation) start(edits ...func(*Options)) *replica {
 	return r
 }
 
-// ready starts a replica and waits until it says so.
+// ready starts a replica and waits until it is ready.
 func (i *installation) ready(edits ...func(*Options)) *replica {
 	i.t.Helper()
 	r := i.start(edits...)
@@ -145,7 +145,7 @@ func (i *installation) mutating() *admissionregistrationv1.MutatingWebhookConfig
 	return c
 }
 
-// bundles are the distinct caBundles of both registrations.
+// bundles are the distinct caBundles of both webhook configurations.
 func (i *installation) bundles() (out []string) {
 	i.t.Helper()
 	seen := map[string]bool{}
@@ -160,7 +160,7 @@ func (i *installation) bundles() (out []string) {
 	return sorted(seen)
 }
 
-// wipe takes the caBundle of every mutating entry away.
+// wipe removes the caBundle of every mutating webhook.
 func (i *installation) wipe() {
 	i.t.Helper()
 	patch := ""
@@ -172,19 +172,19 @@ func (i *installation) wipe() {
 	i.must(err)
 }
 
-// registered waits until every entry has one bundle of so many authorities.
-func (i *installation) registered(authorities int) string {
+// registered waits until every webhook has one bundle of so many CA certificates.
+func (i *installation) registered(caCerts int) string {
 	i.t.Helper()
 	var bundle string
-	i.eventually(fmt.Sprintf("%d authorities are registered", authorities), func() error {
+	i.eventually(fmt.Sprintf("%d CA certificates are registered", caCerts), func() error {
 		all := i.bundles()
 		if len(all) != 1 {
 			return fmt.Errorf("%d different bundles", len(all))
 		}
 		bundle = all[0]
 		roots, err := parseBundle([]byte(bundle))
-		if err == nil && len(roots) != authorities {
-			err = fmt.Errorf("%d authorities", len(roots))
+		if err == nil && len(roots) != caCerts {
+			err = fmt.Errorf("%d CA certificates", len(roots))
 		}
 		return err
 	})

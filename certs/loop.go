@@ -6,63 +6,48 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 const (
-	// quiet is the time after a change until it is looked at, together with
-	// those that come with it.
+	// quiet is the time between a change and its pass, which covers the changes
+	// that follow meanwhile.
 	quiet = 50 * time.Millisecond
-	// A pass that failed is repeated after firstRetry, then twice as long each
+	// A failed pass is retried after firstRetry, then after twice as long each
 	// time, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
 
-// loop repeats a pass over everything: when it is poked, and now and then.
-type loop chan struct{}
+// loop repeats a pass over everything: when it is triggered, and periodically. To
+// the signal of internal/debounce it adds the period and the retries.
+type loop struct{ changed debounce.Signal }
 
-func newLoop() loop { return make(loop, 1) }
+func newLoop() loop { return loop{debounce.New()} }
 
-// poke asks for a pass.
-func (l loop) poke() {
-	select {
-	case l <- struct{}{}:
-	default: // one is due already
-	}
-}
+// trigger requests a pass.
+func (l loop) trigger() { l.changed.Raise() }
 
 // run repeats pass until ctx ends.
 func (l loop) run(ctx context.Context, every time.Duration, log logr.Logger, pass func(context.Context) error) {
 	retry := firstRetry
-	for {
+	for ctx.Err() == nil {
 		wait := every
 		if err := pass(ctx); err != nil && ctx.Err() == nil {
-			log.Error(err, "trying again", "after", retry.String())
+			log.Error(err, "retrying", "after", retry.String())
 			wait = min(retry, every)
 			retry = min(2*retry, lastRetry)
 		} else {
 			retry = firstRetry
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-			continue
-		case <-l:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(quiet):
-		}
-		select { // what came meanwhile is part of this pass
-		case <-l:
-		default:
-		}
+		due, cancel := context.WithTimeout(ctx, wait)
+		_ = l.changed.Wait(due, quiet, quiet) // a change, or the time is up
+		cancel()
 	}
 }
 
-// onAny calls f whenever anything an informer follows has changed.
+// onAny calls f whenever an object of an informer has changed.
 func onAny(f func()) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { f() },

@@ -13,7 +13,7 @@ type metrics struct {
 	issued     *prometheus.CounterVec
 	patches    *prometheus.CounterVec
 	configMaps *prometheus.CounterVec
-	refused    prometheus.Gauge
+	conflicts  prometheus.Gauge
 	leader     prometheus.Gauge
 	chained    *prometheus.GaugeVec
 }
@@ -25,23 +25,23 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	leader := gauge("outrider_leader", "1 on the replica that issues certificates and publishes authorities.")
-	refused := gauge("outrider_ca_configmap_conflicts", "Namespaces whose ConfigMap outrider-ca somebody else keeps; seen by the leader.")
+	leader := gauge("outrider_leader", "1 on the replica that issues certificates and publishes the CA bundle.")
+	conflicts := gauge("outrider_ca_configmap_conflicts", "Namespaces with an unmanaged outrider-ca ConfigMap (leader only).")
 	m := &metrics{
 		expiry: gauge("outrider_cert_expiry_timestamp_seconds",
-			"When the certificate (serving) and the newest authority (authority, seen by the leader) expire, in seconds since the epoch.", "certificate"),
+			"Unix time the serving certificate (serving) and the newest CA certificate (ca, leader only) expire.", "certificate"),
 		issued: counter("outrider_cert_decisions_total",
-			"What the leader did with the certificates, by action and reason.", "action", "reason"),
+			"Certificate changes by the leader, by action and reason.", "action", "reason"),
 		patches: counter("outrider_ca_bundle_patches_total",
 			"Patches of caBundle in the webhook configurations, by kind and result (patched, failed).", "kind", "result"),
 		configMaps: counter("outrider_ca_configmap_writes_total",
 			"Writes of ConfigMaps outrider-ca, by operation (create, update, delete) and result (done, failed).", "operation", "result"),
-		refused: refused.WithLabelValues(),
-		leader:  leader.WithLabelValues(),
+		conflicts: conflicts.WithLabelValues(),
+		leader:    leader.WithLabelValues(),
 		chained: gauge("outrider_ca_bundle_trusted",
-			"1 if the certificate served chains to every caBundle registered, by kind of webhook configuration.", "kind"),
+			"1 if the serving certificate chains to the caBundle of every webhook, by kind of webhook configuration.", "kind"),
 	}
-	for _, c := range []prometheus.Collector{m.expiry, m.issued, m.patches, m.configMaps, refused, leader, m.chained} {
+	for _, c := range []prometheus.Collector{m.expiry, m.issued, m.patches, m.configMaps, conflicts, leader, m.chained} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -55,8 +55,8 @@ func (m *metrics) serving(c *tls.Certificate) {
 	}
 }
 
-func (m *metrics) authority(c *x509.Certificate) {
-	m.expiry.WithLabelValues("authority").Set(float64(c.NotAfter.Unix()))
+func (m *metrics) ca(c *x509.Certificate) {
+	m.expiry.WithLabelValues("ca").Set(float64(c.NotAfter.Unix()))
 }
 
 // result is "failed" with an error.

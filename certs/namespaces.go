@@ -10,29 +10,25 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// labelInject on a pod asks for a sidecar, whatever its namespace says.
-const labelInject = "sidecar.istio.io/inject"
-
-// namespace is what decides whether its pods may be injected.
+// namespace is what selects a namespace for injection.
 type namespace struct {
-	labels map[string]string
-	ending bool
-	// asking are the labels of its pods that ask to be injected.
-	asking []map[string]string
-	// injected says that one of its pods has a sidecar of this revision, whoever
-	// gave it that: a file may have been injected.
+	labels      map[string]string
+	terminating bool
+	// optedIn are the labels of its pods that opt in to injection.
+	optedIn []map[string]string
+	// injected is true when one of its pods has a sidecar of this revision, also one
+	// that was injected from a file.
 	injected bool
 }
 
-// wanted are the namespaces where the registration sends a pod to the webhook:
-// any pod, or one that is there and asks for it; and where an injected pod is, by
-// whatever way it came. It goes by the selectors that
-// are registered, which an administrator may have changed.
-func wanted(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces map[string]namespace) (map[string]bool, error) {
+// selected are the namespaces where the webhook configuration selects a pod: any
+// pod, or an existing one that opts in; and those with an injected pod. It uses the
+// selectors in the cluster, which an administrator may have changed.
+func selected(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces map[string]namespace) (map[string]bool, error) {
 	type selectors struct{ namespace, object labels.Selector }
 	var all []selectors
 	for _, w := range r.Webhooks {
-		// The API server fills in the empty selector, which selects everything.
+		// The API server defaults to the empty selector, which selects everything.
 		ns, err := metav1.LabelSelectorAsSelector(w.NamespaceSelector)
 		if err != nil {
 			return nil, fmt.Errorf("namespaceSelector of webhook %s: %w", w.Name, err)
@@ -45,12 +41,12 @@ func wanted(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces 
 	}
 	out := map[string]bool{}
 	for name, n := range namespaces {
-		if n.ending {
+		if n.terminating {
 			continue // nothing can be created there any more
 		}
 		out[name] = n.injected || slices.ContainsFunc(all, func(s selectors) bool {
 			return s.namespace.Matches(labels.Set(n.labels)) &&
-				(s.object.Matches(labels.Set(nil)) || slices.ContainsFunc(n.asking, func(pod map[string]string) bool {
+				(s.object.Matches(labels.Set(nil)) || slices.ContainsFunc(n.optedIn, func(pod map[string]string) bool {
 					return s.object.Matches(labels.Set(pod))
 				}))
 		})

@@ -14,9 +14,9 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
-// The names of what is kept in the cluster. Secret and leases carry the
-// revision behind them, "-REVISION", unless it is the default one. The
-// ConfigMap does not: the pods of a namespace mount it by this name.
+// The names of the objects in the cluster. Those of the Secret and the leases end
+// in "-REVISION", unless the revision is the default one. The ConfigMap's does
+// not: the pods of a namespace mount it by this name.
 const (
 	SecretName    = "outrider-certs"
 	ConfigMapName = "outrider-ca"
@@ -24,15 +24,13 @@ const (
 	replicaLease  = "outrider-replica"
 )
 
-// The labels of what is this package's own, and of whose revision.
+// The values of the labels of managed objects.
 const (
-	labelManagedBy = "app.kubernetes.io/managed-by"
-	managedBy      = "outrider"
-	labelComponent = "app.kubernetes.io/component"
-	component      = "replica"
+	managedBy = "outrider"
+	component = "replica"
 )
 
-// Options say what to keep, and where.
+// Options configure the manager.
 type Options struct {
 	// Cluster reaches the API server.
 	Cluster *rest.Config
@@ -45,10 +43,10 @@ type Options struct {
 	// Identity is the replica's own: unique, a DNS label of at most 63
 	// characters with "outrider-replica-" in front.
 	Identity string
-	// Hosts are the names and addresses clients call.
+	// Hosts are the DNS names and addresses that clients use.
 	Hosts []string
-	// External serves somebody else's certificate. Then there is no Secret, and
-	// nothing is published unless CAFile names a bundle, PEM.
+	// External serves an externally managed certificate. Then there is no Secret,
+	// and nothing is published unless CAFile names a bundle, PEM.
 	External GetCertificate
 	CAFile   string
 
@@ -59,13 +57,13 @@ type Options struct {
 	Registry  prometheus.Registerer
 }
 
-// Timing says how often things are looked at.
+// Timing is how often things are checked.
 type Timing struct {
 	Election election.Timing
-	// Report is how often a replica says what it serves. One that has missed
-	// three reports counts as gone.
+	// Report is how often a replica reports the certificate it serves. A replica
+	// that has missed three reports counts as gone.
 	Report time.Duration
-	// Resync is how often the leader looks at everything, changed or not.
+	// Resync is how often the leader reconciles everything, changed or not.
 	Resync time.Duration
 }
 
@@ -85,14 +83,14 @@ func (o *Options) complete() error {
 			errs = append(errs, errors.New(what))
 		}
 	}
-	need(o.Cluster != nil, "no API server is given")
-	need(o.Namespace != "", "no namespace is given")
-	need(o.Registration != "", "no name of the webhook configurations is given")
-	need(o.External != nil || len(o.Hosts) > 0, "no host names are given")
-	need(o.External != nil || o.CAFile == "", "a CA file goes with external certificates only")
-	need(!o.leads() || o.Identity != "", "no identity is given")
+	need(o.Cluster != nil, "Cluster is required")
+	need(o.Namespace != "", "Namespace is required")
+	need(o.Registration != "", "Registration is required")
+	need(o.External != nil || len(o.Hosts) > 0, "Hosts are required")
+	need(o.External != nil || o.CAFile == "", "CAFile requires external certificates")
+	need(!o.leads() || o.Identity != "", "Identity is required")
 	if len(errs) > 0 {
-		return fmt.Errorf("keep certificates: %w", errors.Join(errs...))
+		return fmt.Errorf("manage certificates: %w", errors.Join(errs...))
 	}
 	o.Revision = revision.Revision(o.Revision).String()
 	if o.Lifetimes == (Lifetimes{}) {
@@ -110,18 +108,18 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// leads reports whether there is anything for a leader to do.
+// leads reports whether there is work for a leader.
 func (o *Options) leads() bool { return o.External == nil || o.CAFile != "" }
 
 // name is the name of this revision's object.
 func (o *Options) name(base string) string { return revision.Revision(o.Revision).Name(base) }
 
-// ours are the labels of what this installation made.
-func (o *Options) ours() map[string]string {
-	return map[string]string{labelManagedBy: managedBy, annotation.Rev: o.Revision}
+// ownLabels are the labels of the objects of this installation.
+func (o *Options) ownLabels() map[string]string {
+	return map[string]string{annotation.ManagedBy: managedBy, annotation.Rev: o.Revision}
 }
 
-// isOurs reports whether an object with the labels is this installation's.
-func (o *Options) isOurs(labels map[string]string) bool {
-	return labels[labelManagedBy] == managedBy && labels[annotation.Rev] == o.Revision
+// owns reports whether an object with the labels is managed by this installation.
+func (o *Options) owns(labels map[string]string) bool {
+	return labels[annotation.ManagedBy] == managedBy && labels[annotation.Rev] == o.Revision
 }

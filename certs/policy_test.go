@@ -15,14 +15,14 @@ const day = 24 * time.Hour
 
 var testHosts = []string{"outrider.istio-system.svc", "127.0.0.1", "::1"}
 
-// settledAt is what the policy makes of a state at a time, all published.
-func settledAt(t testing.TB, s State, now time.Time, edit ...func(*Facts)) (State, []string) {
+// convergedAt is the result of the policy for a state at a time, all published.
+func convergedAt(t testing.TB, s State, now time.Time, edit ...func(*Facts)) (State, []string) {
 	t.Helper()
 	f := Facts{Now: now, Hosts: testHosts, Published: true}
 	for _, e := range edit {
 		e(&f)
 	}
-	next, done, err := Settled(s, f, DefaultLifetimes)
+	next, done, err := Converge(s, f, DefaultLifetimes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,15 +35,15 @@ func settledAt(t testing.TB, s State, now time.Time, edit ...func(*Facts)) (Stat
 
 // fresh is a state made at epoch from nothing.
 func fresh(t testing.TB) State {
-	s, _ := settledAt(t, State{}, epoch)
+	s, _ := convergedAt(t, State{}, epoch)
 	return s
 }
 
-// rotating is a state whose second authority was made at the time.
+// rotating is a state whose second CA certificate was issued at the time.
 func rotating(t testing.TB, at time.Time) State {
 	s := fresh(t)
 	s.Key = nil
-	s, _ = settledAt(t, s, at)
+	s, _ = convergedAt(t, s, at)
 	return s
 }
 
@@ -52,9 +52,9 @@ func TestPolicy(t *testing.T) {
 	serving := func(ids ...string) func(*Facts) { return func(f *Facts) { f.Serving = ids } }
 	minute := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Minute) }
 	good, turning := fresh(t), rotating(t, epoch)
-	turned, _ := settledAt(t, turning, minute(11))
+	turned, _ := convergedAt(t, turning, minute(11))
 	older := rotating(t, epoch.Add(-200*day)) // for the skewed clocks
-	id := AuthorityID(turned.Authorities[0])
+	id := CAID(turned.CACerts[0])
 	without := func(edit func(*State)) State { s := good; edit(&s); return s }
 	stranger := fresh(t)
 
@@ -65,50 +65,50 @@ func TestPolicy(t *testing.T) {
 		edit  []func(*Facts)
 		want  string
 	}{
-		{"nothing there", State{}, epoch, nil, "new-authority/authority-missing new-leaf/leaf-missing"},
+		{"empty", State{}, epoch, nil, "new-ca/ca-missing new-leaf/leaf-missing"},
 		{"good", good, epoch, nil, ""},
 		{"good for 58 days", good, epoch.Add(58 * day), nil, ""},
 		{"leaf due after two thirds", good, epoch.Add(61 * day), nil, "new-leaf/leaf-due"},
 		{"leaf due although nothing can be published", good, epoch.Add(61 * day), []func(*Facts){unpublished}, "new-leaf/leaf-due"},
 		{"leaf expired", good, epoch.Add(91 * day), nil, "new-leaf/leaf-expiring"},
-		{"authority due: the new one is not signing yet", without(func(s *State) { s.Serving = late(t, s) }), epoch.Add(244 * day), nil, "new-authority/authority-due"},
-		{"away for years: all at once", good, epoch.Add(900 * day), nil, "new-authority/authority-due new-leaf/leaf-expiring drop-expired/authority-expired"},
+		{"CA certificate due: the new one is not signing yet", without(func(s *State) { s.Serving = late(t, s) }), epoch.Add(244 * day), nil, "new-ca/ca-due"},
+		{"down for years: all at once", good, epoch.Add(900 * day), nil, "new-ca/ca-due new-leaf/leaf-expiring drop-expired/ca-expired"},
 		{"leaf lost", without(func(s *State) { s.Serving = nil }), epoch, nil, "new-leaf/leaf-missing"},
-		{"authority lost", without(func(s *State) { s.Authorities, s.Key = nil, nil }), epoch, nil, "new-authority/authority-missing new-leaf/leaf-untrusted"},
-		{"key lost: what is served stays trusted", without(func(s *State) { s.Key = nil }), epoch, nil, "new-authority/authority-key-lost"},
-		{"leaf of a stranger", without(func(s *State) { s.Serving = stranger.Serving }), epoch, nil, "new-leaf/leaf-untrusted"},
+		{"CA certificate lost", without(func(s *State) { s.CACerts, s.Key = nil, nil }), epoch, nil, "new-ca/ca-missing new-leaf/leaf-untrusted"},
+		{"key lost: what is served stays trusted", without(func(s *State) { s.Key = nil }), epoch, nil, "new-ca/ca-key-lost"},
+		{"leaf of another CA", without(func(s *State) { s.Serving = stranger.Serving }), epoch, nil, "new-leaf/leaf-untrusted"},
 		{"another host", good, epoch, []func(*Facts){func(f *Facts) { f.Hosts = append(slices.Clone(testHosts), "10.0.0.1") }}, "new-leaf/leaf-hosts"},
 		{"fewer hosts", good, epoch, []func(*Facts){func(f *Facts) { f.Hosts = testHosts[:1] }}, ""},
-		{"somebody else's Secret", State{Serving: stranger.Serving}, epoch, []func(*Facts){func(f *Facts) { f.Foreign = true }}, ""},
+		{"externally managed Secret", State{Serving: stranger.Serving}, epoch, []func(*Facts){func(f *Facts) { f.External = true }}, ""},
 
-		{"new authority, not settled", turning, minute(9), nil, ""},
-		{"new authority, not published", turning, minute(600), []func(*Facts){unpublished}, ""},
-		{"new authority, settled and published", turning, minute(10), nil, "new-leaf/authority-published"},
-		{"never published: before the leaf ends", turning, epoch.Add(76 * day), []func(*Facts){unpublished}, "new-leaf/leaf-expiring"},
+		{"new CA certificate, not settled", turning, minute(9), nil, ""},
+		{"new CA certificate, not published", turning, minute(600), []func(*Facts){unpublished}, ""},
+		{"new CA certificate, settled and published", turning, minute(10), nil, "new-leaf/ca-published"},
+		{"never published: before the leaf expires", turning, epoch.Add(76 * day), []func(*Facts){unpublished}, "new-leaf/leaf-expiring"},
 		{"overlap too short", turned, minute(70), []func(*Facts){serving(id, id)}, ""},
-		{"a replica serves the old one", turned, minute(6000), []func(*Facts){serving(id, AuthorityID(turned.Authorities[1]))}, ""},
+		{"a replica serves the old one", turned, minute(6000), []func(*Facts){serving(id, CAID(turned.CACerts[1]))}, ""},
 		{"a replica serves nothing yet", turned, minute(6000), []func(*Facts){serving(id, "")}, ""},
-		{"nobody has reported", turned, minute(6000), nil, ""},
+		{"no replica has reported", turned, minute(6000), nil, ""},
 		{"every replica serves the new one", turned, minute(71), []func(*Facts){serving(id, id)}, "drop-old/rotation-complete"},
 
 		{"our clock is half an hour behind the issuer's", good, epoch.Add(-30 * time.Minute), nil, ""},
-		{"our clock is two hours behind the issuer's", good, epoch.Add(-2 * time.Hour), nil, "new-authority/authority-not-yet-valid new-leaf/leaf-not-yet-valid"},
+		{"our clock is two hours behind the issuer's", good, epoch.Add(-2 * time.Hour), nil, "new-ca/ca-not-yet-valid new-leaf/leaf-not-yet-valid"},
 		{"behind in the middle of a rotation", turning, epoch.Add(-30 * time.Minute), nil, ""},
-		{"far behind with an old authority still valid", older, epoch.Add(-300 * day), nil, "new-authority/authority-not-yet-valid new-leaf/leaf-not-yet-valid"},
-		{"our clock jumped ahead by a year", good, epoch.Add(366 * day), nil, "new-authority/authority-due new-leaf/leaf-expiring drop-expired/authority-expired"},
+		{"far behind with an old CA certificate still valid", older, epoch.Add(-300 * day), nil, "new-ca/ca-not-yet-valid new-leaf/leaf-not-yet-valid"},
+		{"our clock jumped ahead by a year", good, epoch.Add(366 * day), nil, "new-ca/ca-due new-leaf/leaf-expiring drop-expired/ca-expired"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			next, reasons := settledAt(t, tt.state, tt.now, tt.edit...)
+			next, reasons := convergedAt(t, tt.state, tt.now, tt.edit...)
 			if got := strings.Join(reasons, " "); got != tt.want {
 				t.Fatalf("decided %q, want %q", got, tt.want)
 			}
 			if tt.state.Serving != nil && len(tt.edit) == 0 && len(reasons) > 0 {
-				// Whatever was decided, whoever trusts the result trusts it now.
+				// Whatever was decided, the bundle of the result verifies its certificate now.
 				if err := ChainsTo(next.Serving, next.Bundle(), tt.now); err != nil {
-					t.Errorf("what is served is not trusted: %v", err)
+					t.Errorf("the serving certificate is not trusted: %v", err)
 				}
 			}
-			if _, again := settledAt(t, next, tt.now, append(tt.edit, unpublished)...); len(again) > 0 {
+			if _, again := convergedAt(t, next, tt.now, append(tt.edit, unpublished)...); len(again) > 0 {
 				t.Errorf("decided again at once: %v", again)
 			}
 		})
@@ -118,7 +118,7 @@ func TestPolicy(t *testing.T) {
 // late is a leaf as the policy would have renewed it on day 240.
 func late(t testing.TB, s *State) *tls.Certificate {
 	t.Helper()
-	leaf, err := authority{s.Authorities[0], s.Key}.newLeaf(testHosts, epoch.Add(240*day), epoch.Add(330*day))
+	leaf, err := ca{s.CACerts[0], s.Key}.newLeaf(testHosts, epoch.Add(240*day), epoch.Add(330*day))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func late(t testing.TB, s *State) *tls.Certificate {
 
 // A client holds the bundle of some moment, and a replica serves the leaf of
 // some moment, not far apart: the client must accept it.
-func TestRotationNeverBreaksTrust(t *testing.T) {
+func TestConverge_RotationNeverBreaksTrust(t *testing.T) {
 	type moment struct {
 		bundle []byte
 		state  State
@@ -142,7 +142,7 @@ func TestRotationNeverBreaksTrust(t *testing.T) {
 			f.Serving = []string{signerID(history[n-1].state.Serving.Leaf), signerID(history[n-lag].state.Serving.Leaf)}
 			f.Published = bytes.Equal(history[n-lag].bundle, s.Bundle())
 		}
-		next, done, err := Settled(s, f, DefaultLifetimes)
+		next, done, err := Converge(s, f, DefaultLifetimes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,11 +161,11 @@ func TestRotationNeverBreaksTrust(t *testing.T) {
 				}
 			}
 		}
-		if len(s.Authorities) > 2 {
-			t.Fatalf("day %d: %d authorities", int(now.Sub(epoch)/day), len(s.Authorities))
+		if len(s.CACerts) > 2 {
+			t.Fatalf("day %d: %d CA certificates", int(now.Sub(epoch)/day), len(s.CACerts))
 		}
 	}
-	for reason, want := range map[string]int{"authority-due": 3, "authority-published": 3, "rotation-complete": 3} {
+	for reason, want := range map[string]int{"ca-due": 3, "ca-published": 3, "rotation-complete": 3} {
 		if seen[reason] != want {
 			t.Errorf("%s: %d times in 800 days, want %d; all: %v", reason, seen[reason], want, seen)
 		}
@@ -175,21 +175,21 @@ func TestRotationNeverBreaksTrust(t *testing.T) {
 	}
 }
 
-func TestBundleStaysBounded(t *testing.T) {
+func TestConverge_BundleIsBounded(t *testing.T) {
 	s := fresh(t)
 	for i := range 50 {
-		s.Key = nil // somebody takes it away each time
-		s, _ = settledAt(t, s, epoch.Add(time.Duration(i)*time.Second), func(f *Facts) { f.Published = false })
+		s.Key = nil // it is removed each time
+		s, _ = convergedAt(t, s, epoch.Add(time.Duration(i)*time.Second), func(f *Facts) { f.Published = false })
 		if s.signer() == nil {
-			t.Fatalf("after %d times what is served is not trusted", i)
+			t.Fatalf("after %d times the serving certificate is not trusted", i)
 		}
 	}
-	if len(s.Authorities) > maxAuthorities {
-		t.Errorf("%d authorities", len(s.Authorities))
+	if len(s.CACerts) > maxCACerts {
+		t.Errorf("%d CA certificates", len(s.CACerts))
 	}
 }
 
-func TestStateIsReadAsItWasWritten(t *testing.T) {
+func TestParseState(t *testing.T) {
 	s := rotating(t, epoch)
 	data, err := s.Data()
 	if err != nil {
@@ -206,13 +206,13 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 		error string
 		lost  func(State) bool
 	}{
-		{"junk for authorities", func(d map[string][]byte) { d[BundleFile] = []byte("junk") }, "key ca.crt: holds no certificate", func(s State) bool { return s.Authorities == nil && s.Key == nil && s.Serving != nil }},
-		{"a key among the authorities", func(d map[string][]byte) { d[BundleFile] = append(d[BundleFile], d[KeyFile]...) }, "PEM block 3 is a PRIVATE KEY", func(s State) bool { return len(s.Authorities) == 2 && s.Key != nil }},
-		{"another authority's key", func(d map[string][]byte) { d[AuthorityKeyFile] = other[AuthorityKeyFile] }, "is not the key of the first certificate", func(s State) bool { return s.Key == nil && s.Serving != nil }},
-		{"junk for the key", func(d map[string][]byte) { d[AuthorityKeyFile] = []byte("junk") }, "holds no key in PEM", func(s State) bool { return s.Key == nil }},
+		{"junk for the bundle", func(d map[string][]byte) { d[BundleFile] = []byte("junk") }, "key ca.crt: no PEM certificate found", func(s State) bool { return s.CACerts == nil && s.Key == nil && s.Serving != nil }},
+		{"a key in the bundle", func(d map[string][]byte) { d[BundleFile] = append(d[BundleFile], d[KeyFile]...) }, `PEM block 3: unexpected PEM type "PRIVATE KEY"`, func(s State) bool { return len(s.CACerts) == 2 && s.Key != nil }},
+		{"another CA's key", func(d map[string][]byte) { d[CAKeyFile] = other[CAKeyFile] }, "private key does not match the first certificate", func(s State) bool { return s.Key == nil && s.Serving != nil }},
+		{"junk for the key", func(d map[string][]byte) { d[CAKeyFile] = []byte("junk") }, "no PEM private key found", func(s State) bool { return s.Key == nil }},
 		{"another leaf's key", func(d map[string][]byte) { d[KeyFile] = other[KeyFile] }, "key tls.crt, tls.key", func(s State) bool { return s.Serving == nil && s.Key != nil }},
 		{"no leaf key", func(d map[string][]byte) { delete(d, KeyFile) }, "key tls.crt, tls.key", func(s State) bool { return s.Serving == nil }},
-		{"nothing", func(d map[string][]byte) { clear(d) }, "", func(s State) bool { return s.Serving == nil && s.Key == nil && s.Authorities == nil }},
+		{"nothing", func(d map[string][]byte) { clear(d) }, "", func(s State) bool { return s.Serving == nil && s.Key == nil && s.CACerts == nil }},
 	} {
 		data, _ := s.Data()
 		tt.edit(data)
@@ -223,20 +223,20 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsLostIsFilledIn(t *testing.T) {
+func TestState_RestoredFrom(t *testing.T) {
 	s := fresh(t)
-	if got, changed := (State{}).or(&s); !changed || got.Key != nil || got.Serving != s.Serving || got.signer() == nil {
+	if got, changed := (State{}).restoredFrom(&s); !changed || got.Key != nil || got.Serving != s.Serving || got.signer() == nil {
 		t.Errorf("all lost: %+v", got)
 	}
-	if got, changed := s.or(&State{}); changed || got.Key != s.Key {
-		t.Errorf("nothing known: %+v", got)
+	if got, changed := s.restoredFrom(&State{}); changed || got.Key != s.Key {
+		t.Errorf("nothing to restore: %+v", got)
 	}
-	if _, changed := s.or(nil); changed {
+	if _, changed := s.restoredFrom(nil); changed {
 		t.Error("nothing before")
 	}
 	other := fresh(t)
-	if got, changed := other.or(&s); changed || got.Serving != other.Serving {
-		t.Error("nothing is lost, and yet it was changed")
+	if got, changed := other.restoredFrom(&s); changed || got.Serving != other.Serving {
+		t.Error("a complete state was changed")
 	}
 }
 
@@ -245,12 +245,12 @@ func FuzzParseState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(data[BundleFile], data[AuthorityKeyFile], data[CertificateFile], data[KeyFile])
+	f.Add(data[BundleFile], data[CAKeyFile], data[CertificateFile], data[KeyFile])
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte{}, []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, bundle, key, cert, leafKey []byte) {
-		s, _ := ParseState(map[string][]byte{BundleFile: bundle, AuthorityKeyFile: key, CertificateFile: cert, KeyFile: leafKey})
-		// Whatever it was, the policy gets to something that serves.
-		next, _, err := Settled(s, Facts{Now: epoch, Hosts: testHosts}, DefaultLifetimes)
+		s, _ := ParseState(map[string][]byte{BundleFile: bundle, CAKeyFile: key, CertificateFile: cert, KeyFile: leafKey})
+		// Whatever it was, the policy converges to a state that serves.
+		next, _, err := Converge(s, Facts{Now: epoch, Hosts: testHosts}, DefaultLifetimes)
 		if err != nil || next.Serving == nil || next.signer() == nil {
 			t.Fatalf("%v: %+v", err, next)
 		}

@@ -8,13 +8,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-func TestWantedNamespaces(t *testing.T) {
-	ns := func(labels map[string]string, asking ...map[string]string) namespace {
-		return namespace{labels: labels, asking: asking}
+func TestSelected(t *testing.T) {
+	ns := func(labels map[string]string, optedIn ...map[string]string) namespace {
+		return namespace{labels: labels, optedIn: optedIn}
 	}
 	const enabled, rev, name = "istio-injection", "istio.io/rev", "kubernetes.io/metadata.name"
 	for _, tt := range []struct {
@@ -24,38 +25,38 @@ func TestWantedNamespaces(t *testing.T) {
 		namespace namespace
 		want      bool
 	}{
-		{name: "says nothing", namespace: ns(nil)},
+		{name: "no labels", namespace: ns(nil)},
 		{name: "enabled", namespace: ns(map[string]string{enabled: "enabled"}), want: true},
 		{name: "disabled", namespace: ns(map[string]string{enabled: "disabled"})},
-		{name: "our revision", namespace: ns(map[string]string{rev: "default"}), want: true},
+		{name: "this revision", namespace: ns(map[string]string{rev: "default"}), want: true},
 		{name: "another revision", namespace: ns(map[string]string{rev: "canary"})},
 		{name: "another installation's enabled", revision: "canary", namespace: ns(map[string]string{enabled: "enabled"})},
 		{name: "a revision of its own", revision: "canary", namespace: ns(map[string]string{rev: "canary"}), want: true},
-		{name: "a pod asks", namespace: ns(nil, map[string]string{labelInject: "true"}), want: true},
-		{name: "a pod asks for our revision", namespace: ns(nil, map[string]string{rev: "default"}), want: true},
-		{name: "a pod asks for another revision", namespace: ns(nil, map[string]string{rev: "canary"})},
-		{name: "a pod asks in a disabled namespace", namespace: ns(map[string]string{enabled: "disabled"}, map[string]string{labelInject: "true"})},
+		{name: "a pod opts in", namespace: ns(nil, map[string]string{annotation.Inject: "true"}), want: true},
+		{name: "a pod opts in to this revision", namespace: ns(nil, map[string]string{rev: "default"}), want: true},
+		{name: "a pod opts in to another revision", namespace: ns(nil, map[string]string{rev: "canary"})},
+		{name: "a pod opts in, in a disabled namespace", namespace: ns(map[string]string{enabled: "disabled"}, map[string]string{annotation.Inject: "true"})},
 		{name: "a pod was injected by hand", namespace: namespace{injected: true}, want: true},
 		{name: "a pod was injected by hand in a disabled namespace", namespace: namespace{labels: map[string]string{enabled: "disabled"}, injected: true}, want: true},
 		{name: "automatic", auto: true, namespace: ns(nil), want: true},
 		{name: "automatic, disabled", auto: true, namespace: ns(map[string]string{enabled: "disabled"})},
 		{name: "a system namespace", auto: true, namespace: ns(map[string]string{name: "kube-system"})},
-		{name: "ending", namespace: namespace{labels: map[string]string{enabled: "enabled"}, ending: true}},
+		{name: "terminating", namespace: namespace{labels: map[string]string{enabled: "enabled"}, terminating: true}},
 	} {
 		r := registration.Options{Revision: revision.Revision(tt.revision), Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating()
-		got, err := wanted(r, map[string]namespace{"shop": tt.namespace})
+		got, err := selected(r, map[string]namespace{"shop": tt.namespace})
 		if err != nil || got["shop"] != tt.want || len(got) > 1 {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
 	}
 	broken := registration.Options{}.Mutating()
 	broken.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
-	if _, err := wanted(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
+	if _, err := selected(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
 		t.Errorf("a broken selector: %v", err)
 	}
 }
 
-func TestInjectedBy(t *testing.T) {
+func TestOnlyInjected(t *testing.T) {
 	for status, want := range map[string]bool{
 		`{"revision":"default","configHash":"12"}`:                                 true,
 		`{"revision":"canary","configHash":"12"}`:                                  false,
@@ -64,7 +65,7 @@ func TestInjectedBy(t *testing.T) {
 		"{": false,
 	} {
 		o, err := onlyInjected("default")(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Labels: map[string]string{"app": "a"}, Annotations: map[string]string{annotationStatus: status},
+			Labels: map[string]string{"app": "a"}, Annotations: map[string]string{annotation.SidecarStatus: status},
 		}})
 		if err != nil || isInjected(o) != want || len(o.(*metav1.PartialObjectMetadata).Labels) > 0 {
 			t.Errorf("%q: %v, %v", status, o, err)
@@ -72,11 +73,11 @@ func TestInjectedBy(t *testing.T) {
 	}
 }
 
-func TestPlanOfConfigMaps(t *testing.T) {
+func TestPlan(t *testing.T) {
 	o := &Options{Revision: "default"}
 	bundle := []byte("bundle")
-	ours := func(edit ...func(*corev1.ConfigMap)) *corev1.ConfigMap {
-		c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: "shop", Labels: o.ours()}, Data: configMapData(bundle)}
+	managed := func(edit ...func(*corev1.ConfigMap)) *corev1.ConfigMap {
+		c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: "shop", Labels: o.ownLabels()}, Data: configMapData(bundle)}
 		for _, e := range edit {
 			e(c)
 		}
@@ -90,17 +91,17 @@ func TestPlanOfConfigMaps(t *testing.T) {
 		want   string
 	}{
 		{"wanted, missing", true, nil, "create []"},
-		{"wanted, there", true, ours(), " []"},
-		{"wanted, old bundle", true, ours(func(c *corev1.ConfigMap) { c.Data = configMapData([]byte("old")) }), "update []"},
-		{"wanted, one key too many", true, ours(func(c *corev1.ConfigMap) { c.Data["x"] = "" }), "update []"},
-		{"wanted, binary key too many", true, ours(func(c *corev1.ConfigMap) { c.BinaryData = map[string][]byte{"x": nil} }), "update []"},
-		{"wanted, a label more", true, ours(func(c *corev1.ConfigMap) { c.Labels["team"] = "a" }), " []"},
-		{"wanted, the user's", true, ours(labelled(nil)), " [shop]"},
-		{"wanted, another revision's", true, ours(labelled((&Options{Revision: "canary"}).ours())), " [shop]"},
+		{"wanted, up to date", true, managed(), " []"},
+		{"wanted, old bundle", true, managed(func(c *corev1.ConfigMap) { c.Data = configMapData([]byte("old")) }), "update []"},
+		{"wanted, one key too many", true, managed(func(c *corev1.ConfigMap) { c.Data["x"] = "" }), "update []"},
+		{"wanted, binary key too many", true, managed(func(c *corev1.ConfigMap) { c.BinaryData = map[string][]byte{"x": nil} }), "update []"},
+		{"wanted, a label more", true, managed(func(c *corev1.ConfigMap) { c.Labels["team"] = "a" }), " []"},
+		{"wanted, the user's", true, managed(labelled(nil)), " [shop]"},
+		{"wanted, another revision's", true, managed(labelled((&Options{Revision: "canary"}).ownLabels())), " [shop]"},
 		{"not wanted, missing", false, nil, " []"},
-		{"not wanted, there", false, ours(), "delete []"},
-		{"not wanted, the user's", false, ours(labelled(nil)), " []"},
-		{"not wanted, another revision's", false, ours(labelled((&Options{Revision: "canary"}).ours())), " []"},
+		{"not wanted, existing", false, managed(), "delete []"},
+		{"not wanted, the user's", false, managed(labelled(nil)), " []"},
+		{"not wanted, another revision's", false, managed(labelled((&Options{Revision: "canary"}).ownLabels())), " []"},
 	} {
 		have, want := map[string]*corev1.ConfigMap{}, map[string]bool{}
 		if tt.have != nil {
@@ -109,7 +110,7 @@ func TestPlanOfConfigMaps(t *testing.T) {
 		if tt.wanted {
 			want["shop"] = true
 		}
-		changes, refused := plan(o, want, have, bundle)
+		changes, conflicts := plan(o, want, have, bundle)
 		var operations []string
 		for _, c := range changes {
 			operations = append(operations, string(c.operation))
@@ -117,13 +118,13 @@ func TestPlanOfConfigMaps(t *testing.T) {
 				t.Errorf("%s: writes %+v", tt.name, c.object)
 			}
 		}
-		if got := fmt.Sprint(strings.Join(operations, " "), " ", refused); got != tt.want {
+		if got := fmt.Sprint(strings.Join(operations, " "), " ", conflicts); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-func TestBundlePatchWritesNothingElse(t *testing.T) {
+func TestBundlePatch(t *testing.T) {
 	a, b := []byte("a"), []byte("b")
 	if ops := bundlePatch([]hook{{"x", a}, {"y", a}}, a); ops != nil {
 		t.Errorf("nothing differs: %v", ops)

@@ -23,7 +23,7 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 )
 
-// publisher keeps ConfigMap outrider-ca in the namespaces that need it. It runs
+// publisher manages ConfigMap outrider-ca in the namespaces that need it. It runs
 // on the leader.
 type publisher struct {
 	options       *Options
@@ -34,20 +34,19 @@ type publisher struct {
 	loop          loop
 
 	namespaces, configMaps cache.SharedIndexInformer
-	asking                 []cache.SharedIndexInformer
+	optedIn                []cache.SharedIndexInformer
 	injected               cache.SharedIndexInformer
-	refused                []string // as last logged
+	conflicts              []string // as last logged
 
-	// bundle is what to publish; published is what every ConfigMap holds.
+	// bundle is to be published; published is in every ConfigMap.
 	bundle, published atomic.Pointer[string]
 	// done is called when published has changed.
 	done func()
 }
 
-// newPublisher follows what the publisher goes by. Of namespaces and of the
-// pods that ask, only labels are kept, and of other pods whether they were
-// injected; of ConfigMaps, only those of our name come from the API server at
-// all.
+// newPublisher watches the objects that the publisher reads. Of namespaces and of
+// pods that opt in, only labels are kept, and of other pods whether they were
+// injected; of ConfigMaps, only those of the managed name are requested.
 func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interface, r *registrations, m *metrics, log logr.Logger) *publisher {
 	p := &publisher{options: o, client: client, registrations: r, metrics: m, log: log, loop: newLoop()}
 	p.configMaps = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(ConfigMapName)),
@@ -57,34 +56,34 @@ func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interfa
 			metav1.NamespaceAll, 0, cache.Indexers{}, func(l *metav1.ListOptions) { l.LabelSelector = selector }).Informer()
 	}
 	p.namespaces = follow("namespaces", "")
-	p.asking = []cache.SharedIndexInformer{
-		follow("pods", labelInject+"=true"),
+	p.optedIn = []cache.SharedIndexInformer{
+		follow("pods", annotation.Inject+"=true"),
 		follow("pods", annotation.Rev+"="+o.Revision),
 	}
-	p.injected = follow("pods", "") // one that a file was injected for has no label that tells
+	p.injected = follow("pods", "") // a pod injected from a file has no label to select it by
 	return p
 }
 
-// start follows until ctx ends; it returns when the first lists are in.
+// start watches until ctx ends; it returns when the initial lists are complete.
 func (p *publisher) start(ctx context.Context, started func(cache.SharedIndexInformer) error) error {
-	for _, i := range append(p.asking, p.namespaces) {
+	for _, i := range append(p.optedIn, p.namespaces) {
 		if err := i.SetTransform(onlyLabels); err != nil {
-			return fmt.Errorf("follow namespaces and pods: %w", err)
+			return fmt.Errorf("watch namespaces and pods: %w", err)
 		}
 	}
 	if err := p.injected.SetTransform(onlyInjected(p.options.Revision)); err != nil {
-		return fmt.Errorf("follow pods: %w", err)
+		return fmt.Errorf("watch pods: %w", err)
 	}
-	if _, err := p.injected.AddEventHandler(onInjected(p.loop.poke)); err != nil {
-		return fmt.Errorf("follow pods: %w", err)
+	if _, err := p.injected.AddEventHandler(onInjected(p.loop.trigger)); err != nil {
+		return fmt.Errorf("watch pods: %w", err)
 	}
 	if err := started(p.injected); err != nil {
 		return err
 	}
 	synced := []cache.InformerSynced{p.registrations.mutating.HasSynced, p.injected.HasSynced}
-	for _, i := range append(p.asking, p.namespaces, p.configMaps) {
-		if _, err := i.AddEventHandler(onAny(p.loop.poke)); err != nil {
-			return fmt.Errorf("follow namespaces and ConfigMaps: %w", err)
+	for _, i := range append(p.optedIn, p.namespaces, p.configMaps) {
+		if _, err := i.AddEventHandler(onAny(p.loop.trigger)); err != nil {
+			return fmt.Errorf("watch namespaces and ConfigMaps: %w", err)
 		}
 		if err := started(i); err != nil {
 			return err
@@ -97,64 +96,64 @@ func (p *publisher) start(ctx context.Context, started func(cache.SharedIndexInf
 	return nil
 }
 
-// offer gives the bundle to publish.
+// offer sets the bundle to publish.
 func (p *publisher) offer(bundle []byte) {
 	text := string(bundle)
 	if old := p.bundle.Swap(&text); old == nil || *old != text {
-		p.loop.poke()
+		p.loop.trigger()
 	}
 }
 
-// holds reports whether every ConfigMap holds the bundle.
+// holds reports whether every ConfigMap has the bundle.
 func (p *publisher) holds(bundle []byte) bool {
 	published := p.published.Load()
 	return published != nil && *published == string(bundle)
 }
 
-// pass brings every ConfigMap to what it should be.
-func (p *publisher) pass(ctx context.Context) error {
+// reconcile brings every ConfigMap to its desired state.
+func (p *publisher) reconcile(ctx context.Context) error {
 	bundle, registered := p.bundle.Load(), p.registrations.registered()
 	if bundle == nil || registered == nil {
-		return nil // without a registration nobody knows who is selected
+		return nil // without a webhook configuration the selection is unknown
 	}
-	want, err := wanted(registered, p.known())
+	want, err := selected(registered, p.namespacesByName())
 	if err != nil {
-		return fmt.Errorf("find the namespaces for ConfigMap %s: %w", ConfigMapName, err)
+		return fmt.Errorf("select namespaces for ConfigMap %s: %w", ConfigMapName, err)
 	}
-	changes, refused := plan(p.options, want, p.existing(), []byte(*bundle))
-	p.note(refused)
+	changes, conflicts := plan(p.options, want, p.existing(), []byte(*bundle))
+	p.logConflicts(conflicts)
 	var errs []error
-	overtaken := false
+	conflicted := false
 	for _, c := range changes {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		switch err := p.write(ctx, c); {
-		case errors.Is(err, errOvertaken):
-			overtaken = true
+		case errors.Is(err, errConflict):
+			conflicted = true
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s ConfigMap %s/%s: %w", c.operation, c.object.Namespace, ConfigMapName, err))
 		}
 	}
-	if len(errs) == 0 && !overtaken && p.published.Swap(bundle) != bundle {
+	if len(errs) == 0 && !conflicted && p.published.Swap(bundle) != bundle {
 		p.done()
 	}
 	return errors.Join(errs...)
 }
 
-// known are the namespaces by name.
-func (p *publisher) known() map[string]namespace {
+// namespacesByName are the namespaces with what selects them.
+func (p *publisher) namespacesByName() map[string]namespace {
 	out := map[string]namespace{}
 	for _, object := range p.namespaces.GetStore().List() {
 		if o, err := meta.Accessor(object); err == nil {
-			out[o.GetName()] = namespace{labels: o.GetLabels(), ending: o.GetDeletionTimestamp() != nil}
+			out[o.GetName()] = namespace{labels: o.GetLabels(), terminating: o.GetDeletionTimestamp() != nil}
 		}
 	}
-	for _, informer := range p.asking {
+	for _, informer := range p.optedIn {
 		for _, object := range informer.GetStore().List() {
 			o, err := meta.Accessor(object)
 			if n, ok := out[o.GetNamespace()]; err == nil && ok {
-				n.asking = append(n.asking, o.GetLabels())
+				n.optedIn = append(n.optedIn, o.GetLabels())
 				out[o.GetNamespace()] = n
 			}
 		}
@@ -169,7 +168,7 @@ func (p *publisher) known() map[string]namespace {
 	return out
 }
 
-// existing are the ConfigMaps of our name by namespace, whoever made them.
+// existing are the ConfigMaps of the managed name by namespace, whoever created them.
 func (p *publisher) existing() map[string]*corev1.ConfigMap {
 	out := map[string]*corev1.ConfigMap{}
 	for _, object := range p.configMaps.GetStore().List() {
@@ -180,9 +179,9 @@ func (p *publisher) existing() map[string]*corev1.ConfigMap {
 	return out
 }
 
-// errOvertaken is a write that somebody else's came before. That other write
-// starts the next pass.
-var errOvertaken = errors.New("somebody else has just written it")
+// errConflict is a write of an object that was modified concurrently, which
+// triggers the next pass.
+var errConflict = errors.New("modified concurrently")
 
 // write makes one change.
 func (p *publisher) write(ctx context.Context, c change) (err error) {
@@ -203,9 +202,9 @@ func (p *publisher) write(ctx context.Context, c change) (err error) {
 	}
 	switch {
 	case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err):
-		return errOvertaken
+		return errConflict
 	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil // the namespace is going, or it was removed already
+		return nil // the namespace is terminating, or the ConfigMap was deleted already
 	}
 	p.metrics.configMaps.WithLabelValues(string(c.operation), result(err, "done")).Inc()
 	if err == nil {
@@ -223,7 +222,7 @@ func (p *publisher) used(ctx context.Context, namespace string) (bool, error) {
 	for {
 		pods, err := p.client.CoreV1().Pods(namespace).List(ctx, options)
 		if err != nil {
-			return false, fmt.Errorf("look for pods that use it: %w", err)
+			return false, fmt.Errorf("list pods that use it: %w", err)
 		}
 		if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return mounts(&pod) }) {
 			return true, nil
@@ -234,17 +233,17 @@ func (p *publisher) used(ctx context.Context, namespace string) (bool, error) {
 	}
 }
 
-// note says once in whose place we do not write.
-func (p *publisher) note(refused []string) {
-	p.metrics.refused.Set(float64(len(refused)))
-	if len(refused) > 0 && !slices.Equal(refused, p.refused) {
-		p.log.Error(nil, "ConfigMap "+ConfigMapName+" exists and is not ours, so it is left alone; sidecars there cannot reach the control plane until it is removed",
-			"namespaces", strings.Join(refused, ","))
+// logConflicts reports unmanaged ConfigMaps of the name, once.
+func (p *publisher) logConflicts(conflicts []string) {
+	p.metrics.conflicts.Set(float64(len(conflicts)))
+	if len(conflicts) > 0 && !slices.Equal(conflicts, p.conflicts) {
+		p.log.Error(nil, "ConfigMap "+ConfigMapName+" exists but is not managed by Outrider; sidecars in this namespace cannot connect until it is removed",
+			"namespaces", strings.Join(conflicts, ","))
 	}
-	p.refused = refused
+	p.conflicts = conflicts
 }
 
-// onlyLabels keeps of an object's metadata what is looked at.
+// onlyLabels drops the metadata that is not read.
 func onlyLabels(object any) (any, error) {
 	if o, ok := object.(*metav1.PartialObjectMetadata); ok {
 		o.Annotations, o.ManagedFields, o.OwnerReferences, o.Finalizers = nil, nil, nil, nil

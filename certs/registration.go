@@ -37,7 +37,7 @@ func byName(name string) func(*metav1.ListOptions) {
 	return func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + name }
 }
 
-// hook is one entry of a registration.
+// hook is one webhook of a configuration.
 type hook struct {
 	name   string
 	bundle []byte
@@ -59,7 +59,7 @@ func (r *registrations) registered() *admissionregistrationv1.MutatingWebhookCon
 	return c
 }
 
-// hooks are the entries of one kind, in order.
+// hooks are the webhooks of one kind, in order.
 func (r *registrations) hooks(kind string) (out []hook) {
 	if kind == kindMutating {
 		if c := r.registered(); c != nil {
@@ -79,7 +79,7 @@ func (r *registrations) hooks(kind string) (out []hook) {
 	return out
 }
 
-// hold reports whether every entry there is has the bundle.
+// hold reports whether every webhook has the bundle.
 func (r *registrations) hold(bundle []byte) bool {
 	for _, kind := range []string{kindMutating, kindValidating} {
 		for _, h := range r.hooks(kind) {
@@ -98,9 +98,9 @@ type operation struct {
 	Value any    `json:"value"`
 }
 
-// bundlePatch sets the bundle where it is not set. Each write is preceded by a
-// test of the entry's name, so that it never hits an entry that has taken
-// another's place. nil when nothing differs.
+// bundlePatch sets the bundle where it differs. Each write is preceded by a test
+// of the webhook's name, so that it never changes another webhook that has moved to
+// its index. nil when nothing differs.
 func bundlePatch(hooks []hook, bundle []byte) (ops []operation) {
 	for i, h := range hooks {
 		if bytes.Equal(h.bundle, bundle) {
@@ -112,7 +112,7 @@ func bundlePatch(hooks []hook, bundle []byte) (ops []operation) {
 	return ops
 }
 
-// publish patches caBundle, and nothing else, where it is not the bundle.
+// publish patches caBundle, and nothing else, where it differs from the bundle.
 func (r *registrations) publish(ctx context.Context, bundle []byte, count func(kind string, err error)) error {
 	var errs []error
 	for _, kind := range []string{kindMutating, kindValidating} {

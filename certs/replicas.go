@@ -10,21 +10,20 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/outrider-mesh/outrider/annotation"
 )
 
-// annotationServing, on a replica's lease, names the authority that signed what
-// the replica serves, as AuthorityID does.
-const annotationServing = "outrider/serving-authority"
-
-// report tells the leader what this replica serves, in a lease of its own.
+// report publishes what this replica serves for the leader, in a Lease of its own:
+// annotation.ServingCA has the CAID of the CA certificate that signed it.
 func report(ctx context.Context, client kubernetes.Interface, o *Options, serving string) error {
 	leases := client.CoordinationV1().Leases(o.Namespace)
-	labels := o.ours()
-	labels[labelComponent] = component
+	labels := o.ownLabels()
+	labels[annotation.AppComponent] = component
 	want := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: replicaLease + "-" + o.Identity, Labels: labels,
-			Annotations: map[string]string{annotationServing: serving},
+			Annotations: map[string]string{annotation.ServingCA: serving},
 		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       new(o.Identity),
@@ -40,37 +39,37 @@ func report(ctx context.Context, client kubernetes.Interface, o *Options, servin
 		_, err = leases.Update(ctx, want, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return fmt.Errorf("report what this replica serves in Lease %s/%s: %w", o.Namespace, want.Name, err)
+		return fmt.Errorf("report serving certificate in Lease %s/%s: %w", o.Namespace, want.Name, err)
 	}
 	return nil
 }
 
-// leave takes the replica's lease away.
-func leave(ctx context.Context, client kubernetes.Interface, o *Options) error {
+// deleteReport deletes the replica's Lease.
+func deleteReport(ctx context.Context, client kubernetes.Interface, o *Options) error {
 	return client.CoordinationV1().Leases(o.Namespace).Delete(ctx, replicaLease+"-"+o.Identity, metav1.DeleteOptions{})
 }
 
-// replicas are the reports as the leader sees them. A report's age is measured
-// from when it was seen, by the leader's own clock: the replicas' may differ.
+// replicas are the reports as the leader observes them. A report's age is measured
+// from its observation, by the leader's own clock: the replicas' may differ.
 type replicas struct {
 	mu   sync.Mutex
-	seen map[string]sighting
+	seen map[string]observation
 }
 
-type sighting struct {
+type observation struct {
 	serving, version string
 	at               time.Time
 }
 
-// see notes a lease. A lease seen again without a change is as old as before.
-func (r *replicas) see(l *coordinationv1.Lease, now time.Time) {
+// observe records a Lease. One that is observed again unchanged keeps its age.
+func (r *replicas) observe(l *coordinationv1.Lease, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
-		r.seen = map[string]sighting{}
+		r.seen = map[string]observation{}
 	}
 	if r.seen[l.Name].version != l.ResourceVersion {
-		r.seen[l.Name] = sighting{l.Annotations[annotationServing], l.ResourceVersion, now}
+		r.seen[l.Name] = observation{l.Annotations[annotation.ServingCA], l.ResourceVersion, now}
 	}
 }
 
@@ -80,8 +79,8 @@ func (r *replicas) forget(name string) {
 	delete(r.seen, name)
 }
 
-// alive lists what the replicas alive serve, and the leases of those gone.
-func (r *replicas) alive(now time.Time, after time.Duration) (serving, gone []string) {
+// live lists what the live replicas serve, and the Leases of those that are gone.
+func (r *replicas) live(now time.Time, after time.Duration) (serving, gone []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, s := range r.seen {

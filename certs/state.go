@@ -12,26 +12,25 @@ import (
 	"time"
 )
 
-// The keys of the Secret beside CertificateFile and KeyFile. BundleFile holds
-// every authority to be trusted, newest first; AuthorityKeyFile is the key of
-// the first.
+// The keys of the Secret beside CertificateFile and KeyFile. BundleFile has the
+// trusted CA certificates, newest first; CAKeyFile is the key of the first.
 const (
-	BundleFile       = "ca.crt"
-	AuthorityKeyFile = "ca.key"
+	BundleFile = "ca.crt"
+	CAKeyFile  = "ca.key"
 )
 
-// State is what the Secret holds. The zero value holds nothing.
+// State is the content of the Secret. The zero value is an empty one.
 type State struct {
-	// Authorities are to be trusted, newest first. The first one signs.
-	Authorities []*x509.Certificate
-	// Key is that of Authorities[0]; nil when it is lost.
+	// CACerts are the trusted CA certificates, newest first. The first one signs.
+	CACerts []*x509.Certificate
+	// Key is that of CACerts[0]; nil when it is lost.
 	Key *ecdsa.PrivateKey
 	// Serving is the certificate to serve, with Leaf set; nil when there is none.
 	Serving *tls.Certificate
 }
 
-// ParseState reads the data of the Secret. What cannot be read counts as lost,
-// and the error says why; the rest of the state is good.
+// ParseState reads the data of the Secret. Invalid data counts as lost, and the
+// error has the reasons; the rest of the state is valid.
 func ParseState(data map[string][]byte) (State, error) {
 	var s State
 	var errs []error
@@ -39,17 +38,17 @@ func ParseState(data map[string][]byte) (State, error) {
 
 	if text := data[BundleFile]; len(text) > 0 {
 		var err error
-		if s.Authorities, err = parseBundle(text); err != nil {
+		if s.CACerts, err = parseBundle(text); err != nil {
 			lost(BundleFile, err)
 		}
 	}
-	if text := data[AuthorityKeyFile]; len(text) > 0 {
+	if text := data[CAKeyFile]; len(text) > 0 {
 		key, err := parseKey(text)
 		switch {
 		case err != nil:
-			lost(AuthorityKeyFile, err)
-		case len(s.Authorities) == 0 || !key.PublicKey.Equal(s.Authorities[0].PublicKey):
-			lost(AuthorityKeyFile, fmt.Errorf("is not the key of the first certificate in %s", BundleFile))
+			lost(CAKeyFile, err)
+		case len(s.CACerts) == 0 || !key.PublicKey.Equal(s.CACerts[0].PublicKey):
+			lost(CAKeyFile, fmt.Errorf("private key does not match the first certificate in %s", BundleFile))
 		default:
 			s.Key = key
 		}
@@ -65,7 +64,7 @@ func ParseState(data map[string][]byte) (State, error) {
 	return s, errors.Join(errs...)
 }
 
-// Data is the state as the Secret holds it; ParseState reads it back.
+// Data is the state as the data of the Secret; ParseState reads it back.
 func (s State) Data() (map[string][]byte, error) {
 	out := map[string][]byte{BundleFile: s.Bundle()}
 	if s.Key != nil {
@@ -73,7 +72,7 @@ func (s State) Data() (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[AuthorityKeyFile] = key
+		out[CAKeyFile] = key
 	}
 	if s.Serving != nil {
 		cert, key, err := encodePair(s.Serving)
@@ -85,24 +84,24 @@ func (s State) Data() (map[string][]byte, error) {
 	return out, nil
 }
 
-// Bundle is the PEM of the authorities, newest first.
+// Bundle is the PEM of the CA certificates, newest first.
 func (s State) Bundle() []byte {
 	var out []byte
-	for _, a := range s.Authorities {
+	for _, a := range s.CACerts {
 		out = append(out, encodeCertificate(a)...)
 	}
 	return out
 }
 
-// or fills in what is lost from what was there before: authorities that clients
-// trust and a certificate that replicas serve are no less good because somebody
-// deleted the Secret. The key is not: whoever takes it away asks for a new one.
-func (s State) or(last *State) (filled State, changed bool) {
+// or restores what is lost from an earlier state: CA certificates that clients
+// trust and a certificate that replicas serve stay valid when the Secret is
+// deleted. The key is not restored: removing it requests a new CA certificate.
+func (s State) restoredFrom(last *State) (filled State, changed bool) {
 	if last == nil {
 		return s, false
 	}
-	if len(s.Authorities) == 0 && len(last.Authorities) > 0 {
-		s.Authorities, s.Key, changed = last.Authorities, nil, true
+	if len(s.CACerts) == 0 && len(last.CACerts) > 0 {
+		s.CACerts, s.Key, changed = last.CACerts, nil, true
 	}
 	if s.Serving == nil && last.Serving != nil {
 		s.Serving, changed = last.Serving, true
@@ -110,13 +109,13 @@ func (s State) or(last *State) (filled State, changed bool) {
 	return s, changed
 }
 
-// signer is the authority that signed the serving certificate; nil when none of
-// the state's did, or there is nothing to serve.
+// signer is the CA certificate that signed the serving certificate; nil when none
+// of the state's did, or there is no serving certificate.
 func (s State) signer() *x509.Certificate {
 	if s.Serving == nil {
 		return nil
 	}
-	for _, a := range s.Authorities {
+	for _, a := range s.CACerts {
 		if s.Serving.Leaf.CheckSignatureFrom(a) == nil {
 			return a
 		}
@@ -124,21 +123,21 @@ func (s State) signer() *x509.Certificate {
 	return nil
 }
 
-// servedByNewest reports whether the authority that signs now signed what is
-// served.
+// servedByNewest reports whether the newest CA certificate signed the serving
+// certificate.
 func (s State) servedByNewest() bool {
-	return len(s.Authorities) > 0 && s.signer() == s.Authorities[0]
+	return len(s.CACerts) > 0 && s.signer() == s.CACerts[0]
 }
 
-// AuthorityID names an authority by its public key, as certificates name
-// whoever signed them.
-func AuthorityID(a *x509.Certificate) string { return hex.EncodeToString(a.SubjectKeyId) }
+// CAID identifies a CA certificate by its public key, as the certificates it signed
+// do.
+func CAID(a *x509.Certificate) string { return hex.EncodeToString(a.SubjectKeyId) }
 
-// signerID names the authority that signed a leaf, as AuthorityID does.
+// signerID identifies the CA certificate that signed a leaf, as CAID does.
 func signerID(leaf *x509.Certificate) string { return hex.EncodeToString(leaf.AuthorityKeyId) }
 
-// parseBundle reads PEM that must hold certificates and nothing else. With an
-// error it still returns those it could read.
+// parseBundle reads PEM that must contain certificates and nothing else. With an
+// error it still returns the valid ones.
 func parseBundle(text []byte) (out []*x509.Certificate, err error) {
 	for n := 1; ; n++ {
 		var block *pem.Block
@@ -146,7 +145,7 @@ func parseBundle(text []byte) (out []*x509.Certificate, err error) {
 			break
 		}
 		if block.Type != blockCertificate {
-			err = errors.Join(err, fmt.Errorf("PEM block %d is a %s, not a %s", n, block.Type, blockCertificate))
+			err = errors.Join(err, fmt.Errorf("PEM block %d: unexpected PEM type %q, want %q", n, block.Type, blockCertificate))
 			continue
 		}
 		certificate, bad := x509.ParseCertificate(block.Bytes)
@@ -157,7 +156,7 @@ func parseBundle(text []byte) (out []*x509.Certificate, err error) {
 		out = append(out, certificate)
 	}
 	if len(out) == 0 && err == nil {
-		err = errors.New("holds no certificate in PEM")
+		err = errors.New("no PEM certificate found")
 	}
 	return out, err
 }
@@ -165,7 +164,7 @@ func parseBundle(text []byte) (out []*x509.Certificate, err error) {
 func parseKey(text []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("holds no key in PEM")
+		return nil, errors.New("no PEM private key found")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -173,18 +172,18 @@ func parseKey(text []byte) (*ecdsa.PrivateKey, error) {
 	}
 	ec, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("is a %T; only ECDSA keys are made here", key)
+		return nil, fmt.Errorf("unsupported key type %T, want ECDSA", key)
 	}
 	return ec, nil
 }
 
-// missingHost is the first of hosts that the certificate is not for; "" when it
-// is for all of them.
+// missingHost is the first of hosts that the certificate's SANs do not include; ""
+// when they include all.
 func missingHost(c *x509.Certificate, hosts []string) string {
 	for _, host := range hosts {
 		name := host
 		if net.ParseIP(host) != nil {
-			name = "[" + host + "]" // how VerifyHostname takes an address
+			name = "[" + host + "]" // the form that VerifyHostname expects of an address
 		}
 		if c.VerifyHostname(name) != nil {
 			return host
@@ -193,12 +192,12 @@ func missingHost(c *x509.Certificate, hosts []string) string {
 	return ""
 }
 
-// ChainsTo reports why a client that trusts bundle, PEM, refuses the certificate
-// at that time; nil when it does not.
+// ChainsTo reports why a client that trusts bundle, PEM, rejects the certificate
+// at that time; nil when it accepts it.
 func ChainsTo(c *tls.Certificate, bundle []byte, at time.Time) error {
 	roots, err := parseBundle(bundle)
 	if err != nil {
-		return fmt.Errorf("read the bundle: %w", err)
+		return fmt.Errorf("parse CA bundle: %w", err)
 	}
 	pool, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, r := range roots {

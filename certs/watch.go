@@ -16,8 +16,8 @@ const (
 )
 
 // Watch loads the certificate and key in dir. The watcher it returns is a
-// manager's runnable: while it runs, it takes up changes of the files, and
-// keeps the certificate it has when a change cannot be read.
+// manager's runnable: while it runs, it reloads changed files, and keeps the
+// current certificate when they are invalid.
 func Watch(dir string) (*certwatcher.CertWatcher, error) {
 	w, err := certwatcher.New(filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile))
 	if err != nil {
@@ -26,14 +26,12 @@ func Watch(dir string) (*certwatcher.CertWatcher, error) {
 	return w, nil
 }
 
-// GetCertificate is what a TLS configuration asks for the certificate of a
-// connection.
+// GetCertificate returns the certificate of a connection, for a TLS configuration.
 type GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// ServerTLS sets what every HTTPS port of ours has: TLS 1.2 or newer, and
-// HTTP/1.1 only. The API server is the one client, keeps its connections open
-// and gains nothing from HTTP/2, whose stream handling has been the way to
-// exhaust such servers (CVE-2023-44487, CVE-2023-45288).
+// ServerTLS configures an HTTPS port: TLS 1.2 or newer, and HTTP/1.1 only. The API
+// server is the only client, keeps its connections open and gains nothing from
+// HTTP/2, whose stream handling has been used to exhaust such servers (CVE-2023-44487, CVE-2023-45288).
 func ServerTLS(get GetCertificate) func(*tls.Config) {
 	return func(c *tls.Config) {
 		c.MinVersion = tls.VersionTLS12

@@ -24,8 +24,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
-	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/serve"
+	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -72,7 +72,7 @@ func TestManifestsAreAccepted(t *testing.T) {
 }
 
 var someBundle = sync.OnceValues(func() (string, error) {
-	ca, _, _, err := certs.Issue([]string{"a"}, time.Now(), time.Hour)
+	ca, _, _, err := testca.Files(time.Now(), time.Hour, "a")
 	return base64.StdEncoding.EncodeToString(ca), err
 })
 

@@ -16,7 +16,7 @@ import (
 
 // certificates prepares what is served: our own certificates, or the files of
 // CertDir and what follows their changes.
-func certificates(o Options) (*certs.Keeper, manager.Runnable, error) {
+func certificates(o Options) (*certs.Manager, manager.Runnable, error) {
 	options := certs.Options{
 		Cluster: o.Cluster, Namespace: o.Namespace, Revision: o.Revision,
 		Registration: registration.Options{Revision: revision.Revision(o.Revision)}.Name(),

@@ -30,6 +30,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -67,7 +68,7 @@ func startInstance(t testing.TB, values string, edits ...func(*Options)) *instan
 		i.setValues(values)
 	}
 	dir := t.TempDir()
-	ca, cert, key, err := certs.Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
+	ca, cert, key, err := testca.Files(time.Now().Add(-time.Hour), 24*time.Hour, "127.0.0.1")
 	i.must(err)
 	i.must(os.WriteFile(filepath.Join(dir, certs.CertificateFile), cert, 0o600))
 	i.must(os.WriteFile(filepath.Join(dir, certs.KeyFile), key, 0o600))

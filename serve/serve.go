@@ -155,7 +155,7 @@ func admission(mgr manager.Manager, doors webhook.Options, o Options) {
 }
 
 // health says when requests should come here.
-func (s *server) health(keeper *certs.Keeper, settings *atomic.Pointer[inject.Injector]) error {
+func (s *server) health(keeper *certs.Manager, settings *atomic.Pointer[inject.Injector]) error {
 	return errors.Join(
 		s.mgr.AddHealthzCheck("ping", healthz.Ping),
 		s.mgr.AddReadyzCheck("certificate", keeper.Ready),
@@ -223,7 +223,7 @@ func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, e
 }
 
 // listening asks the port by a handshake, once there is something to shake with.
-func listening(keeper *certs.Keeper, started healthz.Checker) healthz.Checker {
+func listening(keeper *certs.Manager, started healthz.Checker) healthz.Checker {
 	return func(r *http.Request) error {
 		if _, err := keeper.GetCertificate(nil); err != nil {
 			return err

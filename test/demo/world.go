@@ -21,6 +21,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/test/mesh"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -111,7 +112,7 @@ func (d *demo) applyConfiguration(ctx context.Context) error {
 // startServe starts the program as its Deployment does, with a certificate for
 // the address the API server calls.
 func (d *demo) startServe(ctx context.Context) error {
-	ca, certificate, key, err := certs.Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
+	ca, certificate, key, err := testca.Files(time.Now().Add(-time.Minute), time.Hour, "127.0.0.1")
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/outrider-mesh/outrider/annotation"
 )
 
-func TestFirstStartFromNothing(t *testing.T) {
+func TestManager_FirstStart(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
@@ -30,14 +32,14 @@ func TestFirstStartFromNothing(t *testing.T) {
 	bundle := i.registered(1)
 	i.holding(shop, bundle)
 	if _, err := i.configMap(other); err == nil {
-		t.Error("a namespace that nobody selected has a ConfigMap")
+		t.Error("a namespace that is not selected has a ConfigMap")
 	}
 	served, err := r.GetCertificate(nil)
 	i.must(err)
 	if _, err := handshake(t, r.GetCertificate, []byte(bundle), "outrider."+i.namespace+".svc", nil); err != nil {
 		t.Errorf("a client that trusts the registered bundle: %v", err)
 	}
-	if s := i.secret(); s.Type != corev1.SecretTypeTLS || !r.options.isOurs(s.Labels) {
+	if s := i.secret(); s.Type != corev1.SecretTypeTLS || !r.options.owns(s.Labels) {
 		t.Errorf("Secret of type %s, labels %v", s.Type, s.Labels)
 	}
 	// Nothing but caBundle was written.
@@ -46,14 +48,14 @@ func TestFirstStartFromNothing(t *testing.T) {
 		after.Webhooks[n].ClientConfig.CABundle = nil
 	}
 	if !reflect.DeepEqual(before.Webhooks, after.Webhooks) || !reflect.DeepEqual(before.Labels, after.Labels) {
-		t.Errorf("the registration was changed beyond caBundle:\n%+v\n%+v", before.Webhooks, after.Webhooks)
+		t.Errorf("the webhook configuration was changed beyond caBundle:\n%+v\n%+v", before.Webhooks, after.Webhooks)
 	}
-	i.eventually("the metrics say so", func() error {
+	i.eventually("the metrics report it", func() error {
 		if got := r.value(t, "outrider_cert_expiry_timestamp_seconds", "serving"); got != float64(served.Leaf.NotAfter.Unix()) {
 			return fmt.Errorf("serving certificate expires %v", got)
 		}
-		if r.value(t, "outrider_cert_expiry_timestamp_seconds", "authority") == 0 || r.value(t, "outrider_leader") != 1 {
-			return fmt.Errorf("authority or leader missing")
+		if r.value(t, "outrider_cert_expiry_timestamp_seconds", "ca") == 0 || r.value(t, "outrider_leader") != 1 {
+			return fmt.Errorf("CA expiry or leader missing")
 		}
 		if n := r.value(t, "outrider_ca_bundle_patches_total", "patched"); n != 2 {
 			return fmt.Errorf("%v patches, want one of each kind", n)
@@ -63,7 +65,7 @@ func TestFirstStartFromNothing(t *testing.T) {
 		}
 		return nil
 	})
-	// All is as it should be: nothing is written any more.
+	// In the desired state nothing is written.
 	version, secret := i.mutating().ResourceVersion, i.secret().ResourceVersion
 	time.Sleep(4 * quick.Resync)
 	if i.mutating().ResourceVersion != version || i.secret().ResourceVersion != secret {
@@ -71,47 +73,46 @@ func TestFirstStartFromNothing(t *testing.T) {
 	}
 }
 
-func TestDriftIsHealed(t *testing.T) {
+func TestManager_RepairsDrift(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	r := i.ready()
 	bundle := i.registered(1)
 
-	// An administrator narrows the selection; that is theirs.
+	// An administrator narrows the selection, which is kept.
 	_, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), i.registration(), types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{"matchLabels":{"team":"a"}}}]`), metav1.PatchOptions{})
 	i.must(err)
 	i.wipe()
 	if got := i.registered(1); got != bundle {
-		t.Error("healed with another bundle")
+		t.Error("repaired with another bundle")
 	}
 	if s := i.mutating().Webhooks[0].NamespaceSelector; s.MatchLabels["team"] != "a" || len(s.MatchExpressions) > 0 {
 		t.Errorf("the selector was rewritten: %+v", s)
 	}
 
-	// While nobody leads, a replica that is not trusted is not ready.
+	// Without a leader, a replica that is not trusted is not ready.
 	i.eventually("ready again", func() error { return r.Ready(nil) })
 	r.stop()
-	lame := i.start(func(o *Options) { // it serves, and can never lead
+	lame := i.start(func(o *Options) { // it serves, and never leads
 		o.External, o.CAFile = r.GetCertificate, ""
 	})
-	strange, _, _, err := Issue([]string{"a"}, time.Now().Add(-time.Hour), 2*time.Hour)
-	i.must(err)
+	strange, _, _ := issue(t, []string{"a"}, time.Now().Add(-time.Hour), 2*time.Hour)
 	_, err = i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), i.registration(), types.StrategicMergePatchType,
 		fmt.Appendf(nil, `{"webhooks":[{"name":"rev.object.sidecar-injector.istio.io","clientConfig":{"caBundle":%q}}]}`, base64Of(strange)), metav1.PatchOptions{})
 	i.must(err)
-	i.eventually("not ready while another authority is registered", func() error {
+	i.eventually("not ready while another CA certificate is registered", func() error {
 		if got := fmt.Sprint(lame.Ready(nil)); !strings.Contains(got, "does not chain to the caBundle of webhook rev.object.sidecar-injector.istio.io") {
 			return errors.New("ready: " + got)
 		}
 		return nil
 	})
-	i.ready() // a leader comes, and heals
-	i.eventually("ready when healed", func() error { return lame.Ready(nil) })
+	i.ready() // a leader starts, and repairs it
+	i.eventually("ready when repaired", func() error { return lame.Ready(nil) })
 }
 
-// clientsKeepTrusting connects to every replica, again and again, as a client
-// that has just read the registered bundle, and as a sidecar of the namespace.
+// clientsKeepTrusting verifies the certificate of every replica, again and again,
+// as a client with the registered bundle, and as a sidecar of the namespace.
 func (i *installation) clientsKeepTrusting(namespace string, replicas ...*replica) (stop func()) {
 	var connections atomic.Int32
 	ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +136,7 @@ func (i *installation) clientsKeepTrusting(namespace string, replicas ...*replic
 				}
 				for n, bundle := range bundles {
 					if err := ChainsTo(served, []byte(bundle), time.Now()); err != nil {
-						i.t.Errorf("during the rotation client %d refused a replica: %v", n, err)
+						i.t.Errorf("during the rotation client %d rejected a replica: %v", n, err)
 					}
 					connections.Add(1)
 				}
@@ -151,19 +152,19 @@ func (i *installation) clientsKeepTrusting(namespace string, replicas ...*replic
 	}
 }
 
-func TestRotationOverlaps(t *testing.T) {
+func TestManager_RotationOverlaps(t *testing.T) {
 	t.Parallel()
 	i := install(t)
-	i.lifetimes = Lifetimes{Authority: 24 * time.Hour, Leaf: 24 * time.Hour, Backdate: time.Hour, Settle: time.Second, Overlap: time.Second}
+	i.lifetimes = Lifetimes{CA: 24 * time.Hour, Leaf: 24 * time.Hour, Backdate: time.Hour, Settle: time.Second, Overlap: time.Second}
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
-	i.behind.Store(int64(17 * time.Hour)) // what is issued now is due when the clocks are right again
+	i.behind.Store(int64(17 * time.Hour)) // what is issued now is due when the clocks are correct again
 	a, b := i.ready(), i.ready()
 	old := i.registered(1)
 	i.holding(shop, old)
 	first, err := a.GetCertificate(nil)
 	i.must(err)
 
-	// A third replica is alive, and does not get to take up the new certificate.
+	// A third replica is live, and does not load the new certificate.
 	slow := Options{Namespace: i.namespace, Revision: i.revision, Identity: "slow", Timing: quick, Now: time.Now}
 	reporting, quit := context.WithCancel(t.Context())
 	reported := make(chan struct{})
@@ -177,7 +178,7 @@ func TestRotationOverlaps(t *testing.T) {
 		}
 	}()
 	defer func() { quit(); <-reported }()
-	i.eventually("the slow replica is known", func() error {
+	i.eventually("the slow replica is reported", func() error {
 		_, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{})
 		return err
 	})
@@ -186,10 +187,10 @@ func TestRotationOverlaps(t *testing.T) {
 	i.behind.Store(0)
 	both := i.registered(2)
 	if !strings.HasSuffix(both, old) {
-		t.Error("the old authority is not among the two")
+		t.Error("the old CA certificate is not among the two")
 	}
 	i.holding(shop, both)
-	i.eventually("both replicas serve under the new authority", func() error {
+	i.eventually("both replicas serve a certificate of the new CA", func() error {
 		for _, r := range []*replica{a, b} {
 			c, err := r.GetCertificate(nil)
 			i.must(err)
@@ -202,7 +203,7 @@ func TestRotationOverlaps(t *testing.T) {
 		}
 		return nil
 	})
-	// The slow one keeps the old authority trusted for as long as it lives.
+	// The slow one keeps the old CA certificate trusted as long as it is live.
 	time.Sleep(i.lifetimes.Overlap + 5*quick.Resync)
 	if i.registered(2) != both {
 		t.Error("the bundle changed")
@@ -212,11 +213,11 @@ func TestRotationOverlaps(t *testing.T) {
 	last := i.registered(1)
 	i.holding(shop, last)
 	if last == old || !strings.HasPrefix(both, last) {
-		t.Error("not the new authority is left")
+		t.Error("the remaining CA certificate is not the new one")
 	}
 	stop()
 	if _, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{}); err == nil {
-		i.eventually("the slow one's lease is swept up", func() error {
+		i.eventually("the slow one's lease is deleted", func() error {
 			if _, err := i.Client.CoordinationV1().Leases(i.namespace).Get(t.Context(), replicaLease+"-slow", metav1.GetOptions{}); err == nil {
 				return fmt.Errorf("still there")
 			}
@@ -225,10 +226,10 @@ func TestRotationOverlaps(t *testing.T) {
 	}
 }
 
-func TestLeaderChanges(t *testing.T) {
+func TestManager_LeaderChange(t *testing.T) {
 	t.Parallel()
 	i := install(t)
-	// A leader that died without a word.
+	// A leader that died without releasing its Lease.
 	_, err := i.Client.CoordinationV1().Leases(i.namespace).Create(t.Context(), &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Name: leaderLease + "-" + i.revision},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: new("dead"), LeaseDurationSeconds: new(int32(1)),
@@ -250,11 +251,11 @@ func TestLeaderChanges(t *testing.T) {
 	began := time.Now()
 	i.wipe()
 	if i.registered(1) != bundle {
-		t.Error("the new leader has another authority")
+		t.Error("the new leader has another CA certificate")
 	}
-	t.Logf("healed by the new leader %s after the old one left", time.Since(began).Round(time.Millisecond))
+	t.Logf("repaired by the new leader %s after the old one left", time.Since(began).Round(time.Millisecond))
 	if !leads(b) {
-		t.Error("somebody else healed")
+		t.Error("another replica repaired it")
 	}
 	if now, err := b.GetCertificate(nil); err != nil || now != served {
 		t.Errorf("a change of leader changed the certificate: %v", err)
@@ -264,18 +265,18 @@ func TestLeaderChanges(t *testing.T) {
 	if now, err := c.GetCertificate(nil); err != nil || !now.Leaf.Equal(served.Leaf) {
 		t.Errorf("the third replica serves something else: %v", err)
 	}
-	// The key is taken away: that is how one asks for a new authority.
+	// Removing the key requests a new CA certificate.
 	_, err = i.Client.CoreV1().Secrets(i.namespace).Patch(t.Context(), SecretName+"-"+i.revision, types.JSONPatchType,
 		[]byte(`[{"op":"remove","path":"/data/ca.key"}]`), metav1.PatchOptions{})
 	i.must(err)
 	if both := i.registered(2); !strings.HasSuffix(both, bundle) {
-		t.Error("the old authority is not trusted any more")
+		t.Error("the old CA certificate is not trusted any more")
 	}
-	// The Secret is deleted. What is served is still good, and stays trusted: the
-	// leader writes it back beside a new authority.
+	// The Secret is deleted. The serving certificate is still valid and stays trusted:
+	// the leader restores it beside a new CA certificate.
 	i.must(i.Client.CoreV1().Secrets(i.namespace).Delete(t.Context(), SecretName+"-"+i.revision, metav1.DeleteOptions{}))
 	if all := i.registered(3); !strings.HasSuffix(all, bundle) {
-		t.Error("the authority of what is served is not trusted any more")
+		t.Error("the CA certificate of the serving certificate is not trusted any more")
 	}
 	for _, r := range []*replica{b, c} {
 		if now, err := r.GetCertificate(nil); err != nil || !now.Leaf.Equal(served.Leaf) || r.Ready(nil) != nil {
@@ -284,8 +285,8 @@ func TestLeaderChanges(t *testing.T) {
 	}
 }
 
-// Who loses the lead goes on serving, and stands for election again.
-func TestTheLeadIsLostAndWonAgain(t *testing.T) {
+// A replica that loses the lead keeps serving, and takes part in the next election.
+func TestManager_LeaderElectionFailover(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	r := i.ready()
@@ -301,7 +302,7 @@ func TestTheLeadIsLostAndWonAgain(t *testing.T) {
 	patch := fmt.Sprintf(`{"spec":{"holderIdentity":"thief","leaseDurationSeconds":3,"renewTime":%q}}`, time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"))
 	_, err := leases.Patch(t.Context(), leaderLease+"-"+i.revision, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	i.must(err)
-	i.eventually("it leads no more", func() error {
+	i.eventually("it no longer leads", func() error {
 		if leading() {
 			return errors.New("still leading")
 		}
@@ -312,11 +313,11 @@ func TestTheLeadIsLostAndWonAgain(t *testing.T) {
 	}
 	i.wipe()
 	if i.registered(1) != bundle { // once it leads again
-		t.Error("healed with another bundle")
+		t.Error("repaired with another bundle")
 	}
 }
 
-func TestConfigMapsFollowTheNamespaces(t *testing.T) {
+func TestPublisher_FollowsNamespacesAndPods(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	own := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
@@ -324,7 +325,7 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	_, err := i.Client.CoreV1().ConfigMaps(own).Create(t.Context(), users, metav1.CreateOptions{})
 	i.must(err)
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
-	late, asking, byHand := i.Namespace(t, nil), i.Namespace(t, nil), i.Namespace(t, nil)
+	late, optedIn, byHand := i.Namespace(t, nil), i.Namespace(t, nil), i.Namespace(t, nil)
 	r := i.ready()
 	bundle := i.registered(1)
 	i.holding(shop, bundle)
@@ -344,7 +345,7 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 			return nil
 		})
 	}
-	// Nobody answers for the webhook here, so the pods are there before the labels.
+	// No webhook is running here, so the pods are created before the labels.
 	pods := i.Client.CoreV1().Pods(late)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "sleep"}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "sleep", Image: "sleep"}},
@@ -364,34 +365,34 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	i.must(maps.Delete(t.Context(), ConfigMapName, metav1.DeleteOptions{}))
 	i.holding(late, bundle)
 
-	// A pod that still mounts it keeps it.
+	// It stays while a pod mounts it.
 	label(late, "null")
 	time.Sleep(4 * quick.Resync)
 	i.holding(late, bundle)
 	i.must(pods.Delete(t.Context(), "sleep", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	gone(late)
 
-	// A pod that asks by label, in a namespace that says nothing.
+	// A pod that opts in by label, in a namespace without labels.
 	ask := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "ask"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a"}}}}
-	_, err = i.Client.CoreV1().Pods(asking).Create(t.Context(), ask, metav1.CreateOptions{})
+	_, err = i.Client.CoreV1().Pods(optedIn).Create(t.Context(), ask, metav1.CreateOptions{})
 	i.must(err)
-	_, err = i.Client.CoreV1().Pods(asking).Patch(t.Context(), "ask", types.MergePatchType,
+	_, err = i.Client.CoreV1().Pods(optedIn).Patch(t.Context(), "ask", types.MergePatchType,
 		[]byte(`{"metadata":{"labels":{"istio.io/rev":"`+i.revision+`"}}}`), metav1.PatchOptions{})
 	i.must(err)
-	i.holding(asking, bundle)
-	i.must(i.Client.CoreV1().Pods(asking).Delete(t.Context(), "ask", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
-	gone(asking)
+	i.holding(optedIn, bundle)
+	i.must(i.Client.CoreV1().Pods(optedIn).Delete(t.Context(), "ask", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	gone(optedIn)
 
-	// A pod of an injected file, which no label tells, in a namespace that says nothing.
+	// A pod injected from a file, without labels, in a namespace without labels.
 	injected := pod.DeepCopy()
-	injected.Annotations = map[string]string{annotationStatus: `{"revision":"` + i.revision + `","configHash":"1"}`}
+	injected.Annotations = map[string]string{annotation.SidecarStatus: `{"revision":"` + i.revision + `","configHash":"1"}`}
 	_, err = i.Client.CoreV1().Pods(byHand).Create(t.Context(), injected, metav1.CreateOptions{})
 	i.must(err)
 	i.holding(byHand, bundle)
 	i.must(i.Client.CoreV1().Pods(byHand).Delete(t.Context(), injected.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 	gone(byHand)
 
-	// The user's own was not touched all the time, selected or not.
+	// The user's ConfigMap was never changed, selected or not.
 	label(own, "null")
 	time.Sleep(2 * quick.Resync)
 	if c, err := i.configMap(own); err != nil || !reflect.DeepEqual(c.Data, users.Data) || len(c.Labels) > 0 {
@@ -402,12 +403,11 @@ func TestConfigMapsFollowTheNamespaces(t *testing.T) {
 	}
 }
 
-func TestSomebodyElsesCertificates(t *testing.T) {
+func TestManager_ExternalCertificates(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
-	ca, cert, key, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
-	i.must(err)
+	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
 	pair, err := tls.X509KeyPair(cert, key)
 	i.must(err)
 	external := func(file string) func(*Options) {
@@ -418,12 +418,11 @@ func TestSomebodyElsesCertificates(t *testing.T) {
 	}
 	dir := t.TempDir()
 	right, wrong := filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
-	strange, _, _, err := Issue([]string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
-	i.must(err)
+	strange, _, _ := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Hour), 24*time.Hour)
 	i.must(os.WriteFile(right, ca, 0o600))
 	i.must(os.WriteFile(wrong, strange, 0o600))
 
-	for _, file := range []string{"", wrong} { // not asked; asked for what would cut everybody off
+	for _, file := range []string{"", wrong} { // no bundle; one that would disconnect every client
 		r := i.ready(external(file))
 		time.Sleep(4 * quick.Resync)
 		if got := i.bundles(); len(got) != 1 || got[0] != "" {
@@ -437,10 +436,10 @@ func TestSomebodyElsesCertificates(t *testing.T) {
 		t.Error("another bundle than the file's was published")
 	}
 	if _, err := i.Client.CoreV1().Secrets(i.namespace).Get(t.Context(), SecretName+"-"+i.revision, metav1.GetOptions{}); err == nil {
-		t.Error("a Secret was made")
+		t.Error("a Secret was created")
 	}
 
-	// The same in a Secret that somebody else keeps: served, published, left alone.
+	// The same in an externally managed Secret: served, published, unchanged.
 	j := install(t)
 	theirs := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: SecretName + "-" + j.revision, Namespace: j.namespace}, Type: corev1.SecretTypeTLS,
@@ -453,6 +452,6 @@ func TestSomebodyElsesCertificates(t *testing.T) {
 		t.Error("another bundle than the Secret's was published")
 	}
 	if !reflect.DeepEqual(j.secret().Data, theirs.Data) {
-		t.Error("somebody else's Secret was rewritten")
+		t.Error("the externally managed Secret was changed")
 	}
 }

@@ -20,34 +20,34 @@ import (
 	"github.com/outrider-mesh/outrider/internal/election"
 )
 
-// Keeper keeps certificates as the package says. It is a manager's runnable.
-type Keeper struct {
+// Manager manages the certificates. It is a runnable of controller-runtime's manager.
+type Manager struct {
 	options  Options
 	log      logr.Logger
 	metrics  *metrics
 	client   kubernetes.Interface
 	metadata metadata.Interface
-	election *election.Election // nil where there is nothing for a leader to do
+	election *election.Election // nil without work for a leader
 
 	registrations *registrations
 	secret        cache.SharedIndexInformer // nil with an external certificate
 	serving       atomic.Pointer[tls.Certificate]
-	last          atomic.Pointer[State] // what the Secret last held, filled in as State.or does
+	last          atomic.Pointer[State] // of the Secret, with what it has lost restored
 	reports       loop
-	led           atomic.Pointer[loop] // the leader's, while this replica leads
+	leading       atomic.Pointer[loop] // the leader's, while this replica leads
 }
 
-// New prepares a Keeper. It does not talk to the API server yet.
-func New(o Options) (*Keeper, error) {
+// New prepares a Manager. It does not connect to the API server yet.
+func New(o Options) (*Manager, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	k := &Keeper{options: o, log: o.Log, reports: newLoop()}
+	k := &Manager{options: o, log: o.Log, reports: newLoop()}
 	var err error
 	k.client, err = kubernetes.NewForConfig(o.Cluster)
 	if err == nil && o.leads() {
 		k.election, err = election.New(election.Options{
-			Cluster: o.Cluster, Namespace: o.Namespace, Name: o.name(leaderLease), Labels: o.ours(),
+			Cluster: o.Cluster, Namespace: o.Namespace, Name: o.name(leaderLease), Labels: o.ownLabels(),
 			Identity: o.Identity, Timing: o.Timing.Election, Lead: k.lead,
 		})
 	}
@@ -62,16 +62,16 @@ func New(o Options) (*Keeper, error) {
 		err = k.handle()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep certificates: %w", err)
+		return nil, fmt.Errorf("manage certificates: %w", err)
 	}
 	return k, nil
 }
 
-// handle says what happens when something changes.
-func (k *Keeper) handle() error {
-	poke := onAny(func() {
-		if l := k.led.Load(); l != nil {
-			l.poke()
+// handle registers what happens when something changes.
+func (k *Manager) handle() error {
+	trigger := onAny(func() {
+		if l := k.leading.Load(); l != nil {
+			l.trigger()
 		}
 	})
 	informersOf := []cache.SharedIndexInformer{k.registrations.mutating, k.registrations.validating}
@@ -79,24 +79,24 @@ func (k *Keeper) handle() error {
 		k.secret = informers.NewSharedInformerFactoryWithOptions(k.client, 0, informers.WithNamespace(k.options.Namespace),
 			informers.WithTweakListOptions(byName(k.options.name(SecretName)))).Core().V1().Secrets().Informer()
 		informersOf = append(informersOf, k.secret)
-		if _, err := k.secret.AddEventHandler(onAny(k.take)); err != nil {
+		if _, err := k.secret.AddEventHandler(onAny(k.load)); err != nil {
 			return err
 		}
 	}
 	for _, i := range informersOf {
-		if _, err := i.AddEventHandler(poke); err != nil {
+		if _, err := i.AddEventHandler(trigger); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// NeedLeaderElection tells the manager that every replica keeps.
-func (k *Keeper) NeedLeaderElection() bool { return false }
+// NeedLeaderElection is false: every replica serves a certificate.
+func (k *Manager) NeedLeaderElection() bool { return false }
 
-// Start keeps until ctx ends. An API server that is away ends nothing: what is
-// served goes on being served.
-func (k *Keeper) Start(ctx context.Context) error {
+// Start runs until ctx ends. While the API server is unavailable, the replica keeps
+// serving its certificate.
+func (k *Manager) Start(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, i := range []cache.SharedIndexInformer{k.registrations.mutating, k.registrations.validating, k.secret} {
@@ -115,13 +115,13 @@ func (k *Keeper) Start(ctx context.Context) error {
 		})
 		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		_ = leave(gone, k.client, &k.options) // else the leader sweeps it up
+		_ = deleteReport(gone, k.client, &k.options) // otherwise the leader deletes it
 	})
 	return k.election.Start(ctx)
 }
 
 // stored is the Secret; nil when there is none.
-func (k *Keeper) stored() *corev1.Secret {
+func (k *Manager) stored() *corev1.Secret {
 	object, ok, err := k.secret.GetStore().GetByKey(k.options.Namespace + "/" + k.options.name(SecretName))
 	if err != nil || !ok {
 		return nil
@@ -130,15 +130,15 @@ func (k *Keeper) stored() *corev1.Secret {
 	return s
 }
 
-// take serves what the Secret holds now. A Secret that is gone or holds nothing
-// to serve changes nothing.
-func (k *Keeper) take() {
+// load serves the Secret's certificate. A Secret that was deleted or has no
+// certificate changes nothing.
+func (k *Manager) load() {
 	secret := k.stored()
 	if secret == nil {
 		return
 	}
-	state, _ := ParseState(secret.Data) // the leader logs what is wrong with it
-	filled, _ := state.or(k.last.Load())
+	state, _ := ParseState(secret.Data) // the leader logs the error
+	filled, _ := state.restoredFrom(k.last.Load())
 	k.last.Store(&filled)
 	old := k.serving.Load()
 	if state.Serving == nil || old != nil && old.Leaf.Equal(state.Serving.Leaf) {
@@ -146,27 +146,27 @@ func (k *Keeper) take() {
 	}
 	k.serving.Store(state.Serving)
 	k.metrics.serving(state.Serving)
-	k.log.Info("serving certificate in force", "expires", state.Serving.Leaf.NotAfter.Format(time.RFC3339), "authority", signerID(state.Serving.Leaf))
-	k.reports.poke()
+	k.log.Info("serving certificate loaded", "expires", state.Serving.Leaf.NotAfter.Format(time.RFC3339), "ca", signerID(state.Serving.Leaf))
+	k.reports.trigger()
 }
 
-// GetCertificate is the certificate in force.
-func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+// GetCertificate returns the serving certificate.
+func (k *Manager) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if k.options.External != nil {
 		c, err := k.options.External(hello)
 		if err == nil && c == nil {
-			err = errors.New("no serving certificate is loaded")
+			err = errors.New("no serving certificate loaded")
 		}
 		return c, err
 	}
 	if c := k.serving.Load(); c != nil {
 		return c, nil
 	}
-	return nil, fmt.Errorf("no serving certificate yet: the leader puts one into Secret %s/%s within seconds of its start; if none comes, its log has the reason",
+	return nil, fmt.Errorf("no serving certificate: waiting for the leader to create Secret %s/%s; see the leader's log",
 		k.options.Namespace, k.options.name(SecretName))
 }
 
-func (k *Keeper) servingID() string {
+func (k *Manager) servingID() string {
 	c, err := k.GetCertificate(nil)
 	if err != nil || c.Leaf == nil {
 		return ""
@@ -174,9 +174,9 @@ func (k *Keeper) servingID() string {
 	return signerID(c.Leaf)
 }
 
-// Ready reports why clients could not trust this replica: nothing to serve, an
-// expired certificate, or one that does not chain to what is registered.
-func (k *Keeper) Ready(*http.Request) error {
+// Ready reports why clients could not trust this replica: no certificate, an
+// expired one, or one that does not chain to the caBundle of the webhooks.
+func (k *Manager) Ready(*http.Request) error {
 	c, err := k.GetCertificate(nil)
 	if err != nil {
 		return err
@@ -185,19 +185,19 @@ func (k *Keeper) Ready(*http.Request) error {
 		return fmt.Errorf("the serving certificate expired at %s", c.Leaf.NotAfter.Format(time.RFC3339))
 	}
 	if k.options.External == nil && !k.registrations.mutating.HasSynced() {
-		return fmt.Errorf("%s %s has not been read yet", kindMutating, k.options.Registration)
+		return fmt.Errorf("%s %s is not loaded yet", kindMutating, k.options.Registration)
 	}
 	return k.trusted(kindMutating, c)
 }
 
-// trusted checks the certificate against every caBundle registered.
-func (k *Keeper) trusted(kind string, c *tls.Certificate) error {
+// trusted verifies the certificate with every caBundle of a kind.
+func (k *Manager) trusted(kind string, c *tls.Certificate) error {
 	if c.Leaf == nil {
 		return nil
 	}
 	for _, h := range k.registrations.hooks(kind) {
 		if len(h.bundle) == 0 && k.options.External != nil {
-			continue // the API server then goes by its system's authorities
+			continue // the API server then uses its system's CA certificates
 		}
 		if err := ChainsTo(c, h.bundle, k.options.Now()); err != nil {
 			return fmt.Errorf("the serving certificate does not chain to the caBundle of webhook %s in %s %s: %w", h.name, kind, k.options.Registration, err)
@@ -206,11 +206,11 @@ func (k *Keeper) trusted(kind string, c *tls.Certificate) error {
 	return nil
 }
 
-// watchTrust keeps the metrics about what is served.
-func (k *Keeper) watchTrust(context.Context) error {
+// watchTrust updates the metrics about the serving certificate.
+func (k *Manager) watchTrust(context.Context) error {
 	c, err := k.GetCertificate(nil)
 	if err != nil {
-		return nil // readiness says so
+		return nil // readiness reports it
 	}
 	k.metrics.serving(c)
 	for _, kind := range []string{kindMutating, kindValidating} {
