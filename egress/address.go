@@ -2,11 +2,11 @@ package egress
 
 import "net/netip"
 
-// LocalRanges are the addresses that no declared name may lead to: the pod's
-// own, where the sidecar's administration listens, and the node's, where clouds
-// have their metadata services. To connect to the unspecified address is to
-// connect to the machine itself; a mapped address is its IPv4 address in
-// disguise, and no name has one in earnest.
+// LocalRanges are the addresses that no declared name may resolve to: the pod's
+// own, where the sidecar's admin interface listens, and link-local ones, where
+// clouds have their metadata services. A connection to the unspecified address
+// goes to the machine itself; an IPv4-mapped address is the IPv4 address, and
+// no name needs one.
 func LocalRanges() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),
@@ -17,7 +17,7 @@ func LocalRanges() []netip.Prefix {
 	}
 }
 
-// isLocal reports whether no declared host may lead to an address.
+// isLocal reports whether no declared host may resolve to an address.
 func isLocal(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||

@@ -2,8 +2,8 @@ package egress
 
 import "slices"
 
-// Build makes the model. The problems are complete and sorted; what has an error
-// is not in the model, everything else is.
+// Build makes the model. The problems are complete and sorted; what has an
+// error is not in the model, and everything else is.
 func Build(in Input) (*Model, Problems) {
 	mesh := in.Mesh
 	if mesh == nil {

@@ -54,8 +54,8 @@ func labelFault(l string) string {
 	return ""
 }
 
-// covers reports whether every name that one host stands for is one that
-// another stands for too.
+// covers reports whether a host is equal to a name, or a wildcard that matches
+// all of it.
 func covers(host, name string) bool {
 	suffix, wildcard := strings.CutPrefix(host, "*")
 	if !wildcard {
@@ -64,7 +64,7 @@ func covers(host, name string) bool {
 	return strings.HasSuffix(strings.TrimPrefix(name, "*"), suffix) && len(name) >= len(host)
 }
 
-// wider are a name and then the wildcards that cover it, the closest first.
+// wider are a name and then the wildcards that cover it, closest first.
 func wider(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for n, found := name, true; found && yield(n); {
@@ -74,8 +74,8 @@ func wider(name string) iter.Seq[string] {
 	}
 }
 
-// closest gives what is said about a name itself, or about the longest wildcard
-// that covers it.
+// closest is the entry of a name itself, or of the longest wildcard that covers
+// it.
 func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool) {
 	for n := range wider(name) {
 		if t, ok := of[n]; ok && counts(t) {

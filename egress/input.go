@@ -6,15 +6,15 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// Input is everything that the sidecars' configuration is made of.
+// Input is everything that the configuration of sidecars depends on.
 type Input struct {
 	// Mesh is the mesh configuration; nil is one without a field.
 	Mesh *Mesh
-	// InCluster are the destinations that always work.
+	// InCluster are the addresses that are always reachable.
 	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
-	// Problems are those of objects that could not be read, and so are not here.
+	// Problems are those of objects that could not be decoded.
 	Problems Problems
 }
 
@@ -24,7 +24,7 @@ type Input struct {
 // a range would open all of that network.
 type InClusterAddress struct {
 	Address netip.Addr
-	// Ports are the TCP ports; none stands for all of them.
+	// Ports are the TCP ports; an empty list is all of them.
 	Ports []uint16
 }
 

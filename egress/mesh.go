@@ -6,11 +6,12 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
-// Mesh is the part of MeshConfig that the sidecars' configuration depends on.
+// Mesh are the settings of MeshConfig that the configuration of sidecars
+// depends on.
 type Mesh struct {
 	RegistryOnly     bool
 	AccessLog        AccessLog
-	DetectionTimeout time.Duration // 0: wait for the client's first bytes without end
+	DetectionTimeout time.Duration // 0: wait for the client's first bytes without a limit
 	ConnectTimeout   time.Duration
 	rootNamespace    string
 	ListenPort       uint32
@@ -22,7 +23,8 @@ type Mesh struct {
 // returns them, too.
 func (m *Mesh) Problems() Problems { return m.problems }
 
-// defaultListenPort is where the redirection leads when MeshConfig does not say.
+// defaultListenPort is the port that traffic is redirected to where MeshConfig
+// has none.
 const defaultListenPort = 15001
 
 // CompileMesh reads a mesh configuration that has its defaults applied, as
@@ -36,7 +38,7 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		rootNamespace:    mc.GetRootNamespace(),
 		ListenPort:       uint32(mc.GetProxyListenPort()),
 	}
-	if mc.GetOutboundTrafficPolicy() == nil { // nobody asked for anything, so nothing is blocked
+	if mc.GetOutboundTrafficPolicy() == nil { // without a policy nothing is blocked
 		m.RegistryOnly = false
 	}
 	if m.ListenPort == 0 || m.ListenPort > 65535 {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Model is what the objects say, validated and sorted.
+// Model is the validated and sorted content of all objects.
 type Model struct {
 	mesh      Mesh
 	inCluster []InClusterAddress // sorted by address, each address once
@@ -14,22 +14,23 @@ type Model struct {
 	private   map[string]bool
 }
 
-// findPrivate notes the namespaces whose view may differ from that of a
-// namespace that nothing mentions: those that something is exported to by name,
-// and those whose own objects take part in a conflict, which they win.
+// findPrivate collects the namespaces whose view may differ from that of a
+// namespace without objects: those that something is exported to by name, and
+// those whose own objects take part in a conflict, in which they take
+// precedence.
 func (m *Model) findPrivate() {
-	declared := map[string]int{}
+	count := map[string]int{}
 	for _, h := range m.hosts {
-		declared[h.ClusterName()]++
+		count[h.ClusterName()]++
 		for _, w := range h.addressKeys() {
-			declared[w]++
+			count[w]++
 		}
 	}
 	for _, r := range m.routes {
-		declared[r.host]++
+		count[r.host]++
 	}
-	note := func(what string, own string, e exports) {
-		if declared[what] > 1 {
+	add := func(what string, own string, e exports) {
+		if count[what] > 1 {
 			m.private[own] = true
 		}
 		if e.all {
@@ -40,17 +41,18 @@ func (m *Model) findPrivate() {
 		}
 	}
 	for _, h := range m.hosts {
-		note(h.ClusterName(), h.Meta.Namespace, h.exports)
+		add(h.ClusterName(), h.Meta.Namespace, h.exports)
 		for _, w := range h.addressKeys() {
-			note(w, h.Meta.Namespace, h.exports)
+			add(w, h.Meta.Namespace, h.exports)
 		}
 	}
 	for _, r := range m.routes {
-		note(r.host, r.meta.Namespace, r.exports)
+		add(r.host, r.meta.Namespace, r.exports)
 	}
 }
 
-// Class names the view of a namespace: namespaces of one class have the same.
+// Class is the class of a namespace: namespaces of one class have the same
+// view.
 func (m *Model) Class(namespace string) string {
 	if m.private[namespace] {
 		return namespace
@@ -58,13 +60,13 @@ func (m *Model) Class(namespace string) string {
 	return ""
 }
 
-// mergeAddresses gives each address once, with the union of its ports.
+// mergeAddresses returns each address once, with the union of its ports.
 func mergeAddresses(in []InClusterAddress) []InClusterAddress {
 	all, ports := map[netip.Addr]bool{}, map[netip.Addr]map[uint16]bool{}
 	for _, d := range in {
 		a := d.Address.Unmap().WithZone("")
 		if !a.IsValid() || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
-			continue // an address that no packet to another pod has
+			continue // not an address of another pod
 		}
 		if len(d.Ports) == 0 {
 			all[a] = true

@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// owners are the addresses of TCP ports that hosts have already, with whom they
-// belong to. A TCP connection has no name: an address of a port is one host's.
+// owners are the addresses of TCP ports with the object that owns each. A TCP
+// connection has no host name, so an address and port belongs to one host.
 type owners map[string]Meta
 
-// addressKeys are the claims of a host, one for each address range or for all.
+// addressKeys are the keys of a host's addresses in owners: one for each range,
+// or one for all addresses of the port.
 func (h Host) addressKeys() []string {
 	if h.Protocol != ProtocolTCP {
 		return nil
@@ -27,28 +28,28 @@ func (h Host) addressKeys() []string {
 
 func addressKey(port uint32, p netip.Prefix) string { return fmt.Sprint(port, p) }
 
-// assign leaves a TCP host what is not taken yet, and says who has the rest: the
-// owner of what it wanted last, where it gets nothing.
-func (c owners) assign(h *Host) (owner Meta) {
+// assign makes a TCP host the owner of its addresses that have none yet, and
+// removes the others from it. It returns the owner of the last one removed.
+func (o owners) assign(h *Host) (owner Meta) {
 	if h.Protocol != ProtocolTCP {
 		return Meta{}
 	}
 	if len(h.Addresses) == 0 {
 		key := fmt.Sprint(h.Port)
-		if other, taken := c[key]; taken {
+		if other, taken := o[key]; taken {
 			h.Shadowed = true
 			return other
 		}
-		c[key] = h.Meta
+		o[key] = h.Meta
 		return Meta{}
 	}
 	h.Addresses = slices.DeleteFunc(slices.Clone(h.Addresses), func(p netip.Prefix) bool {
 		key := addressKey(h.Port, p)
-		other, taken := c[key]
+		other, taken := o[key]
 		if taken {
 			owner = other
 		} else {
-			c[key] = h.Meta
+			o[key] = h.Meta
 		}
 		return taken
 	})

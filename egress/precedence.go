@@ -6,30 +6,31 @@ import (
 	"slices"
 )
 
-// mention is what one object says about one host.
+// mention is one host of one object.
 type mention struct {
-	key        string // claims of one key are in conflict
+	key        string // mentions with the same key conflict
 	path, host string
 	meta       Meta
 	exports    exports
 }
 
-// CrossNamespaceConflicts warns whoever stores an object that objects of other namespaces have
-// a host of it, too, and says which comes first. It is not among the problems of
-// Build: namespaces that each declare a host are no mistake, but it may surprise
-// what the others then see.
+// CrossNamespaceConflicts returns warnings about hosts of an object that
+// objects of other namespaces have, too, with the one that takes precedence in
+// the namespaces without an object of their own. They are not among the
+// problems of Build: it is correct that several namespaces declare a host, but
+// the result in the others may surprise.
 func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) Problems {
 	var out Problems
 	all := m.mentions(kind)
 	byKey := map[string][]mention{}
-	for _, c := range all {
-		byKey[c.key] = append(byKey[c.key], c)
+	for _, other := range all {
+		byKey[other.key] = append(byKey[other.key], other)
 	}
 	for _, own := range all {
 		if own.meta.Namespace != namespace || own.meta.Name != name {
 			continue
 		}
-		rivals := slices.DeleteFunc(slices.Clone(byKey[own.key]), func(c mention) bool { return !sharedAudience(own, c) })
+		rivals := slices.DeleteFunc(slices.Clone(byKey[own.key]), func(other mention) bool { return !sharedAudience(own, other) })
 		if len(rivals) == 0 {
 			continue
 		}
@@ -52,7 +53,8 @@ func (m *Model) mentions(kind string) (out []mention) {
 	return out
 }
 
-// sharedAudience reports whether a third namespace sees both claims.
+// sharedAudience reports whether both mentions are visible to a third
+// namespace.
 func sharedAudience(a, b mention) bool {
 	if a.meta.Namespace == b.meta.Namespace || a.exports.none() || b.exports.none() {
 		return false
@@ -65,7 +67,8 @@ func sharedAudience(a, b mention) bool {
 	})
 }
 
-// comparePrecedence is the order in a namespace that has no object of its own.
+// comparePrecedence is the order of precedence in a namespace without an object
+// of its own.
 func (m *Model) comparePrecedence(a, b Meta) int {
 	root := func(m2 Meta) int {
 		if m2.Namespace == m.mesh.rootNamespace {
@@ -89,7 +92,7 @@ func (m *Model) warnPrecedence(own, rival mention, more int, r reporter) {
 	r.warn(own.path, own.host, who+" has it too, and comes first "+where+m.precedenceReason(rival.meta, own.meta), `for this namespace alone, write exportTo: ["."]`)
 }
 
-// precedenceReason says why one object comes before another.
+// precedenceReason is why one object takes precedence over another.
 func (m *Model) precedenceReason(first, second Meta) string {
 	switch {
 	case first.Namespace == m.mesh.rootNamespace && second.Namespace != m.mesh.rootNamespace:

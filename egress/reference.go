@@ -40,12 +40,12 @@ func (m *Model) checkConflicts(problems *Problems) {
 			first[key] = h.Meta
 		}
 	}
-	claim := map[string]owners{}
+	byNamespace := map[string]owners{}
 	for _, h := range m.hosts {
-		if claim[h.Meta.Namespace] == nil {
-			claim[h.Meta.Namespace] = owners{}
+		if byNamespace[h.Meta.Namespace] == nil {
+			byNamespace[h.Meta.Namespace] = owners{}
 		}
-		if owner := claim[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
+		if owner := byNamespace[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
 			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name,
 				fmt.Sprintf("no effect on TCP port %d: ServiceEntry %s/%s is older, or comes first by name, and has its addresses", h.Port, owner.Namespace, owner.Name),
 				"give each TCP host addresses or a port of its own")
@@ -64,19 +64,19 @@ func (m *Model) checkConflicts(problems *Problems) {
 
 // checkRoutes checks what an object says about one of its hosts.
 func (v *View) checkRoutes(vh hostRoutes, r reporter) {
-	declared := v.hostsFor(vh.host)
-	if len(declared) == 0 {
+	hosts := v.hostsFor(vh.host)
+	if len(hosts) == 0 {
 		r.warn(vh.path, vh.host, "no effect: no ServiceEntry that this namespace sees declares it", "declare it")
 		return
 	}
-	http := slices.DeleteFunc(slices.Clone(declared), func(h Host) bool { return !h.Protocol.IsHTTP() })
+	http := slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return !h.Protocol.IsHTTP() })
 	if len(vh.http) > 0 && len(http) == 0 {
 		for _, route := range vh.http {
 			path, what := route.Path, "routes by request"
 			if route.Spec.Timeout != nil {
 				path, what = path+".timeout", "timeouts"
 			}
-			r.error(path, "", fmt.Sprintf("%s passed on without being read: there are no requests for %s to hold for", portsText(declared), what),
+			r.error(path, "", fmt.Sprintf("%s passed on without being read: there are no requests for %s to hold for", portsText(hosts), what),
 				"use tls routes, or declare a port as HTTP")
 		}
 		return

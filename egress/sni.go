@@ -34,7 +34,7 @@ func (v *View) findSNI(routes map[string]hostRoutes) []SNIRoute {
 				}
 			}
 			for _, port := range slices.Sorted(maps.Keys(names)) {
-				// The same route, for another of the object's hosts.
+				// The same route, for another host of the object.
 				i := slices.IndexFunc(out, func(s SNIRoute) bool { return s.Port == port && s.By == r.meta && s.Route.Path == route.Path })
 				if i < 0 {
 					i = len(out)
