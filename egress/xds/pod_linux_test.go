@@ -81,7 +81,7 @@ func bootstrap(t testing.TB, dir string) string {
 	kit.Must(t, err)
 	result, err := injector.Inject(inject.Request{Pod: data, Namespace: app.Namespace})
 	kit.Must(t, err)
-	kit.Must(t, json.Unmarshal(result.PodJSON(), &app))
+	kit.Must(t, json.Unmarshal(result.Tree().AppendTo(nil), &app))
 	for _, c := range append(app.Spec.InitContainers, app.Spec.Containers...) {
 		if i := slices.Index(c.Args, "--config-yaml"); i >= 0 {
 			return strings.NewReplacer(
