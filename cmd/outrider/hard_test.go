@@ -75,7 +75,7 @@ func TestHardInputs(t *testing.T) {
 		"binary":                    {strings.Repeat("\x7fELF\x00\x01\xff\xfe", 100_000), ":1: document 1: control character 0x7f; manifests must be text files"},
 		"a zero byte":               {aPod + "\x00", ":8: document 1: control character 0x00"},
 		"not UTF-8":                 {aPod + "x: \xc3\x28\n", ":8: document 1: byte 0xc3 is not UTF-8"},
-		"an open quote":             {aPod + "x: \"a\n", ":9: document 1: not valid YAML"},
+		"an open quote":             {aPod + "x: \"a\n", ":9:1: document 1: not valid YAML"},
 		"many values":               {aPod + "x: [" + strings.Repeat("1,", 2_000_001) + "]\n", "the document has more than 2000000 values; split it"},
 		"large and slow":            {aPod + tag + "x: " + strings.Repeat("a", 5<<20) + "\n", "document 1: documents over 4 MiB may only contain plain YAML"},
 		"a long line":               {aPod + "x: " + strings.Repeat("a", 10<<20) + "\n", ""},
