@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // checkReferences finds the problems between objects, as the namespace of each
@@ -142,20 +140,14 @@ func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
 	}
 	for _, t := range route.Destinations {
 		if p := v.Destination(route, t, d).Problem; p != nil && t.Weight > 0 {
-			r.addDestination(t, *p)
+			r.add(*p)
 		}
 	}
 	for _, t := range route.Mirrors {
 		if p := v.MirrorDestination(t, d).Problem; p != nil {
-			r.addDestination(t, *p)
+			r.add(*p)
 		}
 	}
-}
-
-// addDestination adds the problem of a route's destination.
-func (r reporter) addDestination(t RouteDestination, p problem.Problem) {
-	p.Path, p.Value = t.Path, problem.Quote(t.Host)
-	r.add(p)
 }
 
 // checkSNI checks the routes by SNI.
@@ -177,9 +169,9 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 			}
 		}
 		for _, port := range slices.Sorted(maps.Keys(used)) {
-			for i, d := range v.SNIDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
-				if t, p := route.Destinations[i], d.Problem; p != nil {
-					r.addDestination(t, *p)
+			for _, d := range v.SNIDestinations(SNIRoute{Port: port, Names: used[port], Route: route, By: vh.meta}) {
+				if d.Problem != nil {
+					r.add(*d.Problem)
 				}
 			}
 		}

@@ -38,18 +38,25 @@ metadata: {namespace: shop, name: several}
 spec: {hosts: [several.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, endpoints: [{address: one.example}, {address: two.example}]}
 `
 
-// TestRouteProblems has what a VirtualService cannot say, with a part of all
-// that is said about it.
-func TestRouteProblems(t *testing.T) {
-	route := func(fields string) string {
-		return `{hosts: [a.example], http: [{` + fields + `, route: [{destination: {host: a.example}}]}]}`
-	}
-	match := func(fields string) string { return route(`match: [{` + fields + `}]`) }
-	sni := func(fields string) string {
-		return `{hosts: [tls.example, "*.wild.example"], tls: [{` + fields + `}]}`
-	}
-	const toTLS = `route: [{destination: {host: tls.example}}]`
-	for name, c := range map[string]struct{ spec, want string }{
+// routeProblem is the spec of a VirtualService, with a part of each of its
+// problems, one a line.
+type routeProblem struct{ spec, want string }
+
+// route is a spec with one route to a.example that has more fields.
+func route(fields string) string {
+	return `{hosts: [a.example], http: [{` + fields + `, route: [{destination: {host: a.example}}]}]}`
+}
+
+func match(fields string) string { return route(`match: [{` + fields + `}]`) }
+
+func sni(fields string) string {
+	return `{hosts: [tls.example, "*.wild.example"], tls: [{` + fields + `}]}`
+}
+
+const toTLS = `route: [{destination: {host: tls.example}}]`
+
+func routeProblems() map[string]routeProblem {
+	return map[string]routeProblem{
 		"good":       {route(`timeout: 3s`), ""},
 		"no hosts":   {`{http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts: it has no host"},
 		"bad host":   {`{hosts: ["a b"], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "a b": a name has letters`},
@@ -65,7 +72,11 @@ func TestRouteProblems(t *testing.T) {
 		"long":       {route(`timeout: 40000000s`), `spec.http[0].timeout: "40000000s": a time is at most a year`},
 		"negative":   {route(`timeout: -1s`), `spec.http[0].timeout: "-1s": a time is at least 1ms`},
 		"line":       {route(`name: "a\nb"`), "spec.http[0].name: \"a\\nb\": a line break"},
+	}
+}
 
+func matchAndHeaderProblems() map[string]routeProblem {
+	return map[string]routeProblem{
 		"labels":        {match(`sourceLabels: {a: b}`), "spec.http[0].match[0].sourceLabels: the field is not supported"},
 		"namespace":     {match(`sourceNamespace: x`), `spec.http[0].match[0].sourceNamespace: "x": the field is not supported`},
 		"stat prefix":   {match(`statPrefix: x`), `spec.http[0].match[0].statPrefix: "x": no effect`},
@@ -84,7 +95,11 @@ func TestRouteProblems(t *testing.T) {
 		"header REQ":    {route(`headers: {request: {set: {x: "%REQ%"}}}`), "what REQ has in brackets is not right; write it as in %REQ(X-API)%"},
 		"header value":  {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "a line break cannot be part of it"},
 		"dest header":   {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": the Host of a request can be set"},
+	}
+}
 
+func faultProblems() map[string]routeProblem {
+	return map[string]routeProblem{
 		"fault":         {route(`fault: {}`), "spec.http[0].fault: it has no delay and no abort"},
 		"delay":         {route(`fault: {delay: {percentage: {value: 101}}}`), "spec.http[0].fault.delay.fixedDelay: it is missing\nspec.http[0].fault.delay.percentage.value: \"101\": a percentage is 0 to 100"},
 		"exponential":   {route(`fault: {delay: {percentage: {value: 1}, exponentialDelay: 1s}}`), "spec.http[0].fault.delay.exponentialDelay: the field is not supported"},
@@ -92,14 +107,22 @@ func TestRouteProblems(t *testing.T) {
 		"abort status":  {route(`fault: {abort: {percentage: {value: 1}, httpStatus: 99}}`), `spec.http[0].fault.abort.httpStatus: "99": a status`},
 		"abort grpc":    {route(`fault: {abort: {percentage: {value: 1}, grpcStatus: "NO"}}`), `spec.http[0].fault.abort.grpcStatus: "NO": it is not`},
 		"abort http2":   {route(`fault: {abort: {percentage: {value: 1}, http2Error: "NO"}}`), `spec.http[0].fault.abort.http2Error: "NO": the field is not supported`},
+	}
+}
 
+func mirrorProblems() map[string]routeProblem {
+	return map[string]routeProblem{
 		"mirror share": {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
 		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect without mirror"},
 		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: mirror is there too"},
 		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry visible to this namespace declares c.example:80 (requests are not mirrored)"},
 		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": cannot mirror to several DNS endpoints"},
 		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: it has no condition\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
+	}
+}
 
+func tlsProblems() map[string]routeProblem {
+	return map[string]routeProblem{
 		"timeout on TLS": {`{hosts: [tls.example], http: [{timeout: 3s, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0].timeout: port 443 is passed on without being read: there are no requests for timeouts to hold for"},
 		"http on TLS":    {`{hosts: [tls.example], http: [{retries: {attempts: 1}, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0]: port 443 is passed on without being read"},
 		"sni":            {sni(`match: [{sniHosts: [tls.example]}], ` + toTLS), ""},
@@ -109,25 +132,34 @@ func TestRouteProblems(t *testing.T) {
 		"sni subnets":    {sni(`match: [{sniHosts: [tls.example], destinationSubnets: [10.0.0.0/8]}], ` + toTLS), "spec.tls[0].match[0].destinationSubnets: the field is not supported"},
 		"sni port":       {sni(`match: [{sniHosts: [tls.example], port: 444}], ` + toTLS), `spec.tls[0].match[0]: "tls.example": no effect: no ServiceEntry that this namespace sees declares it as TLS`},
 		"sni nowhere":    {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: c.example}}]`), "no ServiceEntry visible to this namespace declares c.example:443 (connections are closed)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in := egresstest.Parse(t, egresstest.RouteText(c.spec)+world)
-			m, problems := egress.Build(in)
-			var want []string
-			if c.want != "" {
-				want = strings.Split(c.want, "\n")
-			}
-			if len(problems) != len(want) {
-				t.Fatalf("problems %v, want %q", problems, want)
-			}
-			for i, p := range problems {
-				if !strings.Contains(p.String(), want[i]) || p.Fix == "" {
-					t.Errorf("problem %q, want %q and a fix", p, want[i])
-				}
-			}
-			egresstest.Make(t, m.View("shop"))
-		})
 	}
+}
+
+// TestRouteProblems checks the problems of specs.
+func TestRouteProblems(t *testing.T) {
+	for _, group := range []map[string]routeProblem{routeProblems(), matchAndHeaderProblems(), faultProblems(), mirrorProblems(), tlsProblems()} {
+		for name, c := range group {
+			t.Run(name, func(t *testing.T) { checkRouteProblem(t, c) })
+		}
+	}
+}
+
+func checkRouteProblem(t *testing.T, c routeProblem) {
+	t.Helper()
+	m, problems := egress.Build(egresstest.Parse(t, egresstest.RouteText(c.spec)+world))
+	var want []string
+	if c.want != "" {
+		want = strings.Split(c.want, "\n")
+	}
+	if len(problems) != len(want) {
+		t.Fatalf("problems %v, want %q", problems, want)
+	}
+	for i, p := range problems {
+		if !strings.Contains(p.String(), want[i]) || p.Fix == "" {
+			t.Errorf("problem %q, want %q and a fix", p, want[i])
+		}
+	}
+	egresstest.Make(t, m.View("shop"))
 }
 
 // TestConflictsAreTold has two objects of one namespace that say the same: the

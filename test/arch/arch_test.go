@@ -70,6 +70,8 @@ func TestRules(t *testing.T) {
 		{"upwards", "cidr/a.go", `import _ "` + module + `/config"`, "cidr/a.go:2: cidr imports config, but may import only [internal/problem]"},
 		{"pure to shell", "egress/a.go", `import _ "` + module + `/egress/xds"`, "egress imports egress/xds"},
 		{"redirect and inject apart", "inject/a.go", `import _ "` + module + `/redirect"`, "inject imports redirect"},
+		{"decision and translation apart", "egress/decide/a.go", `import _ "` + module + `/egress/envoy"`, "egress/decide imports egress/envoy"},
+		{"Envoy's types in the model", "egress/a.go", `import _ "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"`, "egress is fenced off"},
 		{"product to test", "serve/a.go", `import _ "` + module + `/test/kube"`, "serve imports test/kube"},
 		{"in a test", "inject/a_test.go", `import _ "` + module + `/redirect"`, ""},
 		{"no room", "util/a.go", "", "util is in no room"},
