@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/outrider-mesh/outrider/serve"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
@@ -34,7 +35,7 @@ const (
 	configurationName = "outrider-sidecar-injector"
 )
 
-// kubectl runs it and returns what it wrote.
+// kubectl runs kubectl and returns its output.
 func kubectl(t testing.TB, s *kube.Server, args ...string) string {
 	t.Helper()
 	out, err := s.Kubectl(t.Context(), args...).CombinedOutput()
@@ -48,25 +49,25 @@ func TestManifestsAreAccepted(t *testing.T) {
 	s := kube.Require(t)
 	first := kubectl(t, s, "apply", "--warnings-as-errors", "-f", ".")
 	if want := strings.Count(read(t, program)+read(t, settings), "\nkind: "); strings.Count(first, "\n") < want {
-		t.Errorf("%d lines of answer for %d objects:\n%s", strings.Count(first, "\n"), want, first)
+		t.Errorf("%d lines of output for %d objects:\n%s", strings.Count(first, "\n"), want, first)
 	}
-	// kubectl says "configured" where a patch of one field's whole value is sent;
-	// what counts is that nothing is stored anew.
+	// kubectl prints "configured" if it sends a patch of a field's whole value, so
+	// the resource versions are compared.
 	stored := func() string {
 		return kubectl(t, s, "get", "-f", ".", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
 	}
 	before := stored()
 	kubectl(t, s, "apply", "--warnings-as-errors", "-f", ".")
 	if after := stored(); after != before {
-		t.Errorf("applied again, something changed:\n%s\n%s", before, after)
+		t.Errorf("the second apply changed objects:\n%s\n%s", before, after)
 	}
-	// What the program patches survives an upgrade, whichever way it is applied.
+	// The patched caBundle survives an upgrade, with client-side and server-side apply.
 	kubectl(t, s, "patch", "mutatingwebhookconfiguration", configurationName, "--type=json", "-p",
 		`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+bundle(t)+`"}]`)
 	for _, mode := range [][]string{{"--dry-run=server"}, {"--dry-run=none"}, {"--server-side", "--force-conflicts"}} {
 		kubectl(t, s, append([]string{"apply", "--warnings-as-errors", "-f", "."}, mode...)...)
 		if kubectl(t, s, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}") != bundle(t) {
-			t.Errorf("apply %v took the caBundle away", mode)
+			t.Errorf("apply %v removed the caBundle", mode)
 		}
 	}
 }
@@ -76,7 +77,7 @@ var someBundle = sync.OnceValues(func() (string, error) {
 	return base64.StdEncoding.EncodeToString(ca), err
 })
 
-// bundle is a caBundle, the same one each time.
+// bundle returns the same caBundle on each call.
 func bundle(t testing.TB) string {
 	t.Helper()
 	text, err := someBundle()
@@ -86,7 +87,7 @@ func bundle(t testing.TB) string {
 	return text
 }
 
-// The pods meet the strictest Pod Security level.
+// The pods comply with the strictest Pod Security level.
 func TestPodsAreRestricted(t *testing.T) {
 	s := kube.Require(t)
 	ns := s.Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
@@ -100,16 +101,16 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 }
 
-// deployed is the manifests applied, with the webhook at an address of ours.
+// deployed is a server with the manifests, with the webhook at a local address.
 type deployed struct {
 	*kube.Server
 	t       testing.TB
 	address string
 	mu      sync.Mutex
-	denied  []string // answers that the role did not suffice, by verb and path
+	denied  []string // forbidden requests, by verb and path
 }
 
-// client is what a pod of the Deployment may do: the service account's rights.
+// client has the permissions of the Deployment's service account.
 func (d *deployed) client() *rest.Config {
 	c := rest.CopyConfig(d.Config)
 	c.Impersonate = rest.ImpersonationConfig{
@@ -120,7 +121,7 @@ func (d *deployed) client() *rest.Config {
 	return c
 }
 
-// watching notes what was forbidden.
+// watching records forbidden requests.
 type watching struct {
 	d    *deployed
 	next http.RoundTripper
@@ -145,31 +146,24 @@ func (d *deployed) must(err error) {
 
 func (d *deployed) eventually(what string, check func() error) {
 	d.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.t.Fatalf("%s: not within 30 s: %v; forbidden: %q", what, err, d.denied)
-		}
-		time.Sleep(20 * time.Millisecond)
+	_, err := kit.Wait{}.Until(context.Background(), check)
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.t.Fatalf("%s: %v; forbidden: %q", what, err, d.denied)
 	}
 }
 
 func deploy(t testing.TB) *deployed {
 	t.Helper()
 	klog.SetLogger(logr.Discard())
-	d := &deployed{Server: kube.Require(t), t: t, address: free(t)}
+	d := &deployed{Server: kube.Require(t), t: t, address: kit.FreeAddress(t)}
 	kubectl(t, d.Server, "apply", "-f", ".")
-	// There are no nodes here, so the Service leads nowhere: an address instead.
+	// There are no nodes, so the Service has no endpoints: use a local address.
 	for _, kind := range []string{"mutating", "validating"} {
 		name := kind + "webhookconfiguration/" + configurationName
 		var c struct {
-			Webhooks []admissionregistrationv1.ValidatingWebhook // whose client is written as the other kind's
+			Webhooks []admissionregistrationv1.ValidatingWebhook // the clientConfig of both kinds has the same form
 		}
 		d.must(json.Unmarshal([]byte(kubectl(t, d.Server, "get", name, "-o", "json")), &c))
 		var ops []map[string]any
@@ -190,26 +184,16 @@ func deploy(t testing.TB) *deployed {
 	return d
 }
 
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// start runs a replica as the Deployment does, and returns how to stop it.
+// start runs a replica as the Deployment does.
 func (d *deployed) start(address string) (health string, stop func()) {
 	d.t.Helper()
-	health = free(d.t)
+	health = kit.FreeAddress(d.t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- serve.Run(ctx, serve.Options{
 			Cluster: d.client(), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
-			Address: address, XDSAddress: free(d.t), MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
+			Address: address, XDSAddress: kit.FreeAddress(d.t), MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
 			Registry: prometheus.NewRegistry(),
 			Log: funcr.New(func(prefix, args string) {
 				if testing.Verbose() {
@@ -244,7 +228,7 @@ func (d *deployed) ready(health string) {
 	})
 }
 
-// sleep creates the pod of that name, and reports how many containers it got.
+// sleep creates a pod and returns its number of containers.
 func (d *deployed) sleep(ns, name string) (int, error) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "sleep"}},
@@ -257,148 +241,195 @@ func (d *deployed) sleep(ns, name string) (int, error) {
 	return len(made.Spec.InitContainers) + len(made.Spec.Containers), nil
 }
 
-// Everything the program does, it does with the rights of the manifests; two
-// replicas; the webhook away and back.
-func TestProgramRunsWithTheseRights(t *testing.T) {
+// The program runs with the permissions of the manifests alone: two replicas, and
+// the webhook while it is unavailable.
+func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d := deploy(t)
 	shop := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	plain := d.Namespace(t, nil)
 
-	// Nobody answers yet: labelled namespaces are refused, others are not.
-	d.eventually("pods in a labelled namespace are refused", func() error {
-		_, err := d.sleep(shop, "early")
+	d.failsClosed(shop, plain)
+	health, stop := d.start(d.address)
+	d.ready(health)
+	d.injects(shop)
+	d.createsCRDs()
+	d.deniesInvalid(shop)
+	bundle := d.caBundle()
+	if bundle == "" {
+		t.Error("no caBundle")
+	}
+	// A second replica takes over, with the same certificate and permissions.
+	other, _ := d.start(kit.FreeAddress(t))
+	d.ready(other)
+	stop()
+	d.restoresCABundle(bundle)
+	d.writesStatus(plain)
+	d.maintainsConfigMap()
+	d.restoresSecret()
+	d.reportsRejectedConfiguration()
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.denied) > 0 {
+		t.Errorf("forbidden by the role: %q", d.denied)
+	}
+}
+
+// failsClosed checks the webhook before the program runs: pods of the labelled
+// namespace are denied, others are not.
+func (d *deployed) failsClosed(labelled, plain string) {
+	d.t.Helper()
+	d.eventually("pods in a labelled namespace are denied", func() error {
+		_, err := d.sleep(labelled, "early")
 		if err == nil {
-			d.must(d.Client.CoreV1().Pods(shop).Delete(t.Context(), "early", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+			d.must(d.Client.CoreV1().Pods(labelled).Delete(d.t.Context(), "early", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
 			return fmt.Errorf("admitted")
 		}
 		if !strings.Contains(err.Error(), `failed calling webhook "namespace.sidecar-injector.istio.io"`) {
-			t.Errorf("the refusal: %v", err)
+			d.t.Errorf("the denial: %v", err)
 		}
 		return nil
 	})
 	if n, err := d.sleep(plain, "early"); err != nil || n != 1 {
-		t.Errorf("a pod elsewhere: %d containers, %v", n, err)
+		d.t.Errorf("a pod in another namespace: %d containers, %v", n, err)
 	}
+}
 
-	began := time.Now()
-	health, stop := d.start(d.address)
-	d.ready(health)
-	t.Logf("ready %s after the first start, from nothing", time.Since(began).Round(time.Millisecond))
+func (d *deployed) injects(ns string) {
+	d.t.Helper()
 	d.eventually("the same pod is injected", func() error {
-		n, err := d.sleep(shop, "early")
+		n, err := d.sleep(ns, "early")
 		if err == nil && n != 3 {
 			err = fmt.Errorf("%d containers", n)
 		}
 		return err
 	})
 	d.eventually("the namespace has its ConfigMap", func() error {
-		c, err := d.Client.CoreV1().ConfigMaps(shop).Get(t.Context(), "outrider-ca", metav1.GetOptions{})
+		c, err := d.Client.CoreV1().ConfigMaps(ns).Get(d.t.Context(), "outrider-ca", metav1.GetOptions{})
 		if err == nil && (c.Data["ca.pem"] == "" || c.Data["sds-ca.yaml"] == "" || c.Data["sds-token.yaml"] == "") {
 			err = fmt.Errorf("%v", c.Data)
 		}
 		return err
 	})
+}
 
+func (d *deployed) createsCRDs() {
+	d.t.Helper()
 	for _, kind := range []string{"serviceentries", "virtualservices"} {
-		kubectl(t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
+		kubectl(d.t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
 	}
+}
 
-	bundle := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
-	if bundle == "" {
-		t.Error("no caBundle")
-	}
+// invalidValues are the arguments of kubectl for an edit with an error.
+var invalidValues = []string{"-n", namespace, "patch", "configmap", "istio-sidecar-injector", "--type=merge", "-p", `{"data":{"values":"global: {proxy: {excludeIPRanges: junk}}"}}`}
 
-	// What cannot work is refused where it is applied.
-	wrong := []string{"-n", namespace, "patch", "configmap", "istio-sidecar-injector", "--type=merge", "-p", `{"data":{"values":"global: {proxy: {excludeIPRanges: junk}}"}}`}
-	d.eventually("a wrong configuration is refused", func() error {
-		out, err := d.Kubectl(t.Context(), append(wrong, "--dry-run=server")...).CombinedOutput()
+func (d *deployed) deniesInvalid(ns string) {
+	d.t.Helper()
+	d.eventually("an invalid configuration is denied", func() error {
+		out, err := d.Kubectl(d.t.Context(), append(slices.Clone(invalidValues), "--dry-run=server")...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), `admission webhook "configuration.validation.istio.io" denied the request: `) {
-			return fmt.Errorf("not so: %s", out)
+			return fmt.Errorf("got %s", out)
 		}
 		return nil
 	})
-	d.eventually("a wrong ServiceEntry is refused", func() error {
-		cmd := d.Kubectl(t.Context(), "apply", "-n", shop, "-f", "-")
+	d.eventually("an invalid ServiceEntry is denied", func() error {
+		cmd := d.Kubectl(d.t.Context(), "apply", "-n", ns, "-f", "-")
 		cmd.Stdin = strings.NewReader("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: ['*']}\n")
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), `admission webhook "validation.istio.io" denied the request: `) {
-			return fmt.Errorf("not so: %s", out)
+			return fmt.Errorf("got %s", out)
 		}
 		return nil
 	})
+}
 
-	// A second replica takes over, with the same certificate and the same rights.
-	other, _ := d.start(free(t))
-	d.ready(other)
-	stop()
-	_, err := d.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), configurationName, types.JSONPatchType,
+func (d *deployed) caBundle() string {
+	d.t.Helper()
+	return kubectl(d.t, d.Server, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
+}
+
+func (d *deployed) restoresCABundle(bundle string) {
+	d.t.Helper()
+	_, err := d.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(d.t.Context(), configurationName, types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/webhooks/0/clientConfig/caBundle","value":""}]`), metav1.PatchOptions{})
 	d.must(err)
-	d.eventually("the second replica heals the caBundle", func() error {
-		if now := kubectl(t, d.Server, "get", "mutatingwebhookconfiguration", configurationName, "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"); now != bundle {
+	d.eventually("the second replica restores the caBundle", func() error {
+		if d.caBundle() != bundle {
 			return fmt.Errorf("not yet")
 		}
 		return nil
 	})
-	// It says of objects what became of them. Nobody answers at the first one's
-	// address, so nothing judged them before.
-	apply := d.Kubectl(t.Context(), "apply", "-n", plain, "-f", "-")
+}
+
+// writesStatus applies an invalid object. The first replica, whose address is
+// registered, has stopped, so no webhook validates it before.
+func (d *deployed) writesStatus(ns string) {
+	d.t.Helper()
+	apply := d.Kubectl(d.t.Context(), "apply", "-n", ns, "-f", "-")
 	apply.Stdin = strings.NewReader("{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a}, spec: {hosts: ['*']}}")
 	if out, err := apply.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		d.t.Fatalf("%v: %s", err, out)
 	}
-	kubectl(t, d.Server, "wait", "-n", plain, "--for=condition=Accepted=False", "--timeout=30s", "serviceentry/a")
+	kubectl(d.t, d.Server, "wait", "-n", ns, "--for=condition=Accepted=False", "--timeout=30s", "serviceentry/a")
+}
 
-	// What it writes and removes: the ConfigMap of a namespace no longer selected.
-	empty := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
-	there := func(want bool) {
-		t.Helper()
-		d.eventually(fmt.Sprintf("ConfigMap of an empty namespace: %v", want), func() error {
-			_, err := d.Client.CoreV1().ConfigMaps(empty).Get(t.Context(), "outrider-ca", metav1.GetOptions{})
+// maintainsConfigMap follows the ConfigMap of an empty namespace: created,
+// restored, and deleted when the namespace is no longer selected.
+func (d *deployed) maintainsConfigMap() {
+	d.t.Helper()
+	ns := d.Namespace(d.t, map[string]string{"istio-injection": "enabled"})
+	exists := func(want bool) {
+		d.t.Helper()
+		d.eventually(fmt.Sprintf("ConfigMap of an empty namespace exists: %v", want), func() error {
+			_, err := d.Client.CoreV1().ConfigMaps(ns).Get(d.t.Context(), "outrider-ca", metav1.GetOptions{})
 			if (err == nil) != want {
-				return fmt.Errorf("there: %v", err == nil)
+				return fmt.Errorf("exists: %v", err == nil)
 			}
 			return nil
 		})
 	}
-	there(true)
-	_, err = d.Client.CoreV1().ConfigMaps(empty).Patch(t.Context(), "outrider-ca", types.MergePatchType, []byte(`{"data":{"ca.pem":"junk"}}`), metav1.PatchOptions{})
+	exists(true)
+	_, err := d.Client.CoreV1().ConfigMaps(ns).Patch(d.t.Context(), "outrider-ca", types.MergePatchType, []byte(`{"data":{"ca.pem":"junk"}}`), metav1.PatchOptions{})
 	d.must(err)
-	d.eventually("the ConfigMap is mended", func() error {
-		c, err := d.Client.CoreV1().ConfigMaps(empty).Get(t.Context(), "outrider-ca", metav1.GetOptions{})
+	d.eventually("the ConfigMap is restored", func() error {
+		c, err := d.Client.CoreV1().ConfigMaps(ns).Get(d.t.Context(), "outrider-ca", metav1.GetOptions{})
 		if err == nil && c.Data["ca.pem"] == "junk" {
 			err = fmt.Errorf("still junk")
 		}
 		return err
 	})
-	kubectl(t, d.Server, "label", "namespace", empty, "istio-injection-")
-	there(false)
+	kubectl(d.t, d.Server, "label", "namespace", ns, "istio-injection-")
+	exists(false)
+}
 
-	// A new authority: the Secret is rewritten. A wrong configuration: an event.
-	kubectl(t, d.Server, "-n", namespace, "patch", "secret", "outrider-certs", "--type=json", "-p", `[{"op":"remove","path":"/data/ca.key"}]`)
+// restoresSecret removes the CA key, which makes the leader issue a new CA.
+func (d *deployed) restoresSecret() {
+	d.t.Helper()
+	kubectl(d.t, d.Server, "-n", namespace, "patch", "secret", "outrider-certs", "--type=json", "-p", `[{"op":"remove","path":"/data/ca.key"}]`)
 	d.eventually("the Secret has a key again", func() error {
-		if kubectl(t, d.Server, "-n", namespace, "get", "secret", "outrider-certs", "-o", `jsonpath={.data.ca\.key}`) == "" {
+		if kubectl(d.t, d.Server, "-n", namespace, "get", "secret", "outrider-certs", "-o", `jsonpath={.data.ca\.key}`) == "" {
 			return errors.New("no key")
 		}
 		return nil
 	})
-	// The registered replica is gone, so nobody refuses it.
-	kubectl(t, d.Server, wrong...)
-	d.eventually("an event tells of the wrong configuration", func() error {
-		if out := kubectl(t, d.Server, "-n", namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(out, "ConfigurationRejected") {
+}
+
+// reportsRejectedConfiguration stores an invalid configuration, which no webhook
+// denies because the registered replica has stopped.
+func (d *deployed) reportsRejectedConfiguration() {
+	d.t.Helper()
+	kubectl(d.t, d.Server, invalidValues...)
+	d.eventually("an event reports the invalid configuration", func() error {
+		if out := kubectl(d.t, d.Server, "-n", namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(out, "ConfigurationRejected") {
 			return fmt.Errorf("events: %s", out)
 		}
 		return nil
 	})
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.denied) > 0 {
-		t.Errorf("the role does not suffice: %q", d.denied)
-	}
 }
 
-// What the rights do not include; and proof that the server asks about rights.
-func TestRightsEndThere(t *testing.T) {
+// Permissions that the program must not have; it also shows that the server
+// enforces RBAC.
+func TestProgramHasNoOtherPermissions(t *testing.T) {
 	d := &deployed{Server: kube.Require(t), t: t}
 	kubectl(t, d.Server, "apply", "-f", ".")
 	for _, may := range []string{

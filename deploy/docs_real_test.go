@@ -12,8 +12,8 @@ import (
 	"github.com/outrider-mesh/outrider/test/page"
 )
 
-// TestAdmissionPage does what the page on admission says, with the program at
-// work behind the manifests.
+// TestAdmissionPage runs the commands of docs/admission.md with the program
+// running behind the manifests.
 func TestAdmissionPage(t *testing.T) {
 	d := deploy(t)
 	health, _ := d.start(d.address)
@@ -23,7 +23,7 @@ func TestAdmissionPage(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
 		cmd.Dir = dir
 		cmd.Env = slices.Concat(d.Kubectl(t.Context()).Env, []string{"PATH=" + filepath.Dir(d.KubectlPath()) + ":" + os.Getenv("PATH")})
-		out, _ := cmd.CombinedOutput() // what the page says includes the errors
+		out, _ := cmd.CombinedOutput() // the page shows stderr too
 		return string(out)
 	}
 	text, err := os.ReadFile("../docs/admission.md")
@@ -37,11 +37,11 @@ func TestAdmissionPage(t *testing.T) {
 			if b.Kind != "console" {
 				continue
 			}
-			// The first ones wait for the definitions and for the registration.
+			// The first ones wait for the CRDs and for the registration.
 			d.eventually("$ "+c.Line, func() error {
 				if got := shell(c.Line); !c.Prints(got) {
 					if ran > 0 {
-						t.Fatalf("$ %s\ngot:\n%s\nthe page says:\n%s", c.Line, got, c.Output)
+						t.Fatalf("$ %s\ngot:\n%s\nthe page has:\n%s", c.Line, got, c.Output)
 					}
 					return fmt.Errorf("%s", strings.TrimSpace(got))
 				}
@@ -53,7 +53,7 @@ func TestAdmissionPage(t *testing.T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.denied) > 0 {
-		t.Errorf("the role does not suffice: %q", d.denied)
+		t.Errorf("forbidden by the role: %q", d.denied)
 	}
 	if ran < 5 {
 		t.Errorf("%d commands were run", ran)
