@@ -142,30 +142,27 @@ element 2: "cluster": names are not allowed here, only CIDR ranges; resolve it`
 }
 
 func TestAlgebra(t *testing.T) {
-	for _, c := range []struct{ a, b, union, minus, both string }{
-		{"10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8", "10.128.0.0/9", "10.0.0.0/9"},
-		{"10.0.0.0/9", "10.0.0.0/8,::1", "10.0.0.0/8,::1/128", "", "10.0.0.0/9"},
-		{"10.0.0.0/8", "11.0.0.0/8", "10.0.0.0/7", "10.0.0.0/8", ""},
-		{"*", "fd00::/8", "*", "0.0.0.0/0,::/1,8000::/2,c000::/3,e000::/4,f000::/5,f800::/6,fc00::/8,fe00::/7", "fd00::/8"},
-		{"fd00::/8", "*", "*", "", "fd00::/8"},
-		{"*", "*", "*", "", "*"},
-		{"", "10.0.0.0/8", "10.0.0.0/8", "", ""},
-		{"*", "", "*", "*", ""},
+	for _, c := range []struct{ a, b, union, minus string }{
+		{"10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8", "10.128.0.0/9"},
+		{"10.0.0.0/9", "10.0.0.0/8,::1", "10.0.0.0/8,::1/128", ""},
+		{"10.0.0.0/8", "11.0.0.0/8", "10.0.0.0/7", "10.0.0.0/8"},
+		{"*", "fd00::/8", "*", "0.0.0.0/0,::/1,8000::/2,c000::/3,e000::/4,f000::/5,f800::/6,fc00::/8,fe00::/7"},
+		{"fd00::/8", "*", "*", ""},
+		{"*", "*", "*", ""},
+		{"", "10.0.0.0/8", "10.0.0.0/8", ""},
+		{"*", "", "*", "*"},
 		// What is left would be the mapped block, which reads back as IPv4.
-		{"::fffe:0:0/95", "::fffe:0:0/96", "::fffe:0:0/95", "", "::fffe:0:0/96"},
+		{"::fffe:0:0/95", "::fffe:0:0/96", "::fffe:0:0/95", ""},
 	} {
 		a, b := mustParse(t, c.a), mustParse(t, c.b)
 		for _, r := range []struct {
 			op   string
 			got  List
 			want string
-		}{{"union", a.Union(b), c.union}, {"minus", a.Subtract(b), c.minus}, {"both", a.Intersect(b), c.both}} {
+		}{{"union", a.Union(b), c.union}, {"minus", a.Subtract(b), c.minus}} {
 			if r.got.String() != r.want || !r.got.Equal(mustParse(t, r.want)) {
 				t.Errorf("%q %s %q = %q, want %q", c.a, r.op, c.b, r.got, r.want)
 			}
-		}
-		if got, want := a.Overlaps(b), c.both != ""; got != want {
-			t.Errorf("%q overlaps %q: %t", c.a, c.b, got)
 		}
 	}
 }
@@ -227,7 +224,7 @@ func TestResolve(t *testing.T) {
 		t.Errorf("Resolve = %q, %v", got, err)
 	}
 	_, err = mustParse(t, "what,loop").Resolve(f)
-	want := "resolve address range name \"loop\": the answer has names itself: cluster\n" +
+	want := "resolve address range name \"loop\": names must not be nested: cluster\n" +
 		"resolve address range name \"what\": unknown name"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -236,8 +233,9 @@ func TestResolve(t *testing.T) {
 
 func TestImmutable(t *testing.T) {
 	l := mustParse(t, "cluster,10.0.0.0/8,fd00::/8")
-	l.V4()[0], l.V6()[0], l.Names()[0] = allV4, allV6, "x"
-	_ = append(l.V4(), allV4)
+	other := netip.MustParsePrefix("192.0.2.0/24")
+	l.V4()[0], l.V6()[0], l.Names()[0] = other, other, "x"
+	_ = append(l.V4(), other)
 	_ = l.Union(Wildcard())
 	if l.String() != "cluster,10.0.0.0/8,fd00::/8" {
 		t.Errorf("the list changed to %s", l)
