@@ -115,7 +115,7 @@ func TestMessages(t *testing.T) {
 		{name: "every bad element", annotations: map[string]string{ExcludeOutboundIPRanges: "10.0.0.0/33,*"},
 			errs: []string{
 				`annotation traffic.sidecar.istio.io/excludeOutboundIPRanges: "10.0.0.0/33": `,
-				`annotation traffic.sidecar.istio.io/excludeOutboundIPRanges: "*": "*" is not allowed here`}},
+				`annotation traffic.sidecar.istio.io/excludeOutboundIPRanges: "*": wildcard is not allowed here`}},
 		{name: "many bad elements", annotations: map[string]string{ExcludeOutboundPorts: strings.Repeat("x,", 12)},
 			errs: append(slices.Repeat([]string{`annotation traffic.sidecar.istio.io/excludeOutboundPorts: "x": not a port number`}, 10), `: 2 more invalid elements`)},
 		{name: "sorted by name", annotations: map[string]string{ProxyMemory: "x", LogLevel: "y", ProxyCPU: "z"},

@@ -15,7 +15,7 @@ import (
 
 // ParseProxyConfig reads proxy.istio.io/config: YAML of Istio's ProxyConfig,
 // as an overlay over the mesh's defaultConfig. An unknown field is an error.
-// ignored are the paths that are valid but do nothing here, sorted. The error
+// ignored are the paths that are valid but have no effect, sorted. The error
 // holds every problem with its line and column.
 func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string, err error) {
 	root, found := document.Load(text, maxDocument)
@@ -51,14 +51,14 @@ func ProxyConfigProblems(n *document.Node, path string, pc *meshconfig.ProxyConf
 		}
 	}
 	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > 1024) {
-		bad("concurrency", "must be from 0 (one thread for each CPU) to 1024", "")
+		bad("concurrency", problem.OutOfRange("", "", "", 0, 1024).Rule, "0 is one thread for each CPU")
 	}
 	const day = 24 * 60 * 60
 	if d := pc.GetDrainDuration(); d != nil && (d.GetSeconds() < 1 || d.GetNanos() != 0 || d.GetSeconds() > day) {
-		bad("drainDuration", "must be whole seconds, from 1s to 24h", "")
+		bad("drainDuration", "must be whole seconds in the range 1s..24h", "")
 	}
 	if d := pc.GetTerminationDrainDuration(); d.GetSeconds() < 0 || d.GetNanos() < 0 || d.GetSeconds() > day {
-		bad("terminationDrainDuration", "must be from 0s to 24h", "")
+		bad("terminationDrainDuration", "must be in the range 0s..24h", "")
 	}
 	if a := pc.GetDiscoveryAddress(); a != "" && !isHostPort(a) {
 		bad("discoveryAddress", "not an address", "use HOST:PORT")
@@ -109,7 +109,7 @@ func fieldsOf(n *document.Node) []document.Field {
 	return n.Fields
 }
 
-// effective are the fields of ProxyConfig that mean something without an agent.
+// effective are the fields of ProxyConfig that have an effect without an agent.
 var effective = []string{
 	"concurrency", "discoveryAddress", "drainDuration", "holdApplicationUntilProxyStarts", "image",
 	"interceptionMode", "proxyMetadata", "terminationDrainDuration",
@@ -122,8 +122,8 @@ var agentMetadata = []string{
 	"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "ISTIO_OUTBOUND_OWNER_GROUPS", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
 }
 
-// IgnoredProxyConfig are the fields of a ProxyConfig mapping that are valid
-// and do nothing here, in the order of the document.
+// IgnoredProxyConfig are warnings about the fields of a ProxyConfig mapping that
+// are valid but have no effect, in the order of the document.
 func IgnoredProxyConfig(n *document.Node, path string) problem.List {
 	const why = "the proxy runs without Istio's agent, and its bootstrap does not use this field"
 	known := (&meshconfig.ProxyConfig{}).ProtoReflect().Descriptor().Fields()

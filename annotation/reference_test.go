@@ -36,13 +36,13 @@ func reference() string {
 
 <!-- Generated from the table in annotation/ by "go generate ./annotation". Do not edit. -->
 
-Annotations belong on the pod: on a workload they go below ` + "`spec.template.metadata`" + `
+Set annotations on the pod: in a workload, below ` + "`spec.template.metadata`" + `
 (in a CronJob ` + "`spec.jobTemplate.spec.template.metadata`" + `), not below the workload's own ` + "`metadata`" + `.
 A value on a pod replaces the configured one; it is never merged with it, except that the four
 resources and the fields of ` + "`proxy.istio.io/config`" + ` are set one by one.
 
-A bad value refuses the pod, and the message names the annotation, the value, the rule and the fix;
-all bad values are reported at once. A name below one of these prefixes that is not listed here has
+A pod with an invalid value is denied. The message names the annotation, the value, the rule and the fix;
+all invalid values are reported at once. A name with one of these prefixes that is not listed here has
 no effect, and a warning names the nearest one: ` + "`" + strings.Join(prefixes, "`, `") + "`.\n")
 	for _, s := range []struct {
 		support Support
@@ -50,10 +50,10 @@ no effect, and a warning names the nearest one: ` + "`" + strings.Join(prefixes,
 		text    string
 	}{
 		{Supported, "Supported", ""},
-		{NoEffect, "Accepted without effect", "The pod is admitted, with a warning. Where the value is a boolean, `false` asks for what happens anyway and gives no warning."},
-		{Rejected, "Rejected", "The pod is refused, because ignoring the annotation would be unsafe."},
-		{Written, "Written by the injector", "A value that is there is replaced, unless the meaning says otherwise."},
-		{External, "Read by others", "Left alone, without a warning."},
+		{NoEffect, "No effect", "The pod is admitted with a warning. If the value is a boolean, `false` is already the behavior and gives no warning."},
+		{Rejected, "Rejected", "The pod is denied, because ignoring the annotation would be unsafe."},
+		{Written, "Written by the injector", "An existing value is replaced, unless stated otherwise."},
+		{External, "Read by other programs", "Unchanged, without a warning."},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n", s.head)
 		if s.text != "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Table is every annotation and label that is known, sorted by name, an
+// Table is every known annotation and label, sorted by name, an
 // annotation before the label of the same name. The caller owns the slice.
 func Table() []Row { return slices.Clone(table) }
 
@@ -45,7 +45,7 @@ func (a key) compare(b key) int {
 	return -1
 }
 
-// table is built once and never changed: a constant in all but the language.
+// table is built once and never changed.
 var table = sorted(slices.Concat(injectionRows, openShiftRows, trafficRows, proxyRows, writtenRows, noEffectRows, rejectedRows, externalRows))
 
 func sorted(rows []Row) []Row {
@@ -58,7 +58,7 @@ func sorted(rows []Row) []Row {
 	return rows
 }
 
-// by makes a row's check of a typed parser.
+// by makes a row's check from a typed parser.
 func by[T any](parse func(string) (T, error)) func(string) problem.List {
 	return func(value string) problem.List {
 		_, err := parse(value)
@@ -70,7 +70,7 @@ func ranges(o cidr.Options) func(string) problem.List {
 	return by(func(value string) (cidr.List, error) { return cidr.Parse(value, o) })
 }
 
-// ports knows no wildcard: "every port" is what the range list "*" says.
+// ports does not allow a wildcard: "every port" is the range list "*".
 func ports(value string) problem.List {
 	_, err := cidr.ParsePorts(value, false)
 	return problem.Of(err)
@@ -78,17 +78,17 @@ func ports(value string) problem.List {
 
 var injectionRows = []Row{
 	{Name: Inject, Type: `"true" or "false"`, Default: "the namespace's label, then the configured selectors and policy",
-		Meaning: "Whether the pod gets a sidecar; deprecated as an annotation, where the label of the same name wins", warn: junkInject},
+		Meaning: "Whether to inject the pod; deprecated as an annotation: the label of the same name takes precedence", warn: junkInject},
 	{Name: Inject, IsLabel: true, Type: `"true" or "false"`, Default: "the namespace's label, then the configured selectors and policy",
-		Meaning: "Whether the pod gets a sidecar", warn: junkInject},
+		Meaning: "Whether to inject the pod", warn: junkInject},
 	{Name: Injection, IsLabel: true, Places: OnNamespace, Type: "enabled or disabled", Default: "not selected",
 		Meaning: "Whether pods of the namespace are considered for injection", warn: junkNamespace},
 	{Name: Rev, IsLabel: true, Places: OnPod | OnNamespace, Type: "revision name", Default: "default",
-		Meaning: "Which revision of the injector is responsible for the pod or for the namespace"},
+		Meaning: "The control-plane revision that injects the pod or the pods of the namespace"},
 	{Name: InjectTemplates, Type: "names of templates or aliases", Default: "defaultTemplates of the configuration (sidecar)",
 		Meaning: "The templates to apply, in order", check: by(ParseTemplates)},
-	{Name: NativeSidecar, Type: `"true" or "false"`, Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the version of the cluster",
-		Meaning: "Whether the proxy is an init container that keeps running (true) or an ordinary container (false)", check: by(ParseTrueFalse)},
+	{Name: NativeSidecar, Type: `"true" or "false"`, Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the Kubernetes version",
+		Meaning: "Whether to run the proxy as a native sidecar (true) or as an ordinary container (false)", check: by(ParseTrueFalse)},
 }
 
 func junkInject(value string) problem.List {
@@ -112,7 +112,7 @@ func junkNamespace(value string) problem.List {
 	return problem.List{invalid(value, `only "enabled" and "disabled" count, so pods of this namespace are not injected`, `use "enabled" or "disabled"`)}
 }
 
-// The namespace rows' values are OpenShift's own, written by it.
+// OpenShift itself writes the values of these rows.
 var openShiftRows = []Row{
 	{Name: OpenShiftUIDRange, Places: OnNamespace, Type: "FIRST/SIZE or FIRST-LAST", Default: "uid 1337",
 		Meaning: "OpenShift's uid range of the namespace: the proxy runs as its last uid"},
@@ -124,18 +124,18 @@ var trafficRows = []Row{
 	{Name: IncludeOutboundIPRanges, Type: `list of ranges and names, or "*"`, Default: `values global.proxy.includeIPRanges ("*")`,
 		Meaning: "Destinations whose TCP traffic goes through the proxy; empty means none", check: ranges(IncludeRangeOptions), warn: oneFamily},
 	{Name: ExcludeOutboundIPRanges, Type: "list of ranges and names", Default: "values global.proxy.excludeIPRanges (none)",
-		Meaning: "Destinations that bypass the proxy; wins over every include", check: ranges(ExcludeRangeOptions)},
+		Meaning: "Destinations that bypass the proxy; takes precedence over every include", check: ranges(ExcludeRangeOptions)},
 	{Name: IncludeOutboundPorts, Type: "port list", Default: "values global.proxy.includeOutboundPorts (none)",
-		Meaning: "Destination ports that go through the proxy whatever the address, unless that is excluded", check: ports},
+		Meaning: "Destination ports that go through the proxy regardless of the address, unless the address is excluded", check: ports},
 	{Name: ExcludeOutboundPorts, Type: "port list", Default: "values global.proxy.excludeOutboundPorts (none)",
 		Meaning: "Destination ports that bypass the proxy", check: ports},
 	{Name: ExcludeInterfaces, Type: "interface names", Default: "values global.proxy.excludeInterfaces (none)",
 		Meaning: "Network interfaces whose traffic bypasses the proxy", check: by(ParseInterfaces)},
 	{Name: InterceptionMode, Type: "REDIRECT or NONE", Default: "meshConfig.defaultConfig.interceptionMode (REDIRECT)",
-		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE leaves all traffic alone and adds no init container", check: by(ParseInterceptionMode)},
+		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE redirects nothing and adds no init container", check: by(ParseInterceptionMode)},
 }
 
-// oneFamily warns of an include list that leaves a whole family outside.
+// oneFamily warns of an include list that lacks a whole family.
 func oneFamily(value string) problem.List {
 	l, err := cidr.Parse(value, IncludeRangeOptions)
 	if err != nil {
@@ -198,9 +198,9 @@ var writtenRows = []Row{
 	{Name: SidecarStatus, Type: "JSON", Default: "absent", Support: Written,
 		Meaning: "What was injected, the effective settings with their sources, the hash of the configuration"},
 	{Name: ProxyOverrides, Type: "JSON", Default: "absent", Support: Written,
-		Meaning: "The user's own settings of injected containers, so that another injection restores them"},
+		Meaning: "The user's settings of injected containers, which a later injection restores"},
 	{Name: Rev, Type: "revision name", Default: "absent", Support: Written,
 		Meaning: "The revision that injected the pod"},
 	{Name: DefaultContainer, Type: "container name", Default: "the first container that was not injected", Support: Written,
-		Meaning: "The container kubectl uses by default; a value that is there is kept"},
+		Meaning: "The container kubectl uses by default; an existing value is kept"},
 }

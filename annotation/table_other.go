@@ -4,7 +4,7 @@ package annotation
 const (
 	whyInbound   = "inbound traffic is never captured, so every inbound port reaches the application directly; remove it"
 	whyProbe     = "the probe is the same for all pods, by values global.proxy."
-	whyStats     = "the proxy's bootstrap fixes what statistics it keeps; remove it"
+	whyStats     = "the statistics are fixed in the proxy's bootstrap; remove it"
 	whyMetrics   = "metrics are not merged: Prometheus scrapes the application at its own port and the proxy at 15090; remove it"
 	whyAmbient   = "only Istio's ambient mode reads this; remove it"
 	whyVirtualIf = "traffic that arrives on a virtual interface is not redirected, so a virtual machine's egress would silently bypass the proxy; remove it, and run the workload without injection"
@@ -24,17 +24,17 @@ var noEffectRows = []Row{
 		Why: "there is no agent; the proxy answers readiness on 15021 and metrics on 15090; remove it"},
 	{Name: ReadinessInitialDelaySeconds, Support: NoEffect, Type: "whole number", Meaning: "Initial delay of the proxy's readiness probe", Why: whyProbe + "readinessInitialDelaySeconds; remove it"},
 	{Name: ReadinessPeriodSeconds, Support: NoEffect, Type: "whole number", Meaning: "Period of the proxy's readiness probe", Why: whyProbe + "readinessPeriodSeconds; remove it"},
-	{Name: ReadinessFailureThreshold, Support: NoEffect, Type: "whole number", Meaning: "Failures in a row that make the proxy unready", Why: whyProbe + "readinessFailureThreshold; remove it"},
+	{Name: ReadinessFailureThreshold, Support: NoEffect, Type: "whole number", Meaning: "Consecutive failures that make the proxy unready", Why: whyProbe + "readinessFailureThreshold; remove it"},
 	{Name: AgentLogLevel, Support: NoEffect, Type: "scope:level list", Meaning: "Log level of Istio's agent",
 		Why: "there is no agent; " + LogLevel + " sets the proxy's level; remove it"},
 	{Name: ReadinessApplicationPorts, Support: NoEffect, Type: "port list", Meaning: "Ports the readiness probe waits for",
 		Why: "the proxy is ready when its configuration is loaded; remove it"},
-	{Name: BootstrapOverride, Support: NoEffect, Type: "ConfigMap name", Meaning: "A bootstrap of one's own for the proxy",
-		Why: "the bootstrap is part of the template; use a template of your own (" + InjectTemplates + ") instead"},
+	{Name: BootstrapOverride, Support: NoEffect, Type: "ConfigMap name", Meaning: "Custom bootstrap for the proxy",
+		Why: "the bootstrap is part of the template; use a custom template (" + InjectTemplates + ") instead"},
 	{Name: CapNetBindService, Support: NoEffect, Type: "boolean", Meaning: "Whether the proxy may bind ports below 1024", inert: isFalse,
 		Why: "the proxy binds no port below 1024; remove it"},
 	{Name: DiscoveryAddress, Support: NoEffect, Type: "address", Meaning: "The xDS server (deprecated by Istio)",
-		Why: "write discoveryAddress in " + ProxyConfig + " instead"},
+		Why: "set discoveryAddress in " + ProxyConfig + " instead"},
 	{Name: ExtraStatTags, Support: NoEffect, Type: "list", Meaning: "More tags of Istio's metrics (deprecated by Istio)", Why: whyStats},
 	{Name: StatsInclusionPrefixes, Support: NoEffect, Type: "list", Meaning: "Statistics to keep, by prefix (deprecated by Istio)", Why: whyStats},
 	{Name: StatsInclusionSuffixes, Support: NoEffect, Type: "list", Meaning: "Statistics to keep, by suffix (deprecated by Istio)", Why: whyStats},
@@ -62,7 +62,7 @@ var noEffectRows = []Row{
 
 var rejectedRows = []Row{
 	{Name: RerouteVirtualInterfaces, Support: Rejected, Type: "interface names", Meaning: "Virtual interfaces whose inbound traffic counts as outbound", Why: whyVirtualIf},
-	{Name: KubevirtInterfaces, Support: Rejected, Type: "interface names", Meaning: "Older name of " + RerouteVirtualInterfaces, Why: whyVirtualIf},
+	{Name: KubevirtInterfaces, Support: Rejected, Type: "interface names", Meaning: "Deprecated name of " + RerouteVirtualInterfaces, Why: whyVirtualIf},
 }
 
 var externalRows = []Row{
@@ -73,11 +73,11 @@ var externalRows = []Row{
 	{Name: ServiceCanonicalName, IsLabel: true, Support: External, Type: "name", Meaning: "The canonical service of the workload"},
 	{Name: ServiceCanonicalRevision, IsLabel: true, Support: External, Type: "name", Meaning: "The revision of the canonical service"},
 	{Name: ServiceWorkloadName, IsLabel: true, Support: External, Type: "name", Meaning: "The workload's name for telemetry"},
-	{Name: AnalyzeSuppress, Support: External, Places: OnPod | OnNamespace | OnWorkload | OnService, Type: "message codes", Meaning: "Messages istioctl analyze leaves out"},
+	{Name: AnalyzeSuppress, Support: External, Places: OnPod | OnNamespace | OnWorkload | OnService, Type: "message codes", Meaning: "Messages that istioctl analyze suppresses"},
 	{Name: PrometheusScrape, Support: External, Type: "boolean", Meaning: "Whether Prometheus scrapes the pod; never rewritten, as the application is reachable directly"},
 	{Name: PrometheusPort, Support: External, Type: "port", Meaning: "The port Prometheus scrapes; never rewritten"},
 	{Name: PrometheusPath, Support: External, Type: "path", Meaning: "The path Prometheus scrapes; never rewritten"},
-	{Name: DefaultLogsContainer, Support: External, Type: "container name", Meaning: "Older name of " + DefaultContainer + " for kubectl logs, which reads that one too"},
+	{Name: DefaultLogsContainer, Support: External, Type: "container name", Meaning: "Deprecated equivalent of " + DefaultContainer + " for kubectl logs, which reads both"},
 	{Name: MultusNetworks, Support: External, Type: "networks", Meaning: "Additional networks of Multus; exclude their interfaces with " + ExcludeInterfaces},
 	{Name: OpenTelemetryResource, Support: External, Type: "text", Meaning: "Attributes of OpenTelemetry's resource; a template reads them with otelResourceAttributes"},
 	{Name: DatadogEnv, Support: External, Type: "JSON", Meaning: "Datadog's environment for the proxy's tracer"},

@@ -79,32 +79,32 @@ func TestParse(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ value, rule, fix string }{
-		{"10.0.0.0/08", `leading zero in prefix length "/08"`, "write 10.0.0.0/8"},
-		{"010.0.0.0/8", `leading zero in "010" (some tools read it as octal)`, "write 10.0.0.0/8"},
-		{"010.0.00.0/08", `leading zero in "010" (some tools read it as octal); leading zero in "00" (some tools read it as octal); leading zero in prefix length "/08"`, "write 10.0.0.0/8"},
-		{"10.0.0.0/33", "prefix length 33 is over 32, the most for IPv4", "use a prefix length from 0 to 32"},
-		{"fd00::/129", "prefix length 129 is over 128, the most for IPv6", "use a prefix length from 0 to 128"},
-		{"10.0.0.0/", `no prefix length after "/"`, "write 10.0.0.0/32"},
-		{"10.0.0.0/-1", `"-1" is not a prefix length`, "use a prefix length from 0 to 32"},
-		{"10.0.0.0/255.0.0.0", `netmask "255.0.0.0" instead of a prefix length`, "write 10.0.0.0/8"},
-		{"10.0.0.0/255.0.255.0", `netmask "255.0.255.0" instead of a prefix length`, "write the prefix length, such as 10.0.0.0/8"},
-		{"fe80::1%eth0/64", `zone "%eth0" in an address`, "write fe80::/64"},
-		{"fe80::1%eth0", `zone "%eth0" in an address`, "write fe80::1/128"},
-		{`10.4.0.0/14\`, `backslash (the escape "\," belongs on a helm or istioctl command line only)`, "separate ranges with a plain comma"},
-		{"{10.4.0.0/14", "brackets around ranges (a list where one string is expected)", "write the ranges in one string, separated by commas, without brackets"},
-		{`"10.4.0.0/14"`, "quote inside the value", "write 10.4.0.0/14"},
-		{"!10.4.0.0/14", `"!" before a range`, "put the range into the exclude list"},
-		{"10.0.0.1-10.0.0.4", `range written with "-"`, "write 10.0.0.1/32,10.0.0.2/31,10.0.0.4/32"},
-		{"10.0.0.1-10.255.0.4", `range written with "-"`, "write the prefixes that cover it"},
-		{"10.0.0.0/8;10.1.0.0/16", `";" between ranges`, "separate ranges with a comma"},
-		{"10.0.0.1:80", "address with a port", "write 10.0.0.1/32; ports have lists of their own"},
-		{"10.0/16", "IPv4 address with 2 of 4 numbers", "write 10.0.0.0/16"},
-		{"10.0.0.0.0/16", "IPv4 address with 5 of 4 numbers", plainFix},
-		{"::ffff:10.0.0.0/90", "IPv4-mapped address with prefix length 90: shorter than 96 it covers more than IPv4", "write the IPv4 range, such as 10.0.0.0/8"},
+		{"10.0.0.0/08", `leading zero in prefix length "/08"`, "use 10.0.0.0/8"},
+		{"010.0.0.0/8", `leading zero in "010" (some programs read it as octal)`, "use 10.0.0.0/8"},
+		{"010.0.00.0/08", `leading zero in "010" (some programs read it as octal); leading zero in "00" (some programs read it as octal); leading zero in prefix length "/08"`, "use 10.0.0.0/8"},
+		{"10.0.0.0/33", "prefix length 33 exceeds 32 for IPv4", "use a prefix length from 0 to 32"},
+		{"fd00::/129", "prefix length 129 exceeds 128 for IPv6", "use a prefix length from 0 to 128"},
+		{"10.0.0.0/", `prefix length is missing after "/"`, "use 10.0.0.0/32"},
+		{"10.0.0.0/-1", `invalid prefix length "-1"`, "use a prefix length from 0 to 32"},
+		{"10.0.0.0/255.0.0.0", `netmask "255.0.0.0" is not supported`, "use 10.0.0.0/8"},
+		{"10.0.0.0/255.0.255.0", `netmask "255.0.255.0" is not supported`, "use a prefix length, such as 10.0.0.0/8"},
+		{"fe80::1%eth0/64", `zone "%eth0" is not supported`, "use fe80::/64"},
+		{"fe80::1%eth0", `zone "%eth0" is not supported`, "use fe80::1/128"},
+		{`10.4.0.0/14\`, `backslash (the escape "\," is for helm and istioctl command lines only)`, "separate ranges with a comma"},
+		{"{10.4.0.0/14", "brackets are not supported", "use one string with ranges separated by commas"},
+		{`"10.4.0.0/14"`, "quotes are not supported", "use 10.4.0.0/14"},
+		{"!10.4.0.0/14", "negation is not supported", "use the exclude list"},
+		{"10.0.0.1-10.0.0.4", `"-" between addresses is not supported`, "use 10.0.0.1/32,10.0.0.2/31,10.0.0.4/32"},
+		{"10.0.0.1-10.255.0.4", `"-" between addresses is not supported`, "use the prefixes that cover the range"},
+		{"10.0.0.0/8;10.1.0.0/16", `invalid separator ";"`, "separate ranges with a comma"},
+		{"10.0.0.1:80", "port in an address range", "use 10.0.0.1/32; ports are configured separately"},
+		{"10.0/16", "incomplete IPv4 address", "use 10.0.0.0/16"},
+		{"10.0.0.0.0/16", "more than 4 numbers in an IPv4 address", plainFix},
+		{"::ffff:10.0.0.0/90", "IPv4-mapped prefix length 90 is below 96 and covers more than IPv4", "use the IPv4 range, such as 10.0.0.0/8"},
 		{"cluster", "names are not allowed here, only CIDR ranges", plainFix},
-		{"example.com", "a host name, not an address range", plainFix},
-		{"300.1.1.1", "not an address range", plainFix},
-		{"*", `"*" is not allowed here`, ""},
+		{"example.com", "host names are not supported", plainFix},
+		{"300.1.1.1", "not a CIDR range", plainFix},
+		{"*", `wildcard is not allowed here`, ""},
 	} {
 		_, err := Parse(c.value, Options{})
 		want := problem.List{problem.Invalid("element 1", c.value, c.rule, c.fix)}
@@ -116,9 +116,9 @@ func TestProblems(t *testing.T) {
 
 func TestAllProblemsInInputOrder(t *testing.T) {
 	_, err := Parse("10.0.0.0/08, *, 10.0.0.0/8 fe80::1%a", Options{AllowWildcard: true})
-	want := `element 1: "10.0.0.0/08": leading zero in prefix length "/08"; write 10.0.0.0/8
-element 2: "*": "*" mixed with ranges; write "*" alone, or only the ranges
-element 4: "fe80::1%a": zone "%a" in an address; write fe80::1/128`
+	want := `element 1: "10.0.0.0/08": leading zero in prefix length "/08"; use 10.0.0.0/8
+element 2: "*": cannot be combined with ranges; use "*" alone, or only the ranges
+element 4: "fe80::1%a": zone "%a" is not supported; use fe80::1/128`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -134,7 +134,7 @@ element 4: "fe80::1%a": zone "%a" in an address; write fe80::1/128`
 // A caller that knows the place says what to do about a name and about "*".
 func TestFixesOfTheCaller(t *testing.T) {
 	_, err := Parse("*,cluster", Options{NameFix: "resolve it", WildcardFix: "list them"})
-	want := `element 1: "*": "*" is not allowed here; list them
+	want := `element 1: "*": wildcard is not allowed here; list them
 element 2: "cluster": names are not allowed here, only CIDR ranges; resolve it`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -252,14 +252,14 @@ func TestPorts(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]string{
-		"80-83":    `element 1: "80-83": port ranges are not supported; write 80,81,82,83`,
-		"1-65535":  `element 1: "1-65535": port ranges are not supported; write every port, separated by commas`,
-		"80:81":    `element 1: "80:81": port ranges are not supported; write 80,81`,
+		"80-83":    `element 1: "80-83": port ranges are not supported; use 80,81,82,83`,
+		"1-65535":  `element 1: "1-65535": port ranges are not supported; list every port, separated by commas`,
+		"80:81":    `element 1: "80:81": port ranges are not supported; use 80,81`,
 		"65536":    `element 1: "65536": port number must be in the range 1..65535`,
-		"80/tcp":   `element 1: "80/tcp": port with a protocol; write port numbers separated by commas, such as 80,443`,
-		"-1,*,8x":  `element 1: "-1": not a port number; write port numbers separated by commas, such as 80,443` + "\n" + `element 2: "*": "*" mixed with ports; write "*" alone, or only the ports` + "\n" + `element 3: "8x": not a port number; write port numbers separated by commas, such as 80,443`,
-		`80\,443`:  `element 1: "80\\": backslash (the escape "\," belongs on a helm or istioctl command line only); write port numbers separated by commas, such as 80,443`,
-		"[80 443]": `element 1: "[80": brackets around ports (a list where one string is expected); write port numbers separated by commas, such as 80,443` + "\n" + `element 2: "443]": brackets around ports (a list where one string is expected); write port numbers separated by commas, such as 80,443`,
+		"80/tcp":   `element 1: "80/tcp": protocols are not supported; use port numbers separated by commas, such as 80,443`,
+		"-1,*,8x":  `element 1: "-1": not a port number; use port numbers separated by commas, such as 80,443` + "\n" + `element 2: "*": cannot be combined with ports; use "*" alone, or only the ports` + "\n" + `element 3: "8x": not a port number; use port numbers separated by commas, such as 80,443`,
+		`80\,443`:  `element 1: "80\\": backslash (the escape "\," is for helm and istioctl command lines only); use port numbers separated by commas, such as 80,443`,
+		"[80 443]": `element 1: "[80": brackets are not supported; use port numbers separated by commas, such as 80,443` + "\n" + `element 2: "443]": brackets are not supported; use port numbers separated by commas, such as 80,443`,
 	} {
 		_, err := ParsePorts(value, true)
 		if err == nil || err.Error() != want {

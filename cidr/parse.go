@@ -13,8 +13,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Options say what a list may hold besides ranges, and what to do where it holds
-// something else; a caller that knows the place sets a fix of its own.
+// Options are what a list may hold besides ranges, and the fixes to suggest for
+// what it may not.
 type Options struct {
 	AllowWildcard bool // "*" alone
 	AllowNames    bool // words like "cluster", kept unresolved
@@ -51,22 +51,24 @@ func Parse(value string, o Options) (List, error) {
 			}
 		}
 	}
-	rule, fix := `"*" mixed with ranges`, `write "*" alone, or only the ranges`
+	wildcard := problem.Conflict("", "", "ranges", `use "*" alone, or only the ranges`)
 	if !o.AllowWildcard {
-		rule, fix = wildcardRule, o.WildcardFix
+		wildcard = noWildcard(o.WildcardFix)
 	}
 	switch {
 	case o.AllowWildcard && found.onlyWildcard(len(prefixes)+len(names)):
 		return Wildcard(), nil
 	case len(found.bad)+len(found.wildcards) > 0:
-		return List{}, found.list(rule, fix)
+		return List{}, found.list(wildcard)
 	}
 	l := FromPrefixes(prefixes...)
 	l.names = normalNames(names)
 	return l, nil
 }
 
-const wildcardRule = `"*" is not allowed here`
+func noWildcard(fix string) problem.Problem {
+	return problem.Invalid("", "", "wildcard is not allowed here", fix)
+}
 
 // elements are the bad elements of a list. Whether "*" is one of them shows only
 // at the end of the list.
@@ -104,11 +106,11 @@ func (e *elements) onlyWildcard(good int) bool {
 	return len(e.wildcards) > 0 && good+len(e.bad) == 0
 }
 
-// list is the problems in the order of the input; rule and fix are those of "*".
-func (e *elements) list(rule, fix string) problem.List {
+// list is the problems in the order of the input; wildcard is that of each "*".
+func (e *elements) list(wildcard problem.Problem) problem.List {
 	for _, i := range e.wildcards {
 		if e.room() {
-			e.add(i, "*", problem.Invalid("", "", rule, fix))
+			e.add(i, "*", wildcard)
 		}
 	}
 	slices.SortFunc(e.bad, func(a, b element) int { return a.index - b.index })
@@ -129,7 +131,7 @@ func Elements(value string) []string {
 	})
 }
 
-// Names are the names in a value, sorted, whatever else is right or wrong in it.
+// Names are the names in a value, sorted, even if the value is invalid.
 func Names(value string) []string {
 	var names []string
 	for _, e := range Elements(value) {
@@ -170,10 +172,10 @@ func readRange(e string) (netip.Prefix, bool) {
 	return unmap(p), true
 }
 
-const plainFix = "write an address range such as 10.0.0.0/8 or fd00::/8"
+const plainFix = "use a CIDR range such as 10.0.0.0/8 or fd00::/8"
 
-// diagnose says what is wrong with an element that is no range. The tests go
-// from the most telling mark to the least.
+// diagnose describes what is wrong with an element that is not a range, most
+// specific test first.
 func diagnose(e string, o Options) problem.Problem {
 	for _, test := range []func(string) *problem.Problem{
 		shortMapped, escaped, braced, quoted, negated, zoned, spanned, netmask, otherSeparator,
@@ -186,7 +188,7 @@ func diagnose(e string, o Options) problem.Problem {
 	if isName(e) {
 		return problem.Invalid("", "", "names are not allowed here, only CIDR ranges", cmp.Or(o.NameFix, plainFix))
 	}
-	return problem.Invalid("", "", "not an address range", plainFix)
+	return problem.Invalid("", "", "not a CIDR range", plainFix)
 }
 
 func invalid(rule, fix string) *problem.Problem {
@@ -194,10 +196,10 @@ func invalid(rule, fix string) *problem.Problem {
 	return &p
 }
 
-// corrected is "write X" when X is a range, and the general advice otherwise.
+// corrected is "use X" when X is a range, and the general advice otherwise.
 func corrected(x string) string {
 	if p, ok := readRange(x); ok {
-		return "write " + p.String()
+		return "use " + p.String()
 	}
 	return plainFix
 }
@@ -207,35 +209,35 @@ func shortMapped(e string) *problem.Problem {
 	if err != nil {
 		return nil
 	}
-	return invalid(fmt.Sprintf("IPv4-mapped address with prefix length %d: shorter than 96 it covers more than IPv4", p.Bits()), "write the IPv4 range, such as 10.0.0.0/8")
+	return invalid(fmt.Sprintf("IPv4-mapped prefix length %d is below 96 and covers more than IPv4", p.Bits()), "use the IPv4 range, such as 10.0.0.0/8")
 }
 
 func escaped(e string) *problem.Problem {
 	if !strings.Contains(e, `\`) {
 		return nil
 	}
-	return invalid(`backslash (the escape "\," belongs on a helm or istioctl command line only)`, "separate ranges with a plain comma")
+	return invalid(`backslash (the escape "\," is for helm and istioctl command lines only)`, "separate ranges with a comma")
 }
 
 func braced(e string) *problem.Problem {
 	if !strings.ContainsAny(e, "{}[]()<>") {
 		return nil
 	}
-	return invalid("brackets around ranges (a list where one string is expected)", "write the ranges in one string, separated by commas, without brackets")
+	return invalid("brackets are not supported", "use one string with ranges separated by commas")
 }
 
 func quoted(e string) *problem.Problem {
 	if !strings.ContainsAny(e, "\"'`") {
 		return nil
 	}
-	return invalid("quote inside the value", corrected(strings.Trim(e, "\"'`")))
+	return invalid("quotes are not supported", corrected(strings.Trim(e, "\"'`")))
 }
 
 func negated(e string) *problem.Problem {
 	if !strings.HasPrefix(e, "!") {
 		return nil
 	}
-	return invalid(`"!" before a range`, "put the range into the exclude list")
+	return invalid("negation is not supported", "use the exclude list")
 }
 
 func zoned(e string) *problem.Problem {
@@ -248,7 +250,7 @@ func zoned(e string) *problem.Problem {
 	if hasLength {
 		fixed += "/" + length
 	}
-	return invalid(fmt.Sprintf("zone %q in an address", "%"+problem.Short(zone)), corrected(fixed))
+	return invalid(fmt.Sprintf("zone %q is not supported", "%"+problem.Short(zone)), corrected(fixed))
 }
 
 func spanned(e string) *problem.Problem {
@@ -257,11 +259,11 @@ func spanned(e string) *problem.Problem {
 		return nil
 	}
 	ps := r.Prefixes()
-	fix := "write the prefixes that cover it"
+	fix := "use the prefixes that cover the range"
 	if len(ps) <= 4 {
-		fix = "write " + FromPrefixes(ps...).String()
+		fix = "use " + FromPrefixes(ps...).String()
 	}
-	return invalid(`range written with "-"`, fix)
+	return invalid(`"-" between addresses is not supported`, fix)
 }
 
 func netmask(e string) *problem.Problem {
@@ -270,11 +272,11 @@ func netmask(e string) *problem.Problem {
 	if !ok || err != nil {
 		return nil
 	}
-	fix := "write the prefix length, such as 10.0.0.0/8"
+	fix := "use a prefix length, such as 10.0.0.0/8"
 	if bits, ok := maskBits(m); ok {
 		fix = corrected(addr + "/" + strconv.Itoa(bits))
 	}
-	return invalid(fmt.Sprintf("netmask %q instead of a prefix length", problem.Short(mask)), fix)
+	return invalid(fmt.Sprintf("netmask %q is not supported", problem.Short(mask)), fix)
 }
 
 // maskBits is the prefix length of a netmask, if its ones are contiguous.
@@ -304,7 +306,7 @@ func otherSeparator(e string) *problem.Problem {
 	if i < 0 {
 		return nil
 	}
-	return invalid(fmt.Sprintf("%q between ranges", e[i:i+1]), "separate ranges with a comma")
+	return invalid(fmt.Sprintf("invalid separator %q", e[i:i+1]), "separate ranges with a comma")
 }
 
 func leadingZero(e string) *problem.Problem {
@@ -314,7 +316,7 @@ func leadingZero(e string) *problem.Problem {
 		parts := strings.Split(addr, ".")
 		for i, p := range parts {
 			if t := trimZeros(p); t != p {
-				rules = append(rules, fmt.Sprintf("leading zero in %q (some tools read it as octal)", problem.Short(p)))
+				rules = append(rules, fmt.Sprintf("leading zero in %q (some programs read it as octal)", problem.Short(p)))
 				parts[i] = t
 			}
 		}
@@ -345,11 +347,11 @@ func badLength(e string) *problem.Problem {
 	}
 	switch {
 	case length == "":
-		return invalid(`no prefix length after "/"`, corrected(addr))
+		return invalid(`prefix length is missing after "/"`, corrected(addr))
 	case isDigits(length):
-		return invalid(fmt.Sprintf("prefix length %s is over %d, the most for %s", problem.Short(length), most, family), fmt.Sprintf("use a prefix length from 0 to %d", most))
+		return invalid(fmt.Sprintf("prefix length %s exceeds %d for %s", problem.Short(length), most, family), fmt.Sprintf("use a prefix length from 0 to %d", most))
 	}
-	return invalid(fmt.Sprintf("%q is not a prefix length", problem.Short(length)), fmt.Sprintf("use a prefix length from 0 to %d", most))
+	return invalid(fmt.Sprintf("invalid prefix length %q", problem.Short(length)), fmt.Sprintf("use a prefix length from 0 to %d", most))
 }
 
 func withPort(e string) *problem.Problem {
@@ -357,7 +359,7 @@ func withPort(e string) *problem.Problem {
 	if err != nil {
 		return nil
 	}
-	return invalid("address with a port", corrected(ap.Addr().String())+"; ports have lists of their own")
+	return invalid("port in an address range", corrected(ap.Addr().String())+"; ports are configured separately")
 }
 
 func shortV4(e string) *problem.Problem {
@@ -366,17 +368,19 @@ func shortV4(e string) *problem.Problem {
 	if !isV4Shape(addr) || n == 4 {
 		return nil
 	}
-	fix := plainFix
-	if n < 4 && length != "" {
-		fix = corrected(addr + strings.Repeat(".0", 4-n) + "/" + length)
+	switch {
+	case n > 4:
+		return invalid("more than 4 numbers in an IPv4 address", plainFix)
+	case length == "":
+		return invalid("incomplete IPv4 address", plainFix)
 	}
-	return invalid(fmt.Sprintf("IPv4 address with %d of 4 numbers", n), fix)
+	return invalid("incomplete IPv4 address", corrected(addr+strings.Repeat(".0", 4-n)+"/"+length))
 }
 
 func hostName(e string) *problem.Problem {
 	if strings.Contains(e, ".") && strings.Trim(strings.ToLower(e), "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
 		!isV4Shape(e) {
-		return invalid("a host name, not an address range", plainFix)
+		return invalid("host names are not supported", plainFix)
 	}
 	return nil
 }

@@ -45,21 +45,21 @@ func ParsePorts(value string, allowWildcard bool) (Ports, error) {
 			found.add(i, e, diagnosePort(e))
 		}
 	}
-	rule, fix := `"*" mixed with ports`, `write "*" alone, or only the ports`
+	wildcard := problem.Conflict("", "", "ports", `use "*" alone, or only the ports`)
 	if !allowWildcard {
-		rule, fix = wildcardRule, ""
+		wildcard = noWildcard("")
 	}
 	switch {
 	case allowWildcard && found.onlyWildcard(len(ports)):
 		return Ports{wildcard: true}, nil
 	case len(found.bad)+len(found.wildcards) > 0:
-		return Ports{}, found.list(rule, fix)
+		return Ports{}, found.list(wildcard)
 	}
 	return PortsOf(ports...), nil
 }
 
 func diagnosePort(e string) problem.Problem {
-	const fix = "write port numbers separated by commas, such as 80,443"
+	const fix = "use port numbers separated by commas, such as 80,443"
 	for _, sep := range []string{"-", ":"} {
 		from, to, ok := strings.Cut(e, sep)
 		if ok && isDigits(from) && isDigits(to) {
@@ -70,27 +70,27 @@ func diagnosePort(e string) problem.Problem {
 	case isDigits(e):
 		return problem.Port("", "")
 	case strings.Contains(e, "/"):
-		return problem.Invalid("", "", "port with a protocol", fix)
+		return problem.Invalid("", "", "protocols are not supported", fix)
 	case strings.Contains(e, `\`):
-		return problem.Invalid("", "", `backslash (the escape "\," belongs on a helm or istioctl command line only)`, fix)
+		return problem.Invalid("", "", `backslash (the escape "\," is for helm and istioctl command lines only)`, fix)
 	case strings.ContainsAny(e, "{}[]()"):
-		return problem.Invalid("", "", "brackets around ports (a list where one string is expected)", fix)
+		return problem.Invalid("", "", "brackets are not supported", fix)
 	}
 	return problem.Invalid("", "", "not a port number", fix)
 }
 
-// spelledOut lists a short range; a long one is named by its shape only.
+// spelledOut lists the ports of a short range.
 func spelledOut(from, to string) string {
 	a, errA := strconv.ParseUint(from, 10, 16)
 	b, errB := strconv.ParseUint(to, 10, 16)
 	if errA != nil || errB != nil || b < a || b-a > 15 {
-		return "write every port, separated by commas"
+		return "list every port, separated by commas"
 	}
 	var all []uint16
 	for n := a; n <= b; n++ {
 		all = append(all, uint16(n))
 	}
-	return "write " + PortsOf(all...).String()
+	return "use " + PortsOf(all...).String()
 }
 
 // IsWildcard reports "*": every port.

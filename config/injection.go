@@ -17,16 +17,16 @@ const (
 	policyDisabled = "disabled"
 )
 
-// trap is in the value of the key "template" of Istio's own ConfigMap: text
-// that makes injectors of before 1.9 fail loudly. It means nothing else.
-const trap = "Template_Version_And_Istio_Version_Mismatched"
+// versionMismatch is in the value of the key "template" of Istio's own ConfigMap:
+// text that makes injectors before 1.9 fail. It has no other meaning.
+const versionMismatch = "Template_Version_And_Istio_Version_Mismatched"
 
 var injectionKeys = []string{
 	"policy", "alwaysInjectSelector", "neverInjectSelector", "injectedAnnotations",
 	"defaultTemplates", "templates", "aliases",
 }
 
-// injection reads the key "config". Where it has no policy, the values' does.
+// injection reads the key "config". Without a policy there, the values' is used.
 func (r *reader) injection(n *document.Node, v *Values) Injection {
 	in := defaultInjection()
 	in.Source = r.source
@@ -39,10 +39,8 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 	for _, f := range n.Fields {
 		switch f.Name {
 		case "policy":
-			if p := r.text(f.Value, f.Name); p == policyEnabled || p == policyDisabled {
+			if p := r.oneOf(f.Value, f.Name, policyEnabled, policyDisabled); p != "" {
 				in.Policy = p
-			} else if f.Value.Kind != document.Null {
-				r.error(f.Value, f.Name, "not a policy", `write "enabled" or "disabled"`)
 			}
 		case "alwaysInjectSelector":
 			in.AlwaysInjectSelector = r.selectors(f.Value, f.Name)
@@ -70,7 +68,7 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 	return in
 }
 
-// places is where the fields of a mapping stand.
+// places are the positions of a mapping's fields.
 func places(n *document.Node) map[string]Place {
 	out := map[string]Place{}
 	for _, f := range n.Fields {
@@ -81,7 +79,7 @@ func places(n *document.Node) map[string]Place {
 
 // singular is the key "template" of Istio before 1.9.
 func (r *reader) singular(f document.Field) {
-	if f.Value.Kind == document.Null || strings.Contains(f.Value.Text, trap) {
+	if f.Value.Kind == document.Null || strings.Contains(f.Value.Text, versionMismatch) {
 		return
 	}
 	r.add(f.Locate(problem.Invalid(f.Name, "", `top-level "template" is no longer supported`, `move it to templates, with the name "sidecar"`)))
@@ -93,7 +91,7 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 		return nil
 	case document.List:
 	default:
-		r.error(n, path, "must be a list of label selectors", "write - matchLabels: {key: value}")
+		r.error(n, path, "must be a list of label selectors", "use - matchLabels: {key: value}")
 		return nil
 	}
 	var out []Selector
@@ -107,11 +105,11 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 		}
 		s, err := NewSelector(spec)
 		if err != nil {
-			r.error(item, at, "not a label selector: "+problem.Short(err.Error()), "")
+			r.error(item, at, "invalid label selector: "+problem.Short(err.Error()), "")
 			continue
 		}
 		if s.compiled == nil {
-			r.warn(item, at, "an empty selector matches nothing here", "remove it, or name labels")
+			r.warn(item, at, "empty selector matches no pod", "remove it, or specify labels")
 		}
 		out = append(out, s)
 	}
@@ -167,7 +165,7 @@ func (r *reader) aliases(n *document.Node) map[string][]string {
 	return out
 }
 
-// templateNames checks that defaultTemplates and aliases name what exists.
+// templateNames checks that defaultTemplates and aliases list existing templates.
 func (r *reader) templateNames(n *document.Node, in Injection) {
 	templates := append(slices.Sorted(maps.Keys(in.Templates)), BuiltinTemplate)
 	any := append(slices.Sorted(maps.Keys(in.Aliases)), templates...)
@@ -179,17 +177,17 @@ func (r *reader) templateNames(n *document.Node, in Injection) {
 			if item.Text == "" || slices.Contains(known, item.Text) {
 				continue
 			}
-			fix := "define it under templates"
+			fix := "define it in templates"
 			if near := document.Nearest(item.Text, known); near != "" {
 				fix = "did you mean " + problem.Quote(near) + "?"
 			}
 			r.error(item, document.Index(path, i), what, fix)
 		}
 	}
-	check(n.Get("defaultTemplates"), "defaultTemplates", any, "no such template or alias")
+	check(n.Get("defaultTemplates"), "defaultTemplates", any, "unknown template or alias")
 	if aliases := n.Get("aliases"); aliases != nil {
 		for _, f := range aliases.Fields {
-			check(f.Value, document.Join("aliases", f.Name), templates, "no such template; an alias names templates, not aliases")
+			check(f.Value, document.Join("aliases", f.Name), templates, "unknown template; aliases may only list templates")
 		}
 	}
 }

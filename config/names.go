@@ -10,14 +10,14 @@ import (
 	"github.com/outrider-mesh/outrider/internal/document"
 )
 
-// namedRanges reads lists by the names of the administrator's own.
+// namedRanges reads the administrator's own named lists.
 func (t tree) namedRanges(path string) map[string]cidr.List {
 	n := t.at(path)
 	if n == nil {
 		return nil
 	}
 	if n.Kind != document.Map {
-		t.r.error(n, path, "must be a mapping", "write NAME: RANGES below it")
+		t.r.error(n, path, "must be a mapping", "set NAME: RANGES below it")
 		return nil
 	}
 	out := map[string]cidr.List{}
@@ -25,9 +25,9 @@ func (t tree) namedRanges(path string) map[string]cidr.List {
 		at := path + "." + f.Name
 		switch {
 		case cidr.IsKeyword(f.Name):
-			t.r.error(f.Value, at, "the name has a meaning already", "take another name than "+strings.Join(cidr.Keywords(), ", "))
+			t.r.error(f.Value, at, "reserved name", "use a name other than "+strings.Join(cidr.Keywords(), ", "))
 		case !cidr.ValidName(f.Name):
-			t.r.error(f.Value, at, "not a name that a list can have", "write at most 63 lower-case letters, digits and dashes, a letter first")
+			t.r.error(f.Value, at, "invalid range name", "use at most 63 lower-case letters, digits and dashes, starting with a letter")
 		default:
 			out[f.Name] = t.ranges(at, cidr.Options{})
 		}
@@ -35,7 +35,7 @@ func (t tree) namedRanges(path string) map[string]cidr.List {
 	return out
 }
 
-// rangeNames refuses names in a list that stand for nothing.
+// rangeNames rejects undefined names in a list.
 func (t tree) rangeNames(path string, list cidr.List, named map[string]cidr.List) {
 	for _, name := range list.Names() {
 		if _, ok := named[name]; ok || cidr.IsKeyword(name) {
@@ -53,13 +53,12 @@ func (t tree) rangeNames(path string, list cidr.List, named map[string]cidr.List
 	}
 }
 
-// UnknownRangeName says that a name in a range list stands for nothing, and what
-// to write.
+// UnknownRangeName is the rule and the fix for an undefined name in a range list.
 func UnknownRangeName(name string, named map[string]cidr.List) (rule, fix string) {
 	known := append(cidr.Keywords(), slices.Sorted(maps.Keys(named))...)
-	fix = "write ranges, or one of the names " + strings.Join(known, ", ") + "; global.namedRanges defines others"
+	fix = "use CIDR ranges or one of the names " + strings.Join(known, ", ") + "; define others in global.namedRanges"
 	if near := document.Nearest(name, known); near != "" {
-		fix = fmt.Sprintf("did you mean %q? %s defines others", near, "global.namedRanges")
+		fix = fmt.Sprintf("did you mean %q? Define others in global.namedRanges", near)
 	}
-	return fmt.Sprintf("%q is neither a range nor the name of ranges", name), fix
+	return fmt.Sprintf("%q is neither a CIDR range nor a known name", name), fix
 }

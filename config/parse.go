@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -96,7 +97,7 @@ func (r *reader) load(text string) *document.Node {
 	n, found := document.Load(text, maxText)
 	r.add(found...)
 	if n != nil && n.Kind != document.Map {
-		r.error(n, "", "must be a mapping", "write keys and values")
+		r.error(n, "", "must be a mapping", "use keys and values")
 		return nil
 	}
 	return n
@@ -141,19 +142,31 @@ func (r *reader) texts(n *document.Node, path string) []string {
 	case n == nil || n.Kind == document.Null:
 		return nil
 	case n.Kind != document.List:
-		r.error(n, path, "must be a list of strings", `write [one, two]`)
+		r.error(n, path, "must be a list of strings", "use [one, two]")
 		return nil
 	}
 	out := make([]string, 0, len(n.Items))
 	for i, item := range n.Items {
 		at := document.Index(path, i)
 		if item.Kind == document.Null || item.Kind == document.String && item.Text == "" {
-			r.error(item, at, "an empty element", "remove it")
+			r.error(item, at, "empty element", "remove it")
 			continue
 		}
 		out = append(out, r.text(item, at))
 	}
 	return out
+}
+
+// oneOf is a text among those allowed; "" may be one of them.
+func (r *reader) oneOf(n *document.Node, path string, allowed ...string) string {
+	s := r.text(n, path)
+	scalar := n != nil && (n.Kind == document.String || n.Kind == document.Number)
+	if !scalar || slices.Contains(allowed, s) {
+		return s
+	}
+	shown := slices.DeleteFunc(slices.Clone(allowed), func(a string) bool { return a == "" })
+	r.add(n.Locate(problem.NotSupported(path, "", shown...)))
+	return ""
 }
 
 func (r *reader) boolean(n *document.Node, path string) bool {

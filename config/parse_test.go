@@ -56,12 +56,12 @@ func TestValuesMessages(t *testing.T) {
 		{"misspelt key", proxy("excludeIPRange: 10.0.0.0/8"),
 			[]string{`warning istio-sidecar-injector key "values":3:5: global.proxy.excludeIPRange: unknown key; did you mean "excludeIPRanges"?`}},
 		{"misspelt parent", Texts{Values: "globl: {}"}, []string{`warning :1:1: globl: unknown key; did you mean "global"?`}},
-		{"a key of one's own", Texts{Values: "global: {acme: {x: 1}}"}, []string{`warning global.acme: unknown key`}},
+		{"a custom key", Texts{Values: "global: {acme: {x: 1}}"}, []string{`warning global.acme: unknown key`}},
 		{"bad ranges", proxy(`includeIPRanges: "10.0.0.0/33, *, 1.2.3.4"`), []string{
 			`error :3:22: global.proxy.includeIPRanges: "10.0.0.0/33": `,
-			`error global.proxy.includeIPRanges: "*": "*" mixed with ranges`}},
+			`error global.proxy.includeIPRanges: "*": cannot be combined with ranges`}},
 		{"a list of ranges", proxy(`includeIPRanges: [10.0.0.0/8, "fd00::/8"]`), nil},
-		{"a bad element of a list", proxy("excludeIPRanges:\n    - 10.0.0.0/8\n    - '*'"), []string{`error :5:7: global.proxy.excludeIPRanges[1]: "*": "*" is not allowed here`}},
+		{"a bad element of a list", proxy("excludeIPRanges:\n    - 10.0.0.0/8\n    - '*'"), []string{`error :5:7: global.proxy.excludeIPRanges[1]: "*": wildcard is not allowed here`}},
 		{"helm's escape", proxy(`includeIPRanges: 10.0.0.0/8\,172.16.0.0/12`), []string{`error \,`}},
 		{"one family", proxy(`includeIPRanges: 10.0.0.0/8`), []string{`warning only IPv4 ranges: all IPv6 traffic bypasses the proxy`}},
 		{"include and exclude", proxy(`{includeIPRanges: "10.0.0.0/8,fd00::/8", excludeIPRanges: 10.1.0.0/16}`), nil},
@@ -70,41 +70,41 @@ func TestValuesMessages(t *testing.T) {
 		{"types", proxy("{logLevel: [a], privileged: maybe, readinessPeriodSeconds: x, image: true, startupProbe: 3}"), []string{
 			`error :3:16: global.proxy.logLevel: a list: must be a string`,
 			`error global.proxy.privileged: "maybe": must be true or false`,
-			`error global.proxy.readinessPeriodSeconds: "x": must be a whole number from 1 to`,
+			`error global.proxy.readinessPeriodSeconds: "x": must be in the range 1..`,
 			`error global.proxy.image: true: must be a string; put it in quotes`,
-			`error global.proxy.startupProbe: 3: must be a mapping; write enabled, failureThreshold below it`}},
-		{"values of their kind", proxy(`{logLevel: loud, autoInject: sometimes, clusterDomain: "a b", image: "a b", componentLogLevel: debug}`), []string{
+			`error global.proxy.startupProbe: 3: must be a mapping; set enabled, failureThreshold below it`}},
+		{"invalid values", proxy(`{logLevel: loud, autoInject: sometimes, clusterDomain: "a b", image: "a b", componentLogLevel: debug}`), []string{
 			`error "loud": not an Envoy log level`, `error "sometimes": must be one of "enabled", "disabled"`,
-			`error "a b": not a domain name`, `error invalid character ' ' in an image reference`, `error not a component:level pair`}},
+			`error "a b": invalid domain name`, `error invalid character ' ' in an image reference`, `error not a component:level pair`}},
 		{"resources", proxy(`resources: {requests: {cpu: much, memory: -1}, limit: {}}`), []string{
-			`error :3:33: global.proxy.resources.requests.cpu: "much": not a quantity`,
+			`error :3:33: global.proxy.resources.requests.cpu: "much": invalid quantity`,
 			`warning global.proxy.resources.limit: unknown key; did you mean "limits"?`}},
-		{"negative resources", proxy(`resources: {requests: {memory: "-1"}}`), []string{`error a negative quantity`}},
-		{"request over default limit", proxy(`resources: {requests: {cpu: 4}}`), []string{`error :3:33: global.proxy.resources.requests.cpu: 4: the request 4 is more than the limit 2`}},
-		{"limit below default request", proxy(`resources: {limits: {cpu: 50m}}`), []string{`error :3:31: global.proxy.resources.requests.cpu: "50m": the request 100m is more than the limit 50m`}},
+		{"negative resources", proxy(`resources: {requests: {memory: "-1"}}`), []string{`error must not be negative`}},
+		{"request over default limit", proxy(`resources: {requests: {cpu: 4}}`), []string{`error :3:33: global.proxy.resources.requests.cpu: 4: the request 4 exceeds the limit 2`}},
+		{"limit below default request", proxy(`resources: {limits: {cpu: 50m}}`), []string{`error :3:31: global.proxy.resources.requests.cpu: "50m": the request 100m exceeds the limit 50m`}},
 		{"lifecycle", proxy(`lifecycle: {preStop: {exec: {command: sleep}}}`), []string{`error global.proxy.lifecycle.preStop.exec.command: "sleep": must be a list`}},
 		{"seccomp", proxy(`seccompProfile: {type: Locahost}`), []string{`error type must be RuntimeDefault, Localhost or Unconfined`}},
-		{"duplicate key", Texts{Values: "global: {}\nrevision: a\nglobal: {}"}, []string{`error :3:1: global: duplicate key, first on line 1; keep one of the two`}},
+		{"duplicate key", Texts{Values: "global: {}\nrevision: a\nglobal: {}"}, []string{`error :3:1: global: duplicate key, first on line 1; remove one of the two`}},
 		{"syntax", Texts{Values: "global: [1\nb: 2\n"}, []string{`error :2:2: not valid YAML or JSON: did not find expected ',' or ']'`}},
 		{"tabs", Texts{Values: "global:\n\tproxy: {}\n"}, []string{`error indent with spaces, not tabs`}},
 		{"two documents", Texts{Values: "a: 1\n---\nb: 2\n"}, []string{`error more than one document; remove all but one`}},
 		{"not a mapping", Texts{Values: "[1]"}, []string{`error a list: must be a mapping`}},
 		{"not UTF-8", Texts{Values: "a: 1\nb: \xff"}, []string{`error :2:4: not valid UTF-8`}},
-		{"too large", Texts{Values: strings.Repeat("#", 1<<20+1)}, []string{`error 1048577 bytes, more than the limit of 1048576`}},
+		{"too large", Texts{Values: strings.Repeat("#", 1<<20+1)}, []string{`error 1048577 bytes exceed the maximum length of 1048576`}},
 		{"too deep", Texts{Values: strings.Repeat("[", 20000)}, []string{`error exceeded max depth of 100`}},
 		{"exploding aliases", Texts{Values: bomb()}, []string{
 			`warning global.a: unknown key`, `warning global.b: unknown key`, `warning global.c: unknown key`, `warning global.d: unknown key`,
 			`warning :6:3: global.e: unknown key`, `error :6:31: global.e[7][0][7][0][6]: more than 100000 values, 8388608 bytes or 100 levels once aliases are expanded`}},
-		{"an alias of itself", Texts{Values: "a: &a [*a]"}, []string{`warning unknown key`, `error an alias inside its own anchor`}},
+		{"an alias of itself", Texts{Values: "a: &a [*a]"}, []string{`warning unknown key`, `error alias refers to itself`}},
 		{"pilot", Texts{Values: "pilot: {env: {ENABLE_NATIVE_SIDECARS: perhaps, OTHER: x}, cni: {enabled: true}}"}, []string{
 			`error pilot.env.ENABLE_NATIVE_SIDECARS: "perhaps": must be one of "true", "false", "auto"`,
 			`warning pilot.cni.enabled: true: no effect: redirection is set up by the init container`}},
 		{"no effect", proxy("{includeInboundPorts: '80', tracer: datadog, statusPort: 1}"), []string{
 			"warning no effect: inbound traffic is never captured", "warning no effect: the proxy sends no traces", "warning no effect: there is no agent"}},
-		{"Istio's image", proxy("image: docker.io/istio/proxyv2:1.31.4"), []string{"warning Istio's own image"}},
+		{"Istio's image", proxy("image: docker.io/istio/proxyv2:1.31.4"), []string{"warning not an Envoy image"}},
 		{"hub", Texts{Values: "global: {hub: '', tag: 'a/b', imagePullPolicy: Maybe, imagePullSecrets: [{name: x}]}"}, []string{
-			`error global.hub: "": empty, but global.proxy_init.image is the short name "outrider-init"`,
-			`error global.tag: "a/b": not an image tag`, `error must be one of "Always", "IfNotPresent", "Never"`, `error global.imagePullSecrets[0]: a mapping: must be a string; write the secret's name alone`}},
+			`error global.hub: "": required, because global.proxy_init.image is the short name "outrider-init"`,
+			`error global.tag: "a/b": invalid image tag`, `error must be one of "Always", "IfNotPresent", "Never"`, `error global.imagePullSecrets[0]: a mapping: must be a string; use the name of the Secret`}},
 	})
 }
 
@@ -122,20 +122,20 @@ func TestInjectionMessages(t *testing.T) {
 	say(t, []saying{
 		{"unknown key", Texts{Config: "policy: enabled\nneverInjectSelectors: []"}, []string{
 			`warning istio-sidecar-injector key "config":2:1: neverInjectSelectors: unknown key; did you mean "neverInjectSelector"?`}},
-		{"policy", Texts{Config: "policy: on"}, []string{`error :1:9: policy: "on": not a policy; write "enabled" or "disabled"`}},
+		{"policy", Texts{Config: "policy: on"}, []string{`error :1:9: policy: "on": must be one of "enabled", "disabled"`}},
 		{"selectors", Texts{Config: "neverInjectSelector:\n- matchLabels: {app: x}\n- matchExpressions: [{key: a, operator: Inside}]\n- matchLabel: {a: b}\n- {}\n"}, []string{
-			`error :3:3: neverInjectSelector[1]: a mapping: not a label selector: "Inside" is not a valid label selector operator`,
-			`warning :4:3: neverInjectSelector[2].matchLabel: unknown key; did you mean "matchLabels"?`, `warning :4:3: neverInjectSelector[2]: a mapping: an empty selector`,
-			`warning neverInjectSelector[3]: a mapping: an empty selector matches nothing here`}},
+			`error :3:3: neverInjectSelector[1]: a mapping: invalid label selector: "Inside" is not a valid label selector operator`,
+			`warning :4:3: neverInjectSelector[2].matchLabel: unknown key; did you mean "matchLabels"?`, `warning :4:3: neverInjectSelector[2]: a mapping: empty selector matches no pod`,
+			`warning neverInjectSelector[3]: a mapping: empty selector matches no pod`}},
 		{"not a list", Texts{Config: "alwaysInjectSelector: {matchLabels: {a: b}}"}, []string{`error must be a list of label selectors`}},
 		{"annotations", Texts{Config: "injectedAnnotations: {a/b: 'true', c: true, 'd e': x}"}, []string{
 			`error injectedAnnotations.c: true: must be a string; put it in quotes`, `error "d e": invalid annotation key`}},
 		{"templates", Texts{Config: "templates: {mine: 'x', other: 3}\ndefaultTemplates: [sidecar, mime]\naliases: {both: [sidecar, mine], loop: [both]}"}, []string{
-			`error templates.other: 3: must be a string`, `error :2:29: defaultTemplates[1]: "mime": no such template or alias; did you mean "mine"?`,
-			`error aliases.loop[0]: "both": no such template; an alias names templates, not aliases`}},
+			`error templates.other: 3: must be a string`, `error :2:29: defaultTemplates[1]: "mime": unknown template or alias; did you mean "mine"?`,
+			`error aliases.loop[0]: "both": unknown template; aliases may only list templates`}},
 		{"no default templates", Texts{Config: "defaultTemplates: []"}, nil},
 		{"old key", Texts{Config: "template: 'x'"}, []string{`error template: top-level "template" is no longer supported; move it to templates, with the name "sidecar"`}},
-		{"the trap", Texts{Config: "template: '{{ Template_Version_And_Istio_Version_Mismatched_Check_Installation }}'"}, nil},
+		{"Istio's version mismatch", Texts{Config: "template: '{{ Template_Version_And_Istio_Version_Mismatched_Check_Installation }}'"}, nil},
 	})
 }
 
@@ -144,10 +144,10 @@ func TestMeshMessages(t *testing.T) {
 		{"unknown key", Texts{Mesh: "outboundTrafficPolcy: {mode: REGISTRY_ONLY}"}, []string{
 			`warning istio key "mesh":1:1: outboundTrafficPolcy: unknown key; did you mean "outboundTrafficPolicy"?`}},
 		{"bad enum", Texts{Mesh: "outboundTrafficPolicy:\n  mode: registry_only\n"}, []string{
-			`error :2:9: outboundTrafficPolicy.mode: "registry_only": must be one of REGISTRY_ONLY, ALLOW_ANY`}},
+			`error :2:9: outboundTrafficPolicy.mode: "registry_only": must be one of "REGISTRY_ONLY", "ALLOW_ANY"`}},
 	})
 	_, ps := Parse(Texts{Mesh: "connectTimeout: soon\naccessLogFile: 3\ndefaultConfig:\n  concurrency: -1\n  interceptionMode: TPROXY\n  extraStatTags: [a]\n  statusPort: 1\nenableTracing: true\n"}, Labels{Mesh: "mesh.yaml"})
-	want := []string{"mesh.yaml:1:17: connectTimeout", "mesh.yaml:2:16: accessLogFile", "defaultConfig.concurrency: -1: must be from 0",
+	want := []string{"mesh.yaml:1:17: connectTimeout", "mesh.yaml:2:16: accessLogFile", "defaultConfig.concurrency: -1: must be in the range 0..1024",
 		`defaultConfig.interceptionMode: "TPROXY": TPROXY is not supported`, ":6:3: defaultConfig.extraStatTags: no effect", ":8:1: enableTracing: true: no effect: the proxies send no traces"}
 	if len(ps) != len(want) {
 		t.Fatalf("%d problems, want %d:\n%s", len(ps), len(want), lines(ps))
@@ -170,7 +170,7 @@ func TestIstioInstallation(t *testing.T) {
 		return string(b)
 	}
 	c, ps := Parse(Texts{Config: read("istio-config.yaml"), Values: read("istio-values.json"), Mesh: read("istio-mesh.yaml")}, Labels{})
-	if c == nil || len(ps) != 2 || !strings.Contains(ps[0].String(), "Istio's own image") || !strings.Contains(ps[1].String(), "Istio's own image") {
+	if c == nil || len(ps) != 2 || !strings.Contains(ps[0].String(), "not an Envoy image") || !strings.Contains(ps[1].String(), "not an Envoy image") {
 		t.Fatalf("problems:\n%s", lines(ps))
 	}
 	if c.Values.Global.Hub != "registry.example/istio" || c.Mesh.DefaultConfig.DiscoveryAddress != "istiod.istio-system.svc:15012" {

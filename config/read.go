@@ -38,14 +38,7 @@ func (t tree) found(n *document.Node, path string, err error) {
 }
 
 func (t tree) oneOf(path string, allowed ...string) string {
-	n := t.at(path)
-	s := t.r.text(n, path)
-	if n == nil || slices.Contains(allowed, s) || n.Kind == document.List || n.Kind == document.Map || n.Kind == document.Bool {
-		return s
-	}
-	words := slices.DeleteFunc(allowed, func(a string) bool { return a == "" })
-	t.r.add(n.Locate(problem.NotSupported(path, "", words...)))
-	return ""
+	return t.r.oneOf(t.at(path), path, allowed...)
 }
 
 func (t tree) label(path string) string {
@@ -54,7 +47,7 @@ func (t tree) label(path string) string {
 		return ""
 	}
 	if bad := validation.IsDNS1123Label(s); len(bad) > 0 {
-		t.r.error(t.at(path), path, "not a name: "+bad[0], "")
+		t.r.error(t.at(path), path, "invalid name: "+bad[0], "")
 	}
 	return s
 }
@@ -65,7 +58,7 @@ func (t tree) domain(path string) string {
 		return ""
 	}
 	if bad := validation.IsDNS1123Subdomain(s); len(bad) > 0 {
-		t.r.error(t.at(path), path, "not a domain name: "+bad[0], "")
+		t.r.error(t.at(path), path, "invalid domain name: "+bad[0], "")
 	}
 	return s
 }
@@ -83,7 +76,7 @@ func (t tree) tag(path string) string {
 		ok = ok && (word || i > 0 && (r == '.' || r == '-'))
 	}
 	if !ok {
-		t.r.error(n, path, "not an image tag", "write letters, digits, dots, dashes and underscores, at most 128")
+		t.r.error(n, path, "invalid image tag", "use at most 128 letters, digits, dots, dashes and underscores")
 	}
 	return s
 }
@@ -104,7 +97,7 @@ func (t tree) number(path string, least, most int64) int32 {
 	}
 	i, ok := n.Value.(int64)
 	if !ok || i < least || i > most {
-		t.r.error(n, path, fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
+		t.r.add(n.Locate(problem.OutOfRange(path, "", "", least, most)))
 		return 0
 	}
 	return int32(i)
@@ -170,7 +163,7 @@ func (t tree) pullSecrets(path string) []string {
 	if n != nil && n.Kind == document.List {
 		for i, item := range n.Items {
 			if item.Kind == document.Map {
-				t.r.error(item, document.Index(path, i), "must be a string", "write the secret's name alone")
+				t.r.error(item, document.Index(path, i), "must be a string", "use the name of the Secret")
 				return nil
 			}
 		}
@@ -178,7 +171,7 @@ func (t tree) pullSecrets(path string) []string {
 	names := t.r.texts(n, path)
 	for i, name := range names {
 		if bad := validation.IsDNS1123Subdomain(name); name != "" && len(bad) > 0 {
-			t.r.error(n, document.Index(path, i), problem.Quote(name)+" is not a secret's name: "+bad[0], "")
+			t.r.error(n, document.Index(path, i), "invalid Secret name "+problem.Quote(name)+": "+bad[0], "")
 		}
 	}
 	return names
@@ -219,13 +212,13 @@ func (t tree) resources(path string) *corev1.ResourceRequirements {
 			limit, limited := out.Limits[corev1.ResourceName(f.Name)]
 			switch {
 			case q.Sign() < 0:
-				t.r.error(f.Value, at, "a negative quantity", document.QuantityFix)
+				t.r.error(f.Value, at, "must not be negative", document.QuantityFix)
 			case kind.name == "requests" && limited && q.Cmp(limit) > 0:
 				place := f.Value
 				if place.Line == 0 { // the request is a default; the limit is not
 					place = n.Get("limits").Get(f.Name)
 				}
-				t.r.error(place, at, fmt.Sprintf("the request %s is more than the limit %s", q.String(), limit.String()), "raise the limit, or lower the request")
+				t.r.error(place, at, fmt.Sprintf("the request %s exceeds the limit %s", q.String(), limit.String()), "raise the limit, or lower the request")
 			}
 		}
 	}
@@ -246,11 +239,11 @@ func (t tree) seccomp(path string) *corev1.SeccompProfile {
 	switch out.Type {
 	case corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined:
 		if local {
-			t.r.error(n, path, "localhostProfile goes with type Localhost only", "remove it")
+			t.r.error(n, path, "localhostProfile requires type Localhost", "remove it")
 		}
 	case corev1.SeccompProfileTypeLocalhost:
 		if !local {
-			t.r.error(n, path, "type Localhost needs a localhostProfile", "")
+			t.r.error(n, path, "type Localhost requires localhostProfile", "")
 		}
 	default:
 		t.r.error(n, path, "type must be RuntimeDefault, Localhost or Unconfined", "")

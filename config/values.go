@@ -56,7 +56,7 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
 		case kind == keyParent && f.Value.Kind != document.Null:
-			r.error(f.Value, at, "must be a mapping", "write "+strings.Join(some(valueKeys.children[at]), ", ")+" below it")
+			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(some(valueKeys.children[at]), ", ")+" below it")
 		case kind == keyTyped && f.Value.Kind == document.Map:
 			mark(f.Value, at, set)
 		}
@@ -155,7 +155,7 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 
 const maxSeconds = 1 << 30 // of a probe's fields; the API's type is int32
 
-// images checks what takes hub, tag and image together.
+// images checks hub, tag and image together.
 func (t tree) images(v *Values) {
 	g := v.Global
 	for _, i := range []struct{ path, image string }{
@@ -168,13 +168,13 @@ func (t tree) images(v *Values) {
 		short := !strings.Contains(i.image, "/")
 		for _, part := range []struct{ path, value string }{{"global.hub", g.Hub}, {"global.tag", g.Tag}} {
 			if m := t.at(part.path); short && part.value == "" && m != nil && m.Kind == document.String {
-				t.r.error(m, part.path, fmt.Sprintf("empty, but %s is the short name %q", i.path, i.image), "write it, or a full image reference there")
+				t.r.error(m, part.path, fmt.Sprintf("required, because %s is the short name %q", i.path, i.image), "set it, or use a full image reference there")
 			}
 		}
 		name := i.image[strings.LastIndexByte(i.image, '/')+1:]
 		if name, _, _ = strings.Cut(name, ":"); name == "proxyv2" && n.Line > 0 {
-			t.r.warn(n, i.path, "Istio's own image: the built-in template starts Envoy and outrider-init, which it does not hold as such",
-				"remove the key, unless a template of your own needs it")
+			t.r.warn(n, i.path, "not an Envoy image, which the built-in template requires",
+				"remove the key, unless a custom template needs it")
 		}
 	}
 }

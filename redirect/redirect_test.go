@@ -105,7 +105,7 @@ func TestParseArgs(t *testing.T) {
 func TestParseArgs_Rejects(t *testing.T) {
 	names := "names are not allowed here, only CIDR ranges; names are resolved at admission: recreate the pod through the webhook, or pass the ranges"
 	ids := "not a numeric ID; use a number in the range 0..4294967294; names are not resolved"
-	wildcard := `"*" is not allowed here; use -i "*" to capture everything, -m NONE to capture nothing`
+	wildcard := `wildcard is not allowed here; use -i "*" to capture everything, -m NONE to capture nothing`
 	for _, c := range []struct {
 		args, env []string
 		want      []string
@@ -125,12 +125,12 @@ func TestParseArgs_Rejects(t *testing.T) {
 			`-u: "root": ` + ids, `-u: "-1": ` + ids, `-u: "4294967295": ` + ids}},
 		{args: []string{"-i", "cluster,10.0.0.0/08", "-x", "*", "-q", "*", "-o", "80-81"}, want: []string{
 			`-i: "cluster": ` + names,
-			`-i: "10.0.0.0/08": leading zero in prefix length "/08"; write 10.0.0.0/8`,
+			`-i: "10.0.0.0/08": leading zero in prefix length "/08"; use 10.0.0.0/8`,
 			`-x: "*": ` + wildcard,
 			`-q: "*": ` + wildcard,
-			`-o: "80-81": port ranges are not supported; write 80,81`}},
-		{args: []string{"-i", "*,10.0.0.0/8"}, want: []string{`-i: "*": "*" mixed with ranges; write "*" alone, or only the ranges`}},
-		{args: []string{"-i", "*", "-i", "10.0.0.0/8"}, want: []string{`-i: "*": "*" mixed with ranges; write "*" alone, or only the ranges`}},
+			`-o: "80-81": port ranges are not supported; use 80,81`}},
+		{args: []string{"-i", "*,10.0.0.0/8"}, want: []string{`-i: "*": cannot be combined with ranges; use "*" alone, or only the ranges`}},
+		{args: []string{"-i", "*", "-i", "10.0.0.0/8"}, want: []string{`-i: "*": cannot be combined with ranges; use "*" alone, or only the ranges`}},
 		{args: []string{"--redirect-dns", "-k", "eth7", "--dry-run=maybe"}, want: []string{
 			`-k: "eth7": not supported: traffic of virtual machines behind an interface is not captured; remove it`,
 			`--redirect-dns: "true": not supported: DNS is not captured; remove it`,

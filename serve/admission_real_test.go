@@ -179,7 +179,7 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 	out, err := i.kubectl(i.named(bad), "apply", "-f", "-")
 	for _, want := range []string{
 		`admission webhook "configuration.validation.istio.io" denied the request: ` + label + ": 2 problems\n",
-		"\n- " + `key "values":3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n",
+		"\n- " + `key "values":3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n",
 		"\n- " + `key "config":1:9: policy: "sometimes": `,
 		"Warning: " + label + `: key "values":5:5: global.proxy.imag: unknown key; did you mean "image"?`,
 	} {

@@ -187,7 +187,7 @@ func TestConfigMapHandler(t *testing.T) {
 		{"no data", configMap(injector, "null"), nil, "valid", "", ""},
 		{"good", configMap(injector, `{"values":"global: {proxy: {excludeIPRanges: 10.0.0.0/8}}"}`), nil, "valid", "", ""},
 		{"all that is wrong", configMap(injector, badValues), nil, "invalid", "ConfigMap istio-system/istio-sidecar-injector: 2 problems\n" +
-			`- values:3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 is over 32, the most for IPv4; use a prefix length from 0 to 32` + "\n" +
+			`- values:3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n" +
 			`- values:5:15: global.proxy.logLevel: "loud": not an Envoy log level; use one of trace, debug, info, warning, error, critical, off`,
 			`ConfigMap istio-system/istio-sidecar-injector: values:4:5: global.proxy.imag: unknown key; did you mean "image"?`},
 		{"no YAML", configMap(injector, `{"values":"a: [","config":"}"}`), nil, "invalid", "*", ""},

@@ -26,7 +26,7 @@ const (
 func Load(text string, maxBytes int) (*Node, problem.List) {
 	switch {
 	case len(text) > maxBytes:
-		return nil, problem.List{problem.Invalid("", "", fmt.Sprintf("%d bytes, more than the limit of %d", len(text), maxBytes), "")}
+		return nil, problem.List{tooLong(text, maxBytes)}
 	case !utf8.ValidString(text):
 		line, column := invalidAt(text)
 		return nil, problem.List{problem.Invalid("", "", "not valid UTF-8", "save the text as UTF-8").On(line, column)}
@@ -44,6 +44,13 @@ func Load(text string, maxBytes int) (*Node, problem.List) {
 		n = nil
 	}
 	return n, l.found
+}
+
+// tooLong is the problem of a whole text, which is not quoted.
+func tooLong(text string, maxBytes int) problem.Problem {
+	p := problem.TooLong("", text, maxBytes)
+	p.Value = ""
+	return p
 }
 
 // blank reports a text of white space, comments and document markers only.
@@ -119,7 +126,7 @@ func (l *loader) add(n *yaml.Node, path, rule, fix string) {
 	l.found.Add(problem.Invalid(path, "", rule, fix).On(n.Line, n.Column))
 }
 
-// node converts a YAML node; it returns nil where there is nothing to go on with.
+// node converts a YAML node; nil if that is not possible.
 func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 	l.count++
 	l.text += len(n.Value)
@@ -130,7 +137,7 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 		}
 		if !l.over {
 			l.add(at, path, fmt.Sprintf("more than %d values, %d bytes or %d levels once aliases are expanded",
-				maxNodes, maxText, maxDepth), "write fewer aliases")
+				maxNodes, maxText, maxDepth), "use fewer aliases")
 		}
 		l.over = true
 		return nil
@@ -143,7 +150,7 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 		return l.node(n.Content[0], path, depth)
 	case yaml.AliasNode:
 		if n.Alias == nil || l.active[n.Alias] {
-			l.add(n, path, "an alias inside its own anchor", "write the value out")
+			l.add(n, path, "alias refers to itself", "replace the alias with its value")
 			return nil
 		}
 		l.active[n.Alias] = true
@@ -177,7 +184,7 @@ func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			l.add(n.Content[i], path, "a key that is not a string", "")
+			l.add(n.Content[i], path, "keys must be strings", "")
 			continue
 		}
 		if key.ShortTag() == "!!merge" {
@@ -188,7 +195,7 @@ func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
 		}
 		at := Join(path, key.Value)
 		if line, dup := seen[key.Value]; dup {
-			l.add(n.Content[i], at, fmt.Sprintf("duplicate key, first on line %d", line), "keep one of the two")
+			l.add(n.Content[i], at, fmt.Sprintf("duplicate key, first on line %d", line), "remove one of the two")
 			continue
 		}
 		seen[key.Value] = n.Content[i].Line
@@ -202,8 +209,8 @@ func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
 	return out
 }
 
-// merge adds the fields of a "<<" value that the mapping lacks: its own win,
-// then the earlier of several.
+// merge adds the fields of a "<<" value that the mapping lacks: its own fields take
+// precedence, then the earlier of several.
 func (l *loader) merge(out, m *Node, at *yaml.Node, path string) {
 	switch m.Kind {
 	case Map:
@@ -223,7 +230,7 @@ func (l *loader) merge(out, m *Node, at *yaml.Node, path string) {
 			}
 		}
 	default:
-		l.add(at, path, `the value of "<<" is not a mapping`, "")
+		l.add(at, path, `the value of "<<" must be a mapping`, "")
 	}
 }
 
@@ -236,12 +243,12 @@ func (l *loader) scalar(n *yaml.Node, path string) *Node {
 	case "!!bool", "!!int", "!!float":
 		var v any
 		if err := n.Decode(&v); err != nil {
-			l.add(n, path, "not a value of the type "+tag, "")
+			l.add(n, path, "invalid value of type "+tag, "")
 			return nil
 		}
 		return l.decoded(out, v, n, path)
 	default:
-		l.add(n, path, "the YAML tag "+problem.Quote(tag)+" has no meaning here", "remove it")
+		l.add(n, path, "unsupported YAML tag "+problem.Quote(tag), "remove it")
 		return nil
 	}
 	return out
@@ -261,7 +268,7 @@ func (l *loader) decoded(out *Node, v any, n *yaml.Node, path string) *Node {
 		out.Value = float64(v)
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			l.add(n, path, "not a finite number", "")
+			l.add(n, path, "must be a finite number", "")
 			return nil
 		}
 		out.Value = v

@@ -1,9 +1,13 @@
-// Package document reads YAML (and so JSON) node by node, so that whatever is
-// wrong in a document has a line and a column: syntax, duplicate keys, unknown
-// fields with the nearest known one, values of the wrong type.
+// Package document reads YAML (and so JSON) node by node, so that every problem in
+// a document has a line and a column: syntax, duplicate keys, unknown fields with
+// the nearest known one, values of the wrong type.
 //
 // All functions are pure and bounded: nesting, expanded aliases and messages
 // have limits, and no input makes them panic.
+//
+// Files, each using only those before it: nearest.go (names close to a
+// misspelt one), node.go (the tree), load.go (text to tree), object.go and
+// proto.go (tree to a Kubernetes object or a protobuf message).
 package document
 
 import (
@@ -33,7 +37,7 @@ func (k Kind) String() string {
 
 // Node is one value of a document, aliases and merge keys resolved.
 type Node struct {
-	Line, Column int // from 1; 0 for a value that no document holds
+	Line, Column int // from 1; 0 for a value that is not from a document
 	Kind         Kind
 	Text         string  // of a scalar, as written, without quotes
 	Value        any     // of a scalar: nil, bool, int64, float64, string

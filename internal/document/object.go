@@ -31,7 +31,7 @@ func Object(n *Node, path string, into any) problem.List {
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// value checks a node against a Go type; clean is what is good of it, or nil.
+// value checks a node against a Go type; clean is its valid part, or nil.
 func value(n *Node, path string, t reflect.Type) (clean any, found problem.List) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -140,11 +140,11 @@ func jsonFields(t reflect.Type) (fields map[string]reflect.Type, names []string)
 	return fields, names
 }
 
-// typeRule words the rule of a Go type.
+// typeRule is the rule for values of a Go type.
 func typeRule(t reflect.Type, err error) (rule, fix string) {
 	switch t {
 	case reflect.TypeFor[resource.Quantity]():
-		return "not a quantity", QuantityFix
+		return "invalid quantity", QuantityFix
 	case reflect.TypeFor[intstr.IntOrString]():
 		return "must be a whole number or a string", ""
 	}
@@ -159,8 +159,8 @@ func typeRule(t reflect.Type, err error) (rule, fix string) {
 	return jsonText(err), ""
 }
 
-// QuantityFix is what to write for a quantity.
-const QuantityFix = "write a number with an optional unit, such as 100m, 0.5, 128Mi or 1Gi"
+// QuantityFix is the fix for an invalid quantity.
+const QuantityFix = "use a number with an optional unit, such as 100m, 0.5, 128Mi or 1Gi"
 
 func jsonText(err error) string {
 	return problem.Short(strings.TrimPrefix(err.Error(), "json: "))

@@ -31,7 +31,7 @@ func Message(n *Node, path string, m proto.Message) problem.List {
 }
 
 // GetProto is the value of a message's field, by its JSON name or by the proto
-// name that goes with it, or nil.
+// name for it, or nil.
 func (n *Node) GetProto(name string) *Node {
 	if v := n.Get(name); v != nil {
 		return v
@@ -47,7 +47,7 @@ func (n *Node) GetProto(name string) *Node {
 	return n.Get(snake.String())
 }
 
-// message checks a mapping field by field; clean holds the good ones.
+// message checks a mapping field by field; clean holds the valid ones.
 func message(n *Node, path string, m protoreflect.Message) (clean map[string]any, found problem.List) {
 	if n.Kind != Map {
 		return nil, problem.List{n.Problem(path, "must be a mapping", "")}
@@ -192,7 +192,7 @@ func isMessage(fd protoreflect.FieldDescriptor, name protoreflect.FullName) bool
 	return fd.Message() != nil && fd.Message().FullName() == name
 }
 
-// leafRule words the rule of a field's type.
+// leafRule is the rule for values of a field's type.
 func leafRule(fd protoreflect.FieldDescriptor, err error) (rule, fix string) {
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
@@ -211,11 +211,11 @@ func leafRule(fd protoreflect.FieldDescriptor, err error) (rule, fix string) {
 		for i := range names {
 			names[i] = string(values.Get(i).Name())
 		}
-		return "must be one of " + strings.Join(names, ", "), ""
+		return problem.NotSupported("", "", names...).Rule, ""
 	}
 	switch {
 	case isMessage(fd, "google.protobuf.Duration"):
-		return "must be a duration", `write a number and a unit, such as 5s`
+		return "must be a duration", "use a number and a unit, such as 5s"
 	case isMessage(fd, "google.protobuf.BoolValue"):
 		return "must be true or false", ""
 	case isMessage(fd, "google.protobuf.Int32Value"), isMessage(fd, "google.protobuf.UInt32Value"),
@@ -229,8 +229,8 @@ func leafRule(fd protoreflect.FieldDescriptor, err error) (rule, fix string) {
 	return protoText(err), ""
 }
 
-// protoText is a protobuf error without the position in text nobody wrote.
-// The library varies its spacing on purpose, so that is made even.
+// protoText is a protobuf error without its position, which is in text that the
+// user did not write. The library varies its spacing on purpose; it is normalized.
 func protoText(err error) string {
 	s := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\u00a0", " ")), " ")
 	s = strings.TrimPrefix(s, "proto: ")

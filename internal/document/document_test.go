@@ -34,13 +34,13 @@ func TestLoad(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ name, text, want string }{
-		{"tag", "a: !!binary aGk=", `line 1, column 4: a: the YAML tag "!!binary" has no meaning here; remove it`},
-		{"infinity", "a: .inf", "line 1, column 4: a: not a finite number"},
-		{"key", "? [a]\n: 1", "line 1, column 3: a key that is not a string"},
-		{"merge", "<<: 1", `the value of "<<" is not a mapping`},
+		{"tag", "a: !!binary aGk=", `line 1, column 4: a: unsupported YAML tag "!!binary"; remove it`},
+		{"infinity", "a: .inf", "line 1, column 4: a: must be a finite number"},
+		{"key", "? [a]\n: 1", "line 1, column 3: keys must be strings"},
+		{"merge", "<<: 1", `the value of "<<" must be a mapping`},
 		{"anchor", "a: *b", "line 1, column 4: not valid YAML or JSON: unknown anchor"},
 		{"zero byte", "a: \x00", "not valid YAML or JSON: control characters are not allowed"},
-		{"duplicates, each", "a: 1\nb: 1\na: 2\nb: 2", "line 3, column 1: a: duplicate key, first on line 1; keep one of the two|line 4, column 1: b: duplicate key"},
+		{"duplicates, each", "a: 1\nb: 1\na: 2\nb: 2", "line 3, column 1: a: duplicate key, first on line 1; remove one of the two|line 4, column 1: b: duplicate key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, found := Load(c.text, limit)
@@ -86,18 +86,18 @@ func TestMessageAndObject(t *testing.T) {
 	}
 	same(t, Message(n, "p", pc), want)
 	if pc.ProxyMetadata["A"] != "b" || pc.Concurrency.GetValue() != 2 || pc.TerminationDrainDuration.GetNanos() != -5e8 || len(pc.ProxyStatsMatcher.InclusionPrefixes) != 1 {
-		t.Errorf("the good fields are not there: %v", pc)
+		t.Errorf("the valid fields are missing: %v", pc)
 	}
 
 	n, _ = Load("name: x\nemptyDir: {sizeLimit: many, mediun: Memory}\nprojected: {sources: [{secret: {name: 3}}, 4], defaultMode: 0.5}\nSecret: {}\n", 1000)
 	v := corev1.Volume{}
 	same(t, Object(n, "", &v), []string{
-		`line 2, column 23: emptyDir.sizeLimit: "many": not a quantity`, `line 2, column 29: emptyDir.mediun: unknown key; did you mean "medium"?`,
+		`line 2, column 23: emptyDir.sizeLimit: "many": invalid quantity`, `line 2, column 29: emptyDir.mediun: unknown key; did you mean "medium"?`,
 		`line 3, column 39: projected.sources[0].secret.name: 3: must be a string`, `line 3, column 44: projected.sources[1]: 4: must be a mapping`,
 		`line 3, column 61: projected.defaultMode: 0.5: must be a whole number of 32 bits`, `line 4, column 1: Secret: unknown key; did you mean "secret"?`,
 	})
 	if v.Name != "x" || v.EmptyDir == nil {
-		t.Errorf("the good fields are not there: %v", v)
+		t.Errorf("the valid fields are missing: %v", v)
 	}
 }
 
