@@ -20,10 +20,10 @@ func TestDecode(t *testing.T) {
 		{"empty", egress.KindServiceEntry, `{}`, nil},
 		{"absent", egress.KindServiceEntry, `null`, nil},
 		{"two faults", egress.KindVirtualService, `{"hosts":["httpbin.org"],"http":[{"timeout":"soon","retires":{}}]}`, []string{
-			`VirtualService shop/web: spec.http[0].timeout: "soon": must be a duration; write a number and a unit, such as 5s`,
+			`VirtualService shop/web: spec.http[0].timeout: "soon": must be a duration; use a number and a unit, such as 5s`,
 			`VirtualService shop/web: spec.http[0].retires: unknown key`,
 		}},
-		{"a newer value", egress.KindServiceEntry, `{"hosts":["a.example"],"resolution":"LATER"}`, []string{`spec.resolution: "LATER": must be one of NONE`}},
+		{"a newer value", egress.KindServiceEntry, `{"hosts":["a.example"],"resolution":"LATER"}`, []string{`spec.resolution: "LATER": must be one of "NONE"`}},
 		{"no mapping", egress.KindServiceEntry, `[]`, []string{"must be a mapping"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -210,7 +210,7 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 	i.must(os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's|excludeIPRanges: .*|excludeIPRanges: 10.0.0.0/33|' \"$1\"\n"), 0o700))
 	cmd := i.Kubectl(t.Context(), "edit", "-n", i.namespace, "configmap", "istio-sidecar-injector-"+i.revision)
 	cmd.Env = append(cmd.Env, "KUBE_EDITOR="+editor)
-	if text, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied the request") || !strings.Contains(string(text), "key \"values\" line 3") {
+	if text, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied the request") || !strings.Contains(string(text), "key \"values\":3:") {
 		t.Errorf("kubectl edit: %v\n%s", err, text)
 	}
 

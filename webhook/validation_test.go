@@ -193,7 +193,7 @@ func TestConfigMapHandler(t *testing.T) {
 		{"no YAML", configMap(injector, `{"values":"a: [","config":"}"}`), nil, "invalid", "*", ""},
 		{"a template that does not compile", configMap(injector, `{"config":"templates:\n  mine: |\n    {{ if }}\n"}`), nil, "invalid", "*", ""},
 		{"mesh", configMap("istio", `{"mesh":"outboundTrafficPolicy: {mode: SOMETIMES}","meshNetworks":"networks: {}"}`), nil, "invalid",
-			`ConfigMap istio-system/istio: mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS`, ""},
+			`ConfigMap istio-system/istio: mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of "REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"`, ""},
 		{"a key that is not read", configMap("istio", `{"mash":"a: b"}`), nil, "valid", "", `ConfigMap istio-system/istio: data["mash"]: unknown key, ignored; did you mean "mesh"?`},
 		{"a label alone", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, badValues))}, "invalid_unchanged", "",
 			"ConfigMap istio-system/istio-sidecar-injector: error (not applied): values:3:22\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values:4:5"},
