@@ -92,7 +92,7 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// TestPatchLikeTheLibrary: the patch leads to the same pod as the one that
+// TestPatchLikeTheLibrary: the patch results in the same pod as the one that
 // gomodules.xyz/jsonpatch computes for the same two texts.
 func TestPatchLikeTheLibrary(t *testing.T) {
 	i := mustCompile(t, config.Texts{Config: meddling}, Environment{})

@@ -9,7 +9,7 @@ import (
 )
 
 // ReviewWorkload returns the warnings about the pods of a workload, for the user
-// who applies it and never sees the pods' own. It runs the same functions on the
+// applying it, who never sees the pods' own. It runs the same functions on the
 // pod template. namespace and its annotations are those of the request.
 func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) problem.List {
 	t, ok, err := FindTemplate(object)

@@ -174,7 +174,7 @@ func warnUncaptured(m *mutation) problem.List {
 	return out
 }
 
-// redirectAnnotations are what a pod says of the redirect.
+// redirectAnnotations are a pod's annotations about the redirect.
 var redirectAnnotations = [...]string{
 	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
 	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,

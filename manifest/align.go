@@ -2,14 +2,14 @@ package manifest
 
 import "slices"
 
-// pair joins an item of the old sequence with one of the new; -1 stands for
-// none: the item is deleted, or inserted.
+// pair joins an item of the old sequence with one of the new; -1 is none:
+// the item is deleted, or inserted.
 type pair struct{ old, new int }
 
 // maxTable bounds the table of the longest common subsequence.
 const maxTable = 1 << 18
 
-// align says which items of two sequences are the same: objects by their name,
+// align pairs the items of two sequences that are the same: objects by their name,
 // everything else by its value. Between them, what was deleted is paired in order
 // with what was inserted, as a change.
 func align(old, new []*node) []pair {

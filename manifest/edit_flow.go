@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// flowLayout says how a flow collection is laid out: with each entry on a line
+// flowLayout is how a flow collection is laid out: with each entry on a line
 // of its own (lead is what is before it there, unit one level of indentation),
 // or in one line (unit is empty).
 func (e *editor) flowLayout(n *node) (separator, lead, unit string) {

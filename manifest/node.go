@@ -69,7 +69,7 @@ type document struct {
 	size    int // nodes
 }
 
-// resolved follows an alias to what it stands for.
+// resolved follows an alias to its target.
 func (n *node) resolved() *node {
 	if n.kind == aliasKind {
 		return n.target

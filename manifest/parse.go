@@ -7,7 +7,7 @@ import (
 
 // The parser reads the part of YAML that manifests are written in: block
 // mappings and sequences, flow collections, plain, quoted and block scalars,
-// anchors, aliases, merge keys and comments, and JSON. Every node knows where
+// anchors, aliases, merge keys and comments, and JSON. Every node has where
 // its text starts and ends, which is what makes it possible to edit a document
 // without touching the rest of it.
 //
@@ -33,7 +33,7 @@ const (
 	// so that 400 levels are always read.
 	maxDepth     = 800
 	maxKeyLength = 1000 // YAML's limit for a simple key is 1,024
-	// maxNodes bounds the values of a document. A value takes up to 500 bytes
+	// maxNodes bounds the values of a document. A value uses at most 500 bytes
 	// until the document is written, so this is 1 GB; 5,000 whole pods, as
 	// kubectl get -o yaml lists them, have 1.5 million.
 	maxNodes = 2_000_000

@@ -53,7 +53,7 @@ var oddities = []string{
 	"a: |\n   x\n  # c\nb: 1\n", "a: |\n    x\n  y\n", "a:\n   \n  b\n", "a: |\n     \n  b\n", "--- {a: b}\n", "--- a\n", "---\n- a\n",
 }
 
-// check compares what the parser says with sigs.k8s.io/yaml. It reports whether the
+// check compares the result of the parser with sigs.k8s.io/yaml. It reports whether the
 // parser had an answer.
 func checkOracle(t *testing.T, text string) bool {
 	t.Helper()

@@ -200,7 +200,7 @@ func scalarTree(n *node) *yaml4.Node {
 	return out
 }
 
-// withoutAliases is a copy of a tree in which aliases are written out.
+// withoutAliases is a copy of a tree in which aliases are replaced by their targets.
 func withoutAliases(y *yaml4.Node) *yaml4.Node {
 	if y.Kind == yaml4.AliasNode {
 		return withoutAliases(y.Alias)

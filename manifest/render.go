@@ -79,7 +79,7 @@ func appendSpaces(out []byte, n int) []byte {
 }
 
 // scalar writes a scalar or an empty collection. Text of several lines becomes a
-// block scalar where that says exactly the same.
+// block scalar where that is exactly equivalent.
 func (r *renderer) scalar(v *node, indent int) {
 	switch {
 	case v.kind == mappingKind:

@@ -83,7 +83,7 @@ func (w *blockWriter) line(indent, text string) {
 	w.WriteString("\n")
 }
 
-// mapOf writes a key with a mapping of strings below it, or leaves it out; it
+// mapOf writes a key with a mapping of strings below it, or omits it; it
 // may also be there with nothing below it.
 func (w *blockWriter) mapOf(indent, key string, names ...string) {
 	switch w.IntN(5) {

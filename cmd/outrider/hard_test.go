@@ -112,7 +112,7 @@ func hardInput(t *testing.T, in, want string) {
 	if want != "" {
 		return
 	}
-	// A document that had to be written anew has blanks for its tabs.
+	// A document that had to be encoded anew has spaces for its tabs.
 	if back := runWith(t, text, "uninject", "-f", "-"); back.out != strings.ReplaceAll(in, "\t", " ") {
 		t.Errorf("uninject: code %d, %.200q, said %.200q", back.code, back.out, back.err)
 	}

@@ -71,8 +71,8 @@ func TestDirectory(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	if os.Getuid() == 0 {
-		// Root reads everything; what the system itself refuses, it refuses to
-		// root too.
+		// Root reads everything; what the system itself denies, it denies to
+		// root, too.
 		dir := tree(t, map[string]string{"a.yaml": named("a")})
 		if err := os.Symlink("/proc/self/mem", filepath.Join(dir, "b.yaml")); err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// replacement is a temporary file that replaces its target. renameio leaves
-// Windows out, where a rename is not guaranteed to be atomic.
+// replacement is a temporary file that replaces its target. renameio does
+// not support Windows, where a rename is not guaranteed to be atomic.
 type replacement struct {
 	*os.File
 	target string

@@ -20,7 +20,7 @@ type spool struct {
 	flag    string       // that named the target
 	target  string       // path of the file to replace; empty for out
 	pending *replacement // of target
-	out     io.Writer    // where the result goes without a target
+	out     io.Writer    // the destination without a target
 	memory  []byte
 	file    *os.File // temporary, for what exceeds memory
 	size    int64

@@ -84,7 +84,7 @@ func (d *differ) array(a, b []*Node) {
 	d.path = d.path[:base]
 }
 
-// sameName says that two list items are one thing in two states, as containers,
+// sameName reports that two list items are one thing in two states, as containers,
 // volumes and environment variables of one name are.
 func sameName(a, b *Node) bool {
 	name := a.Get("name").Text()

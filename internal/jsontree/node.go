@@ -1,10 +1,10 @@
-// Package jsontree holds a JSON document as an immutable tree that is read from
-// its text only where somebody looks.
+// Package jsontree holds a JSON document as an immutable tree that is parsed
+// only where it is accessed.
 //
-// Injection touches a small part of a pod. A node that nobody descended into
+// Injection touches a small part of a pod. A node that was never accessed
 // stays the text it came from: it costs nothing to keep, to compare with itself
-// and to write out again, and whatever it holds (fields newer than the API
-// types here, odd number spellings) survives to the byte.
+// and to write again, and everything in it (fields newer than the API types here,
+// unusual number formats) is preserved to the byte.
 //
 // Every "changing" method returns a new node and leaves the old one as it is.
 // Reading a node for the first time fills in its children, so a tree must not
@@ -217,7 +217,7 @@ func (n *Node) Seal() *Node {
 	return n
 }
 
-// Clean says that Seal found neither null nor a key that begins with "$" (a
+// Clean reports that Seal found neither null nor a key that begins with "$" (a
 // directive of strategic merge patch) in the tree.
 func (n *Node) Clean() bool { return n.clean }
 
@@ -259,7 +259,7 @@ func (n *Node) JSON() string {
 	return string(n.AppendTo(nil))
 }
 
-// Equal says whether two trees hold the same JSON value: the order of keys does
+// Equal reports whether two trees hold the same JSON value: the order of keys does
 // not matter, the spelling of numbers does.
 func Equal(a, b *Node) bool {
 	if a == b {
@@ -321,7 +321,7 @@ func AppendString(dst []byte, s string) []byte {
 			continue
 		}
 		if c >= 0x80 {
-			// Rare here; the standard library knows every corner.
+			// Rare here; the standard library handles every case.
 			return append(appendSlow(append(dst, s[start:i]...), s[i:]), '"')
 		}
 		dst = append(dst, s[start:i]...)

@@ -206,7 +206,7 @@ func mark(p *parse.PipeNode) {
 	p.Cmds = append(p.Cmds, call(name, p.Position()))
 }
 
-// isStructural says that a pipeline's result is a value made by a structural
+// isStructural reports that a pipeline's result is a value made by a structural
 // helper, at most laid out afterwards.
 func isStructural(p *parse.PipeNode) bool {
 	for i := len(p.Cmds) - 1; i >= 0; i-- {

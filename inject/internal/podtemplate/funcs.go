@@ -122,7 +122,7 @@ func squote(args ...any) (string, error) {
 		}
 		text := printed(a)
 		if strings.ContainsFunc(text, isControl) {
-			return "", structureError(text, "a line break or control character cannot stand in single quotes")
+			return "", structureError(text, "line breaks and control characters are not allowed in single quotes")
 		}
 		out = append(out, "'"+strings.ReplaceAll(text, "'", "''")+"'")
 	}
@@ -179,7 +179,7 @@ func indentAll(spaces int, text string) (string, error) {
 	return pad + strings.ReplaceAll(text, "\n", "\n"+pad), nil
 }
 
-// checkWidths refuses formats that print far more than they are given.
+// checkWidths rejects formats whose output is far longer than their arguments.
 func checkWidths(format string) error {
 	digits := 0
 	for i := range len(format) {

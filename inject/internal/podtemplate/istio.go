@@ -225,7 +225,7 @@ func appendMultusNetwork(existing, network string) (string, error) {
 	return existing[:end] + entry + existing[end:], nil
 }
 
-// omit leaves keys out of a map of strings (Istio's) or of anything (sprig's).
+// omit removes keys from a map of strings (Istio's) or of anything (sprig's).
 func omit(dict any, keys ...string) (any, error) {
 	switch dict := dict.(type) {
 	case map[string]string:
@@ -244,7 +244,7 @@ func omit(dict any, keys ...string) (any, error) {
 	return nil, fmt.Errorf("omit: got a %T; it takes a map", dict)
 }
 
-// omitNil leaves out nils at every depth, and what holds nothing else.
+// omitNil removes nils at every depth, and what has nothing else.
 func omitNil(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -5,11 +5,11 @@
 //
 //   - It is hermetic. No helper sees a clock, randomness, the environment, the
 //     network or a file, so the same inputs give the same overlay.
-//   - It ends. Loops, helper results and output are bounded by counting, not by
-//     a clock, so a slow machine gives the same answer as a fast one.
+//   - It terminates. Loops, helper results and output are bounded by counting, not
+//     by a clock, so a slow machine gives the same result as a fast one.
 //   - No value of a pod changes the structure of the overlay. What a template
 //     prints is classified when it is compiled: text that stems from the pod is
-//     escaped for the quotes it stands in, and refused where no escape exists.
+//     escaped for the quotes around it, and rejected where no escape exists.
 //
 // A compiled Template is immutable and safe for concurrent use.
 package podtemplate
@@ -30,7 +30,7 @@ const (
 	maxSource = 1 << 20 // bytes; a ConfigMap holds no more
 )
 
-// Origin says where the value of a top-level data field comes from.
+// Origin is where the value of a top-level data field comes from.
 type Origin uint8
 
 // The origins, from harmless to most specific.
@@ -42,11 +42,11 @@ const (
 
 // Template is one compiled template.
 type Template struct {
-	// ReadsPod says that the overlay may depend on the pod itself and not only
+	// ReadsPod is set when the overlay may depend on the pod itself and not only
 	// on configuration and settings.
 	ReadsPod bool
-	// Mutates says that the template calls a helper that changes the maps it is
-	// given: Render must then get data of its own.
+	// Mutates is set when the template calls a helper that changes the maps it is
+	// given: Render must then be called with its own copy of the data.
 	Mutates bool
 
 	name string
@@ -57,7 +57,7 @@ type Template struct {
 // data that Render will be given.
 func Compile(name, source string, origins map[string]Origin) (*Template, error) {
 	if len(source) > maxSource {
-		return nil, fmt.Errorf("template %q: %d bytes; at most %d are allowed", name, len(source), maxSource)
+		return nil, fmt.Errorf("template %q: %d bytes exceed the maximum length of %d", name, len(source), maxSource)
 	}
 	tmpl, err := template.New(name).Funcs(funcs()).Parse(source)
 	if err != nil {
@@ -78,10 +78,10 @@ func Compile(name, source string, origins map[string]Origin) (*Template, error) 
 // Render executes the template and returns its text.
 func (t *Template) Render(data any) (out []byte, err error) {
 	defer func() {
-		// A helper of a library may panic on a value it did not expect; that is
-		// the template's fault and must not be the process's.
+		// A library's function may panic on an unexpected value; that must be an error
+		// of the template, not crash the process.
 		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("template %q: a helper failed: %v", t.name, p)
+			out, err = nil, fmt.Errorf("template %q: template function failed: %v", t.name, p)
 		}
 	}()
 	w := newWriter()
@@ -91,8 +91,8 @@ func (t *Template) Render(data any) (out []byte, err error) {
 	return w.out, nil
 }
 
-// message takes the words "template: NAME:" off an error of text/template and
-// leaves "line N: ...", as the caller has named the template already.
+// message removes "template: NAME:" from an error of text/template and keeps
+// "line N: ...", as the caller adds the name of the template.
 func message(err error, name string) string {
 	text := err.Error()
 	if rest, ok := strings.CutPrefix(text, "template: "+name+":"); ok {

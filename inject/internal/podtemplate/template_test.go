@@ -134,7 +134,7 @@ func TestErrorsOfTemplates(t *testing.T) {
 		"{{ index .Spec.Containers 9 }}":    "out of range",
 		"{{ semverCompare `x` `y` }}":       "invalid semantic version",
 		"{{ required `a` }}":                "not defined",
-		strings.Repeat("x", maxSource+1):    "at most",
+		strings.Repeat("x", maxSource+1):    "exceed the maximum length",
 		"{{ strdict `a` }}":                 "key without a value",
 		"{{ appendMultusNetwork `[x` `a`}}": "appendMultusNetwork",
 	} {
@@ -214,7 +214,7 @@ var places = map[string]string{
 }
 
 // TestPodValuesKeepTheStructure: whatever a pod's value is, the overlay has the
-// structure it has for a harmless value, or the template is refused.
+// structure it has for a harmless value, or the template is rejected.
 func TestPodValuesKeepTheStructure(t *testing.T) {
 	for place, source := range places {
 		source = strings.ReplaceAll(source, "X", `(index $.ObjectMeta.Annotations "x")`)

@@ -68,7 +68,7 @@ func (w *writer) step() error {
 
 // scanner follows the output just far enough to know in which kind of YAML
 // scalar the next byte stands. Quotes are taken not to run over line ends: text
-// in the rare scalar that does is treated as plain, which refuses more.
+// in the rare scalar that does is treated as plain, which rejects more.
 type scanner struct {
 	quote  byte // '"', '\'' or 0
 	escape bool // after a backslash in double quotes
@@ -143,14 +143,14 @@ func (s *scanner) value(text string) string {
 	return text
 }
 
-// text fits text of the pod into its place, or says why it cannot stand there.
+// text escapes text of the pod for its place, or returns why it is not allowed there.
 func (s *scanner) text(text string) (string, error) {
 	switch s.quote {
 	case '"':
 		return escapeDouble(text), nil
 	case '\'':
 		if strings.ContainsFunc(text, isControl) {
-			return "", structureError(text, "a line break or control character cannot stand in single quotes")
+			return "", structureError(text, "line breaks and control characters are not allowed in single quotes")
 		}
 		return strings.ReplaceAll(text, "'", "''"), nil
 	}
@@ -160,7 +160,7 @@ func (s *scanner) text(text string) (string, error) {
 	return text, nil
 }
 
-// plainFault says what in a text would be YAML syntax outside of quotes.
+// plainFault is what in a text would be YAML syntax outside of quotes.
 func (s *scanner) plainFault(text string) string {
 	switch {
 	case text == "":
@@ -183,11 +183,11 @@ func (s *scanner) plainFault(text string) string {
 	return ""
 }
 
-// startFault says what at the start of a plain scalar would be syntax.
+// startFault is what at the start of a plain scalar would be syntax.
 func startFault(text string) string {
 	switch {
 	case text == "" || text == "~" || strings.EqualFold(text, "null") || text == "<<":
-		return "it means something of its own in YAML"
+		return "it is a reserved YAML value"
 	case strings.IndexByte("&*!|>%@`,", text[0]) >= 0:
 		return fmt.Sprintf("it begins with %q", text[:1])
 	case text == "-", text == "?", strings.HasPrefix(text, "- "), strings.HasPrefix(text, "? "), strings.HasPrefix(text, "---"), strings.HasPrefix(text, "..."):
