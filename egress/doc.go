@@ -6,8 +6,8 @@
 // sorted, with every problem it found; a part with an error is omitted, and the
 // rest stays. A Model has one View per namespace, because objects can be private
 // to namespaces and hosts can conflict. Package egress/envoy makes Envoy
-// resources of a View, and egress/decide says where a request goes and why. The
-// two read the same View in different ways, and random requests through a real
+// resources of a View, and egress/decide determines where a request goes and why.
+// The two read the same View in different ways, and random requests through a real
 // sidecar compare them.
 //
 // The package is pure: the same objects give the same model. Nothing changes

@@ -11,7 +11,7 @@ import (
 )
 
 // FuzzServiceEntry builds whatever an API server may hold: it never panics, the
-// resources are always made, and each error is told with its place and a fix.
+// resources are always made, and each problem has a path, a rule and a fix.
 func FuzzServiceEntry(f *testing.F) {
 	f.Add(`{"hosts": ["httpbin.org", "*.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`)
 	f.Add(`{"hosts": ["a.example"], "addresses": ["192.0.2.0/24"], "ports": [{"number": 9000, "name": "t", "protocol": "TCP", "targetPort": 1}]}`)
@@ -38,7 +38,7 @@ func FuzzServiceEntry(f *testing.F) {
 			for _, e := range c.GetLoadAssignment().GetEndpoints() {
 				for _, to := range e.LbEndpoints {
 					if p := to.GetEndpoint().GetAddress().GetSocketAddress().GetPortValue(); p == 0 || p > 65535 {
-						t.Errorf("cluster %s leads to port %d", c.Name, p)
+						t.Errorf("cluster %s connects to port %d", c.Name, p)
 					}
 				}
 			}
@@ -48,7 +48,7 @@ func FuzzServiceEntry(f *testing.F) {
 
 // FuzzVirtualService builds routes for declared hosts out of whatever an API
 // server may hold, and asks where requests go: it never panics, the resources
-// are always made, and each problem is told with its place and a fix.
+// are always made, and each problem has a path, a rule and a fix.
 func FuzzVirtualService(f *testing.F) {
 	f.Add(`{"hosts": ["a.example"], "http": [{"match": [{"uri": {"regex": "/a(b)"}, "port": 80}], "route": [{"destination": {"host": "b.example"}, "weight": 1}], "rewrite": {"uriRegexRewrite": {"match": "(a)", "rewrite": "\\1"}}}]}`, "/ab?q=1")
 	f.Add(`{"hosts": ["*.wild.example"], "tls": [{"match": [{"sniHosts": ["x.wild.example"]}], "route": [{"destination": {"host": "tls.example"}}]}]}`, "")

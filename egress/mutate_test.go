@@ -14,20 +14,20 @@ import (
 	"github.com/outrider-mesh/outrider/test/objects"
 )
 
-// odd are texts that something might trip over.
-var odd = []string{
+// unusual are texts that a parser might fail on.
+var unusual = []string{
 	"", " ", "a b", "é", "日本", "\x00", "a\nb", "a\rb", "\t", "\u2028", "\x7f", "A_b", "x,y", "x;y", `"`, "'", `\`, "${x}", "{{x}}", "a=b", "-1", "0",
 	"%", "%%", "%REQ(a)%", "%DURATION:5%", "(", "[", "(?i)x", `\pL+`, "a{1000}", "(a{100}){100}", "[[:alpha:]]", `\C`, `\Q..\E`, "(?P<n>x)", "(?<n>x)",
 	`\1`, `\z`, "^$", ".*", "*", "*.x", "/", "//", "/a?b", "/a#b", "a:b", ":", ":path", ":authority", "host", "content-length", "transfer-encoding",
 	"x-envoy-retry-on", "503,xx", "5xx,,", "http://x", "x:99999", "[::1]", "[::1]:80", "127.0.0.1", "GET", strings.Repeat("a", 300), strings.Repeat("a", 70000),
 }
 
-// mutate puts an odd text in the place of one text of a message, which may be
+// mutate puts an unusual text in the place of one text of a message, which may be
 // the key of a mapping.
 func mutate(r *rand.Rand, m proto.Message) {
 	all := texts(m.ProtoReflect())
 	if len(all) > 0 {
-		all[r.IntN(len(all))](objects.Pick(r, odd...))
+		all[r.IntN(len(all))](objects.Pick(r, unusual...))
 	}
 }
 
@@ -66,9 +66,9 @@ func texts(m protoreflect.Message) (out []func(string)) {
 	return out
 }
 
-// TestOddTexts has the real Envoy accept what is made of objects with an odd text
-// somewhere: what it would refuse is refused before, with all else in force.
-func TestOddTexts(t *testing.T) {
+// TestUnusualTexts has the real Envoy accept what is made of objects with an unusual text
+// somewhere: what it would reject is rejected before, and everything else is accepted.
+func TestUnusualTexts(t *testing.T) {
 	program := envoy.Require(t)
 	const worlds, entries = 40, 12
 	faults, hosts := 0, 0
@@ -92,6 +92,6 @@ func TestOddTexts(t *testing.T) {
 	}
 	t.Logf("%d hosts, %d problems", hosts, faults)
 	if hosts < worlds*entries/2 || faults < worlds*entries/4 {
-		t.Error("the objects are too bad, or too good, to show anything")
+		t.Error("the objects are too invalid, or too valid, to test anything")
 	}
 }

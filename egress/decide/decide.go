@@ -9,7 +9,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// Decide says where a request goes from a sidecar with a view.
+// Decide returns where a request goes from a sidecar with a view.
 func Decide(v *egress.View, r Request) Decision {
 	r.Address = r.Address.Unmap()
 	if uint32(r.Port) == v.Mesh().ListenPort {

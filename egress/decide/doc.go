@@ -1,12 +1,12 @@
-// Package decide says where a request goes, and why, from the view of a
-// namespace: which cluster it is forwarded to, or which response the sidecar
-// gives itself, and which objects are the reason.
+// Package decide determines where a request goes, and why, from the view of a
+// namespace: the clusters that it is forwarded to, or the response of the sidecar
+// itself, and the objects that are the reason.
 //
-// It reads the model alone. How the model becomes an Envoy configuration is the
-// business of egress/envoy, which this package does not import: the two come to
-// their results in different ways, and random requests through a real sidecar
-// compare them. What they share is the model of egress: the declared hosts, the
-// validated routes, and what the destination of a route resolves to.
+// It reads the model alone. Package egress/envoy, which makes Envoy's
+// configuration of the model, is not imported: the two come to their results in
+// different ways, and random requests through a real sidecar compare them. They
+// share the model of egress: the declared hosts, the validated routes, and what
+// the destination of a route resolves to.
 //
 // # Files
 //

@@ -46,7 +46,7 @@ type Decision struct {
 	Authority, Path string
 	Timeout         time.Duration // 0: none
 	Mirrors         []WeightedCluster
-	// Reason says why, and names the objects that decide it.
+	// Reason is why, with the objects that decide it.
 	Reason string
 }
 

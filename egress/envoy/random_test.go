@@ -33,6 +33,6 @@ func TestRandomObjects(t *testing.T) {
 	}
 	t.Logf("%d hosts, %d routes and %d routes by SNI", hosts, rules, sni)
 	if hosts < worlds*entries/2 || rules < worlds*entries/2 || sni < worlds {
-		t.Errorf("the objects are too bad to show anything")
+		t.Errorf("the objects are too invalid to test anything")
 	}
 }
