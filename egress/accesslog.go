@@ -41,7 +41,7 @@ func readAccessLog(mc *meshconfig.MeshConfig, r reporter) AccessLog {
 	switch l.File {
 	case "", "/dev/stdout", "/dev/stderr":
 	default:
-		r.warn("accessLogFile", l.File, "a sidecar that cannot write to the file refuses every listener", "use /dev/stdout, or mount a volume there in every pod")
+		r.warn("accessLogFile", l.File, "if the file is not writable, Envoy rejects all listeners", "use /dev/stdout, or mount a volume at this path in every pod")
 	}
 	fault := ""
 	if mc.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
@@ -55,7 +55,7 @@ func readAccessLog(mc *meshconfig.MeshConfig, r reporter) AccessLog {
 		}
 	}
 	if fault != "" {
-		r.error("accessLogFormat", format, fault, "see the format strings of Envoy's access logs; until then the default format is used")
+		r.error("accessLogFormat", format, fault, "see the format strings of Envoy's access logs; the default format is used until this is fixed")
 	}
 	return l
 }

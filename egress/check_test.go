@@ -10,7 +10,7 @@ import (
 // TestCheck has one object's problems alone, and without a mesh.
 func TestCheck(t *testing.T) {
 	in := egresstest.Parse(t, egresstest.EntryText(`{hosts: [a.example], ports: [{number: 0, protocol: HTTP}], resolution: DNS}`))
-	const rule = "a port is 1 to 65535"
+	const rule = "port number must be in the range 1..65535"
 	for _, mesh := range []egress.Input{in, {}} {
 		got := egress.CheckServiceEntry(in.ServiceEntries[0], mesh.Mesh)
 		if len(got) != 1 || got[0].Path != "spec.ports[0].number" || got[0].Rule != rule || got[0].Source != "ServiceEntry shop/e" {

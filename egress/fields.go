@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Limits of what a route may say.
@@ -31,7 +33,7 @@ func (r reporter) unsupported(m proto.Message, path, fix string, supported ...st
 	fields := message.Descriptor().Fields()
 	for i := range fields.Len() {
 		if f := fields.Get(i); message.Has(f) && !slices.Contains(supported, f.JSONName()) {
-			r.error(path+"."+f.JSONName(), fieldText(message, f), "the field is not supported", fix)
+			r.error(path+"."+f.JSONName(), fieldText(message, f), "not supported", fix)
 		}
 	}
 }
@@ -46,22 +48,22 @@ func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
 // readText holds text that becomes part of a header: a path, a Host.
 func readText(text, path string, r reporter) {
 	if len(text) > textLimit {
-		r.error(path, text, fmt.Sprintf("it has %d bytes; %d are the most", len(text), textLimit), "write a shorter one")
+		r.add(problem.TooLong(path, text, textLimit).WithFix("use a shorter text"))
 	} else if strings.ContainsAny(text, "\r\n\x00") {
-		r.error(path, text, "a line break cannot be part of it", "write it on one line")
+		r.error(path, text, "must not contain line breaks", "use one line")
 	}
 }
 
 func readNames(list []string, path string, r reporter) {
 	for i, h := range list {
 		if h != "*" && !validToken(h) {
-			r.error(fmt.Sprintf("%s[%d]", path, i), h, "it is not the name of a header", "write one such as X-Api")
+			r.error(fmt.Sprintf("%s[%d]", path, i), h, "invalid header name", "use a name such as X-Api")
 		}
 	}
 }
 
 // fixHeaderName is what to do about a name that validToken refuses.
-var fixHeaderName = fmt.Sprintf("write one such as x-api, of %d characters at the most", nameLimit)
+var fixHeaderName = fmt.Sprintf("use a name such as x-api, of at most %d characters", nameLimit)
 
 func validToken(s string) bool {
 	return s != "" && len(s) <= nameLimit && !strings.ContainsFunc(s, func(c rune) bool {
@@ -77,20 +79,20 @@ func readTime(d *durationpb.Duration, path string, zero bool, r reporter) {
 	}
 	switch t := d.AsDuration(); {
 	case d.CheckValid() != nil || t > longestTime:
-		r.error(path, fmt.Sprintf("%ds", d.GetSeconds()), "a time is at most a year", "write a time such as 3s")
+		r.error(path, fmt.Sprintf("%ds", d.GetSeconds()), "duration must be at most 8760h", "use a duration such as 3s")
 	case t == 0 && zero:
 	case t < time.Millisecond:
-		fix := "write a time such as 3s"
+		fix := "use a duration such as 3s"
 		if zero {
 			fix += ", or 0s for none"
 		}
-		r.error(path, t.String(), "a time is at least 1ms", fix)
+		r.error(path, t.String(), "duration must be at least 1ms", fix)
 	}
 }
 
 func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
 	if v := p.GetValue(); v < 0 || v > 100 || math.IsNaN(v) {
-		r.error(path+".value", fmt.Sprint(v), "a percentage is 0 to 100", "write a number such as 50")
+		r.error(path+".value", fmt.Sprint(v), "must be in the range 0..100", "use a number such as 50")
 	}
 }
 
@@ -101,7 +103,7 @@ func readGateways(gateways []string, path string, r reporter) bool {
 	}
 	for i, g := range gateways {
 		if g != "mesh" {
-			r.warn(fmt.Sprintf("%s[%d]", path, i), g, "no effect: there is no gateway but mesh, the sidecars", "remove it, or write mesh")
+			r.add(problem.NoEffect(fmt.Sprintf("%s[%d]", path, i), g, "only gateway \"mesh\" is supported", "remove it, or use mesh"))
 		}
 	}
 	return slices.Contains(gateways, "mesh")

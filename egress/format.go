@@ -42,13 +42,13 @@ func formFault(text string) string {
 	name := strings.TrimLeft(text[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 	switch inside, bracket := strings.CutPrefix(name, "("); {
 	case len(name) == len(text)-1:
-		return "a % begins a command in capital letters, such as %PROTOCOL%; %% stands for the sign itself"
+		return "invalid command operator: use a name in capital letters, such as %PROTOCOL%, or %% for a percent sign"
 	case bracket && !strings.Contains(inside, ")"):
-		return "a command's ( has no )"
+		return "unterminated command operator: missing )"
 	case strings.HasPrefix(name, ":"), strings.Contains(inside, "):"):
-		return "a command's : is followed by a length, and a % ends it"
+		return "invalid command operator: expected a length and % after :"
 	}
-	return "a command has no % at its end"
+	return "unterminated command operator: missing %"
 }
 
 // commandForm is what commands have in their brackets.
@@ -153,14 +153,14 @@ func (c command) fault() string {
 	f, ok := knownCommands()[c.name]
 	switch {
 	case !ok:
-		return "Envoy knows no command " + c.name
+		return "unknown command operator %" + c.name + "%"
 	case !f.pattern.MatchString(c.argument):
 		if f.example == "" {
-			return c.name + " has nothing in brackets"
+			return "%" + c.name + "% does not accept arguments"
 		}
-		return fmt.Sprintf("what %s has in brackets is not right; write it as in %%%s(%s)%%", c.name, c.name, f.example)
+		return fmt.Sprintf("invalid arguments of %%%s()%%: use the form %%%s(%s)%%", c.name, c.name, f.example)
 	case c.length && !f.length:
-		return c.name + " takes no length"
+		return "%" + c.name + "% does not accept a length"
 	}
 	return ""
 }

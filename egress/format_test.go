@@ -46,10 +46,10 @@ func TestLogFault(t *testing.T) {
 		}
 	}
 	for f, want := range map[string]string{
-		"%NONSENSE%":    "Envoy knows no command NONSENSE",
-		"%REQ%":         "what REQ has in brackets is not right; write it as in %REQ(X-API)%",
-		"%HOSTNAME(A)%": "HOSTNAME has nothing in brackets",
-		"%DURATION:5%":  "DURATION takes no length",
+		"%NONSENSE%":    "unknown command operator %NONSENSE%",
+		"%REQ%":         "invalid arguments of %REQ()%: use the form %REQ(X-API)%",
+		"%HOSTNAME(A)%": "%HOSTNAME% does not accept arguments",
+		"%DURATION:5%":  "%DURATION% does not accept a length",
 	} {
 		if got := egress.LogFault(f); got != want {
 			t.Errorf("%q: %q, want %q", f, got, want)

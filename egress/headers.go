@@ -32,13 +32,13 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 		readText(values[name], at, r)
 		fault := headerFault(values[name])
 		if fault == "" && IsAuthority(name) && strings.Contains(values[name], "%") {
-			fault = "Host is set as it is written, without commands"
+			fault = "Host must be a literal"
 		}
 		if fault == "" && IsAuthority(name) && values[name] == "" {
-			fault = "a request has a Host"
+			fault = "Host must not be empty"
 		}
 		if fault != "" {
-			r.error(at, values[name], fault, "write %% for the sign itself, and %REQ(X-API)% or another command of Envoy's access logs")
+			r.error(at, values[name], fault, "use %% for a percent sign, and command operators of Envoy's access logs such as %REQ(X-API)%")
 		}
 	}
 }
@@ -47,10 +47,10 @@ func readHeaderName(name, path string, host bool, r reporter) {
 	switch {
 	case IsAuthority(name):
 		if !host {
-			r.error(path, name, "the Host of a request can be set and nothing else", "use rewrite.authority, or headers.request.set")
+			r.error(path, name, "Host supports only \"set\" on requests", "use rewrite.authority, or headers.request.set")
 		}
 	case !validToken(name):
-		r.error(path, name, "it is not the name of a header that can be changed", fixHeaderName)
+		r.error(path, name, "header cannot be modified", fixHeaderName)
 	}
 }
 
@@ -61,7 +61,7 @@ func headerFault(text string) string {
 	all, fault := commands(text)
 	for i := 0; i < len(all) && fault == ""; i++ {
 		if fault = all[i].fault(); fault == "" && knownCommands()[all[i].name].opaque {
-			fault = "what is in brackets of " + all[i].name + " cannot be checked before Envoy reads it"
+			fault = "arguments of %" + all[i].name + "()% cannot be validated"
 		}
 	}
 	return fault

@@ -15,18 +15,18 @@ func normalHost(text string) (name, fault string) {
 	labels := strings.Split(rest, ".")
 	switch {
 	case name == "":
-		return "", "a host is missing"
+		return "", "host is required"
 	case name == "*":
-		return "", "a host of * alone would stand for every name"
+		return "", "wildcard host \"*\" is not allowed"
 	case len(name) > 253:
-		return "", "a host has at most 253 characters"
+		return "", "invalid DNS name: more than 253 characters"
 	case wildcard && len(labels) < 2:
-		return "", "a wildcard over a top-level domain would stand for every name in it"
+		return "", "wildcard must not cover a top-level domain"
 	case strings.Contains(rest, "*"):
-		return "", "a * stands only for the whole first label, as in *.example.com"
+		return "", "\"*\" is only allowed as the first label"
 	}
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
-		return "", "a host is a name; addresses belong into addresses"
+		return "", "must be a DNS name, not an IP address"
 	}
 	for _, l := range labels {
 		if fault := labelFault(l); fault != "" {
@@ -34,22 +34,22 @@ func normalHost(text string) (name, fault string) {
 		}
 	}
 	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
-		return "", "the last label of a name is not a number"
+		return "", "invalid DNS name: the last label is a number"
 	}
 	return name, ""
 }
 
 func labelFault(l string) string {
 	if l == "" || len(l) > 63 {
-		return "each label of a name has 1 to 63 characters"
+		return "invalid DNS name: a label must have 1 to 63 characters"
 	}
 	for _, c := range []byte(l) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return fmt.Sprintf("a name has letters, digits, - and _, and not %q", c)
+			return fmt.Sprintf("invalid DNS name: %q is not a letter, digit, \"-\" or \"_\"", c)
 		}
 	}
 	if l[0] == '-' || l[len(l)-1] == '-' {
-		return "a label neither begins nor ends with -"
+		return "invalid DNS name: a label must not begin or end with \"-\""
 	}
 	return ""
 }

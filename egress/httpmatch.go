@@ -7,18 +7,20 @@ import (
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
 	if m == nil {
-		r.error(path, "", "it is missing", "write a match, or remove the item")
+		r.add(problem.Required(path, "specify a match, or remove the item"))
 		return
 	}
 	r.unsupported(m, path, "remove it; the routes are not used with it", "name", "uri", "scheme", "method", "authority", "headers",
 		"port", "queryParams", "ignoreUriCase", "withoutHeaders", "gateways", "statPrefix")
 	readText(m.Name, path+".name", r)
 	if m.StatPrefix != "" {
-		r.warn(path+".statPrefix", m.StatPrefix, "no effect: the sidecars keep no statistics by route", "remove it")
+		r.add(problem.NoEffect(path+".statPrefix", m.StatPrefix, "statistics by route are not supported", "remove it"))
 	}
 	readGateways(m.Gateways, path+".gateways", r)
 	readURI(m, path, r)
@@ -36,23 +38,23 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 		at := path + ".queryParams." + name
 		switch {
 		case name == "":
-			r.error(at, "", "a parameter has a name", "write one")
+			r.error(at, "", "query parameter name is required", "specify a name")
 		case len(name) > nameLimit:
-			r.error(at, "", fmt.Sprintf("it has %d bytes; %d are the most", len(name), nameLimit), "write a shorter one")
+			r.add(problem.TooLong(at, name, nameLimit).WithFix("use a shorter name"))
 		}
 		if m.QueryParams[name].GetMatchType() != nil {
 			readString(m.QueryParams[name], at, r)
 		}
 	}
 	if m.Port > 65535 {
-		r.error(path+".port", fmt.Sprint(m.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares")
+		r.add(problem.Port(path+".port", fmt.Sprint(m.Port)).WithFix("use a port that the ServiceEntry declares"))
 	}
 }
 
 func readURI(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
 	if m.Uri == nil {
 		if m.IgnoreUriCase {
-			r.warn(path+".ignoreUriCase", "", "no effect without uri", "add uri, or remove it")
+			r.add(problem.NoEffect(path+".ignoreUriCase", "", "uri is not set", "set uri, or remove it"))
 		}
 		return
 	}
@@ -63,12 +65,12 @@ func readURI(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
 	case m.Uri.GetMatchType() == nil:
 	case m.Uri.GetRegex() != "":
 		if m.IgnoreUriCase {
-			r.warn(path, m.Uri.GetRegex(), "ignoreUriCase has no effect on a regular expression", "write (?i) before it")
+			r.warn(path, m.Uri.GetRegex(), "ignoreUriCase has no effect on a regular expression", "prefix the expression with (?i)")
 		}
 	case !strings.HasPrefix(text, "/"):
-		r.error(path, text, "every path begins with /", "write /"+text)
+		r.error(path, text, "path must start with \"/\"", "use /"+text)
 	case strings.ContainsAny(text, "?#"):
-		r.error(path, text, "the query is not part of what is compared", "match it by queryParams")
+		r.error(path, text, "query strings are not matched", "use queryParams")
 	}
 }
 
@@ -77,10 +79,10 @@ func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path 
 		at := path + "." + name
 		switch {
 		case slices.Contains(pseudoHeaders(), name):
-			r.warn(at, "", "no effect: it is a field of its own", "write "+name+" beside headers")
+			r.add(problem.NoEffect(at, "", "pseudo-headers have fields of their own", "use the field "+name))
 			continue
 		case !validToken(name):
-			r.error(at, name, "it is not the name of a header", fixHeaderName)
+			r.error(at, name, "invalid header name", fixHeaderName)
 		}
 		if headers[name].GetMatchType() != nil { // without one the header has to be there
 			readString(headers[name], at, r)
@@ -90,16 +92,16 @@ func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path 
 
 // readString reads a condition on a text.
 func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
-	const fix = "write exact, prefix or regex"
+	const fix = "use exact, prefix or regex"
 	switch m := s.GetMatchType().(type) {
 	case nil:
-		r.error(path, "", "it has no condition", fix)
+		r.error(path, "", "empty match", fix)
 	case *networkingv1alpha3.StringMatch_Exact:
 		readText(m.Exact, path+".exact", r)
 	case *networkingv1alpha3.StringMatch_Prefix:
 		readText(m.Prefix, path+".prefix", r)
 		if m.Prefix == "" {
-			r.error(path+".prefix", "", "it is empty", fix)
+			r.error(path+".prefix", "", "empty match", fix)
 		}
 	case *networkingv1alpha3.StringMatch_Regex:
 		readRegex(m.Regex, path+".regex", r)
@@ -110,7 +112,7 @@ func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
 func noteUnreachable(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
 	for i, s := range routes {
 		if i+1 < len(routes) && takesAll(s) {
-			r.warn(fmt.Sprintf("spec.http[%d]", i+1), "", fmt.Sprintf("never reached: spec.http[%d] takes every request", i), "move the route that takes every request to the end")
+			r.warn(fmt.Sprintf("spec.http[%d]", i+1), "", fmt.Sprintf("unreachable: spec.http[%d] matches all requests", i), "move the route that matches all requests to the end")
 			return
 		}
 	}

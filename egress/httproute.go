@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTTPRoute {
 	out := HTTPRoute{Spec: s, Path: path}
 	if s == nil {
-		r.error(path, "", "it is missing", "write a route, or remove the item")
+		r.add(problem.Required(path, "specify a route, or remove the item"))
 		return out
 	}
 	r.unsupported(s, path, "remove it; the routes are not used with it", "name", "match", "route", "redirect", "directResponse",
@@ -34,7 +36,7 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTT
 	readRewrite(s.Rewrite, path+".rewrite", r)
 	readHeaders(s.Headers, path+".headers", r)
 	if s.GetRewrite().GetAuthority() != "" && authorityOf(s.Headers) != "" {
-		r.error(path+".headers.request.set", authorityOf(s.Headers), "rewrite.authority sets the Host too", "leave one of them")
+		r.add(problem.Conflict(path+".headers.request.set", authorityOf(s.Headers), "rewrite.authority", "set Host in one of them"))
 	}
 	readFault(s.Fault, path+".fault", r)
 	readCORS(s.CorsPolicy, path+".corsPolicy", r)
@@ -52,7 +54,7 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 		}
 	}
 	if kinds != 1 {
-		r.error(path, "", "a route has one of route, redirect and directResponse", "add the one that is meant, and no other")
+		r.error(path, "", "exactly one of route, redirect or directResponse must be set", "set one of them, and remove the others")
 	}
 	if s.Redirect != nil || s.DirectResponse != nil {
 		for _, field := range []struct {
@@ -63,20 +65,20 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 			{"mirror", s.Mirror != nil}, {"mirrors", len(s.Mirrors) > 0},
 		} {
 			if field.set {
-				r.error(path+"."+field.name, "", "it has no effect on a request that leads nowhere", "remove it")
+				r.error(path+"."+field.name, "", "has no effect without a route destination", "remove it")
 			}
 		}
 	}
 	readRedirect(s.Redirect, path+".redirect", r)
 	if d := s.DirectResponse; d != nil {
 		if d.Status < 200 || d.Status > 599 {
-			r.error(path+".directResponse.status", fmt.Sprint(d.Status), "a status is 200 to 599", "write a status such as 503")
+			r.add(problem.OutOfRange(path+".directResponse.status", fmt.Sprint(d.Status), "HTTP status", 200, 599).WithFix("use a status such as 503"))
 		}
 		switch n := len(bodyOf(d)); {
 		case n > MaxDirectResponseBody:
-			r.error(path+".directResponse.body", "", fmt.Sprintf("it has %d bytes; %d are the most", n, MaxDirectResponseBody), "write a shorter one")
+			r.error(path+".directResponse.body", "", fmt.Sprintf("%d bytes exceed the maximum length of %d", n, MaxDirectResponseBody), "use a shorter body")
 		case n > bodyThreshold:
-			r.warn(path+".directResponse.body", "", fmt.Sprintf("it has %d bytes, which go to every sidecar", n), "write a shorter one")
+			r.warn(path+".directResponse.body", "", fmt.Sprintf("%d bytes are sent to every sidecar", n), "use a shorter body")
 		}
 	}
 }
@@ -91,16 +93,16 @@ func readRedirect(d *networkingv1alpha3.HTTPRedirect, path string, r reporter) {
 	readText(d.Uri, path+".uri", r)
 	readText(d.Authority, path+".authority", r)
 	if d.RedirectCode != 0 && !slices.Contains(redirectCodes(), d.RedirectCode) {
-		r.error(path+".redirectCode", fmt.Sprint(d.RedirectCode), "a redirection is 301, 302, 303, 307 or 308", "write one of them")
+		r.error(path+".redirectCode", fmt.Sprint(d.RedirectCode), "redirectCode must be one of 301, 302, 303, 307, 308", "use one of them")
 	}
 	if p, ok := d.RedirectPort.(*networkingv1alpha3.HTTPRedirect_Port); ok && (p.Port == 0 || p.Port > 65535) {
-		r.error(path+".port", fmt.Sprint(p.Port), "a port is 1 to 65535", "write the port to go to")
+		r.add(problem.Port(path+".port", fmt.Sprint(p.Port)).WithFix("use the target's port"))
 	}
 	if d.Scheme != "" && d.Scheme != "http" && d.Scheme != "https" {
-		r.error(path+".scheme", d.Scheme, "a scheme is http or https", "write one of them")
+		r.add(problem.NotSupported(path+".scheme", d.Scheme, "http", "https").WithFix("use one of them"))
 	}
 	if d.Uri+d.Authority+d.Scheme == "" && d.RedirectPort == nil {
-		r.error(path, "", "it leads to where the request came from", "add uri, authority, port or scheme")
+		r.error(path, "", "redirect has no target", "set uri, authority, port or scheme")
 	}
 }
 
@@ -113,14 +115,14 @@ func readRewrite(w *networkingv1alpha3.HTTPRewrite, path string, r reporter) {
 	x := w.UriRegexRewrite
 	switch {
 	case w.Uri == "" && w.Authority == "" && x == nil:
-		r.error(path, "", "it rewrites nothing", "add uri, authority or uriRegexRewrite")
+		r.error(path, "", "empty rewrite", "set uri, authority or uriRegexRewrite")
 	case w.Uri != "" && x != nil:
-		r.error(path+".uriRegexRewrite", x.Match, "uri rewrites the path too", "leave one of them")
+		r.add(problem.Conflict(path+".uriRegexRewrite", x.Match, "uri", "set one of them"))
 	case x != nil:
 		pattern := readRegex(x.Match, path+".uriRegexRewrite.match", r)
 		readText(x.Rewrite, path+".uriRegexRewrite.rewrite", r)
 		if fault := substitutionFault(x.Rewrite, pattern); fault != "" {
-			r.error(path+".uriRegexRewrite.rewrite", x.Rewrite, fault, `write \1 for the first group of match, and \\ for a backslash`)
+			r.error(path+".uriRegexRewrite.rewrite", x.Rewrite, fault, `use \1 for the first capture group of match, and \\ for a backslash`)
 		}
 	}
 }
@@ -130,19 +132,19 @@ func readRetries(t *networkingv1alpha3.HTTPRetry, path string, r reporter) {
 		return
 	}
 	if t.Attempts < 0 {
-		r.error(path+".attempts", fmt.Sprint(t.Attempts), "a number of retries is 0 or more", "write 0 for none")
+		r.add(problem.Negative(path+".attempts", fmt.Sprint(t.Attempts)).WithFix("use 0 to disable retries"))
 	}
 	readTime(t.PerTryTimeout, path+".perTryTimeout", false, r)
 	readTime(t.Backoff, path+".backoff", false, r)
 	if t.RetryRemoteLocalities != nil {
-		r.warn(path+".retryRemoteLocalities", "", "no effect: destinations have no localities", "remove it")
+		r.add(problem.NoEffect(path+".retryRemoteLocalities", "", "locality retry is not supported", "remove it"))
 	}
 	on, statuses, unknown := readRetryOn(t.RetryOn)
 	for _, u := range unknown {
-		r.error(path+".retryOn", u, "it is neither a condition nor a status", "use statuses and "+strings.Join(retryConditions(), ", "))
+		r.error(path+".retryOn", u, "unknown retryOn condition", "use HTTP statuses and "+strings.Join(retryConditions(), ", "))
 	}
 	if t.RetryOn != "" && len(on)+len(statuses)+len(unknown) == 0 {
-		r.error(path+".retryOn", t.RetryOn, "it has no condition", "remove it, or write one such as 5xx")
+		r.error(path+".retryOn", t.RetryOn, "no condition", "remove it, or use a condition such as 5xx")
 	}
 }
 
@@ -151,21 +153,21 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 		return
 	}
 	if f.Delay == nil && f.Abort == nil {
-		r.error(path, "", "it has no delay and no abort", "add one of them, or remove it")
+		r.error(path, "", "must set delay or abort", "set one of them, or remove it")
 	}
 	if d := f.Delay; d != nil {
 		at := path + ".delay"
 		r.unsupported(d, at, "use fixedDelay", "percent", "percentage", "fixedDelay")
 		if d.GetFixedDelay() == nil && d.GetExponentialDelay() == nil {
-			r.error(at+".fixedDelay", "", "it is missing", "write a time such as 5s")
+			r.add(problem.Required(at+".fixedDelay", "use a duration such as 5s"))
 		}
 		readTime(d.GetFixedDelay(), at+".fixedDelay", false, r)
 		readPercent(d.Percentage, at+".percentage", r)
 		if p := delayPercent(d); p < 0 || p > 100 {
-			r.error(at+".percent", fmt.Sprint(p), "a percentage is 0 to 100", "use percentage.value")
+			r.error(at+".percent", fmt.Sprint(p), "must be in the range 0..100", "use percentage.value")
 		}
 		if d.Percentage == nil && delayPercent(d) == 0 {
-			r.warn(at+".percentage", "", "no request is delayed without it", "write percentage.value, such as 100")
+			r.warn(at+".percentage", "", "percentage is required to take effect", "set percentage.value, such as 100")
 		}
 	}
 	if a := f.Abort; a != nil {
@@ -174,18 +176,18 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 		switch e := a.ErrorType.(type) {
 		case *networkingv1alpha3.HTTPFaultInjection_Abort_HttpStatus:
 			if e.HttpStatus < 200 || e.HttpStatus > 599 {
-				r.error(at+".httpStatus", fmt.Sprint(e.HttpStatus), "a status is 200 to 599", "write a status such as 503")
+				r.add(problem.OutOfRange(at+".httpStatus", fmt.Sprint(e.HttpStatus), "HTTP status", 200, 599).WithFix("use a status such as 503"))
 			}
 		case *networkingv1alpha3.HTTPFaultInjection_Abort_GrpcStatus:
 			if _, ok := grpcStatus(e.GrpcStatus); !ok {
-				r.error(at+".grpcStatus", e.GrpcStatus, "it is not a status of gRPC", "write one such as UNAVAILABLE")
+				r.error(at+".grpcStatus", e.GrpcStatus, "unknown gRPC status", "use a status such as UNAVAILABLE")
 			}
 		case nil:
-			r.error(at+".httpStatus", "", "it is missing", "write a status such as 503")
+			r.add(problem.Required(at+".httpStatus", "use a status such as 503"))
 		}
 		readPercent(a.Percentage, at+".percentage", r)
 		if a.Percentage == nil {
-			r.warn(at+".percentage", "", "no request is aborted without it", "write percentage.value, such as 100")
+			r.warn(at+".percentage", "", "percentage is required to take effect", "set percentage.value, such as 100")
 		}
 	}
 }
@@ -208,10 +210,10 @@ func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []Rou
 		}
 		out = append(out, t)
 	} else if s.MirrorPercentage != nil || given {
-		r.warn(path+".mirrorPercentage", "", "no effect without mirror", "add mirror, or remove it")
+		r.add(problem.NoEffect(path+".mirrorPercentage", "", "mirror is not set", "set mirror, or remove it"))
 	}
 	if s.Mirror != nil && len(s.Mirrors) > 0 {
-		r.error(path+".mirrors", "", "mirror is there too", "write all of them in mirrors")
+		r.add(problem.Conflict(path+".mirrors", "", "mirror", "move all of them to mirrors"))
 	}
 	for i, m := range s.Mirrors {
 		at := fmt.Sprintf("%s.mirrors[%d]", path, i)
@@ -237,11 +239,11 @@ func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {
 		readText(o, fmt.Sprintf("%s.allowOrigin[%d]", path, i), r)
 	}
 	if len(c.AllowOrigins) > 0 && len(allowOrigin(c)) > 0 {
-		r.error(path+".allowOrigin", "", "allowOrigins is there too", "write all of them in allowOrigins")
+		r.add(problem.Conflict(path+".allowOrigin", "", "allowOrigins", "move all of them to allowOrigins"))
 	}
 	for i, m := range c.AllowMethods {
 		if m != "*" && !validToken(m) {
-			r.error(fmt.Sprintf("%s.allowMethods[%d]", path, i), m, "it is not a method", "write one such as GET")
+			r.error(fmt.Sprintf("%s.allowMethods[%d]", path, i), m, "invalid HTTP method", "use a method such as GET")
 		}
 	}
 	readNames(c.AllowHeaders, path+".allowHeaders", r)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Mesh are the settings of MeshConfig that the configuration of sidecars
@@ -49,7 +51,7 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 	}
 	r := reporter{kind: KindMesh, all: &m.problems}
 	if m.DetectionTimeout < 0 {
-		r.error("protocolDetectionTimeout", m.DetectionTimeout.String(), "a time cannot be negative", "give a time such as 100ms, or 0s to wait for the client")
+		r.add(problem.Negative("protocolDetectionTimeout", m.DetectionTimeout.String()).WithFix("use a duration such as 100ms, or 0s to disable the timeout"))
 		m.DetectionTimeout = 0
 	}
 	m.AccessLog = readAccessLog(mc, r)

@@ -84,21 +84,20 @@ func (m *Model) warnPrecedence(own, rival mention, more int, r reporter) {
 	if more > 0 {
 		who += fmt.Sprintf(" (and %d more)", more)
 	}
-	const where = "for namespaces without one: it is "
 	if m.comparePrecedence(own.meta, rival.meta) < 0 {
-		r.warn(own.path, own.host, "this comes before "+who+" "+where+m.precedenceReason(own.meta, rival.meta), "if that is not meant, write exportTo")
+		r.warn(own.path, own.host, "takes precedence over "+who+" in other namespaces ("+m.precedenceReason(own.meta, rival.meta)+")", "set exportTo to limit it")
 		return
 	}
-	r.warn(own.path, own.host, who+" has it too, and comes first "+where+m.precedenceReason(rival.meta, own.meta), `for this namespace alone, write exportTo: ["."]`)
+	r.warn(own.path, own.host, who+" takes precedence in other namespaces ("+m.precedenceReason(rival.meta, own.meta)+")", `set exportTo: ["."] to limit this one to its namespace`)
 }
 
 // precedenceReason is why one object takes precedence over another.
 func (m *Model) precedenceReason(first, second Meta) string {
 	switch {
 	case first.Namespace == m.mesh.rootNamespace && second.Namespace != m.mesh.rootNamespace:
-		return "in the root namespace"
+		return "root namespace"
 	case first.Created.Before(second.Created):
 		return "older"
 	}
-	return "as old, and first by name"
+	return "alphabetical order"
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
-// TestElsewhere has a host in several namespaces, and what is said to whoever
-// stores each of them.
-func TestElsewhere(t *testing.T) {
+// TestCrossNamespaceConflicts has a host in several namespaces, and the warning
+// for each object.
+func TestCrossNamespaceConflicts(t *testing.T) {
 	const older, newer = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 	one := func(kind, namespace, name, created, exportTo string) string {
 		spec := `hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: http2, protocol: HTTP}], resolution: DNS`
@@ -23,22 +23,22 @@ func TestElsewhere(t *testing.T) {
 		return one(egress.KindServiceEntry, namespace, name, created, exportTo)
 	}
 	bank := entry("bank", "b", older, "")
-	const loses, wins = "has it too, and comes first for namespaces without one: it is ", "this comes before "
+	const loses, wins = "takes precedence in other namespaces (", "takes precedence over "
 	for _, tt := range []struct {
 		name, text string
 		kind, want string
 	}{
 		{"alone", "", egress.KindServiceEntry, ""},
-		{"older", bank, egress.KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older; for this namespace alone, write exportTo: ["."]`},
-		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), egress.KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b for namespaces without one: it is older; if that is not meant, write exportTo"},
-		{"as old", entry("bank", "b", newer, ""), egress.KindServiceEntry, "ServiceEntry bank/b " + loses + "as old, and first by name"},
-		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "in the root namespace"},
+		{"older", bank, egress.KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older); set exportTo: ["."] to limit this one to its namespace`},
+		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), egress.KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b in other namespaces (older); set exportTo to limit it"},
+		{"as old", entry("bank", "b", newer, ""), egress.KindServiceEntry, "ServiceEntry bank/b " + loses + "alphabetical order)"},
+		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "root namespace)"},
 		{"not exported", entry("bank", "b", older, `"."`), egress.KindServiceEntry, ""},
 		{"exported to nobody", entry("bank", "b", older, `"~"`), egress.KindServiceEntry, ""},
 		{"exported to a third", entry("bank", "b", older, "gym"), egress.KindServiceEntry, loses},
 		{"exported to this one", entry("bank", "b", older, "shop"), egress.KindServiceEntry, ""},
 		{"of the same namespace", entry("shop", "b", older, ""), egress.KindServiceEntry, ""},
-		{"routes", one(egress.KindVirtualService, "bank", "b", older, "") + one(egress.KindVirtualService, "shop", "o", newer, ""), egress.KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older"},
+		{"routes", one(egress.KindVirtualService, "bank", "b", older, "") + one(egress.KindVirtualService, "shop", "o", newer, ""), egress.KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older)"},
 	} {
 		m, _ := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+entry("shop", "o", newer, "")+tt.text))
 		got := m.CrossNamespaceConflicts(tt.kind, "shop", "o")

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // checkReferences finds the problems between objects, as the namespace of each
@@ -28,12 +30,12 @@ func (m *Model) checkReferences(problems *Problems) {
 // namespace says it too, and wins.
 func (m *Model) checkConflicts(problems *Problems) {
 	first := map[string]Meta{}
-	const fix = "write all of it in one object"
+	const fix = "merge the objects"
 	for _, h := range m.hosts {
 		key := h.Meta.Namespace + " " + h.ClusterName()
 		if winner, taken := first[key]; taken && winner != h.Meta {
 			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.hosts", h.Name,
-				fmt.Sprintf("no effect on port %d: ServiceEntry %s/%s is older, or comes first by name, and declares it", h.Port, winner.Namespace, winner.Name), fix)
+				fmt.Sprintf("no effect on port %d: conflicts with ServiceEntry %s/%s, which takes precedence", h.Port, winner.Namespace, winner.Name), fix)
 		} else if !taken {
 			first[key] = h.Meta
 		}
@@ -45,15 +47,15 @@ func (m *Model) checkConflicts(problems *Problems) {
 		}
 		if owner := byNamespace[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
 			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name,
-				fmt.Sprintf("no effect on TCP port %d: ServiceEntry %s/%s is older, or comes first by name, and has its addresses", h.Port, owner.Namespace, owner.Name),
-				"give each TCP host addresses or a port of its own")
+				fmt.Sprintf("no effect on TCP port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name),
+				"use different addresses or ports for each TCP host")
 		}
 	}
 	for _, r := range m.routes {
 		key := r.meta.Namespace + " route " + r.host
 		if winner, taken := first[key]; taken {
 			reporter{KindVirtualService, r.meta, problems}.warn(r.path, r.host,
-				fmt.Sprintf("no effect: VirtualService %s/%s is older, or comes first by name, and has the host", winner.Namespace, winner.Name), fix)
+				fmt.Sprintf("no effect: conflicts with VirtualService %s/%s, which takes precedence", winner.Namespace, winner.Name), fix)
 		} else {
 			first[key] = r.meta
 		}
@@ -64,17 +66,17 @@ func (m *Model) checkConflicts(problems *Problems) {
 func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 	hosts := v.hostsFor(vh.host)
 	if len(hosts) == 0 {
-		r.warn(vh.path, vh.host, "no effect: no ServiceEntry that this namespace sees declares it", "declare it")
+		r.add(problem.NoEffect(vh.path, vh.host, "no visible ServiceEntry declares this host", "declare it in a ServiceEntry"))
 		return
 	}
 	http := slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return !h.Protocol.IsHTTP() })
 	if len(vh.http) > 0 && len(http) == 0 {
 		for _, route := range vh.http {
-			path, what := route.Path, "routes by request"
+			path, what := route.Path, "routes"
 			if route.Spec.Timeout != nil {
 				path, what = path+".timeout", "timeouts"
 			}
-			r.error(path, "", fmt.Sprintf("%s passed on without being read: there are no requests for %s to hold for", portsText(hosts), what),
+			r.error(path, "", fmt.Sprintf("%s TLS or TCP passthrough; HTTP %s cannot apply", portsText(hosts), what),
 				"use tls routes, or declare a port as HTTP")
 		}
 		return
@@ -91,7 +93,7 @@ func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 	for _, route := range vh.http {
 		for i, m := range route.Spec.Match {
 			if m.GetPort() != 0 && !slices.ContainsFunc(http, func(h Host) bool { return h.Port == m.Port }) {
-				r.warn(fmt.Sprintf("%s.match[%d].port", route.Path, i), fmt.Sprint(m.Port), fmt.Sprintf("never matches: %s is not declared as HTTP on it", vh.host), "write a port that is")
+				r.warn(fmt.Sprintf("%s.match[%d].port", route.Path, i), fmt.Sprint(m.Port), fmt.Sprintf("never matches: %s is not declared as HTTP on this port", vh.host), "use a port that is declared as HTTP")
 			}
 		}
 	}
@@ -161,7 +163,7 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 				}
 				ports := slices.DeleteFunc(v.tlsPorts(name), func(p uint32) bool { return m.port != 0 && m.port != p })
 				if len(ports) == 0 {
-					r.warn(m.path, name, "no effect: no ServiceEntry that this namespace sees declares it as TLS", "declare it with protocol TLS, on the port of the match if there is one")
+					r.add(problem.NoEffect(m.path, name, "no visible ServiceEntry declares this host as TLS", "declare it with protocol TLS, on the port of the match if there is one"))
 				}
 				for _, p := range ports {
 					used[p] = append(used[p], name)

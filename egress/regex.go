@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Limits of a regular expression. Envoy refuses one whose program is too large,
@@ -19,11 +21,11 @@ const (
 func readRegex(text, path string, r reporter) *regexp.Regexp {
 	const fix = "see the syntax of RE2"
 	if text == "" {
-		r.error(path, "", "it is empty", "write an expression such as /api/.*")
+		r.add(problem.Required(path, "use an expression such as /api/.*"))
 		return nil
 	}
 	if len(text) > regexLength {
-		r.error(path, text, fmt.Sprintf("it has %d characters; %d are the most", len(text), regexLength), "write a shorter one")
+		r.add(problem.TooLong(path, text, regexLength).WithFix("use a shorter expression"))
 		return nil
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
@@ -38,7 +40,7 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		}
 	}
 	if size > regexInstructions {
-		r.error(path, text, "it is too large", "write a simpler one, with smaller repetitions")
+		r.error(path, text, "regex program too large", "simplify the expression, or use smaller repetitions")
 		return nil
 	}
 	return fullMatch(text)
@@ -62,12 +64,12 @@ func substitutionFault(text string, pattern *regexp.Regexp) string {
 		i++
 		switch {
 		case i == len(text):
-			return "it ends in a single backslash"
+			return "must not end with a single backslash"
 		case text[i] == '\\':
 		case text[i] < '0' || text[i] > '9':
-			return "a backslash is followed by the number of a group"
+			return "\\ must be followed by a capture group number"
 		case pattern != nil && int(text[i]-'0') > pattern.NumSubexp():
-			return fmt.Sprintf("match has no group %c", text[i])
+			return fmt.Sprintf("match has no capture group %c", text[i])
 		}
 	}
 	return ""

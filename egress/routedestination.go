@@ -4,25 +4,27 @@ import (
 	"fmt"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // readDestination reads a Destination.
 func readDestination(d *networkingv1alpha3.Destination, path string, r reporter) RouteDestination {
 	t := RouteDestination{Path: path, Port: d.GetPort().GetNumber()}
 	if d == nil {
-		r.error(path, "", "it is missing", "write destination.host, a host that a ServiceEntry declares")
+		r.add(problem.Required(path, "set destination.host to a host that a ServiceEntry declares"))
 		return t
 	}
 	name, fault := normalHost(d.Host)
 	if fault != "" {
-		r.error(path+".host", d.Host, fault, "write a host that a ServiceEntry declares")
+		r.error(path+".host", d.Host, fault, "use a host that a ServiceEntry declares")
 	}
 	t.Host = name
 	if d.Subset != "" {
-		r.error(path+".subset", d.Subset, "subsets are not supported: there is no DestinationRule", "remove it")
+		r.error(path+".subset", d.Subset, "subset is not supported", "remove it")
 	}
 	if d.Port != nil && (t.Port == 0 || t.Port > 65535) {
-		r.error(path+".port.number", fmt.Sprint(t.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares, or remove it")
+		r.add(problem.Port(path+".port.number", fmt.Sprint(t.Port)).WithFix("use a port that the ServiceEntry declares, or remove it"))
 	}
 	return t
 }
@@ -42,7 +44,7 @@ func readDestinations[T weighted](routes []T, path string, r reporter) []RouteDe
 		at := fmt.Sprintf("%s[%d]", path, i)
 		t := readDestination(w.GetDestination(), at+".destination", r)
 		if w.GetWeight() < 0 {
-			r.error(at+".weight", fmt.Sprint(w.GetWeight()), "a weight is 0 or more", "write the share, such as 90")
+			r.add(problem.Negative(at+".weight", fmt.Sprint(w.GetWeight())).WithFix("use a weight such as 90"))
 		} else {
 			t.Weight = uint32(w.GetWeight())
 		}
@@ -53,9 +55,9 @@ func readDestinations[T weighted](routes []T, path string, r reporter) []RouteDe
 	case len(out) == 1:
 		out[0].Weight = 1
 	case len(out) > 1 && sum == 0:
-		r.error(path, "", "the weights are 0 together", "give each destination its weight")
+		r.error(path, "", "sum of weights is 0", "set a weight for each destination")
 	case sum > 1<<32-1:
-		r.error(path, fmt.Sprint(sum), "the weights are more than 4294967295 together", "write smaller ones, such as 90 and 10")
+		r.error(path, fmt.Sprint(sum), "sum of weights exceeds 4294967295", "use smaller weights, such as 90 and 10")
 	}
 	return out
 }

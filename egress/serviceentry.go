@@ -6,20 +6,22 @@ import (
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // readServiceEntry gives the hosts of an entry, those with errors left out.
 func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
 	s := e.Spec
 	if s == nil {
-		r.error("spec", "", "it is missing", "add hosts, ports and resolution")
+		r.add(problem.Required("spec", "add hosts, ports and resolution"))
 		return nil
 	}
 	noteUnsupported(s, r)
 	ports := readPorts(s, m, r)
 	addresses := readAddresses(s, r)
 	if len(s.Hosts) == 0 {
-		r.error("spec.hosts", "", "an entry declares at least one host", "add the host's name")
+		r.error("spec.hosts", "", "service entry must have at least one host", "add a host name")
 	}
 	var out []Host
 	seen := map[string]bool{}
@@ -27,11 +29,11 @@ func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
 		path := fmt.Sprintf("spec.hosts[%d]", i)
 		name, fault := normalHost(text)
 		if fault != "" {
-			r.error(path, text, fault, "write a name such as httpbin.org or *.example.com")
+			r.error(path, text, fault, "use a name such as httpbin.org or *.example.com")
 			continue
 		}
 		if seen[name] {
-			r.warn(path, text, "the host is there twice", "remove one")
+			r.add(problem.Duplicate(path, text, "host").AsWarning())
 			continue
 		}
 		seen[name] = true
@@ -49,10 +51,10 @@ func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
 func noteUnsupported(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	const fix = "remove it"
 	if s.WorkloadSelector != nil {
-		r.warn("spec.workloadSelector", "", "no effect: endpoints are those that the entry lists", "list them in endpoints")
+		r.add(problem.NoEffect("spec.workloadSelector", "", "workloadSelector is not supported", "list the endpoints"))
 	}
 	if len(s.SubjectAltNames) > 0 {
-		r.warn("spec.subjectAltNames", "", "no effect: TLS is passed on as the application speaks it", fix)
+		r.add(problem.NoEffect("spec.subjectAltNames", "", "the sidecar does not originate TLS", fix))
 	}
 }
 
@@ -65,7 +67,7 @@ type entryPort struct {
 
 func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPort {
 	if len(s.Ports) == 0 {
-		r.error("spec.ports", "", "an entry declares at least one port", "add number, name and protocol")
+		r.error("spec.ports", "", "service entry must have at least one port", "add number, name and protocol")
 	}
 	var out []entryPort
 	seen := map[uint32]int{}
@@ -77,15 +79,15 @@ func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPo
 		first, twice := seen[d.number]
 		switch number := fmt.Sprint(d.number); {
 		case d.number == 0 || d.number > 65535:
-			r.error(path+".number", number, "a port is 1 to 65535", "write the port that the application dials")
+			r.add(problem.Port(path+".number", number).WithFix("use the port that applications connect to"))
 		case d.number == m.ListenPort:
-			r.error(path+".number", number, "the sidecar itself listens on this port", "use another one")
+			r.error(path+".number", number, "port is reserved by the sidecar", "use another port")
 		case twice:
-			r.error(path+".number", number, fmt.Sprintf("spec.ports[%d] has the same number", first), "remove one")
+			r.add(problem.Duplicate(path+".number", number, fmt.Sprintf("port number, also in spec.ports[%d]", first)))
 		case d.target > 65535:
-			r.error(path+".targetPort", fmt.Sprint(d.target), "a port is 1 to 65535", "write the port that the host serves, or remove the field")
+			r.add(problem.Port(path+".targetPort", fmt.Sprint(d.target)).WithFix("use the port that the host serves, or remove the field"))
 		case !known:
-			r.error(path+".protocol", p.GetProtocol(), "the protocol is not supported", "use HTTP, HTTPS, TLS, TCP, HTTP2, GRPC or GRPC-WEB")
+			r.error(path+".protocol", p.GetProtocol(), "protocol is not supported", "use HTTP, HTTPS, TLS, TCP, HTTP2, GRPC or GRPC-WEB")
 		default:
 			seen[d.number] = i
 			if d.target == 0 {
@@ -134,9 +136,9 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 		path := fmt.Sprintf("spec.addresses[%d]", i)
 		switch {
 		case err != nil:
-			r.error(path, text, "it is neither an address nor a range", "write 192.0.2.7 or 192.0.2.0/24")
+			r.error(path, text, "must be an IP address or a CIDR", "use 192.0.2.7 or 192.0.2.0/24")
 		case prefix.Bits() == 0:
-			r.error(path, text, "it would stand for every address", "write the range that is meant")
+			r.error(path, text, "must not cover all addresses", "use a smaller range")
 		default:
 			out = append(out, prefix.Masked())
 		}
@@ -156,7 +158,7 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 	case networkingv1alpha3.ServiceEntry_STATIC:
 		h.Endpoints = readEndpoints(s, p, true, r)
 		if len(s.Endpoints) == 0 {
-			r.error("spec.endpoints", "", "resolution STATIC leads to endpoints, and there is none", "add endpoints, or use resolution DNS")
+			r.error("spec.endpoints", "", "resolution STATIC requires endpoints", "add endpoints, or use resolution DNS")
 		}
 		return len(h.Endpoints) > 0
 	case networkingv1alpha3.ServiceEntry_DNS, networkingv1alpha3.ServiceEntry_DNS_ROUND_ROBIN:
@@ -165,27 +167,27 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 			return len(h.Endpoints) > 0
 		}
 		if h.Wildcard() {
-			r.error(path, h.Name, "resolution DNS cannot resolve a wildcard", "use resolution NONE, or add endpoints")
+			r.error(path, h.Name, "wildcard hosts cannot be used with resolution DNS", "use resolution NONE, or add endpoints")
 			return false
 		}
 	default: // NONE and DYNAMIC_DNS
 		if len(s.Endpoints) > 0 {
-			r.error("spec.endpoints", "", "resolution "+s.Resolution.String()+" has no endpoints", "use resolution STATIC or DNS")
+			r.error("spec.endpoints", "", "endpoints cannot be used with resolution "+s.Resolution.String(), "use resolution STATIC or DNS")
 			return false
 		}
 	}
 	switch none := s.Resolution == networkingv1alpha3.ServiceEntry_NONE; {
 	case h.Protocol == ProtocolTCP && none && len(addresses) == 0:
-		r.error("spec.addresses", "", fmt.Sprintf("TCP port %d with resolution NONE would open every address", p.number), "add addresses, or use resolution DNS")
+		r.error("spec.addresses", "", fmt.Sprintf("TCP port %d with resolution NONE would allow all addresses", p.number), "add addresses, or use resolution DNS")
 		return false
 	case h.Protocol == ProtocolTCP && none:
 		h.Passthrough = true
 	case h.Protocol == ProtocolTCP && h.Wildcard():
-		r.error(path, h.Name, fmt.Sprintf("TCP port %d carries no name to resolve for a wildcard", p.number), "use resolution NONE with addresses")
+		r.error(path, h.Name, fmt.Sprintf("wildcard hosts cannot be used with TCP port %d", p.number), "use resolution NONE with addresses")
 		return false
 	case h.Wildcard():
 		if h.Protocol.IsHTTP() && p.target != p.number {
-			r.warn("spec.ports", fmt.Sprint(p.target), fmt.Sprintf("requests to %s that name port %d in their Host are refused: a wildcard's host is dialled with the port that its Host has", h.Name, p.number),
+			r.warn("spec.ports", fmt.Sprint(p.target), fmt.Sprintf("targetPort conflicts with wildcard host %s: requests with \":%d\" in Host are rejected", h.Name, p.number),
 				"remove targetPort, or declare the hosts by name")
 		}
 	default:
@@ -208,18 +210,18 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, p entryPort, static bool,
 		name, fault := normalHost(to.Address)
 		switch {
 		case to.Port > 65535:
-			r.error(path+".ports", fmt.Sprint(to.Port), "a port is 1 to 65535", "write the port that the endpoint serves")
+			r.add(problem.Port(path+".ports", fmt.Sprint(to.Port)).WithFix("use the port that the endpoint serves"))
 		case err == nil && a.Zone() != "":
-			r.error(path+".address", to.Address, "a zone means something on one machine only", "write the address without it")
+			r.error(path+".address", to.Address, "IPv6 zones are not allowed", "remove the zone")
 		case err == nil && isLocal(a):
-			r.error(path+".address", to.Address, "a loopback or link-local address is the pod's own or the node's, not a service's", "write the service's address")
+			r.error(path+".address", to.Address, "loopback and link-local addresses are not allowed", "use the service's address")
 		case err == nil:
 			to.Address = a.Unmap().String()
 			out = append(out, to)
 		case static:
-			r.error(path+".address", to.Address, "resolution STATIC needs an address", "write an IP address, or use resolution DNS")
+			r.error(path+".address", to.Address, "resolution STATIC requires IP addresses", "use an IP address, or resolution DNS")
 		case fault != "" || strings.HasPrefix(name, "*"):
-			r.error(path+".address", to.Address, "it is neither an address nor a name", "write an IP address or a name")
+			r.error(path+".address", to.Address, "must be an IP address or a DNS name", "use an IP address or a name")
 		default:
 			to.Address = name
 			out = append(out, to)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // readTLSRoutes reads the routes by SNI.
@@ -13,15 +15,15 @@ func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []TLSRoute 
 	for i, t := range s.Tls {
 		path := fmt.Sprintf("spec.tls[%d]", i)
 		if t == nil {
-			r.error(path, "", "it is missing", "write a route, or remove the item")
+			r.add(problem.Required(path, "specify a route, or remove the item"))
 			continue
 		}
 		route := TLSRoute{Path: path, Destinations: readDestinations(t.Route, path+".route", r)}
 		if len(t.Route) == 0 {
-			r.error(path+".route", "", "a route leads somewhere", "add a destination")
+			r.error(path+".route", "", "destination is required", "add a destination")
 		}
 		if len(t.Match) == 0 {
-			r.error(path+".match", "", "a TLS route is chosen by the name that the client asks for", "add match with sniHosts")
+			r.error(path+".match", "", "match.sniHosts is required", "add a match with sniHosts")
 		}
 		for j, m := range t.Match {
 			route.matches = append(route.matches, readSNIMatch(m, s.Hosts, fmt.Sprintf("%s.match[%d]", path, j), r))
@@ -35,17 +37,17 @@ func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []TLSRoute 
 func readSNIMatch(m *networkingv1alpha3.TLSMatchAttributes, hosts []string, path string, r reporter) sniMatch {
 	out := sniMatch{path: path}
 	if m == nil {
-		r.error(path, "", "it is missing", "write a match, or remove the item")
+		r.add(problem.Required(path, "specify a match, or remove the item"))
 		return out
 	}
 	r.unsupported(m, path, "remove it; the routes are not used with it", "sniHosts", "port", "gateways")
 	out.port = m.Port
 	if m.Port > 65535 {
-		r.error(path+".port", fmt.Sprint(m.Port), "a port is 1 to 65535", "write a port that the ServiceEntry declares")
+		r.add(problem.Port(path+".port", fmt.Sprint(m.Port)).WithFix("use a port that the ServiceEntry declares"))
 	}
 	forSidecars := readGateways(m.Gateways, path+".gateways", r)
 	if len(m.SniHosts) == 0 {
-		r.error(path+".sniHosts", "", "it is missing", "write the names that clients ask for")
+		r.add(problem.Required(path+".sniHosts", "list the SNI names of clients"))
 	}
 	for i, text := range m.SniHosts {
 		at := fmt.Sprintf("%s.sniHosts[%d]", path, i)
@@ -56,9 +58,9 @@ func readSNIMatch(m *networkingv1alpha3.TLSMatchAttributes, hosts []string, path
 		})
 		switch {
 		case fault != "":
-			r.error(at, text, fault, "write a name such as www.google.com or *.example.com")
+			r.error(at, text, fault, "use a name such as www.google.com or *.example.com")
 		case !within:
-			r.error(at, text, "it is not among spec.hosts", "add it there, or remove it here")
+			r.error(at, text, "must be listed in spec.hosts", "add it to spec.hosts, or remove it")
 		case forSidecars:
 			out.names = append(out.names, name)
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // readVirtualService reads an object. With one error in it none of its routes is
@@ -13,7 +15,7 @@ import (
 func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	s := v.Spec
 	if s == nil {
-		r.error("spec", "", "it is missing", "add hosts and http")
+		r.add(problem.Required("spec", "add hosts and http"))
 		return nil
 	}
 	errors := r.errors()
@@ -29,7 +31,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 		r.error("spec.tcp", "", "TCP routes are not supported", "remove them")
 	}
 	if len(s.Http)+len(s.Tls)+len(s.Tcp) == 0 {
-		r.error("spec.http", "", "there is no route", "add http or tls routes")
+		r.error("spec.http", "", "http, tcp or tls must be provided in virtual service", "add http or tls routes")
 	}
 	if r.errors() > errors || !forSidecars {
 		return nil
@@ -49,7 +51,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 // the places of those that are wrong or there twice.
 func readRouteHosts(s *networkingv1alpha3.VirtualService, r reporter) []string {
 	if len(s.Hosts) == 0 {
-		r.error("spec.hosts", "", "it has no host", "write the host of a ServiceEntry")
+		r.error("spec.hosts", "", "virtual service must have at least one host", "use the host of a ServiceEntry")
 	}
 	names := make([]string, len(s.Hosts))
 	for i, text := range s.Hosts {
@@ -57,9 +59,9 @@ func readRouteHosts(s *networkingv1alpha3.VirtualService, r reporter) []string {
 		name, fault := normalHost(text)
 		switch {
 		case fault != "":
-			r.error(path, text, fault, "write the host of a ServiceEntry")
+			r.error(path, text, fault, "use the host of a ServiceEntry")
 		case slices.Contains(names[:i], name):
-			r.warn(path, text, "the host is there twice", "remove one")
+			r.add(problem.Duplicate(path, text, "host").AsWarning())
 		default:
 			names[i] = name
 		}

@@ -58,79 +58,79 @@ const toTLS = `route: [{destination: {host: tls.example}}]`
 func routeProblems() map[string]routeProblem {
 	return map[string]routeProblem{
 		"good":       {route(`timeout: 3s`), ""},
-		"no hosts":   {`{http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts: it has no host"},
-		"bad host":   {`{hosts: ["a b"], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "a b": a name has letters`},
-		"host twice": {`{hosts: [a.example, A.example], http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts[1]: \"A.example\": the host is there twice"},
-		"no routes":  {`{hosts: [a.example]}`, "spec.http: there is no route"},
+		"no hosts":   {`{http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts: virtual service must have at least one host"},
+		"bad host":   {`{hosts: ["a b"], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "a b": invalid DNS name`},
+		"host twice": {`{hosts: [a.example, A.example], http: [{route: [{destination: {host: a.example}}]}]}`, "spec.hosts[1]: \"A.example\": duplicate host"},
+		"no routes":  {`{hosts: [a.example]}`, "spec.http: http, tcp or tls must be provided in virtual service"},
 		"tcp":        {`{hosts: [a.example], tcp: [{}]}`, "spec.tcp: TCP routes are not supported"},
 		"gateway":    {`{hosts: [a.example], gateways: [g], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.gateways[0]: "g": no effect`},
-		"undeclared": {`{hosts: [c.example], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "c.example": no effect: no ServiceEntry`},
-		"delegate":   {`{hosts: [a.example], http: [{delegate: {name: d}}]}`, "spec.http[0].delegate: the field is not supported\nspec.http[0]: a route has one of route, redirect and directResponse"},
-		"two kinds":  {route(`directResponse: {status: 200}`), "spec.http[0]: a route has one of"},
-		"unreached":  {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}, {route: [{destination: {host: b.example}}]}]}`, "spec.http[1]: never reached: spec.http[0] takes every request"},
-		"short":      {route(`timeout: 0.0001s`), `spec.http[0].timeout: "100µs": a time is at least 1ms`},
-		"long":       {route(`timeout: 40000000s`), `spec.http[0].timeout: "40000000s": a time is at most a year`},
-		"negative":   {route(`timeout: -1s`), `spec.http[0].timeout: "-1s": a time is at least 1ms`},
-		"line":       {route(`name: "a\nb"`), "spec.http[0].name: \"a\\nb\": a line break"},
+		"undeclared": {`{hosts: [c.example], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "c.example": no effect: no visible ServiceEntry`},
+		"delegate":   {`{hosts: [a.example], http: [{delegate: {name: d}}]}`, "spec.http[0].delegate: not supported\nspec.http[0]: exactly one of route, redirect or directResponse must be set"},
+		"two kinds":  {route(`directResponse: {status: 200}`), "spec.http[0]: exactly one of"},
+		"unreached":  {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}, {route: [{destination: {host: b.example}}]}]}`, "spec.http[1]: unreachable: spec.http[0] matches all requests"},
+		"short":      {route(`timeout: 0.0001s`), `spec.http[0].timeout: "100µs": duration must be at least 1ms`},
+		"long":       {route(`timeout: 40000000s`), `spec.http[0].timeout: "40000000s": duration must be at most 8760h`},
+		"negative":   {route(`timeout: -1s`), `spec.http[0].timeout: "-1s": duration must be at least 1ms`},
+		"line":       {route(`name: "a\nb"`), "spec.http[0].name: \"a\\nb\": must not contain line breaks"},
 	}
 }
 
 func matchAndHeaderProblems() map[string]routeProblem {
 	return map[string]routeProblem{
-		"labels":        {match(`sourceLabels: {a: b}`), "spec.http[0].match[0].sourceLabels: the field is not supported"},
-		"namespace":     {match(`sourceNamespace: x`), `spec.http[0].match[0].sourceNamespace: "x": the field is not supported`},
+		"labels":        {match(`sourceLabels: {a: b}`), "spec.http[0].match[0].sourceLabels: not supported"},
+		"namespace":     {match(`sourceNamespace: x`), `spec.http[0].match[0].sourceNamespace: "x": not supported`},
 		"stat prefix":   {match(`statPrefix: x`), `spec.http[0].match[0].statPrefix: "x": no effect`},
-		"no condition":  {match(`uri: {}`), "spec.http[0].match[0].uri: it has no condition"},
-		"relative":      {match(`uri: {prefix: api}`), `spec.http[0].match[0].uri: "api": every path begins with /; write /api`},
-		"query":         {match(`uri: {exact: "/a?b"}`), `spec.http[0].match[0].uri: "/a?b": the query is not part`},
+		"no condition":  {match(`uri: {}`), "spec.http[0].match[0].uri: empty match"},
+		"relative":      {match(`uri: {prefix: api}`), `spec.http[0].match[0].uri: "api": path must start with "/"; use /api`},
+		"query":         {match(`uri: {exact: "/a?b"}`), `spec.http[0].match[0].uri: "/a?b": query strings are not matched`},
 		"regex":         {match(`uri: {regex: "/("}`), `spec.http[0].match[0].uri.regex: "/(": error parsing regexp`},
 		"regex size":    {match(`uri: {regex: "/((a{100}){100}){100}"}`), "spec.http[0].match[0].uri.regex: \"/((a{100}){100}){100}\": "},
-		"regex classes": {match(`uri: {regex: "/\\pL{900}"}`), "spec.http[0].match[0].uri.regex: \"/\\\\pL{900}\": it is too large"},
+		"regex classes": {match(`uri: {regex: "/\\pL{900}"}`), "spec.http[0].match[0].uri.regex: \"/\\\\pL{900}\": regex program too large"},
 		"regex case":    {match(`uri: {regex: /a}, ignoreUriCase: true`), `spec.http[0].match[0].uri: "/a": ignoreUriCase has no effect`},
-		"case alone":    {match(`ignoreUriCase: true`), "spec.http[0].match[0].ignoreUriCase: no effect without uri"},
-		"header name":   {route(`headers: {request: {set: {? ` + strings.Repeat("a", 70000) + ` : x}}}`), strings.Repeat("a", 200) + "…: \"" + strings.Repeat("a", 80) + "…\": it is not the name of a header that can be changed; write one such as x-api, of 1024 characters at the most"},
-		"header length": {route(`headers: {request: {set: {x: "%PROTOCOL:5%"}}}`), `"%PROTOCOL:5%": PROTOCOL takes no length; write %% for`},
-		"header opaque": {route(`headers: {request: {set: {x: "%CEL(1 +)%"}}}`), "what is in brackets of CEL cannot be checked before Envoy reads it"},
-		"header sign":   {route(`headers: {request: {set: {x: "100% y"}}}`), "a % begins a command"},
-		"header REQ":    {route(`headers: {request: {set: {x: "%REQ%"}}}`), "what REQ has in brackets is not right; write it as in %REQ(X-API)%"},
-		"header value":  {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "a line break cannot be part of it"},
-		"dest header":   {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": the Host of a request can be set"},
+		"case alone":    {match(`ignoreUriCase: true`), "spec.http[0].match[0].ignoreUriCase: no effect: uri is not set"},
+		"header name":   {route(`headers: {request: {set: {? ` + strings.Repeat("a", 70000) + ` : x}}}`), strings.Repeat("a", 200) + "…: \"" + strings.Repeat("a", 80) + "…\": header cannot be modified; use a name such as x-api, of at most 1024 characters"},
+		"header length": {route(`headers: {request: {set: {x: "%PROTOCOL:5%"}}}`), `"%PROTOCOL:5%": %PROTOCOL% does not accept a length; use %% for`},
+		"header opaque": {route(`headers: {request: {set: {x: "%CEL(1 +)%"}}}`), "arguments of %CEL()% cannot be validated"},
+		"header sign":   {route(`headers: {request: {set: {x: "100% y"}}}`), "invalid command operator"},
+		"header REQ":    {route(`headers: {request: {set: {x: "%REQ%"}}}`), "invalid arguments of %REQ()%: use the form %REQ(X-API)%"},
+		"header value":  {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "must not contain line breaks"},
+		"dest header":   {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": Host supports only"},
 	}
 }
 
 func faultProblems() map[string]routeProblem {
 	return map[string]routeProblem{
-		"fault":         {route(`fault: {}`), "spec.http[0].fault: it has no delay and no abort"},
-		"delay":         {route(`fault: {delay: {percentage: {value: 101}}}`), "spec.http[0].fault.delay.fixedDelay: it is missing\nspec.http[0].fault.delay.percentage.value: \"101\": a percentage is 0 to 100"},
-		"exponential":   {route(`fault: {delay: {percentage: {value: 1}, exponentialDelay: 1s}}`), "spec.http[0].fault.delay.exponentialDelay: the field is not supported"},
-		"no percentage": {route(`fault: {delay: {fixedDelay: 1s}, abort: {httpStatus: 500}}`), "spec.http[0].fault.delay.percentage: no request is delayed\nspec.http[0].fault.abort.percentage: no request is aborted"},
-		"abort status":  {route(`fault: {abort: {percentage: {value: 1}, httpStatus: 99}}`), `spec.http[0].fault.abort.httpStatus: "99": a status`},
-		"abort grpc":    {route(`fault: {abort: {percentage: {value: 1}, grpcStatus: "NO"}}`), `spec.http[0].fault.abort.grpcStatus: "NO": it is not`},
-		"abort http2":   {route(`fault: {abort: {percentage: {value: 1}, http2Error: "NO"}}`), `spec.http[0].fault.abort.http2Error: "NO": the field is not supported`},
+		"fault":         {route(`fault: {}`), "spec.http[0].fault: must set delay or abort"},
+		"delay":         {route(`fault: {delay: {percentage: {value: 101}}}`), "spec.http[0].fault.delay.fixedDelay: required\nspec.http[0].fault.delay.percentage.value: \"101\": must be in the range 0..100"},
+		"exponential":   {route(`fault: {delay: {percentage: {value: 1}, exponentialDelay: 1s}}`), "spec.http[0].fault.delay.exponentialDelay: not supported"},
+		"no percentage": {route(`fault: {delay: {fixedDelay: 1s}, abort: {httpStatus: 500}}`), "spec.http[0].fault.delay.percentage: percentage is required\nspec.http[0].fault.abort.percentage: percentage is required"},
+		"abort status":  {route(`fault: {abort: {percentage: {value: 1}, httpStatus: 99}}`), `spec.http[0].fault.abort.httpStatus: "99": HTTP status must be in the range 200..599`},
+		"abort grpc":    {route(`fault: {abort: {percentage: {value: 1}, grpcStatus: "NO"}}`), `spec.http[0].fault.abort.grpcStatus: "NO": unknown gRPC status`},
+		"abort http2":   {route(`fault: {abort: {percentage: {value: 1}, http2Error: "NO"}}`), `spec.http[0].fault.abort.http2Error: "NO": not supported`},
 	}
 }
 
 func mirrorProblems() map[string]routeProblem {
 	return map[string]routeProblem{
 		"mirror share": {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
-		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect without mirror"},
-		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: mirror is there too"},
+		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect: mirror is not set"},
+		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: cannot be combined with mirror"},
 		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry visible to this namespace declares c.example:80 (requests are not mirrored)"},
 		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": cannot mirror to several DNS endpoints"},
-		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: it has no condition\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
+		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: empty match\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
 	}
 }
 
 func tlsProblems() map[string]routeProblem {
 	return map[string]routeProblem{
-		"timeout on TLS": {`{hosts: [tls.example], http: [{timeout: 3s, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0].timeout: port 443 is passed on without being read: there are no requests for timeouts to hold for"},
-		"http on TLS":    {`{hosts: [tls.example], http: [{retries: {attempts: 1}, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0]: port 443 is passed on without being read"},
+		"timeout on TLS": {`{hosts: [tls.example], http: [{timeout: 3s, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0].timeout: port 443 is TLS or TCP passthrough; HTTP timeouts cannot apply"},
+		"http on TLS":    {`{hosts: [tls.example], http: [{retries: {attempts: 1}, route: [{destination: {host: tls.example}}]}]}`, "spec.http[0]: port 443 is TLS or TCP passthrough"},
 		"sni":            {sni(`match: [{sniHosts: [tls.example]}], ` + toTLS), ""},
-		"sni nothing":    {sni(``), "spec.tls[0].route: a route leads somewhere\nspec.tls[0].match: a TLS route is chosen by"},
-		"sni hosts":      {sni(`match: [{port: 443}], ` + toTLS), "spec.tls[0].match[0].sniHosts: it is missing"},
-		"sni elsewhere":  {sni(`match: [{sniHosts: [b.tls.example]}], ` + toTLS), `spec.tls[0].match[0].sniHosts[0]: "b.tls.example": it is not among spec.hosts`},
-		"sni subnets":    {sni(`match: [{sniHosts: [tls.example], destinationSubnets: [10.0.0.0/8]}], ` + toTLS), "spec.tls[0].match[0].destinationSubnets: the field is not supported"},
-		"sni port":       {sni(`match: [{sniHosts: [tls.example], port: 444}], ` + toTLS), `spec.tls[0].match[0]: "tls.example": no effect: no ServiceEntry that this namespace sees declares it as TLS`},
+		"sni nothing":    {sni(``), "spec.tls[0].route: destination is required\nspec.tls[0].match: match.sniHosts is required"},
+		"sni hosts":      {sni(`match: [{port: 443}], ` + toTLS), "spec.tls[0].match[0].sniHosts: required"},
+		"sni elsewhere":  {sni(`match: [{sniHosts: [b.tls.example]}], ` + toTLS), `spec.tls[0].match[0].sniHosts[0]: "b.tls.example": must be listed in spec.hosts`},
+		"sni subnets":    {sni(`match: [{sniHosts: [tls.example], destinationSubnets: [10.0.0.0/8]}], ` + toTLS), "spec.tls[0].match[0].destinationSubnets: not supported"},
+		"sni port":       {sni(`match: [{sniHosts: [tls.example], port: 444}], ` + toTLS), `spec.tls[0].match[0]: "tls.example": no effect: no visible ServiceEntry declares this host as TLS`},
 		"sni nowhere":    {sni(`match: [{sniHosts: [tls.example]}], route: [{destination: {host: c.example}}]`), "no ServiceEntry visible to this namespace declares c.example:443 (connections are closed)"},
 	}
 }
@@ -162,16 +162,16 @@ func checkRouteProblem(t *testing.T, c routeProblem) {
 	egresstest.Make(t, m.View("shop"))
 }
 
-// TestConflictsAreTold has two objects of one namespace that say the same: the
+// TestConflictsAreReported has two objects of one namespace that say the same: the
 // one that has no effect says so.
-func TestConflictsAreTold(t *testing.T) {
+func TestConflictsAreReported(t *testing.T) {
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: z, created: \"2026-01-01T00:00:00Z\"}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
 	const spec = `{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}]}`
 	other := strings.Replace(strings.SplitN(egresstest.RouteText(spec), "\n---\n", 2)[1], "name: v", "name: w", 1)
 	_, problems := egress.Build(egresstest.Parse(t, egresstest.RouteText(spec)+"\n---\n"+other+entry+world))
 	want := []string{
-		"ServiceEntry shop/z: spec.hosts: \"a.example\": no effect on port 80: ServiceEntry shop/a is older",
-		"VirtualService shop/w: spec.hosts[0]: \"a.example\": no effect: VirtualService shop/v is older",
+		"ServiceEntry shop/z: spec.hosts: \"a.example\": no effect on port 80: conflicts with ServiceEntry shop/a, which takes precedence",
+		"VirtualService shop/w: spec.hosts[0]: \"a.example\": no effect: conflicts with VirtualService shop/v, which takes precedence",
 	}
 	if len(problems) != len(want) {
 		t.Fatalf("problems %v", problems)

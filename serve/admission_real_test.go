@@ -68,15 +68,15 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 		for _, tt := range []struct{ name, text, want string }{
 			{"a good object", entry(version, "good-"+version, goodSpec), "serviceentry.networking.istio.io/good-" + version + " created\n"},
 			{"a bad one", entry(version, "bad", badSpec), "Error from server (BadRequest): error when creating \"STDIN\": " + denied + "ServiceEntry " + ns + "/bad: 2 problems\n" +
-				`- spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials` + "\n" +
-				`- spec.hosts[1]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com` + "\n"},
+				`- spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to` + "\n" +
+				`- spec.hosts[1]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com` + "\n"},
 			{"of several, the good ones are stored", entry(version, "bad", badSpec) + entry(version, "second-"+version, goodSpec),
 				"serviceentry.networking.istio.io/second-" + version + " created\n"},
 			{"a warning", entry(version, "warned-"+version, `{hosts: ["`+version+`.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
-				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it\n" +
+				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: the sidecar does not originate TLS; remove it\n" +
 					"serviceentry.networking.istio.io/warned-" + version + " created\n"},
 			{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
-				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none`},
+				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": duration must be at least 1ms; use a duration such as 3s, or 0s for none`},
 		} {
 			out, err := i.kubectl(tt.text, "apply", "-n", ns, "-f", "-")
 			if !strings.Contains(out, tt.want) || (err == nil) == strings.Contains(out, denied) {
@@ -118,7 +118,7 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 	})
 	elsewhere := i.Namespace(t, nil)
 	out, err := i.kubectl(entry("v1", "there", goodSpec), "apply", "-n", elsewhere, "--dry-run=server", "-f", "-")
-	if want := `spec.hosts: "a.example": ServiceEntry ` + ns + "/good-v1 (and 5 more) has it too, and comes first for namespaces without one: it is older; for"; err != nil || !strings.Contains(out, want) {
+	if want := `spec.hosts: "a.example": ServiceEntry ` + ns + "/good-v1 (and 5 more) takes precedence in other namespaces (older); set"; err != nil || !strings.Contains(out, want) {
 		t.Errorf("the same host in another namespace: %v\n%s\nwant %s", err, out, want)
 	}
 	// Another revision's object is not ours to judge.

@@ -57,22 +57,22 @@ func TestObjectHandler(t *testing.T) {
 	}{
 		{"good", entryOf(goodEntry), nil, "valid", "", ""},
 		{"one error", entryOf(badEntry), nil, "invalid",
-			`ServiceEntry shop/a: spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials`, ""},
+			`ServiceEntry shop/a: spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to`, ""},
 		{"several", entryOf(`{"hosts":["*"],"ports":[{"number":0,"name":"http"}],"subjectAltNames":["x"]}`), nil, "invalid",
 			"ServiceEntry shop/a: 2 problems\n" +
-				`- spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials` + "\n" +
-				`- spec.hosts[0]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com`,
+				`- spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to` + "\n" +
+				`- spec.hosts[0]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com`,
 			"ServiceEntry shop/a: spec.subjectAltNames: no effect"},
 		{"a warning", entryOf(strings.Replace(goodEntry, "{", `{"workloadSelector":{"labels":{"a":"b"}},`, 1)), nil, "valid", "", "ServiceEntry shop/a: spec.workloadSelector: no effect"},
 		{"a wrong type", entryOf(`{"hosts":[7],"ports":[{"number":"x"}]}`), nil, "invalid", "ServiceEntry shop/a: 2 problems\n" +
-			`- spec.hosts[0]: "7": must be a string; put it in quotes` + "\n- " + `spec.ports[0].number: "x": must be a whole number, zero or more`, ""},
+			`- spec.hosts[0]: 7: must be a string; put it in quotes` + "\n- " + `spec.ports[0].number: "x": must be a whole number, zero or more`, ""},
 		{"an unknown field", entryOf(strings.Replace(goodEntry, "{", `{"hostz":["b"],`, 1)), nil, "invalid", `ServiceEntry shop/a: spec.hostz: unknown key; did you mean "hosts"?`, ""},
 		{"no spec", `{"metadata":{"name":"a"}}`, nil, "invalid", "ServiceEntry shop/a: 2 problems\n" +
-			"- spec.ports: an entry declares at least one port; add number, name and protocol\n- spec.hosts: an entry declares at least one host; add the host's name", ""},
+			"- spec.ports: service entry must have at least one port; add number, name and protocol\n- spec.hosts: service entry must have at least one host; add a host name", ""},
 		{"older versions", entryOf(badEntry), []func(*admissionv1.AdmissionReview){about("networking.istio.io", "v1alpha3", "serviceentries")}, "invalid", "*", ""},
 		{"beta", entryOf(badEntry), []func(*admissionv1.AdmissionReview){about("networking.istio.io", "v1beta1", "serviceentries")}, "invalid", "*", ""},
 		{"routes", routesOf(`{"hosts":["a.example"],"http":[{"timeout":"-1s","route":[{"destination":{"host":"a.example"}}]}]}`), []func(*admissionv1.AdmissionReview){routes}, "invalid",
-			`VirtualService shop/a: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none`, ""},
+			`VirtualService shop/a: spec.http[0].timeout: "-1s": duration must be at least 1ms; use a duration such as 3s, or 0s for none`, ""},
 
 		{"updated", entryOf(badEntry), []func(*admissionv1.AdmissionReview){updating(entryOf(goodEntry))}, "invalid", "*", ""},
 		{"a label alone", strings.Replace(entryOf(badEntry), `"name"`, `"labels":{"a":"b"},"name"`, 1), []func(*admissionv1.AdmissionReview){updating(entryOf(badEntry))}, "invalid_unchanged", "",
@@ -142,7 +142,7 @@ func TestObjectHandler_AmongPublishedObjects(t *testing.T) {
 	entries := about("networking.istio.io", "v1", "serviceentries")
 	checkAnswer(t, answerOf(t, post(h, reviewOf(entryOf(goodEntry), entries))), "valid", "", "")
 	checkAnswer(t, answerOf(t, post(h, reviewOf(entryOf(badEntry), entries))), "invalid",
-		`ServiceEntry shop/a: spec.ports[0].number: "0": a port is 1 to 65535; write the port that the application dials`, "")
+		`ServiceEntry shop/a: spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to`, "")
 	if len(in.ServiceEntries) != 2 || in.ServiceEntries[0].Spec != bad {
 		t.Error("the published objects were changed")
 	}

@@ -103,7 +103,7 @@ func TestStatusConditions(t *testing.T) {
 	r := report(t, "")
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
-	r.wantStatus(ns, "se/bin", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/bin", "1 Accepted=True Accepted 1: accepted|")
 	r.kubectl("", "wait", "-n", ns, "--for=condition=Accepted", "--timeout=10s", "se/bin")
 	since := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}")
 	if _, err := time.Parse(time.RFC3339, since); err != nil {
@@ -112,7 +112,7 @@ func TestStatusConditions(t *testing.T) {
 
 	// Problems and the observed generation; a new message alone keeps lastTransitionTime.
 	r.kubectl(strings.Replace(entry("v1beta1", ns, "bin", "httpbin.org"), `"resolution"`, `"subjectAltNames":["a"],"resolution"`, 1), "apply", "-f", "-")
-	r.wantStatus(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: TLS is passed on as the application speaks it; remove it|")
+	r.wantStatus(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: the sidecar does not originate TLS; remove it|")
 	if now := r.read(ns, "se/bin", "{.status.conditions[0].lastTransitionTime}"); now != since {
 		t.Errorf("lastTransitionTime changed from %s to %s without a change of status", since, now)
 	}
@@ -121,7 +121,7 @@ func TestStatusConditions(t *testing.T) {
 	r.kubectl("", "patch", "-n", ns, "se/bin", "--subresource=status", "--type=json", "-p",
 		`[{"op":"add","path":"/status/conditions/0","value":{"type":"Reconciled","status":"True","reason":"r","message":"m","observedGeneration":"1"}},{"op":"add","path":"/status/theirs","value":"kept"}]`)
 	r.kubectl(entry("v1", ns, "bin", "*"), "apply", "-f", "-")
-	r.wantStatus(ns, "se/bin", `3 Reconciled=True r 1: m|Accepted=False Invalid 3: error: spec.hosts[0]: "*": a host of * alone would stand for every name; write a name such as httpbin.org or *.example.com|`)
+	r.wantStatus(ns, "se/bin", `3 Reconciled=True r 1: m|Accepted=False Invalid 3: error: spec.hosts[0]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com|`)
 	if now := r.read(ns, "se/bin", "{.status.conditions[1].lastTransitionTime}"); now == since {
 		t.Error("lastTransitionTime did not change with the status")
 	}
@@ -132,13 +132,13 @@ func TestStatusConditions(t *testing.T) {
 	// A conflict is reported by the overridden object.
 	r.kubectl(entry("v1", ns, "bin", "httpbin.org"), "apply", "-f", "-")
 	r.kubectl(entry("v1alpha3", ns, "late", "httpbin.org"), "apply", "-f", "-")
-	r.wantStatus(ns, "se/late", `1 Accepted=True Warnings 1: warning: spec.hosts: "httpbin.org": no effect on port 80: ServiceEntry `+ns+`/bin is older, or comes first by name, and declares it; write all of it in one object|`)
+	r.wantStatus(ns, "se/late", `1 Accepted=True Warnings 1: warning: spec.hosts: "httpbin.org": no effect on port 80: conflicts with ServiceEntry `+ns+`/bin, which takes precedence; merge the objects|`)
 	r.kubectl("", "delete", "-n", ns, "se/bin")
-	r.wantStatus(ns, "se/late", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/late", "1 Accepted=True Accepted 1: accepted|")
 
 	r.kubectl(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"namespace":"`+ns+`","name":"late"},
 		"spec":{"hosts":["httpbin.org"],"http":[{"timeout":"-1s","route":[{"destination":{"host":"httpbin.org"}}]}]}}`, "apply", "-f", "-")
-	r.wantStatus(ns, "vs/late", `1 Accepted=False Invalid 1: error: spec.http[0].timeout: "-1s": a time is at least 1ms; write a time such as 3s, or 0s for none|`)
+	r.wantStatus(ns, "vs/late", `1 Accepted=False Invalid 1: error: spec.http[0].timeout: "-1s": duration must be at least 1ms; use a duration such as 3s, or 0s for none|`)
 }
 
 // Only changes are written: not again after a restart, nor after others' writes. A
@@ -153,7 +153,7 @@ func TestStatusIsWrittenOnlyOnChange(t *testing.T) {
 	}
 	r.kubectl(list.String(), "apply", "-f", "-")
 	for i := range n {
-		r.wantStatus(ns, fmt.Sprintf("se/e%d", i), "1 Accepted-canary=True Accepted 1: in force|")
+		r.wantStatus(ns, fmt.Sprintf("se/e%d", i), "1 Accepted-canary=True Accepted 1: accepted|")
 	}
 	versions := func() string {
 		return r.read(ns, "se", `{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}`)
@@ -161,7 +161,7 @@ func TestStatusIsWrittenOnlyOnChange(t *testing.T) {
 	before := versions()
 	for n := range 3 { // results without a change for these
 		r.kubectl(entry("v1", ns+"", "other", fmt.Sprintf("o%d.example", n)), "apply", "-f", "-")
-		r.wantStatus(ns, "se/other", fmt.Sprintf("%d Accepted-canary=True Accepted %d: in force|", n+1, n+1))
+		r.wantStatus(ns, "se/other", fmt.Sprintf("%d Accepted-canary=True Accepted %d: accepted|", n+1, n+1))
 	}
 	r.kubectl("", "delete", "-n", ns, "se/other")
 	r.stop()
@@ -173,7 +173,7 @@ func TestStatusIsWrittenOnlyOnChange(t *testing.T) {
 	// The condition is removed, and an unrelated object changes.
 	r.kubectl("", "patch", "-n", ns, "se/e0", "--subresource=status", "--type=merge", "-p", `{"status": {"conditions": []}}`)
 	r.kubectl(entry("v1", ns, "other", "o.example"), "apply", "-f", "-")
-	r.wantStatus(ns, "se/e0", "1 Accepted-canary=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/e0", "1 Accepted-canary=True Accepted 1: accepted|")
 
 	// The watcher's state of an object is outdated: after the conflict the write is
 	// made from the current object, and nothing of it is lost.
@@ -190,7 +190,7 @@ func TestStatusIsWrittenOnlyOnChange(t *testing.T) {
 	}
 	r.writer.written = map[string]lastWrite{}
 	r.must(r.writer.pass(t.Context(), r.offer(result)))
-	r.wantStatus(ns, "se/e1", "1 Theirs=True  : |Accepted-canary=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/e1", "1 Theirs=True  : |Accepted-canary=True Accepted 1: accepted|")
 	if found != 1 {
 		t.Fatal("object e1 not found")
 	}
@@ -209,7 +209,7 @@ func TestStatusOfChangedObjects(t *testing.T) {
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example")+entry("v1", ns, "c", "c.example"), "apply", "-f", "-")
 	for _, name := range []string{"a", "b", "c"} {
-		r.wantStatus(ns, "se/"+name, "1 Accepted=True Accepted 1: in force|")
+		r.wantStatus(ns, "se/"+name, "1 Accepted=True Accepted 1: accepted|")
 	}
 	r.stop()
 	result := *r.writer.latest.Load()
@@ -233,7 +233,7 @@ func TestStatusWithoutSubresource(t *testing.T) {
 	r := report(t, "")
 	ns := r.Namespace(t, nil)
 	r.kubectl(entry("v1", ns, "a", "a.example")+entry("v1", ns, "b", "b.example"), "apply", "-f", "-")
-	r.wantStatus(ns, "se/b", "1 Accepted=True Accepted 1: in force|")
+	r.wantStatus(ns, "se/b", "1 Accepted=True Accepted 1: accepted|")
 	r.stop()
 	var ops []map[string]string
 	for i := range 3 {
