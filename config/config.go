@@ -42,6 +42,8 @@ type Config struct {
 	// three texts over the defaults: key order, comments and spacing do not
 	// change it, and a default that changes does.
 	Hash string
+
+	meshText meshText
 }
 
 // Injection is the key "config": who is injected, and with which templates.

@@ -34,7 +34,8 @@ func Parse(t Texts, l Labels) (*Config, problem.List) {
 	c := &Config{}
 	c.Values, c.RawValues = values.values(values.load(t.Values))
 	c.Injection = injection.injection(injection.load(t.Config), c.Values)
-	c.Mesh = mesh.mesh(mesh.load(t.Mesh))
+	c.meshText = meshText{mesh.source, mesh.load(t.Mesh)}
+	c.Mesh = mesh.mesh(c.meshText.root)
 
 	ps.Sort(injection.source, values.source, mesh.source)
 	if ps.HasErrors() {

@@ -15,50 +15,55 @@ import (
 	"github.com/outrider-mesh/outrider/inject"
 )
 
-// openShiftGroup is served by OpenShift alone. There, namespaces carry the uid
-// ranges their pods must use.
+// openShiftGroup is served by OpenShift alone. There, namespaces carry the UID
+// ranges that their pods must use.
 const openShiftGroup = "security.openshift.io"
 
-// cluster is what injection needs to know of the cluster.
+// cluster reads what injection depends on: the API server's version, and on
+// OpenShift the annotations of namespaces.
 type cluster struct {
 	discovery discovery.DiscoveryInterface
 	cache     cache.Cache
-	openShift atomic.Bool // and the namespaces are being watched
+	openShift atomic.Bool // and namespaces are watched
 }
 
 func newCluster(mgr manager.Manager) (*cluster, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
-		return nil, fmt.Errorf("make a discovery client: %w", err)
+		return nil, fmt.Errorf("create discovery client: %w", err)
 	}
 	return &cluster{discovery: d, cache: mgr.GetCache()}, nil
 }
 
-// environment asks the API server for its version.
-func (c *cluster) environment() (inject.Environment, error) {
+// environment reads the API server's version, when namespaces are watched where
+// they need to be.
+func (c *cluster) environment(ctx context.Context) (inject.Environment, error) {
+	if err := c.watchNamespaces(ctx); err != nil {
+		return inject.Environment{}, err
+	}
 	info, err := c.discovery.ServerVersion()
 	if err != nil {
-		return inject.Environment{}, fmt.Errorf("ask the API server for its version: %w", err)
+		return inject.Environment{}, fmt.Errorf("get the API server's version: %w", err)
 	}
 	version, err := inject.ParseVersion(info.GitVersion)
 	if err != nil {
-		return inject.Environment{}, fmt.Errorf("version of the API server: %w", err)
+		return inject.Environment{}, fmt.Errorf("parse the API server's version: %w", err)
 	}
 	return inject.Environment{Kubernetes: version}, nil
 }
 
-// watchNamespaces watches the metadata of namespaces where the cluster is
-// OpenShift, and does nothing elsewhere: a large cluster has many.
+// watchNamespaces watches the metadata of namespaces on OpenShift, and does
+// nothing elsewhere: a large cluster has many.
 func (c *cluster) watchNamespaces(ctx context.Context) error {
 	groups, err := c.discovery.ServerGroups()
 	if err != nil {
-		return fmt.Errorf("ask the API server for its API groups: %w", err)
+		return fmt.Errorf("list API groups: %w", err)
 	}
 	for _, g := range groups.Groups {
 		if !strings.EqualFold(g.Name, openShiftGroup) {
 			continue
 		}
-		// The first call starts the watch and waits until it has been filled.
+		// The first call starts the watch and waits for the initial list.
 		if _, err := c.cache.GetInformer(ctx, namespaceMetadata()); err != nil {
 			return fmt.Errorf("watch namespaces: %w", err)
 		}
@@ -67,8 +72,8 @@ func (c *cluster) watchNamespaces(ctx context.Context) error {
 	return nil
 }
 
-// namespaceAnnotations is nil where they are not known. A cache that lags
-// behind answers nil too; injection then says what it missed.
+// namespaceAnnotations is nil where they are unknown. A cache that lags behind
+// returns nil, too; injection then reports what is missing.
 func (c *cluster) namespaceAnnotations(namespace string) map[string]string {
 	if !c.openShift.Load() {
 		return nil

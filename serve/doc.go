@@ -1,10 +1,11 @@
-// Package serve wires the Deployment: the serving certificate, the two
-// ConfigMaps, the webhook's doors, metrics and health.
+// Package serve wires the Deployment: the serving certificate, the active
+// configuration, the admission webhooks, the xDS control plane, the debug
+// endpoints, metrics and health. It makes the parts, connects them by function
+// values and hands them to a manager; what they do is decided in their packages.
 //
-// What a caller may assume of Run: it returns when its context ends and the
-// requests under way are answered, or when something it cannot do without
-// fails at the start (the certificate, a port). A configuration that is wrong,
-// an API server that is away, ConfigMaps that are missing do not end it: it
-// says so, is not ready where it has nothing valid to inject by, and takes up
-// the next change.
+// What a caller may assume of Run: it returns when its context is done and the
+// requests being served are answered, or when something that it requires fails at
+// the start (the certificate, a port). An invalid configuration, an unavailable
+// API server or missing ConfigMaps do not end it: it reports them, is not ready
+// while it has no valid configuration, and applies the next change.
 package serve

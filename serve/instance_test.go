@@ -78,7 +78,7 @@ func startInstance(t testing.TB, values string, edits ...func(*Options)) *instan
 	ctx, cancel := context.WithCancel(context.Background())
 	i.stop = cancel
 	options := Options{
-		Cluster: server.Config, Namespace: i.namespace, Revision: i.revision, CertDir: dir,
+		Cluster: server.Config, Namespace: i.namespace, Revision: revision.Revision(i.revision), CertDir: dir,
 		Address: address, XDSAddress: i.xds, MetricsAddress: "0", HealthAddress: i.health,
 		ShutdownDelay: 300 * time.Millisecond, Registry: i.registry,
 		Log: funcr.New(func(prefix, args string) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,11 +20,13 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -75,7 +78,10 @@ func receive(c discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesCl
 }
 
 func TestSidecarsAreServed(t *testing.T) {
-	i := startInstance(t, "").ready()
+	var compiled atomic.Int32
+	i := startInstance(t, "", func(o *Options) {
+		o.compileMesh = func(c *meshconfig.MeshConfig) *egress.Mesh { compiled.Add(1); return egress.CompileMesh(c) }
+	}).ready()
 	ns := i.workspace()
 	pod, err := i.create(ns, sleepPod("sleep"))
 	i.must(err)
@@ -102,8 +108,8 @@ func TestSidecarsAreServed(t *testing.T) {
 	}
 	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeListener, ResponseNonce: first.Nonce}))
 
-	// An edit of the mesh reaches the open stream.
-	start := time.Now()
+	// An edit of the mesh reaches the open stream, and is compiled once on its way.
+	start, before := time.Now(), compiled.Load()
 	_, err = i.Client.CoreV1().ConfigMaps(i.namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision},
 		Data:       map[string]string{"mesh": "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"},
@@ -115,6 +121,9 @@ func TestSidecarsAreServed(t *testing.T) {
 		t.Errorf("after the edit: %q", body)
 	}
 	t.Logf("from the edit to the sidecar: %s", time.Since(start).Round(time.Millisecond))
+	if n := compiled.Load() - before; n != 1 {
+		t.Errorf("the edit compiled its mesh configuration %d times", n)
+	}
 
 	// What a sidecar does not take is seen: in the metric, and in an event about
 	// its pod.
@@ -214,13 +223,13 @@ func testDebug(i *instance, ns string, pod *corev1.Pod) {
 	own := i.token(ns, pod)
 	get := i.get
 	for _, path := range []string{"/debug/", "/debug/sidecars", "/debug/sidecars/" + ns + "/sleep", "/debug/objects"} {
-		if code, body := get(path, ""); code != http.StatusUnauthorized || !strings.Contains(body, "send a token") {
+		if code, body := get(path, ""); code != http.StatusUnauthorized || !strings.Contains(body, "missing bearer token") {
 			i.t.Errorf("%s without a token: %d %s", path, code, body)
 		}
 		if code, body := get(path, "a.b.c"); code != http.StatusUnauthorized {
 			i.t.Errorf("%s with a made-up token: %d %s", path, code, body)
 		}
-		if code, body := get(path, own); code != http.StatusForbidden || !strings.Contains(body, "may not get "+path+"; a ClusterRole") {
+		if code, body := get(path, own); code != http.StatusForbidden || !strings.Contains(body, "cannot get path \""+path+"\"; grant nonResourceURLs") {
 			i.t.Errorf("%s as a service account without rights: %d %s", path, code, body)
 		}
 	}
@@ -254,7 +263,7 @@ func testDebug(i *instance, ns string, pod *corev1.Pod) {
 			i.t.Errorf("%s: %d, want %q in %.3000s", path, code, want, body)
 		}
 	}
-	if code, body := get("/debug/sidecars/"+ns+"/other", own); code != http.StatusNotFound || !strings.Contains(body, "no sidecar of pod "+ns+"/other") {
+	if code, body := get("/debug/sidecars/"+ns+"/other", own); code != http.StatusNotFound || !strings.Contains(body, "sidecar "+ns+"/other is not connected") {
 		i.t.Errorf("a pod without a sidecar: %d %s", code, body)
 	}
 }

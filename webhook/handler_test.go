@@ -315,25 +315,6 @@ func TestHandler_LogsNoSecrets(t *testing.T) {
 	}
 }
 
-func TestMetrics_Configuration(t *testing.T) {
-	b := newFixture(t, nil)
-	at := httptestTime
-	b.options.Metrics.ConfigLoaded("one", at)
-	b.options.Metrics.ConfigLoaded("two", at)
-	b.options.Metrics.ConfigRejected()
-	for name, want := range map[string]float64{
-		"sidecar_injection_config_info": 1, "sidecar_injection_config_rejections_total": 1,
-		"sidecar_injection_config_last_load_timestamp_seconds": 1750000000.5,
-	} {
-		if got := b.metric(name); got != want {
-			t.Errorf("%s = %v, want %v", name, got, want)
-		}
-	}
-	if got := b.metric("sidecar_injection_config_info", "hash", "two"); got != 1 {
-		t.Error("the active hash is not reported")
-	}
-}
-
 func TestJoin_IsBounded(t *testing.T) {
 	problems := make([]string, 5000)
 	for i := range problems {

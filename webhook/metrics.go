@@ -35,10 +35,6 @@ type Metrics struct {
 
 	validations       *prometheus.CounterVec
 	validationSeconds prometheus.Histogram
-
-	configInfo     *prometheus.GaugeVec
-	configRejected prometheus.Counter
-	configLoaded   prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -75,20 +71,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help:    "Time from the first byte of a validation request to its response.",
 			Buckets: []float64{.00025, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
-		configInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "sidecar_injection_config_info",
-			Help: "1 for the hash of the active configuration, as recorded in the status annotation of pods.",
-		}, []string{"hash"}),
-		configRejected: counter("sidecar_injection_config_rejections_total", "Rejected configurations."),
-		configLoaded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sidecar_injection_config_last_load_timestamp_seconds",
-			Help: "Unix time the active configuration was loaded.",
-		}),
 	}
 	for _, c := range []prometheus.Collector{
 		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,
 		m.validations, m.validationSeconds,
-		m.configInfo, m.configRejected, m.configLoaded,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -96,16 +82,6 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	return m, nil
 }
-
-// ConfigLoaded records the active configuration, and since when it is active.
-func (m *Metrics) ConfigLoaded(hash string, at time.Time) {
-	m.configInfo.Reset()
-	m.configInfo.WithLabelValues(hash).Set(1)
-	m.configLoaded.Set(float64(at.UnixMilli()) / 1000)
-}
-
-// ConfigRejected counts a rejected configuration.
-func (m *Metrics) ConfigRejected() { m.configRejected.Inc() }
 
 // pod counts one request to the pod handler.
 func (m *Metrics) pod(a *answer, took time.Duration) {

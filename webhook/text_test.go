@@ -3,11 +3,8 @@ package webhook
 import (
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
-
-var httptestTime = time.UnixMilli(1750000000500)
 
 func TestLimitWarnings(t *testing.T) {
 	long := strings.Repeat("ö", 300)

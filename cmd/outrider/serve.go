@@ -58,7 +58,7 @@ injected pods.`,
 	f := cmd.Flags()
 	f.StringVar(&kubeconfig, "kubeconfig", "", "path to a kubeconfig; defaults to the in-cluster config")
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
-	f.StringVar(&o.Revision, "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
+	f.StringVar((*string)(&o.Revision), "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
 	f.StringVar(&o.CertDir, "cert-dir", "", "directory with an externally managed serving certificate (tls.crt, tls.key); if empty, Outrider issues one and stores it in Secret outrider-certs")
 	f.StringVar(&o.CAFile, "ca-file", "", "PEM CA bundle to publish in caBundle of the webhook configurations and in the outrider-ca ConfigMaps (requires --cert-dir); if empty, neither is modified")
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "additional DNS name or IP SAN for the issued certificate; may be repeated")

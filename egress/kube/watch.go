@@ -67,7 +67,9 @@ type Watcher struct {
 	kinds    []*kindWatcher
 	// pending names the sources whose initial list is pending; empty once a model was
 	// built.
-	pending atomic.Pointer[[]string]
+	pending  atomic.Pointer[[]string]
+	latest   atomic.Pointer[Result]
+	problems problemLog
 }
 
 // New makes a watcher.
@@ -77,7 +79,7 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	o.Quiet, o.Longest = cmp.Or(o.Quiet, 50*time.Millisecond), cmp.Or(o.Longest, 500*time.Millisecond)
-	w := &Watcher{options: o, metrics: m, changed: debounce.New()}
+	w := &Watcher{options: o, metrics: m, changed: debounce.New(), problems: problemLog{log: o.Log}}
 	w.services = table[service]{read: func(o any) (key, service, bool) {
 		s, ok := o.(*corev1.Service)
 		if !ok {
@@ -136,6 +138,18 @@ func (w *Watcher) Ready(*http.Request) error {
 }
 
 func (w *Watcher) setPending(sources []string) { w.pending.Store(&sources) }
+
+// Latest is the latest result, nil before the first one.
+func (w *Watcher) Latest() *Result { return w.latest.Load() }
+
+// Input is what the latest result was built from, among which another object is
+// validated; false before the first one.
+func (w *Watcher) Input() (egress.Input, bool) {
+	if r := w.latest.Load(); r != nil {
+		return r.Input, true
+	}
+	return egress.Input{}, false
+}
 
 // NeedLeaderElection is false: every replica watches.
 func (w *Watcher) NeedLeaderElection() bool { return false }
@@ -214,8 +228,11 @@ func (w *Watcher) build(addressesSynced bool) {
 	in.InCluster = destinations(w.services.all(), w.slices.all())
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
+	w.latest.Store(&r)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))
+	w.problems.update(r.Problems)
+	w.options.Log.V(1).Info("published", "objects", len(r.Objects), "problems", len(r.Problems))
 	w.setPending(nil)
 }
 

@@ -7,7 +7,10 @@ package election
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +45,27 @@ type Options struct {
 	Timing Timing
 	// Lead is the leader's work. It returns when its context ends.
 	Lead func(context.Context)
+}
+
+// Identity is a name for this replica: the host, which is the pod's name in a
+// cluster, and something random, for a container that starts again is another
+// replica. It may be part of an object's name.
+func Identity() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("determine replica identity: %w", err)
+	}
+	return identity(host, rand.Text()), nil
+}
+
+func identity(host, random string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(host))
+	return strings.Trim(clean[:min(len(clean), 63)], "-") + "-" + strings.ToLower(random[:6])
 }
 
 // Election is one replica's part in an election. It is a manager's runnable.

@@ -28,7 +28,7 @@ type room struct {
 var (
 	pureRooms = []string{"annotation", "cidr", "config", "egress", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allRooms  = append([]string{
-		"certs", "config/watch", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
+		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
 	}, pureRooms...)
 )
@@ -54,8 +54,8 @@ var rooms = []room{
 		why: "the table is read by every room: it needs the parsers of its values and nothing else"},
 	{path: "config", kind: pure, may: []string{"annotation", "cidr", "internal/revision"},
 		why: "a configuration is checked without knowing who will use it"},
-	{path: "config/watch", kind: shell, may: []string{"internal/debounce", "internal/revision", "config"},
-		why: "it brings a configuration from the cluster; what is done with it is wired in serve"},
+	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges"},
+		why: "it holds the compiled configuration; the reader of the cluster's ranges and the subscribers are wired in serve"},
 	{path: "ranges", kind: pure, may: []string{"cidr"},
 		why: "evidence is judged from documents and objects alone"},
 	{path: "ranges/live", kind: shell, may: []string{"internal/debounce", "ranges"},
@@ -80,6 +80,8 @@ var rooms = []room{
 		why: "it serves what egress/envoy makes"},
 	{path: "egress/kube", kind: shell, may: []string{"annotation", "egress", "internal/debounce", "internal/problem", "internal/revision"},
 		why: "it watches the objects that egress reads"},
+	{path: "debug", kind: shell, may: []string{"egress", "egress/kube", "egress/xds"},
+		why: "it shows what the control plane did"},
 	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/election", "internal/revision"},
 		why: "a certificate is issued and rotated without knowing what it serves"},
 	{path: "webhook/registration", kind: pure, may: []string{"annotation", "internal/revision"},

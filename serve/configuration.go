@@ -1,0 +1,55 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/ranges"
+	"github.com/outrider-mesh/outrider/ranges/live"
+)
+
+// configMaps are the ones of this revision.
+func (o Options) configMaps() config.ConfigMaps { return config.ConfigMapsOf(o.Namespace, o.Revision) }
+
+// newHolder makes the holder of the active configuration.
+func newHolder(mgr manager.Manager, c *cluster, o Options) (*active.Holder, error) {
+	client, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("create ConfigMap client: %w", err)
+	}
+	return active.New(active.Options{
+		ConfigMaps: o.configMaps(), Client: client, Environment: c.environment,
+		Events: mgr.GetEventRecorder("outrider"), Log: o.Log.WithName("configuration"), Registry: o.Registry,
+		CompileMesh: o.compileMesh,
+	})
+}
+
+// everyReplica is a runnable without leader election.
+type everyReplica func(context.Context) error
+
+func (f everyReplica) Start(ctx context.Context) error { return f(ctx) }
+
+func (everyReplica) NeedLeaderElection() bool { return false }
+
+// newRanges reads the cluster's ranges for the holder, again after each change.
+func newRanges(mgr manager.Manager, holder *active.Holder) (manager.Runnable, error) {
+	cluster, err := live.New(mgr.GetConfig(), live.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return everyReplica(func(ctx context.Context) error {
+		cluster.Follow(ctx, live.Pace{}, func(s *live.Snapshot, err error) bool {
+			var read *ranges.ClusterData
+			if s != nil {
+				read = s.Data
+			}
+			return holder.SetRanges(read, err)
+		})
+		return nil
+	}), nil
+}

@@ -1,0 +1,116 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/debug"
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/kube"
+	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/internal/election"
+)
+
+// controlPlane configures the sidecars. It is nil where Options disable it.
+type controlPlane struct {
+	client   kubernetes.Interface
+	server   *xds.Server
+	listener *xds.Listener
+	watcher  *kube.Watcher
+	election *election.Election // of the replica that writes the objects' status
+	log      logr.Logger
+}
+
+func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Options) (*controlPlane, error) {
+	if o.XDSAddress == "" || o.XDSAddress == "0" {
+		return nil, nil
+	}
+	client, err1 := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	objects, err2 := dynamic.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("create xDS source client: %w", err)
+	}
+	p := &controlPlane{client: client, log: o.Log.WithName("sidecars")}
+	reporter := xds.Reporter{Pods: client.CoreV1(), Events: mgr.GetEventRecorder("outrider"), Log: p.log}
+	p.server = xds.New(xds.NewTokens(client.AuthenticationV1().TokenReviews()), xds.Metrics(o.Registry, reporter.Observer()))
+	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate}, Log: p.log}
+	status, err := p.newStatusWriter(o)
+	if err != nil {
+		return nil, err
+	}
+	p.watcher, err = kube.New(kube.Options{
+		Client: client, Dynamic: objects, Revision: o.Revision, Log: p.log, Registry: o.Registry,
+		Built: func(r kube.Result) {
+			p.server.Publish(r.Model)
+			status.Offer(r)
+		},
+	})
+	return p, err
+}
+
+// newStatusWriter prepares the writer of the objects' status, on one replica.
+func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
+	unlimited := rest.CopyConfig(o.Cluster)
+	unlimited.QPS = -1 // the writer has a limit of its own
+	client, err := dynamic.NewForConfig(unlimited)
+	if err != nil {
+		return nil, fmt.Errorf("create status client: %w", err)
+	}
+	log := p.log.WithName("status")
+	writer, err := kube.NewStatusWriter(kube.StatusOptions{Dynamic: client, Revision: o.Revision, Log: log, Registry: o.Registry})
+	if err != nil {
+		return nil, err
+	}
+	identity, err := election.Identity()
+	if err != nil {
+		return nil, err
+	}
+	lease := o.Revision.Name("outrider-status")
+	p.election, err = election.New(election.Options{
+		Cluster: o.Cluster, Namespace: o.Namespace, Name: lease, Labels: map[string]string{"app": "outrider"}, Identity: identity,
+		Lead: func(ctx context.Context) {
+			log.Info("became leader", "lease", lease)
+			if err := writer.Run(ctx); err != nil && ctx.Err() == nil {
+				log.Error(err, "status writer failed")
+			}
+		},
+	})
+	return writer, err
+}
+
+// register adds what runs and its readiness check, and the debug endpoints.
+func (p *controlPlane) register(mgr manager.Manager) error {
+	if p == nil {
+		return nil
+	}
+	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
+		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
+	}))
+	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
+}
+
+// configure passes on the active configuration.
+func (p *controlPlane) configure(s *active.Snapshot) {
+	if p != nil {
+		p.watcher.SetMesh(s.Mesh)
+	}
+}
+
+// objects are the mesh configuration and the objects that sidecars are configured
+// by; false where there are none yet.
+func (p *controlPlane) objects() (egress.Input, bool) {
+	if p == nil {
+		return egress.Input{}, false
+	}
+	return p.watcher.Input()
+}

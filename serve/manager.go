@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/outrider-mesh/outrider/certs"
+	"github.com/outrider-mesh/outrider/config/active"
+)
+
+// drainTimeout bounds the wait for requests that are being served when no new ones
+// are accepted; the API server waits for none of them longer.
+const drainTimeout = 10 * time.Second
+
+func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, error) {
+	host, portText, err := net.SplitHostPort(o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("webhook address %q: %w; use HOST:PORT or :PORT", o.Address, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("webhook address %q: port number must be in the range 1..65535", o.Address)
+	}
+	timeout := drainTimeout
+	mgr, err := ctrl.NewManager(o.Cluster, manager.Options{
+		Logger:                  o.Log,
+		Metrics:                 metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:  o.HealthAddress,
+		GracefulShutdownTimeout: &timeout,
+		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host: host, Port: int(port), TLSOpts: []func(*tls.Config){certs.ServerTLS(certificate)},
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the server: %w", err)
+	}
+	return mgr, nil
+}
+
+// health registers the checks that decide whether requests are sent here.
+func (s *server) health(keeper *certs.Manager, holder *active.Holder) error {
+	return errors.Join(
+		s.mgr.AddHealthzCheck("ping", healthz.Ping),
+		s.mgr.AddReadyzCheck("certificate", keeper.Ready),
+		s.mgr.AddReadyzCheck("configuration", holder.Ready),
+		s.mgr.AddReadyzCheck("listening", listening(keeper, s.mgr.GetWebhookServer().StartedChecker())),
+		s.mgr.AddReadyzCheck("shutdown", func(*http.Request) error {
+			if s.leaving.Load() {
+				return errors.New("shutting down")
+			}
+			return nil
+		}),
+	)
+}
+
+// listening tries a handshake with the port, once there is a certificate for it.
+func listening(keeper *certs.Manager, started healthz.Checker) healthz.Checker {
+	return func(r *http.Request) error {
+		if _, err := keeper.GetCertificate(nil); err != nil {
+			return err
+		}
+		return started(r)
+	}
+}
