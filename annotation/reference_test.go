@@ -36,14 +36,16 @@ func reference() string {
 
 <!-- Generated from the table in annotation/ by "go generate ./annotation". Do not edit. -->
 
-Set annotations on the pod: in a workload, below ` + "`spec.template.metadata`" + `
-(in a CronJob ` + "`spec.jobTemplate.spec.template.metadata`" + `), not below the workload's own ` + "`metadata`" + `.
-A value on a pod replaces the configured one; it is never merged with it, except that the four
-resources and the fields of ` + "`proxy.istio.io/config`" + ` are set one by one.
+Set annotations on the pod: in a workload, below ` + "`spec.template.metadata`" + ` (in a CronJob
+` + "`spec.jobTemplate.spec.template.metadata`" + `), not below the workload's own ` + "`metadata`" + `. A value on a pod replaces the
+configured one; it is never merged with it, except that the four resources and the fields of ` + "`proxy.istio.io/config`" + `
+are set one by one.
 
-A pod with an invalid value is denied. The message names the annotation, the value, the rule and the fix;
-all invalid values are reported at once. A name with one of these prefixes that is not listed here has
-no effect, and a warning names the nearest one: ` + "`" + strings.Join(prefixes, "`, `") + "`.\n")
+A pod with an invalid value is denied. The message names the annotation, the value, the rule and the fix; all invalid
+values are reported at once. A name with one of these prefixes that is not listed here has no effect, and a warning
+names the nearest one:
+
+` + "- `" + strings.Join(prefixes, "`\n- `") + "`\n")
 	for _, s := range []struct {
 		support Support
 		head    string
