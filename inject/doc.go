@@ -14,13 +14,13 @@
 //   - version.go: Kubernetes versions
 //   - decide.go: whether a pod is injected, with the reason
 //   - settings.go: the settings of a pod with their sources
-//   - request.go: what is asked and answered: environment, request, result, patch
+//   - request.go: the environment, a request, its result and patch
 //   - errors.go: the rejection of a pod
 //   - schema.go: how strategic merge patch treats each field of a pod
 //   - canonical.go: the API server's form of values
 //   - merge.go: strategic merge patch
 //   - ranges.go: the names in range lists
-//   - overlay.go: what templates are given, and what they render to
+//   - overlay.go: the data of templates, and the overlays they render to
 //   - injector.go: a compiled configuration
 //   - resolver.go: the settings of the redirect, the identity and the templates
 //   - resolver_proxy.go: the settings of the proxy

@@ -139,8 +139,8 @@ func TestRejections(t *testing.T) {
 	}
 }
 
-// TestCacheKeysApart: pods that resolve differently never share.
-func TestCacheKeysApart(t *testing.T) {
+// TestCacheKeysAreDistinct: pods that resolve differently never share.
+func TestCacheKeysAreDistinct(t *testing.T) {
 	uid := int64(5)
 	seen := map[string]podInputs{}
 	for _, in := range []podInputs{

@@ -70,9 +70,9 @@ func TestReinjectionAfterAChange(t *testing.T) {
 	}
 }
 
-// TestOthersWorkSurvives: what other webhooks do to our containers after the
+// TestOtherWebhooksChangesAreKept: what other webhooks do to our containers after the
 // first call is still there after the second.
-func TestOthersWorkSurvives(t *testing.T) {
+func TestOtherWebhooksChangesAreKept(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	first := mustInject(t, i, Request{Pod: []byte(ownPod)}).PodJSON()
 	changed := applyJSON(t, first, `[
@@ -88,8 +88,8 @@ func TestOthersWorkSurvives(t *testing.T) {
 	}
 }
 
-// TestTamperingIsMended: a status annotation is no way around the sidecar.
-func TestTamperingIsMended(t *testing.T) {
+// TestTamperingIsRepaired: a status annotation is no way around the sidecar.
+func TestTamperingIsRepaired(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	first := mustInject(t, i, Request{Pod: []byte(`{"spec":{"containers":[{"name":"app","image":"i"}]}}`)}).PodJSON()
 	for name, patch := range map[string]string{
@@ -106,9 +106,9 @@ func TestTamperingIsMended(t *testing.T) {
 	}
 }
 
-// TestRecordOfTheUser: the user's container is recorded as it was written, so
+// TestUserOverridesAreRecorded: the user's container is recorded as it was written, so
 // that it can be put back in its own order.
-func TestRecordOfTheUser(t *testing.T) {
+func TestUserOverridesAreRecorded(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	for _, container := range []string{
 		`{"name":"istio-proxy","image":"auto","env":[{"name":"A","value":"1"}]}`,
@@ -127,7 +127,7 @@ func TestRecordOfTheUser(t *testing.T) {
 	}
 }
 
-func TestUninjectRefuses(t *testing.T) {
+func TestUninjectRejects(t *testing.T) {
 	for _, pod := range []string{"{", `{"metadata":{"annotations":{"sidecar.istio.io/status":"nonsense"}},"spec":{}}`} {
 		if r, err := (Uninjector{}).Inject(Request{Pod: []byte(pod)}); err == nil {
 			t.Errorf("%s: %+v", pod, r)
@@ -143,7 +143,7 @@ func TestUninjectRefuses(t *testing.T) {
 	}
 }
 
-func TestForeignStatusIsReplaced(t *testing.T) {
+func TestInvalidStatusIsReplaced(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	result := mustInject(t, i, Request{Pod: podWith("sidecar.istio.io/status", "nonsense")})
 	if !strings.Contains(strings.Join(result.Warnings.Strings(), "\n"), "sidecar.istio.io/status") {

@@ -12,10 +12,10 @@ type edit struct {
 	from, to   int
 }
 
-// editor turns the difference between a document and what it shall mean into
-// edits of its text. Lines are inserted and deleted whole: an insertion starts
-// with the line break and ends without one, so that a document without a last
-// line break stays so.
+// editor turns the difference between a document and the intended one into edits
+// of its text. Whole lines are inserted and deleted: an insertion starts with the
+// line break and ends without one, so that a document without a final line break
+// stays so.
 type editor struct {
 	doc    *document
 	text   string
@@ -23,7 +23,7 @@ type editor struct {
 	dashes int
 	edits  []edit
 	out    []byte // the texts of the edits
-	failed bool   // something has no edit: re-encode the document instead
+	failed bool   // something has no edit: the document is encoded anew instead
 
 	around   []*node        // anchored nodes around the place that is compared
 	touched  map[*node]bool // anchored nodes with an edit inside
@@ -86,7 +86,7 @@ func countDashes(n *node, depth int) (flat, deep int) {
 // remove removes the text between start and end.
 func (e *editor) remove(start, end int) { e.put(start, end, e.out) }
 
-// put replaces the text between start and end by what out has more than the
+// put replaces the text between start and end by what out has in addition to the
 // editor's texts so far.
 func (e *editor) put(start, end int, out []byte) {
 	e.edits = append(e.edits, edit{start, end, len(e.out), len(out)})
@@ -99,7 +99,7 @@ func (e *editor) put(start, end int, out []byte) {
 	}
 }
 
-// diff makes n mean want.
+// diff adds the edits that turn n into want.
 func (e *editor) diff(n, want *node, s slot) {
 	if n == want {
 		return
@@ -206,9 +206,9 @@ func (e *editor) sequence(n, want *node, s slot) {
 	}
 }
 
-// settleAliases replaces every alias of an anchored node that was edited by what
-// it stood for before.
-func (e *editor) settleAliases(n *node, s slot) {
+// expandAliases replaces every alias of an anchored node that was edited by the
+// node's previous value.
+func (e *editor) expandAliases(n *node, s slot) {
 	if len(e.touched) == 0 {
 		return
 	}
@@ -221,17 +221,17 @@ func (e *editor) settleAliases(n *node, s slot) {
 	inner := e.inner(n)
 	for i, v := range n.items {
 		if n.kind == sequenceKind || i%2 == 1 {
-			e.settleAliases(v, inner)
+			e.expandAliases(v, inner)
 		}
 	}
 }
 
-// covered reports whether an edit takes the place of n away already.
+// covered reports whether an edit covers n already.
 func (e *editor) covered(n *node) bool {
 	return slices.ContainsFunc(e.edits, func(d edit) bool { return d.start <= n.start && n.end <= d.end })
 }
 
-// result applies the edits. ok is false when they are in each other's way.
+// result applies the edits. ok is false when they overlap.
 func (e *editor) result() (text string, ok bool) {
 	if e.failed {
 		return "", false

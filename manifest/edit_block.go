@@ -40,9 +40,9 @@ func (e *editor) comment(start int) int {
 	return -1
 }
 
-// behind is where lines go that follow the entry or item ending at end: behind
+// insertionPoint is where lines are inserted after the entry or item ending at end: after
 // its line and the comments that are indented deeper than its column.
-func (e *editor) behind(end, col int) int {
+func (e *editor) insertionPoint(end, col int) int {
 	at := e.lineEnd(end)
 	for next := e.nextLine(at); next >= 0 && e.comment(next) > col; next = e.nextLine(at) {
 		at = e.lineEnd(next)
@@ -68,7 +68,7 @@ func (e *editor) addEntries(n *node, entries []entry) {
 		r.line(n.col)
 		r.entry(w.key, w.value, n.col)
 	}
-	at := e.behind(n.end, n.col)
+	at := e.insertionPoint(n.end, n.col)
 	e.put(at, at, r.out)
 }
 
@@ -81,7 +81,7 @@ func (e *editor) insertItems(n *node, index int, items []*node) {
 	r := e.renderer()
 	r.sequence(&node{kind: sequenceKind, items: items}, n.col)
 	if index > 0 {
-		at := e.behind(n.items[index-1].end, n.col)
+		at := e.insertionPoint(n.items[index-1].end, n.col)
 		e.put(at, at, r.out)
 		return
 	}
@@ -163,7 +163,7 @@ func (e *editor) replace(n, want *node, s slot) {
 			e.put(n.lead, n.end, r.out)
 			return
 		}
-		// The lines go below, so that a comment behind the old value stays
+		// The lines go below, so that a comment after the old value stays
 		// beside its key.
 		at := e.lineEnd(n.end)
 		e.remove(n.lead, n.end)
@@ -180,7 +180,7 @@ func (e *editor) replaceByScalar(n, want *node, s slot) {
 	}
 	if want.tag == nullTag && n.kind == mappingKind && start == n.lead {
 		// "annotations:" is what people leave where lines are to come; it was
-		// like that before lines were injected below it. A comment behind the
+		// like that before lines were injected below it. A comment after the
 		// key stays.
 		e.remove(e.lineEnd(n.lead), n.end)
 		return

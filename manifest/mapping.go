@@ -6,7 +6,7 @@ import (
 )
 
 // mapping reads a block mapping whose keys are in column col; the first key is
-// read already and pos is behind its colon.
+// read already and pos is after its colon.
 func (p *parser) mapping(col int, key *node) *node {
 	n := p.new(mappingKind, key.start)
 	n.col = col

@@ -52,7 +52,7 @@ type node struct {
 	target *node // of an alias
 	// items are a sequence's items, or a mapping's keys and values in turn.
 	items []*node
-	// lead is where the text before the value ends: behind its colon or dash.
+	// lead is where the text before the value ends: after its colon or dash.
 	lead int
 	// start and end delimit the value including its anchor; comments and the
 	// line break after it are outside.

@@ -21,7 +21,7 @@ type parser struct {
 	bol     int // where the line of pos starts
 	col     int // column of the token at pos after advance; -1 at the end
 	bad     bool
-	json    int8 // 0 not asked yet, 1 yes, -1 no
+	json    int8 // 0 not determined yet, 1 yes, -1 no
 	depth   int
 	anchors map[string]*node
 	doc     *document

@@ -38,7 +38,7 @@ func (p *parser) quotedEscaped(n *node, from, i, parent int) {
 	quote := p.s[from-1]
 	buf := p.arena.scratch[:0]
 	buf = append(buf, p.s[from:i]...)
-	solid := 0 // blanks behind this length may be trimmed by a line break
+	solid := 0 // blanks after this length may be trimmed by a line break
 	for i < len(p.s) {
 		switch c := p.s[i]; {
 		case c == quote && quote == '\'' && i+1 < len(p.s) && p.s[i+1] == quote:
@@ -99,36 +99,26 @@ func (p *parser) quotedContinuation(parent int) (next, breaks int) {
 	return -1, 0
 }
 
+// The escapes of one letter, and their characters in the same order.
+const (
+	escapeLetters = `"\ bfnrt0ave`
+	escapeValues  = "\"\\ \b\f\n\r\t\x00\a\v\x1b"
+)
+
 // escape reads the escape whose letter is at i.
 func (p *parser) escape(buf []byte, i int) ([]byte, int) {
 	if i >= len(p.s) {
 		p.bad = true
 		return buf, i
 	}
-	switch c := p.s[i]; c {
-	case '"', '\\', ' ':
-		return append(buf, c), i + 1
+	c := p.s[i]
+	if n := strings.IndexByte(escapeLetters, c); n >= 0 {
+		return append(buf, escapeValues[n]), i + 1
+	}
+	switch c {
 	case '/':
 		p.bad = p.bad || !p.isJSON()
 		return append(buf, c), i + 1
-	case 'b':
-		return append(buf, '\b'), i + 1
-	case 'f':
-		return append(buf, '\f'), i + 1
-	case 'n':
-		return append(buf, '\n'), i + 1
-	case 'r':
-		return append(buf, '\r'), i + 1
-	case 't':
-		return append(buf, '\t'), i + 1
-	case '0':
-		return append(buf, 0), i + 1
-	case 'a':
-		return append(buf, '\a'), i + 1
-	case 'v':
-		return append(buf, '\v'), i + 1
-	case 'e':
-		return append(buf, 0x1b), i + 1
 	case 'x':
 		return p.codePoint(buf, i+1, 2)
 	case 'u':

@@ -58,7 +58,7 @@ func (a *arena) reencodeJSON(c *chunk, doc *fallbackDocument, want []*node) (str
 	return string(out), nil
 }
 
-// dump writes the tree behind the chunk's own separator and compares.
+// dump writes the tree after the chunk's own separator and compares.
 func (a *arena) dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 	lineBreak := yaml4.LineBreakLN
 	if bytes.Contains(c.text, []byte("\r\n")) {

@@ -38,7 +38,7 @@ func (r *renderer) item(v *node, indent int) {
 	}
 }
 
-// mapping writes one line for each entry, every one after a line break. Behind
+// mapping writes one line for each entry, every one after a line break. After
 // a dash the first one follows on its line.
 func (r *renderer) mapping(v *node, indent int, behindDash bool) {
 	for i, e := range v.entries() {

@@ -327,7 +327,7 @@ func (t *transformer) edited(doc *document) (string, bool) {
 		e.diff(root, t.want[i], slot{})
 	}
 	for _, root := range doc.roots {
-		e.settleAliases(root, slot{})
+		e.expandAliases(root, slot{})
 	}
 	text, ok := e.result()
 	t.mem.edits = e.out

@@ -175,7 +175,7 @@ func injectAny(t *testing.T, v any) any {
 	return m
 }
 
-func TestUntouchedBytes(t *testing.T) {
+func TestUnchangedBytes(t *testing.T) {
 	service := "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n"
 	skipped := "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations: {skip: \"true\"}\n"
 	cases := []string{

@@ -67,7 +67,7 @@ type blockWriter struct {
 
 func (w *blockWriter) maybe(percent int) bool { return w.IntN(100) < percent }
 
-// line writes a line, sometimes with a comment behind or a comment or blank
+// line writes a line, sometimes with a comment after or a comment or blank
 // lines before it.
 func (w *blockWriter) line(indent, text string) {
 	if w.maybe(8) {
@@ -187,9 +187,9 @@ func blockManifest(r *rand.Rand) string {
 	return out
 }
 
-// Templates that read the pod make parts of their own for every pod; the memory
+// Templates that read the pod create separate parts for every pod; the memory
 // for shared parts stays bounded, and the result is the same.
-func TestPartsOfTheirOwn(t *testing.T) {
+func TestTemplatesThatReadThePod(t *testing.T) {
 	cfg, problems := config.Parse(config.Texts{Config: "defaultTemplates: [sidecar, own]\ntemplates:\n  own: |\n    spec:\n      containers:\n      - name: own\n        image: example.com/{{ .ObjectMeta.Name }}:1\n"}, config.Labels{})
 	if cfg == nil {
 		t.Fatal(problems.Err())

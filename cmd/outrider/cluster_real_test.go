@@ -82,7 +82,7 @@ func TestClusterConfiguration(t *testing.T) {
 }
 
 // A cluster that does not answer is named within the time of a request.
-func TestClusterAway(t *testing.T) {
+func TestClusterUnavailable(t *testing.T) {
 	config := api.NewConfig()
 	config.Clusters["away"] = &api.Cluster{Server: "https://127.0.0.1:1"}
 	config.Contexts["away"] = &api.Context{Cluster: "away"}

@@ -25,7 +25,7 @@ func TestReadAndWrite(t *testing.T) {
 	}
 }
 
-func TestUnknownPartsSurviveToTheByte(t *testing.T) {
+func TestUnknownFieldsArePreserved(t *testing.T) {
 	in := Parse(`{"spec":{"future":{"x":1e400, "y":[ 1.0 ]},"containers":[{"name":"a"}]}}`)
 	out := in.Put(NewString("v"), "metadata", "annotations", "k")
 	want := `{"spec":{"future":{"x":1e400, "y":[ 1.0 ]},"containers":[{"name":"a"}]},"metadata":{"annotations":{"k":"v"}}}`

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The marker functions return their argument behind a marker; the writer, which
+// The marker functions return their argument after a marker; the writer, which
 // sees each printed value as one call, takes the marker off again. That is how
 // a compiled template stays free of per-rendering state.
 const (
@@ -121,7 +121,7 @@ func (s *scanner) plain(c byte) {
 	case (c == '[' || c == '{') && s.start:
 		s.flow++
 		s.colon, s.blank, s.line = false, false, false
-		return // a value may begin right behind it
+		return // a value may begin right after it
 	case (c == ']' || c == '}') && s.flow > 0:
 		s.flow--
 	case c == ',' && s.flow > 0:
