@@ -15,7 +15,7 @@ const defaultLogFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-P
 	`"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% ` +
 	`%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%` + "\n"
 
-// defaultLogFields are the members of Istio's JSON lines.
+// defaultLogFields are the fields of Istio's JSON lines.
 const defaultLogFields = `{
   "start_time": "%START_TIME%", "method": "%REQ(:METHOD)%", "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
   "protocol": "%PROTOCOL%", "response_code": "%RESPONSE_CODE%", "response_flags": "%RESPONSE_FLAGS%",
@@ -31,7 +31,7 @@ const defaultLogFields = `{
 
 // AccessLog is where and how each request is logged.
 type AccessLog struct {
-	File   string // empty: nowhere
+	File   string // empty: no access log
 	Text   string // one line with its newline; empty when fields is set
 	Fields *structpb.Struct
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Limits of what a route may say.
+// Limits of routes.
 const (
-	// longestTime is more than anybody waits, and less than Envoy's own limit,
-	// at which it would refuse the whole route configuration.
+	// longestTime is longer than any client waits, and below Envoy's own limit,
+	// over which it rejects the whole route configuration.
 	longestTime = 365 * 24 * time.Hour
 	// A body goes to every sidecar with every change of the port's routes.
 	MaxDirectResponseBody = 1 << 20 // Istio's
@@ -27,7 +27,7 @@ const (
 	nameLimit             = 1 << 10  // Envoy's for a parameter's name
 )
 
-// unsupported reports every field that is set and not among those named.
+// unsupported reports every field that is set and not in the list.
 func (r reporter) unsupported(m proto.Message, path, fix string, supported ...string) {
 	message := m.ProtoReflect()
 	fields := message.Descriptor().Fields()
@@ -45,7 +45,7 @@ func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
 	return strings.Trim(m.Get(f).String(), `"`)
 }
 
-// readText holds text that becomes part of a header: a path, a Host.
+// readText validates text that becomes part of a header: a path, a Host.
 func readText(text, path string, r reporter) {
 	if len(text) > textLimit {
 		r.add(problem.TooLong(path, text, textLimit).WithFix("use a shorter text"))
@@ -62,7 +62,7 @@ func readNames(list []string, path string, r reporter) {
 	}
 }
 
-// fixHeaderName is what to do about a name that validToken refuses.
+// fixHeaderName is the fix for a name that validToken rejects.
 var fixHeaderName = fmt.Sprintf("use a name such as x-api, of at most %d characters", nameLimit)
 
 func validToken(s string) bool {
@@ -71,8 +71,8 @@ func validToken(s string) bool {
 	})
 }
 
-// readTime reads a time that is not given, or at least a millisecond; zero
-// stands for none where none is allowed.
+// readTime validates an optional duration of at least a millisecond; zero is
+// accepted as none where none is allowed.
 func readTime(d *durationpb.Duration, path string, zero bool, r reporter) {
 	if d == nil {
 		return
@@ -96,7 +96,7 @@ func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
 	}
 }
 
-// readGateways reports whether routes are for the sidecars at all.
+// readGateways reports whether routes apply to the sidecars.
 func readGateways(gateways []string, path string, r reporter) bool {
 	if len(gateways) == 0 {
 		return true

@@ -10,14 +10,14 @@ import (
 // command is one command of a format string, such as %REQ(:METHOD):10%.
 type command struct {
 	name, argument string
-	length         bool // it cuts its value off at a length
+	length         bool // its value has a maximum length
 }
 
-// commandPattern is Envoy's own idea of a command.
+// commandPattern is Envoy's own pattern of a command.
 var commandPattern = regexp.MustCompile(`^%([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%`)
 
-// commands reads a format string. Envoy refuses a whole listener, or all routes
-// of a port, for one whose form is wrong.
+// commands reads a format string. Envoy rejects a whole listener, or all routes
+// of a port, for an invalid one.
 func commands(format string) (out []command, fault string) {
 	for rest := format; ; {
 		i := strings.IndexByte(rest, '%')
@@ -37,7 +37,8 @@ func commands(format string) (out []command, fault string) {
 	}
 }
 
-// formFault says what is wrong with a text that begins with % and is no command.
+// formFault is what is wrong with a text that begins with % and is not a
+// command.
 func formFault(text string) string {
 	name := strings.TrimLeft(text[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 	switch inside, bracket := strings.CutPrefix(name, "("); {
@@ -51,19 +52,19 @@ func formFault(text string) string {
 	return "unterminated command operator: missing %"
 }
 
-// commandForm is what commands have in their brackets.
+// commandForm is the form of the argument of commands.
 type commandForm struct {
 	names    string // separated by blanks
-	argument string // a pattern; what is empty stands for no brackets, too
+	argument string // a pattern; one that matches an empty text also allows no brackets
 	length   bool   // may follow
-	example  string // of the argument; empty: there is none
+	example  string // of the argument; empty: it has none
 	opaque   bool   // the argument is another language
 }
 
 const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
 
-// commandForms are all commands that Envoy 1.40 knows in the formats of access
-// logs and in the values of headers.
+// commandForms are all commands of Envoy 1.40 in the formats of access logs and
+// in the values of headers.
 var commandForms = []commandForm{
 	{names: plainCommands},
 	{names: `DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
@@ -118,7 +119,8 @@ UPSTREAM_REMOTE_PORT UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_SERVER_NAME UPSTREA
 UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED
 UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME`
 
-// logFault finds what Envoy would refuse in a format of access logs.
+// logFault is why Envoy would reject a format of access logs; empty: it would
+// not.
 func logFault(format string) string {
 	all, fault := commands(format)
 	if fault != "" {
@@ -132,7 +134,7 @@ func logFault(format string) string {
 	return ""
 }
 
-// knownCommand is a form with its pattern read.
+// knownCommand is a form with its compiled pattern.
 type knownCommand struct {
 	commandForm
 	pattern *regexp.Regexp

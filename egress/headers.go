@@ -9,8 +9,8 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// readHeaders reads what a route does to headers. Only a request's Host can be
-// set among those that stand for the request itself.
+// readHeaders validates the header operations of a route. Of the headers that
+// are part of the request line only Host can be set.
 func readHeaders(h *networkingv1alpha3.Headers, path string, r reporter) {
 	for _, side := range []struct {
 		name string
@@ -54,9 +54,9 @@ func readHeaderName(name, path string, host bool, r reporter) {
 	}
 }
 
-// headerFault finds what Envoy would refuse in the value of a header. It refuses
-// all routes of a port for one value, and all namespaces may have them: what only
-// Envoy can judge is left out.
+// headerFault is why Envoy would reject the value of a header; empty: it would
+// not. Envoy rejects all routes of a port for one value, and all namespaces may
+// have these routes, so values that only Envoy can validate are rejected.
 func headerFault(text string) string {
 	all, fault := commands(text)
 	for i := 0; i < len(all) && fault == ""; i++ {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// normalHost gives a host in lower case without a final dot, and why it is not
-// one. A wildcard stands for the whole first label: *.example.com.
+// normalHost is a host in lower case without a final dot, or why it is not one.
+// A wildcard is the whole first label: *.example.com.
 func normalHost(text string) (name, fault string) {
 	name = strings.TrimSuffix(strings.ToLower(text), ".")
 	rest, wildcard := strings.CutPrefix(name, "*.")

@@ -84,13 +84,13 @@ func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path 
 		case !validToken(name):
 			r.error(at, name, "invalid header name", fixHeaderName)
 		}
-		if headers[name].GetMatchType() != nil { // without one the header has to be there
+		if headers[name].GetMatchType() != nil { // without one the header must be present
 			readString(headers[name], at, r)
 		}
 	}
 }
 
-// readString reads a condition on a text.
+// readString validates a condition on a text.
 func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
 	const fix = "use exact, prefix or regex"
 	switch m := s.GetMatchType().(type) {
@@ -108,7 +108,7 @@ func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
 	}
 }
 
-// noteUnreachable warns about routes behind one that takes every request.
+// noteUnreachable warns about routes after one that matches every request.
 func noteUnreachable(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
 	for i, s := range routes {
 		if i+1 < len(routes) && takesAll(s) {

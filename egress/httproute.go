@@ -44,8 +44,8 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTT
 	return out
 }
 
-// readRouteKind holds the rules about what a route does: it leads somewhere, or
-// redirects, or answers itself.
+// readRouteKind validates what a route does: it has destinations, or a
+// redirect, or a direct response.
 func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 	kinds := 0
 	for _, is := range []bool{len(s.Route) > 0, s.Redirect != nil, s.DirectResponse != nil} {

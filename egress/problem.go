@@ -7,7 +7,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Severity tells an error, for which a part is ignored, from a warning.
+// Severity is that of an error, for which a part is ignored, or of a warning.
 type Severity = problem.Severity
 
 // The severities.

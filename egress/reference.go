@@ -9,11 +9,11 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// checkReferences finds the problems between objects, as the namespace of each
-// VirtualService sees them: hosts that nothing declares, routes that cannot hold
-// on the ports that are declared, destinations that lead nowhere, and objects
-// that another one stands before. Nothing is left out of the model for it: what
-// leads nowhere is answered so.
+// checkReferences finds the problems between objects, in the view of each
+// VirtualService's namespace: hosts that are not declared, routes that cannot
+// apply to the declared ports, destinations that do not resolve, and objects
+// that another one takes precedence over. The model keeps all of it: requests
+// to such a destination get 503.
 func (m *Model) checkReferences(problems *Problems) {
 	views := map[string]*View{}
 	m.checkConflicts(problems)
@@ -26,8 +26,8 @@ func (m *Model) checkReferences(problems *Problems) {
 	}
 }
 
-// checkConflicts warns about what has no effect because an object of the same
-// namespace says it too, and wins.
+// checkConflicts warns about hosts without effect because another object of the
+// same namespace takes precedence.
 func (m *Model) checkConflicts(problems *Problems) {
 	first := map[string]Meta{}
 	const fix = "merge the objects"
@@ -62,7 +62,7 @@ func (m *Model) checkConflicts(problems *Problems) {
 	}
 }
 
-// checkRoutes checks what an object says about one of its hosts.
+// checkRoutes checks the routes of an object for one of its hosts.
 func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 	hosts := v.hostsFor(vh.host)
 	if len(hosts) == 0 {
@@ -100,8 +100,8 @@ func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 	v.checkSNI(vh, r)
 }
 
-// hostsFor are the declared hosts that what is said about a name can be about:
-// itself, those that it covers, and the wildcards that cover it.
+// hostsFor are the declared hosts that routes for a name can apply to: itself,
+// those that it covers, and the wildcards that cover it.
 func (v *View) hostsFor(name string) []Host {
 	var out []Host
 	if strings.HasPrefix(name, "*") {
@@ -134,8 +134,7 @@ func portsText(hosts []Host) string {
 	return "ports " + strings.Join(ports, " and ") + " are"
 }
 
-// checkRoute checks the destinations of a route, as requests for a domain see
-// them.
+// checkRoute checks the destinations of a route for requests to a domain.
 func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
 	if _, ok := route.MatchesOn(d.Host.Port); !ok {
 		return
@@ -159,7 +158,7 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 		for _, m := range route.matches {
 			for _, name := range m.names {
 				if !covers(vh.host, name) {
-					continue // it is another host's of the object
+					continue // it belongs to another host of the object
 				}
 				ports := slices.DeleteFunc(v.tlsPorts(name), func(p uint32) bool { return m.port != 0 && m.port != p })
 				if len(ports) == 0 {

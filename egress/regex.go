@@ -8,16 +8,16 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Limits of a regular expression. Envoy refuses one whose program is too large,
-// and with it the routes of the whole port; a class of characters becomes many
-// instructions there.
+// Limits of a regular expression. Envoy rejects one whose program is too large,
+// and with it all routes of the port; a class of characters becomes many
+// instructions.
 const (
 	regexLength       = 1024
 	regexInstructions = 20_000
 )
 
-// readRegex gives the expression as it is compared: with the whole text. It is
-// nil when there is an error.
+// readRegex returns the expression as it is matched: with the whole text. It is
+// nil if there is an error.
 func readRegex(text, path string, r reporter) *regexp.Regexp {
 	const fix = "see the syntax of RE2"
 	if text == "" {
@@ -46,7 +46,7 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 	return fullMatch(text)
 }
 
-// fullMatch compares a whole text with an expression that is known to be valid.
+// fullMatch matches a whole text with a valid expression.
 func fullMatch(text string) *regexp.Regexp {
 	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
 	if err != nil {

@@ -29,14 +29,14 @@ func readDestination(d *networkingv1alpha3.Destination, path string, r reporter)
 	return t
 }
 
-// weighted is a destination with its share.
+// weighted is a destination with a weight.
 type weighted interface {
 	GetDestination() *networkingv1alpha3.Destination
 	GetWeight() int32
 }
 
-// readDestinations reads the destinations of a route and their weights. One alone
-// takes everything; several need weights.
+// readDestinations reads the destinations of a route and their weights. A
+// single one needs no weight.
 func readDestinations[T weighted](routes []T, path string, r reporter) []RouteDestination {
 	var out []RouteDestination
 	sum := uint64(0)

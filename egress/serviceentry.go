@@ -10,7 +10,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// readServiceEntry gives the hosts of an entry, those with errors left out.
+// readServiceEntry returns the hosts of an entry, without those that have
+// errors.
 func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
 	s := e.Spec
 	if s == nil {
@@ -99,8 +100,8 @@ func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPo
 	return out
 }
 
-// readProtocol reads a port's protocol; without one its name says it, as in
-// Istio: http-web, tls, grpc-api.
+// readProtocol reads a port's protocol; without one it is taken from the port's
+// name, as in Istio: http-web, tls, grpc-api.
 func readProtocol(text, name string) (Protocol, bool) {
 	if text == "" {
 		text, _, _ = strings.Cut(name, "-")
@@ -146,12 +147,12 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 	return out
 }
 
-// resolve fills in where the host leads, and says whether it leads anywhere.
+// resolve sets the endpoints of the host, and reports whether it is valid.
 func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, path string, r reporter) bool {
 	if h.Protocol == ProtocolTCP {
 		h.Addresses = addresses
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
-			return false // all of them were refused; without any the port would be open to all
+			return false // all of them are invalid; without any the host would have all addresses of the port
 		}
 	}
 	switch s.Resolution {
@@ -191,8 +192,8 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 				"remove targetPort, or declare the hosts by name")
 		}
 	default:
-		// By name also with resolution NONE: an allowed Host or SNI must not
-		// reach the address that the application happened to dial.
+		// By name also with resolution NONE: a request with an allowed Host or
+		// SNI must not reach any other original destination.
 		h.Endpoints = []Endpoint{{Address: h.Name, Port: p.target}}
 	}
 	return true

@@ -9,9 +9,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// readVirtualService reads an object. With one error in it none of its routes is
-// used: a set of routes that is half obeyed sends requests where nobody meant
-// them to go.
+// readVirtualService reads an object. With one error none of its routes is
+// used: a part of the routes could send requests to unintended destinations.
 func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	s := v.Spec
 	if s == nil {
@@ -47,8 +46,8 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	return out
 }
 
-// readRouteHosts gives the hosts in normal form, each once, with empty ones in
-// the places of those that are wrong or there twice.
+// readRouteHosts returns the normalized hosts, each once, with an empty one in
+// place of each that is invalid or a duplicate.
 func readRouteHosts(s *networkingv1alpha3.VirtualService, r reporter) []string {
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "virtual service must have at least one host", "use the host of a ServiceEntry")
