@@ -1,10 +1,14 @@
-// Package annotation holds the one table of annotations and labels: name,
-// where it may stand, type and parser of its value, default, level of support,
-// one line of meaning. Validation (webhook, kube-inject, the warn-only entry on
-// workloads) and the reference page come from this table and nowhere else.
+// Package annotation holds the one table of annotations and labels: name, the
+// objects it is allowed on, type and parser of its value, default, level of
+// support, one line of meaning. Validation (webhook, kube-inject, warnings about
+// workloads) and the reference page are made from this table only.
 //
 // Everything here is a pure function of its arguments and safe for concurrent
-// use. Check allocates nothing for a pod that carries none of these names.
+// use. Check allocates nothing for a pod that has none of these names.
+//
+// Files, each using only those before it: annotation.go (Row and its types),
+// names.go, parse.go, volumes.go and proxyconfig.go (parsers of values),
+// overlay.go, rows.go and rows_other.go (the rows), table.go (Lookup), check.go.
 package annotation
 
 import (
@@ -13,7 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Support says what happens to an annotation or label of the table.
+// Support is how an annotation or label of the table is treated.
 type Support uint8
 
 const (
@@ -46,7 +50,7 @@ func (s Support) String() string {
 	return "unknown"
 }
 
-// Place is a set of places where a name may stand.
+// Place is a set of kinds of objects that a name is allowed on.
 type Place uint8
 
 const (
@@ -83,10 +87,10 @@ type Row struct {
 	IsLabel bool
 	Places  Place
 	Type    string // of the value, for people: `range list or "*"`
-	Default string // what holds when the name is absent, for people
+	Default string // the effective setting without the name, for people
 	Support Support
 	Meaning string // one line
-	Why     string // NoEffect, Rejected: why, and what to do instead
+	Why     string // NoEffect, Rejected: why, and the fix
 
 	check func(value string) problem.List // of a Supported row; nil: any value
 	warn  func(value string) problem.List // of a Supported row; nil: no warning

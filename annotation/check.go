@@ -8,8 +8,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// prefixes are Istio's own for a sidecar; a name below one of them that the
-// table lacks is a mistake.
+// prefixes are Istio's for sidecars; an unknown name below one of them is a
+// mistake.
 var prefixes = []string{
 	"sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/",
 	"status.sidecar.istio.io/", "readiness.status.sidecar.istio.io/", "istio.io/",
@@ -37,7 +37,7 @@ func Check(annotations, labels map[string]string) (errs, warnings problem.List) 
 	return c.errs.sorted(), c.warnings.sorted()
 }
 
-// ours is the cheap test that keeps a pod without any of the names free.
+// ours is the cheap test for pods without any of the names.
 func ours(name string) bool {
 	return strings.Contains(name, "istio.io/") || name == Injection
 }
@@ -147,7 +147,7 @@ func (c *checker) together(annotations, labels map[string]string) {
 	}
 }
 
-// unknown warns of a name below one of our prefixes that the table lacks.
+// unknown warns about a name with one of the prefixes that is not in the table.
 func unknown(name string, isLabel bool) problem.List {
 	prefix := name[:strings.LastIndexByte(name, '/')+1]
 	if !slices.Contains(prefixes, prefix) {
@@ -173,7 +173,7 @@ func unknown(name string, isLabel bool) problem.List {
 	return problem.List{problem.NoEffect("", "", "unknown name", fix)}
 }
 
-// nearest compares what follows the prefix first, so that a right name below
+// nearest compares the part after the prefix first, so that the right name with
 // a wrong prefix is found too.
 func nearest(name string, known []string) string {
 	_, short, _ := strings.Cut(name, "/")
@@ -227,7 +227,7 @@ func (fs *findings) place(where Place, kind string, k key, value string) {
 	}
 }
 
-// remedy says where a name belongs instead.
+// remedy is where to set a name instead.
 func remedy(row Row, kind string) string {
 	field := "annotations"
 	if row.IsLabel {

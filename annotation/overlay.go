@@ -10,8 +10,8 @@ import (
 
 // OverlayProxyConfig is base with every field that overlay sets: mappings
 // (proxyMetadata) key by key, messages field by field, everything else
-// replaced. Neither argument is changed. It is not proto.Merge, which takes a
-// set zero for absent: "concurrency: 0", "terminationDrainDuration: 0s" and
+// replaced. Neither argument is changed. It is not proto.Merge, which treats a
+// set zero as absent: "concurrency: 0", "terminationDrainDuration: 0s" and
 // "holdApplicationUntilProxyStarts: false" would be lost.
 func OverlayProxyConfig(base, overlay *meshconfig.ProxyConfig) *meshconfig.ProxyConfig {
 	out := proto.Clone(base).(*meshconfig.ProxyConfig)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/internal/document"
@@ -15,8 +14,7 @@ import (
 )
 
 // IncludeRangeOptions and ExcludeRangeOptions are what the two range lists may
-// hold, as annotations and as global values alike. What a name stands for is not
-// known here.
+// hold, as annotations and as global values. Names are resolved elsewhere.
 var (
 	IncludeRangeOptions = cidr.Options{AllowWildcard: true, AllowNames: true}
 	ExcludeRangeOptions = cidr.Options{AllowNames: true}
@@ -28,9 +26,8 @@ const (
 	InterceptionNone     = "NONE"     // nothing is redirected, no init container
 )
 
-// invalid is the problem of a value, or of an element of a list: what all parsers
-// here return as their error is a problem.Problem or a problem.List, without
-// the place that only the caller knows.
+// invalid is the problem of a value, or of an element of a list. The error of each
+// parser here is a problem.Problem or a problem.List; the caller adds the path.
 func invalid(value, rule, fix string) problem.Problem {
 	p := problem.Invalid("", "", rule, fix)
 	p.Value = problem.Quote(value)
@@ -116,7 +113,7 @@ func ParseAgentLogLevel(value string) (string, error) {
 }
 
 // parseScopes reads "name:level,...". The names are those of known; without
-// known they are free, and a level may stand alone.
+// known any name is accepted, and so is a level alone.
 func parseScopes(value, what string, levels, known []string) (string, error) {
 	bare := known == nil
 	if value == "" && !bare {
@@ -145,7 +142,7 @@ func parseScopes(value, what string, levels, known []string) (string, error) {
 	return strings.Join(out, ","), nil
 }
 
-// meant proposes a component, or lists them.
+// meant suggests a component, or lists them.
 func meant(name string, known []string) string {
 	if near := document.Nearest(name, known); near != "" {
 		return "did you mean " + problem.Quote(near) + "?"
@@ -227,8 +224,4 @@ func ParseTemplates(value string) ([]string, error) {
 // "false" decide; decided is false for everything else.
 func ParseInject(value string) (inject, decided bool) {
 	return value == "true", value == "true" || value == "false"
-}
-
-func notLabel(name string) string {
-	return strings.Join(validation.IsDNS1123Label(name), "; ")
 }

@@ -1,6 +1,7 @@
 package annotation
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -21,29 +23,18 @@ const maxDocument = 256 << 10
 // name to the volume without its name, or a list of volumes. The result is
 // sorted by name. The error holds every problem with its line and column.
 func ParseVolumes(text string) ([]corev1.Volume, error) {
-	const fix = `write {"NAME": {"emptyDir": {}}} with one volume source for each name`
-	var out []corev1.Volume
-	found := named(text, fix, func(n *document.Node, name, at string) problem.List {
-		v := corev1.Volume{}
-		bad := document.Object(n, at, &v)
-		if len(bad) > 0 {
-			return bad
-		}
-		if v.Name != "" && v.Name != name {
-			return problem.List{n.Problem(at, "the volume's own name "+problem.Quote(v.Name)+" differs from its key", "keep one of the two")}
-		}
-		v.Name = name
-		if k := sources(v.VolumeSource); k != 1 {
-			return problem.List{n.Problem(at, fmt.Sprintf("%d volume sources where there must be exactly one", k), fix)}
-		}
-		out = append(out, v)
-		return nil
-	})
-	if len(found) > 0 {
-		return nil, found
-	}
-	slices.SortFunc(out, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
+	const fix = `use {"NAME": {"emptyDir": {}}} with one volume source for each name`
+	return objects[corev1.Volume]{
+		fix:  fix,
+		name: func(v *corev1.Volume) *string { return &v.Name },
+		check: func(n *document.Node, at string, v *corev1.Volume) problem.List {
+			if k := sources(v.VolumeSource); k != 1 {
+				return problem.List{n.Problem(at, fmt.Sprintf("must have exactly one volume source, has %d", k), fix)}
+			}
+			return nil
+		},
+		compare: func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) },
+	}.parse(text)
 }
 
 // sources counts the volume sources that are set.
@@ -61,68 +52,85 @@ func sources(s corev1.VolumeSource) int {
 // from volume name to the mount without its name, or a list of mounts. The
 // result is sorted by name, then path.
 func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
-	const fix = `write {"NAME": {"mountPath": "/absolute/path"}}`
-	var out []corev1.VolumeMount
-	found := named(text, fix, func(n *document.Node, name, at string) problem.List {
-		m := corev1.VolumeMount{}
-		bad := document.Object(n, at, &m)
-		if len(bad) > 0 {
-			return bad
-		}
-		switch {
-		case m.Name != "" && m.Name != name:
-			return problem.List{n.Problem(at, "the mount's own name "+problem.Quote(m.Name)+" differs from its key", "keep one of the two")}
-		case m.MountPath == "":
-			return problem.List{n.Problem(at, "no mountPath", fix)}
-		case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
-			return problem.List{n.Problem(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
-		case m.SubPath != "" && m.SubPathExpr != "":
-			return problem.List{n.Problem(at, "both subPath and subPathExpr", "keep one of the two")}
-		}
-		m.Name = name
-		out = append(out, m)
-		return nil
-	})
+	const fix = `use {"NAME": {"mountPath": "/absolute/path"}}`
+	return objects[corev1.VolumeMount]{
+		fix:  fix,
+		name: func(m *corev1.VolumeMount) *string { return &m.Name },
+		check: func(n *document.Node, at string, m *corev1.VolumeMount) problem.List {
+			switch {
+			case m.MountPath == "":
+				return problem.List{n.Locate(problem.Required(document.Join(at, "mountPath"), fix))}
+			case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
+				return problem.List{n.Problem(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
+			case m.SubPath != "" && m.SubPathExpr != "":
+				return problem.List{n.Locate(problem.Conflict(document.Join(at, "subPath"), "", "subPathExpr", "remove one of the two"))}
+			}
+			return nil
+		},
+		compare: func(a, b corev1.VolumeMount) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.MountPath, b.MountPath))
+		},
+	}.parse(text)
+}
+
+// objects reads a mapping from name to object, or a list of objects with names.
+type objects[T any] struct {
+	fix     string // shows the form
+	name    func(*T) *string
+	check   func(n *document.Node, at string, object *T) problem.List
+	compare func(a, b T) int
+}
+
+func (o objects[T]) parse(text string) ([]T, error) {
+	root, found := document.Load(text, maxDocument)
 	if len(found) > 0 {
 		return nil, found
 	}
-	slices.SortFunc(out, func(a, b corev1.VolumeMount) int {
-		return strings.Compare(a.Name+"\x00"+a.MountPath, b.Name+"\x00"+b.MountPath)
-	})
-	return out, nil
-}
-
-// named walks a mapping from name to object, or a list of objects with names.
-func named(text, fix string, each func(n *document.Node, name, at string) problem.List) problem.List {
-	root, found := document.Load(text, maxDocument)
-	if len(found) > 0 {
-		return found
-	}
 	if root == nil {
-		return problem.List{problem.Invalid("", "", "empty", fix+", or remove it")}
+		return nil, problem.Invalid("", "", "empty", o.fix+", or remove it")
 	}
-	one := func(n *document.Node, name, at string) {
-		switch bad := notLabel(name); {
-		case n.Kind != document.Map:
-			found = append(found, n.Problem(at, "must be a mapping", fix))
-		case bad != "":
-			found = append(found, invalid(name, "not a volume's name: "+bad, "").At(at).On(n.Line, n.Column))
-		default:
-			found = append(found, each(n, name, at)...)
+	var out []T
+	add := func(n *document.Node, name, at string) {
+		object := new(T)
+		if ps := o.object(n, name, at, object); len(ps) > 0 {
+			found.Add(ps...)
+			return
 		}
+		*o.name(object) = name
+		out = append(out, *object)
 	}
 	switch root.Kind {
 	case document.Map:
 		for _, f := range root.Fields {
-			one(f.Value, f.Name, document.Join("", f.Name))
+			add(f.Value, f.Name, document.Join("", f.Name))
 		}
 	case document.List:
 		for i, n := range root.Items {
 			name, _ := n.Get("name").Any().(string)
-			one(n, name, document.Index("", i))
+			add(n, name, document.Index("", i))
 		}
 	default:
-		found = append(found, root.Problem("", "must be a mapping", fix))
+		found.Add(root.Problem("", "must be a mapping", o.fix))
 	}
-	return found
+	if len(found) > 0 {
+		return nil, found
+	}
+	slices.SortFunc(out, o.compare)
+	return out, nil
+}
+
+func (o objects[T]) object(n *document.Node, name, at string, object *T) problem.List {
+	if n.Kind != document.Map {
+		return problem.List{n.Problem(at, "must be a mapping", o.fix)}
+	}
+	if bad := validation.IsDNS1123Label(name); len(bad) > 0 {
+		return problem.List{invalid(name, "invalid volume name: "+bad[0], "").At(at).On(n.Line, n.Column)}
+	}
+	if ps := document.Object(n, at, object); len(ps) > 0 {
+		return ps
+	}
+	if own := *o.name(object); own != "" && own != name {
+		return problem.List{n.Problem(at, "name "+problem.Quote(own)+" differs from its key", "remove one of the two")}
+	}
+	return o.check(n, at, object)
 }

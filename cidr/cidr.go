@@ -5,7 +5,10 @@
 // between goroutines; two lists that capture the same addresses by ranges have
 // the same normal form. Host bits are masked, IPv4-mapped IPv6 is IPv4,
 // families are kept apart, and each family is the minimal disjoint cover in
-// ascending order. Set arithmetic is done by go4.org/netipx.
+// ascending order. The set algebra is go4.org/netipx's.
+//
+// Files, each using only those before it: set.go (one family), cidr.go (List),
+// parse.go, ports.go (lists of ports), keywords.go (names with a fixed meaning).
 package cidr
 
 import (

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// The names in a list that are not the administrator's own. What Cluster and
-// APIServer stand for depends on the cluster; the others are the same everywhere.
+// The built-in names. Cluster and APIServer resolve to ranges of the cluster; the
+// others are the same everywhere.
 const (
 	Cluster       = "cluster"        // the cluster's own Services and pods
-	APIServer     = "kube-apiserver" // the Service kubernetes and what is behind it
-	CloudMetadata = "cloud-metadata" // where clouds tell a machine about itself
+	APIServer     = "kube-apiserver" // the Service kubernetes and its endpoints
+	CloudMetadata = "cloud-metadata" // the instance metadata services of clouds
 	LinkLocal     = "link-local"     // RFC 3927, RFC 4291
 	Private       = "private"        // RFC 1918, RFC 4193
 )
@@ -21,7 +21,7 @@ func Keywords() []string { return []string{CloudMetadata, Cluster, APIServer, Li
 // IsKeyword reports one of these names.
 func IsKeyword(name string) bool { return slices.Contains(Keywords(), name) }
 
-// constants are the ranges of the names that mean the same everywhere. The
+// constants are the ranges of the names that are the same everywhere. The
 // addresses of CloudMetadata are, in order: the address that AWS, Azure, Google,
 // Oracle, DigitalOcean and others share; tasks and pods of AWS; Alibaba Cloud;
 // Tencent Cloud; IPv6 of AWS, of pods of AWS, and of Google.
@@ -32,7 +32,8 @@ var constants = map[string][]string{
 	Private:   {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"},
 }
 
-// Constant is what a name stands for everywhere; false for any other name.
+// Constant is the ranges of a name that is the same everywhere; false for any
+// other name.
 func Constant(name string) (List, bool) {
 	texts, ok := constants[name]
 	if !ok {
@@ -45,5 +46,5 @@ func Constant(name string) (List, bool) {
 	return FromPrefixes(ps...), true
 }
 
-// ValidName reports a word that may stand for ranges in a list.
+// ValidName reports whether a word may be a name in a list.
 func ValidName(name string) bool { return isName(name) }

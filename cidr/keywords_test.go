@@ -20,7 +20,7 @@ func TestKeywords(t *testing.T) {
 		}
 	}
 	if _, ok := Constant("mine"); ok || IsKeyword("mine") {
-		t.Error("a name of nobody is known")
+		t.Error("an unknown name has ranges")
 	}
 	local, _ := Constant(LinkLocal)
 	metadata, _ := Constant(CloudMetadata)
@@ -29,12 +29,12 @@ func TestKeywords(t *testing.T) {
 	}
 }
 
-// A refused list still tells the names in it, so that what is wrong with them
-// can be said at once.
-func TestNamesOfARefusedList(t *testing.T) {
+// The names of a rejected list are available, so that problems with them are
+// reported together with the list's.
+func TestNames_RejectedList(t *testing.T) {
 	const value = "b,10.0.0.0/33 a,,b, *, B"
 	if _, err := Parse(value, Options{AllowNames: true}); err == nil {
-		t.Errorf("%q is no list that is refused", value)
+		t.Errorf("%q is accepted", value)
 	}
 	if got := Names(value); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("names %q", got)

@@ -6,6 +6,12 @@
 // them come back at once in a stable order. A text with an error yields no
 // Config at all. Everything is a pure function of its arguments; a Config is
 // never changed after Parse returns it and may be shared by goroutines.
+//
+// Files, each using only those before it: selector.go, config.go (the types),
+// configmaps.go, defaults.go, keys.go (the known keys), overlay.go (the user's
+// values over the defaults), reader.go (one text and its problems), tree.go (values
+// by path), names.go (named ranges), values.go, injection.go and mesh.go (the
+// three texts), parse.go.
 package config
 
 import (
@@ -22,8 +28,8 @@ type Texts struct {
 	Mesh   string // ConfigMap istio, key mesh
 }
 
-// Labels say where each text came from, for messages: a file's path, or a
-// ConfigMap and key. An empty one stands for the ConfigMap's own name and key.
+// Labels name the source of each text in messages: a file's path, or a ConfigMap
+// and key. An empty one is the ConfigMap's own name and key.
 type Labels struct {
 	Config, Values, Mesh string
 }
@@ -46,11 +52,20 @@ type Config struct {
 	meshText meshText
 }
 
+// maxText is the size of the largest text: a ConfigMap cannot hold more.
+const maxText = 1 << 20
+
+// The policies of injection.
+const (
+	policyEnabled  = "enabled"
+	policyDisabled = "disabled"
+)
+
 // Injection is the key "config": who is injected, and with which templates.
 type Injection struct {
-	Policy                string     // "enabled" or "disabled": what holds where nothing else decides
+	Policy                string     // "enabled" or "disabled": the default for pods that nothing else selects
 	AlwaysInjectSelector  []Selector // OR-ed
-	NeverInjectSelector   []Selector // OR-ed; wins over AlwaysInjectSelector
+	NeverInjectSelector   []Selector // OR-ed; takes precedence over AlwaysInjectSelector
 	InjectedAnnotations   map[string]string
 	DefaultTemplates      []string
 	Templates             map[string]string   // the user's; BuiltinTemplate is added by inject when absent
@@ -85,15 +100,12 @@ func (v *Values) Has(path string) bool { return v != nil && v.set[path] }
 
 // Global is values.global.
 type Global struct {
-	Hub, Tag, Variant string
-	ImagePullPolicy   string // "", Always, IfNotPresent, Never
-	ImagePullSecrets  []string
-	Platform          string // "" and "auto": as the cluster shows it
-	LogLevel          string // global.logging.level
-	LogAsJSON         bool
-	Network           string
-	// PlatformFallback stands for the name "cluster" where that cannot be resolved;
-	// empty: nothing does.
+	Hub, Tag         string
+	ImagePullPolicy  string // "", Always, IfNotPresent, Never
+	ImagePullSecrets []string
+	Platform         string // "" and "auto": detected
+	// PlatformFallback is what the name "cluster" resolves to if its ranges are
+	// unknown; empty: it does not resolve.
 	PlatformFallback cidr.List
 	// NamedRanges are lists by names of the administrator's own.
 	NamedRanges map[string]cidr.List
@@ -103,14 +115,12 @@ type Global struct {
 
 // Proxy is values.global.proxy.
 type Proxy struct {
-	AutoInject           string // enabled or disabled; the policy where the key "config" names none
+	AutoInject           string // enabled or disabled; the policy if the key "config" has none
 	IncludeIPRanges      cidr.List
 	ExcludeIPRanges      cidr.List
 	IncludeOutboundPorts cidr.Ports
 	ExcludeOutboundPorts cidr.Ports
 	ExcludeInterfaces    []string
-	IncludeInboundPorts  string // as written: inbound traffic is never captured
-	ExcludeInboundPorts  string // as written: inbound traffic is never captured
 
 	Image             string // a name below Hub, or a full reference when it has a "/"
 	LogLevel          string
@@ -124,7 +134,6 @@ type Proxy struct {
 	Privileged                      bool
 	HoldApplicationUntilProxyStarts bool
 
-	StatusPort                   int32
 	ReadinessInitialDelaySeconds int32
 	ReadinessPeriodSeconds       int32
 	ReadinessFailureThreshold    int32

@@ -11,8 +11,8 @@ import (
 // DefaultTag is the image tag of this build.
 const DefaultTag = "dev"
 
-// defaultValues are the values that hold where the user's text says nothing,
-// in the shape of Istio's chart. Numbers and names are Istio's defaults
+// defaultValues are the values that apply unless the user's text sets them, in
+// the form of Istio's chart. Numbers and names are Istio's defaults
 // (manifests/charts/istio-control/istio-discovery/values.yaml), except for the
 // images, which are this project's and upstream Envoy's, and the init
 // container's requests: it runs for milliseconds before anything else does.
@@ -72,12 +72,12 @@ gateways:
   seccompProfile: {}
 `
 
-// defaultInjection is the key "config" of a user who wrote none.
+// defaultInjection is the default of the key "config".
 func defaultInjection() Injection {
 	return Injection{Policy: policyEnabled, DefaultTemplates: []string{BuiltinTemplate}}
 }
 
-// applyMeshDefaults fills in what the user's mesh text leaves out. The values
+// applyMeshDefaults fills in the fields that the user's mesh text does not set. The values
 // are Istio's (pkg/config/mesh), apart from the address of the control plane
 // and from concurrency, which Istio derives from the CPU limit in its agent.
 // Fields are set one by one: merging messages would turn REGISTRY_ONLY, the

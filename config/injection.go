@@ -12,11 +12,6 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-const (
-	policyEnabled  = "enabled"
-	policyDisabled = "disabled"
-)
-
 // versionMismatch is in the value of the key "template" of Istio's own ConfigMap:
 // text that makes injectors before 1.9 fail. It has no other meaning.
 const versionMismatch = "Template_Version_And_Istio_Version_Mismatched"
@@ -114,10 +109,6 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 		out = append(out, s)
 	}
 	return out
-}
-
-func onlyUnknown(found problem.List) bool {
-	return !slices.ContainsFunc(found, func(p problem.Problem) bool { return p.Type != problem.TypeUnknown })
 }
 
 // stringMap is a mapping from name to string; other scalars are errors, as

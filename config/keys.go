@@ -25,14 +25,14 @@ pilot.env.ENABLE_NATIVE_SIDECARS
 `
 
 // typedKeys hold Kubernetes objects, whose own fields are checked by type, and
-// what has names of the user's own.
+// mappings whose keys the user chooses.
 const typedKeys = `
 global.namedRanges
 global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
 `
 
-// silentKeys are known, do nothing to an injected pod, and nobody who sets
-// them expects that they do. What is below them is not looked at.
+// silentKeys are known and have no effect on injected pods, which nobody who sets
+// them expects. Keys below them are not checked.
 const silentKeys = `
 _internal_defaults_do_not_set defaults profile compatibilityVersion defaultRevision ownerName revisionTags
 experimental gatewayClasses base pdb telemetry ztunnel cni istiodRemote sidecarInjectorWebhook gateways
@@ -57,9 +57,10 @@ sidecarInjectorWebhookAnnotations tag taint tolerations topologySpreadConstraint
 trustedZtunnelNamespace variant volumeMounts volumes
 `
 
-// A note is a warning about a known key that does not do what its user expects.
+// A note is a warning about a known key that has no effect although users expect
+// one.
 type note struct {
-	quiet []string // values, as text, that ask for nothing or for what happens anyway
+	quiet []string // values, as text, that request the existing behavior
 	why   string   // it has no effect
 	fix   string
 }

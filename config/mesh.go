@@ -8,20 +8,18 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/document"
-	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// meshNotes are the fields of MeshConfig that are valid, do nothing, and would
-// be expected to do something to the pods. The many others without effect are
-// silent.
+// meshNotes are the fields of MeshConfig that are valid and have no effect although
+// users expect one on pods. The many others without effect give no warning.
 var meshNotes = map[string]note{
 	"enableTracing":               {[]string{"false"}, "the proxies send no traces", "remove it"},
 	"enableEnvoyAccessLogService": {[]string{"false"}, "access logs go to a file or to standard output only", "use accessLogFile"},
 	"inboundTrafficPolicy":        {nil, "inbound traffic is never captured", "remove it"},
 }
 
-// quietProxy are fields of defaultConfig that Istio's own installation writes,
-// or that only say where things are.
+// quietProxy are fields of defaultConfig that Istio's own installation sets, or
+// that are only paths and addresses.
 var quietProxy = []string{
 	"binaryPath", "configPath", "controlPlaneAuthPolicy", "discoveryAddress", "meshId", "proxyAdminPort", "serviceCluster",
 	"statNameLength", "statusPort", "tracing",
@@ -55,19 +53,6 @@ func (r *reader) defaultConfig(n *document.Node, path string, pc *meshconfig.Pro
 			r.add(p)
 		}
 	}
-}
-
-// note warns about a key that does nothing, unless its value asks for nothing.
-func (r *reader) note(f document.Field, path string, n note) {
-	v := f.Value
-	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0
-	scalar := v.Kind != document.List && v.Kind != document.Map
-	if n.why == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
-		return
-	}
-	p := problem.NoEffect(path, "", n.why, n.fix)
-	p.Value = v.Quoted()
-	r.add(f.Locate(p))
 }
 
 // has reports whether the document has the path, in either spelling of

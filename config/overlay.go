@@ -5,7 +5,7 @@ import (
 )
 
 // builtin is the tree of defaultValues, built once and never changed. Its
-// nodes have no position: no message is ever about them.
+// nodes have no position: no problem is about them.
 var builtin = unplaced(func() *document.Node {
 	n, found := document.Load(defaultValues, maxText)
 	if len(found) > 0 {
@@ -27,9 +27,9 @@ func unplaced(n *document.Node) *document.Node {
 }
 
 // overlay lays the user's tree over the defaults, as Helm merges values:
-// mappings field by field, everything else replaces. A null takes away a
-// default that is a mapping (resources: null means none), and leaves any other
-// default in place. The result shares nodes with both.
+// mappings field by field, everything else replaces. A null removes a
+// default that is a mapping (resources: null means none), and any other default
+// stays. The result shares nodes with both.
 func overlay(defaults, user *document.Node) *document.Node {
 	switch {
 	case user == nil:
@@ -59,8 +59,8 @@ func overlay(defaults, user *document.Node) *document.Node {
 	return out
 }
 
-// replace puts a value in place of what the raw values hold at a path; the
-// parents are mappings already, or the text has an error anyway.
+// replace sets the raw value at a path; the parents are mappings, or the text has
+// an error anyway.
 func replace(raw map[string]any, value any, path ...string) {
 	for len(path) > 1 {
 		next, ok := raw[path[0]].(map[string]any)

@@ -26,6 +26,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	v.Global.ProxyInit.Image = t.image("global.proxy_init.image")
 	v.Global.ProxyInit.Resources = t.resources("global.proxy_init.resources")
 	t.images(v)
+	t.templateValues()
 	for _, path := range []string{"global.proxy.includeIPRanges", "global.proxy.excludeIPRanges", "global.platform", "global.platformFallback"} {
 		if n := t.at(path); n != nil && n.Line > 0 {
 			v.Places[path] = Place{n.Line, n.Column}
@@ -34,8 +35,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	return v, raw
 }
 
-// keys walks the user's tree: unknown keys, keys without effect, and the paths
-// that are set.
+// keys walks the user's tree: unknown keys, keys without effect, and the set paths.
 func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
 		at := f.Name
@@ -75,34 +75,12 @@ func mark(n *document.Node, path string, set map[string]bool) {
 	}
 }
 
-// tree is the merged values while they are read; raw is the same for templates.
-type tree struct {
-	r    *reader
-	root *document.Node
-	raw  map[string]any
-}
-
-// at is the value at a path; nil when absent or null.
-func (t tree) at(path string) *document.Node {
-	n := t.root
-	for _, name := range strings.Split(path, ".") {
-		if n = n.Get(name); n == nil || n.Kind == document.Null {
-			return nil
-		}
-	}
-	return n
-}
-
 func (t tree) global() Global {
 	g := Global{
 		Hub:             t.parsed("global.hub", annotation.ParseImage),
 		Tag:             t.tag("global.tag"),
-		Variant:         t.text("global.variant"),
 		ImagePullPolicy: t.oneOf("global.imagePullPolicy", "", "Always", "IfNotPresent", "Never"),
 		Platform:        t.text("global.platform"),
-		LogLevel:        t.parsed("global.logging.level", annotation.ParseAgentLogLevel),
-		LogAsJSON:       t.boolean("global.logAsJson"),
-		Network:         t.text("global.network"),
 	}
 	g.ImagePullSecrets = t.pullSecrets("global.imagePullSecrets")
 	if t.at("global.platformFallback") != nil {
@@ -110,6 +88,17 @@ func (t tree) global() Global {
 	}
 	g.NamedRanges = t.namedRanges("global.namedRanges")
 	return g
+}
+
+// templateValues checks the values that only templates read, in RawValues.
+func (t tree) templateValues() {
+	t.text("global.variant")
+	t.text("global.network")
+	t.parsed("global.logging.level", annotation.ParseAgentLogLevel)
+	t.boolean("global.logAsJson")
+	t.text("global.proxy.includeInboundPorts")
+	t.text("global.proxy.excludeInboundPorts")
+	t.number("global.proxy.statusPort", 0, 65535)
 }
 
 func (t tree) proxy(named map[string]cidr.List) Proxy {
@@ -121,8 +110,6 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 		IncludeOutboundPorts: t.ports(at + "includeOutboundPorts"),
 		ExcludeOutboundPorts: t.ports(at + "excludeOutboundPorts"),
 		ExcludeInterfaces:    t.interfaces(at + "excludeInterfaces"),
-		IncludeInboundPorts:  t.text(at + "includeInboundPorts"),
-		ExcludeInboundPorts:  t.text(at + "excludeInboundPorts"),
 
 		Image:             t.image(at + "image"),
 		LogLevel:          t.parsed(at+"logLevel", annotation.ParseLogLevel),
@@ -136,7 +123,6 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 		Privileged:                      t.boolean(at + "privileged"),
 		HoldApplicationUntilProxyStarts: t.boolean(at + "holdApplicationUntilProxyStarts"),
 
-		StatusPort:                   t.number(at+"statusPort", 0, 65535),
 		ReadinessInitialDelaySeconds: t.number(at+"readinessInitialDelaySeconds", 0, maxSeconds),
 		ReadinessPeriodSeconds:       t.number(at+"readinessPeriodSeconds", 1, maxSeconds),
 		ReadinessFailureThreshold:    t.number(at+"readinessFailureThreshold", 1, maxSeconds),

@@ -14,6 +14,24 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
+// tree is the merged values while they are read; raw is the same for templates.
+type tree struct {
+	r    *reader
+	root *document.Node
+	raw  map[string]any
+}
+
+// at is the value at a path; nil when absent or null.
+func (t tree) at(path string) *document.Node {
+	n := t.root
+	for _, name := range strings.Split(path, ".") {
+		if n = n.Get(name); n == nil || n.Kind == document.Null {
+			return nil
+		}
+	}
+	return n
+}
+
 func (t tree) text(path string) string { return t.r.text(t.at(path), path) }
 
 func (t tree) boolean(path string) bool { return t.r.boolean(t.at(path), path) }
@@ -103,8 +121,8 @@ func (t tree) number(path string, least, most int64) int32 {
 	return int32(i)
 }
 
-// joined is a comma list, written as one string or as a list of strings. Raw
-// values get the normal form, because templates print them.
+// joined is a comma-separated list, given as one string or as a list of strings.
+// Raw values get the normal form, because templates print them.
 func (t tree) joined(path string) (n *document.Node, text string) {
 	n = t.at(path)
 	if n == nil || n.Kind != document.List {
