@@ -284,7 +284,7 @@ func TestRunWithoutKernel(t *testing.T) {
 	run0("-i", "10.0.0.0/08", "-p", "0", "--what").want(t, 2, "", "outrider-init: invalid arguments:\n"+
 		"  --what: unknown flag; see --help\n"+
 		"  -p: \"0\": port number must be in the range 1..65535\n"+
-		"  -i: \"10.0.0.0/08\": leading zero in prefix length \"/08\"; write 10.0.0.0/8\n")
+		"  -i: \"10.0.0.0/08\": leading zero in prefix length \"/08\"; use 10.0.0.0/8\n")
 }
 
 // TestDocs runs every command of docs/redirect.md in a pod and compares what
