@@ -66,150 +66,191 @@ const routed = `{"hosts": ["httpbin.org"], "http": [
 	{"match": [{"uri": {"exact": "/split"}}], "route": [{"destination": {"host": "one.test"}, "weight": 75}, {"destination": {"host": "fixed.test"}, "weight": 25}]},
 	{"route": [{"destination": {"host": "httpbin.org"}}]}]}`
 
-// TestRoutes has what routes do beyond leading somewhere, which the random
-// requests are about.
-func TestRoutes(t *testing.T) {
-	m := newMesh(t, map[string]string{"mirror.test": "192.0.2.41", "one.test": "192.0.2.42", "loop.test": "127.0.0.1"})
-	var world received
-	m.answer = func(w http.ResponseWriter, r *http.Request) bool {
-		if n := world.add(r); r.URL.Path == "/flaky" && n < 3 || r.URL.Path == "/firm" {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
-		} else if r.Header.Get("Upgrade") == "websocket" {
-			echo(w)
-			return true
-		} else if r.URL.Path == "/tries" {
-			select {
-			case <-r.Context().Done():
-			case <-time.After(time.Second):
-			}
-			return true
-		}
-		return false
-	}
-	const ports = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]`
-	with := func(ports string) *egress.Model {
-		return modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
-			entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
-			entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
-		)
-	}
-	model := with(ports)
-	m.publish(model, "http", "httpbin.org", addrOther, "200")
+// routesTest is a real sidecar with the routes of routed, and the requests that
+// reached the world.
+type routesTest struct {
+	*mesh
+	world received
+	model *egress.Model
+}
 
-	t.Run("headers", func(t *testing.T) {
-		m.fetch("GET", "httpbin.org", "/headers", map[string][]string{"x-a": {"there"}, "x-gone": {"1"}, "x-more": {"one"}})
-		q := world.of("/headers")[0]
-		if got := fmt.Sprint(q.Header.Values("x-set"), q.Header.Values("x-more"), q.Header.Values("x-gone"), q.Header.Values("x-to")); got != "[there] [one two] [] [httpbin]" {
-			t.Errorf("the world got %s", got)
+// answer is the world's answer to the paths that routed has.
+func (m *routesTest) answerRoutes(w http.ResponseWriter, r *http.Request) bool {
+	if n := m.world.add(r); r.URL.Path == "/flaky" && n < 3 || r.URL.Path == "/firm" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	} else if r.Header.Get("Upgrade") == "websocket" {
+		echo(w)
+		return true
+	} else if r.URL.Path == "/tries" {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(time.Second):
 		}
-		for name := range q.Header {
-			if strings.Contains(strings.ToLower(name), "retr") {
-				t.Errorf("the world got %s: %s", name, q.Header.Get(name))
-			}
+		return true
+	}
+	return false
+}
+
+// routedModel has the routes, with the ports of the names that they refer to.
+func routedModel(t *testing.T, ports string) *egress.Model {
+	return modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "httpbin", httpbin), routeOf(t, "shop", "routes", routed),
+		entryOf(t, "shop", "names", `{"hosts": ["mirror.test", "one.test", "loop.test"], `+ports+`, "resolution": "DNS"}`),
+		entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], `+ports+`, "resolution": "STATIC", "endpoints": [{"address": "192.0.2.43"}]}`),
+	)
+}
+
+// TestRoutes checks what routes do beyond choosing a destination, which the
+// random requests check.
+func TestRoutes(t *testing.T) {
+	m := &routesTest{
+		mesh:  newMesh(t, map[string]string{"mirror.test": "192.0.2.41", "one.test": "192.0.2.42", "loop.test": "127.0.0.1"}),
+		model: routedModel(t, `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]`),
+	}
+	m.answer = m.answerRoutes
+	m.publish(m.model, "http", "httpbin.org", addrOther, "200")
+	for _, step := range []struct {
+		name string
+		run  func(*routesTest, *testing.T)
+	}{
+		{"headers", (*routesTest).routeHeaders},
+		{"abort with a gRPC status", (*routesTest).routeAbortGRPC},
+		{"a large regular expression", (*routesTest).routeLargeRegex},
+		{"retries", (*routesTest).routeRetries},
+		{"delay", (*routesTest).routeDelay},
+		{"mirrors", (*routesTest).routeMirrors},
+		{"a mirror port changes", (*routesTest).routeMirrorPortChange},
+		{"WebSocket", (*routesTest).routeWebSocket},
+		{"weights", (*routesTest).routeWeights},
+		{"undeclared host", (*routesTest).routeUndeclared},
+		{"default retries", (*routesTest).routeDefaultRetries},
+	} {
+		t.Run(step.name, func(t *testing.T) { step.run(m, t) })
+	}
+}
+
+func (m *routesTest) routeHeaders(t *testing.T) {
+	m.fetch("GET", "httpbin.org", "/headers", map[string][]string{"x-a": {"there"}, "x-gone": {"1"}, "x-more": {"one"}})
+	q := m.world.of("/headers")[0]
+	if got := fmt.Sprint(q.Header.Values("x-set"), q.Header.Values("x-more"), q.Header.Values("x-gone"), q.Header.Values("x-to")); got != "[there] [one two] [] [httpbin]" {
+		t.Errorf("the world got %s", got)
+	}
+	for name := range q.Header {
+		if strings.Contains(strings.ToLower(name), "retr") {
+			t.Errorf("the world got %s: %s", name, q.Header.Get(name))
 		}
+	}
+}
+
+func (m *routesTest) routeAbortGRPC(t *testing.T) {
+	request := decide.Request{
+		Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "httpbin.org", Path: "/aborted",
+	}
+	if got, want := m.send(request), m.expected(decide.Decide(m.model.View("shop"), request), request); !strings.HasPrefix(got, want[0]) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func (m *routesTest) routeLargeRegex(t *testing.T) {
+	if got := m.fetch("GET", "httpbin.org", "/"+strings.Repeat("a", 300), nil); !strings.HasPrefix(got, "299") {
+		t.Errorf("%q", got)
+	}
+}
+
+func (m *routesTest) routeRetries(t *testing.T) {
+	if got := m.fetch("GET", "httpbin.org", "/flaky", nil); !strings.HasPrefix(got, "at=") || len(m.world.of("/flaky")) != 3 {
+		t.Errorf("%q after %d attempts, want 3", got, len(m.world.of("/flaky")))
+	}
+	if got := m.world.of("/flaky")[2].Header.Get("X-Envoy-Attempt-Count"); got != "3" {
+		t.Errorf("the attempt count of the third attempt is %q", got)
+	}
+	if got := m.fetch("GET", "httpbin.org", "/firm", nil); !strings.HasPrefix(got, "503") || len(m.world.of("/firm")) != 1 {
+		t.Errorf("%q after %d attempts, want 1", got, len(m.world.of("/firm")))
+	}
+	start := time.Now()
+	if got := m.fetch("GET", "httpbin.org", "/tries", nil); !strings.HasPrefix(got, "504") || len(m.world.of("/tries")) != 2 || time.Since(start) > 900*time.Millisecond {
+		t.Errorf("%q after %d attempts and %s", got, len(m.world.of("/tries")), time.Since(start))
+	}
+}
+
+func (m *routesTest) routeDelay(t *testing.T) {
+	start := time.Now()
+	if got := m.fetch("GET", "httpbin.org", "/slow", nil); !strings.HasPrefix(got, "at=") || time.Since(start) < 390*time.Millisecond {
+		t.Errorf("%q after %s", got, time.Since(start))
+	}
+}
+
+func (m *routesTest) routeMirrors(t *testing.T) {
+	m.fetch("POST", "httpbin.org", "/copied", nil)
+	kit.EventuallyTrue(t, "three requests reached the world", func() bool { return len(m.world.of("/copied")) == 3 })
+	m.fetch("GET", "httpbin.org", "/half", nil)
+	time.Sleep(300 * time.Millisecond)
+	hosts := map[string]bool{}
+	for _, q := range m.world.of("/copied") {
+		hosts[q.Host] = true
+	}
+	// A copy to a name carries that name; one to an address is marked. None
+	// reached the loopback, where nothing listens but what a pod keeps to itself.
+	if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(m.world.of("/half")) != 1 {
+		t.Errorf("the world got %v, and %d of /half", hosts, len(m.world.of("/half")))
+	}
+}
+
+func (m *routesTest) routeMirrorPortChange(t *testing.T) {
+	m.server.Publish(routedModel(t, `"ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080}]`))
+	m.settled()
+	defer func() { m.server.Publish(m.model); m.settled() }()
+	m.fetch("GET", "httpbin.org", "/copied/again", nil)
+	kit.EventuallyTrue(t, "a copy has the new port", func() bool {
+		return slices.ContainsFunc(m.world.of("/copied/again"), func(q *http.Request) bool { return q.Host == "mirror.test:8080" })
 	})
-	t.Run("abort with a status of gRPC", func(t *testing.T) {
-		request := decide.Request{
-			Address: netip.MustParseAddr(addrOther), Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "httpbin.org", Path: "/aborted",
+}
+
+func (m *routesTest) routeWebSocket(t *testing.T) {
+	var conn net.Conn
+	var err error
+	m.Do(func() { conn, err = net.Dial("tcp", addrOther+":80") })
+	kit.Must(t, err)
+	defer func() { _ = conn.Close() }()
+	kit.Must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	_, err = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: httpbin.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	kit.Must(t, err)
+	from := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(from, nil)
+	kit.Must(t, err)
+	_, err = io.WriteString(conn, "ping")
+	kit.Must(t, err)
+	back := make([]byte, 4)
+	if _, err := io.ReadFull(from, back); err != nil || resp.StatusCode != http.StatusSwitchingProtocols || string(back) != "ping" {
+		t.Errorf("status %d, then %q: %v", resp.StatusCode, back, err)
+	}
+}
+
+func (m *routesTest) routeWeights(t *testing.T) {
+	at := map[string]int{}
+	for range 400 { // the first ones, with a body, before the clusters are there
+		at[strings.Fields(m.fetch("POST", "httpbin.org", "/split", nil))[0]]++
+	}
+	if one := at["at=192.0.2.42"]; one+at["at=192.0.2.43"] != 400 || one < 240 || one > 360 {
+		t.Errorf("%v, want three of four at 192.0.2.42", at)
+	}
+}
+
+func (m *routesTest) routeUndeclared(t *testing.T) {
+	m.publish(modelOf(t, "ALLOW_ANY"), "http", "any.test", addrOther, "200")
+	m.fetch("GET", "any.test", "/undeclared", nil)
+	for name := range m.world.of("/undeclared")[0].Header {
+		if strings.Contains(strings.ToLower(name), "retr") {
+			t.Errorf("the world got %s", name)
 		}
-		if got, want := m.send(request), m.expected(decide.Decide(model.View("shop"), request), request); !strings.HasPrefix(got, want[0]) {
-			t.Errorf("%q, and the model says %q", got, want)
-		}
-	})
-	t.Run("a large regular expression", func(t *testing.T) {
-		if got := m.fetch("GET", "httpbin.org", "/"+strings.Repeat("a", 300), nil); !strings.HasPrefix(got, "299") {
-			t.Errorf("%q", got)
-		}
-	})
-	t.Run("retries", func(t *testing.T) {
-		if got := m.fetch("GET", "httpbin.org", "/flaky", nil); !strings.HasPrefix(got, "at=") || len(world.of("/flaky")) != 3 {
-			t.Errorf("%q after %d attempts, want 3", got, len(world.of("/flaky")))
-		}
-		if got := world.of("/flaky")[2].Header.Get("X-Envoy-Attempt-Count"); got != "3" {
-			t.Errorf("the third attempt says %q", got)
-		}
-		if got := m.fetch("GET", "httpbin.org", "/firm", nil); !strings.HasPrefix(got, "503") || len(world.of("/firm")) != 1 {
-			t.Errorf("%q after %d attempts, want 1", got, len(world.of("/firm")))
-		}
-		start := time.Now()
-		if got := m.fetch("GET", "httpbin.org", "/tries", nil); !strings.HasPrefix(got, "504") || len(world.of("/tries")) != 2 || time.Since(start) > 900*time.Millisecond {
-			t.Errorf("%q after %d attempts and %s", got, len(world.of("/tries")), time.Since(start))
-		}
-	})
-	t.Run("delay", func(t *testing.T) {
-		start := time.Now()
-		if got := m.fetch("GET", "httpbin.org", "/slow", nil); !strings.HasPrefix(got, "at=") || time.Since(start) < 390*time.Millisecond {
-			t.Errorf("%q after %s", got, time.Since(start))
-		}
-	})
-	t.Run("mirrors", func(t *testing.T) {
-		m.fetch("POST", "httpbin.org", "/copied", nil)
-		kit.EventuallyTrue(t, "three requests reached the world", func() bool { return len(world.of("/copied")) == 3 })
-		m.fetch("GET", "httpbin.org", "/half", nil)
-		time.Sleep(300 * time.Millisecond)
-		hosts := map[string]bool{}
-		for _, q := range world.of("/copied") {
-			hosts[q.Host] = true
-		}
-		// A copy to a name carries that name; one to an address is marked. None
-		// reached the loopback, where nothing listens but what a pod keeps to itself.
-		if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(world.of("/half")) != 1 {
-			t.Errorf("the world got %v, and %d of /half", hosts, len(world.of("/half")))
-		}
-	})
-	t.Run("a mirror leads elsewhere", func(t *testing.T) {
-		m.server.Publish(with(`"ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080}]`))
-		m.settled()
-		defer func() { m.server.Publish(model); m.settled() }()
-		m.fetch("GET", "httpbin.org", "/copied/again", nil)
-		kit.EventuallyTrue(t, "a copy has the new port", func() bool {
-			return slices.ContainsFunc(world.of("/copied/again"), func(q *http.Request) bool { return q.Host == "mirror.test:8080" })
-		})
-	})
-	t.Run("web socket", func(t *testing.T) {
-		var conn net.Conn
-		var err error
-		m.Do(func() { conn, err = net.Dial("tcp", addrOther+":80") })
-		kit.Must(t, err)
-		defer func() { _ = conn.Close() }()
-		kit.Must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
-		_, err = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: httpbin.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		kit.Must(t, err)
-		from := bufio.NewReader(conn)
-		resp, err := http.ReadResponse(from, nil)
-		kit.Must(t, err)
-		_, err = io.WriteString(conn, "ping")
-		kit.Must(t, err)
-		back := make([]byte, 4)
-		if _, err := io.ReadFull(from, back); err != nil || resp.StatusCode != http.StatusSwitchingProtocols || string(back) != "ping" {
-			t.Errorf("status %d, then %q: %v", resp.StatusCode, back, err)
-		}
-	})
-	t.Run("weights", func(t *testing.T) {
-		at := map[string]int{}
-		for range 400 { // the first ones, with a body, before the clusters are there
-			at[strings.Fields(m.fetch("POST", "httpbin.org", "/split", nil))[0]]++
-		}
-		if one := at["at=192.0.2.42"]; one+at["at=192.0.2.43"] != 400 || one < 240 || one > 360 {
-			t.Errorf("%v, want three of four at 192.0.2.42", at)
-		}
-	})
-	t.Run("not declared", func(t *testing.T) {
-		m.publish(modelOf(t, "ALLOW_ANY"), "http", "any.test", addrOther, "200")
-		m.fetch("GET", "any.test", "/undeclared", nil)
-		for name := range world.of("/undeclared")[0].Header {
-			if strings.Contains(strings.ToLower(name), "retr") {
-				t.Errorf("the world got %s", name)
-			}
-		}
-	})
-	t.Run("default retries", func(t *testing.T) {
-		// Nobody is at the port: the sidecar tries again, as in Istio.
-		m.server.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "gone",
-			`{"hosts": ["one.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 4}], "resolution": "DNS"}`)))
-		kit.EventuallyTrue(t, "the host leads to nobody", func() bool { return strings.HasPrefix(m.fetch("GET", "one.test", "/", nil), "503") })
-		m.fetch("GET", "one.test", "/", nil)
-		m.logged("503 URX,UF", "one.test")
-	})
+	}
+}
+
+func (m *routesTest) routeDefaultRetries(t *testing.T) {
+	// Nothing listens on the port: the sidecar retries, as in Istio.
+	m.server.Publish(modelOf(t, "REGISTRY_ONLY", entryOf(t, "shop", "gone",
+		`{"hosts": ["one.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 4}], "resolution": "DNS"}`)))
+	kit.EventuallyTrue(t, "the host has no endpoint", func() bool { return strings.HasPrefix(m.fetch("GET", "one.test", "/", nil), "503") })
+	m.fetch("GET", "one.test", "/", nil)
+	m.logged("503 URX,UF", "one.test")
 }
