@@ -138,7 +138,7 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 		}
 	}
 	if n := i.metric("outrider_validation_requests_total", "serviceentries", "denied"); n < 9 {
-		t.Errorf("%v refusals counted", n)
+		t.Errorf("%v denials counted", n)
 	}
 
 	// Nobody answers: nothing is refused.

@@ -35,7 +35,7 @@ func TestPodHandler_VeryLargePods(t *testing.T) {
 		allowed bool
 		message string
 	}{
-		{"a million bytes in an annotation of somebody's", annotated("example.com/big", strings.Repeat("a", million)), true, ""},
+		{"a million bytes in a user's annotation", annotated("example.com/big", strings.Repeat("a", million)), true, ""},
 		{"a million bytes of junk in a range list", annotated("traffic.sidecar.istio.io/excludeOutboundIPRanges", strings.Repeat("a", million)), false, "excludeOutboundIPRanges"},
 		{"a million bytes of wrong ranges", annotated("traffic.sidecar.istio.io/excludeOutboundIPRanges", strings.Repeat("10.0.0.0/99,", million/12)), false, "excludeOutboundIPRanges"},
 		{"a million bytes of junk in a port list", annotated("traffic.sidecar.istio.io/excludeOutboundPorts", strings.Repeat("99999,", million/6)), false, "excludeOutboundPorts"},

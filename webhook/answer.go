@@ -43,7 +43,7 @@ func ignored(reason string) answer {
 	return answer{result: resultIgnored, response: response{allowed: true, reason: reason}}
 }
 
-// unvalidated allows what could not be validated, and says so.
+// unvalidated allows what could not be validated, with a warning.
 func unvalidated(string) answer {
 	return answer{all: []string{"not validated: internal error; see the Outrider log"}, response: response{allowed: true}}
 }

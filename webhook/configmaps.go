@@ -92,7 +92,7 @@ func (v *validation) addConfiguration(problems problem.List, e edit) {
 	for _, p := range problems {
 		key := slices.Index(e.labels, p.Source)
 		if key >= 0 {
-			p = p.In(e.known[key])
+			p = p.In(fmt.Sprintf("key %q", e.known[key]))
 		}
 		if key >= 0 || p.Severity == problem.Error {
 			v.problems.Add(p)

@@ -45,7 +45,7 @@ func reasonOf(code int32) metav1.StatusReason {
 }
 
 // append writes the v1 AdmissionReview, byte for byte what encoding/json makes
-// of the API's own type (a test compares them). It is written out by hand
+// of the API's own type (a test compares them). It is encoded by hand
 // because the patch is most of it, and goes from operations to base64 here
 // without being copied into values on the way. scratch is room for the patch.
 func (r *response) append(dst []byte, scratch *[]byte) []byte {

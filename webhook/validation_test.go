@@ -187,16 +187,16 @@ func TestConfigMapHandler(t *testing.T) {
 		{"no data", configMap(injector, "null"), nil, "valid", "", ""},
 		{"good", configMap(injector, `{"values":"global: {proxy: {excludeIPRanges: 10.0.0.0/8}}"}`), nil, "valid", "", ""},
 		{"all that is wrong", configMap(injector, badValues), nil, "invalid", "ConfigMap istio-system/istio-sidecar-injector: 2 problems\n" +
-			`- values:3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n" +
-			`- values:5:15: global.proxy.logLevel: "loud": not an Envoy log level; use one of trace, debug, info, warning, error, critical, off`,
-			`ConfigMap istio-system/istio-sidecar-injector: values:4:5: global.proxy.imag: unknown key; did you mean "image"?`},
+			`- key "values":3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n" +
+			`- key "values":5:15: global.proxy.logLevel: "loud": not an Envoy log level; use one of trace, debug, info, warning, error, critical, off`,
+			`ConfigMap istio-system/istio-sidecar-injector: key "values":4:5: global.proxy.imag: unknown key; did you mean "image"?`},
 		{"no YAML", configMap(injector, `{"values":"a: [","config":"}"}`), nil, "invalid", "*", ""},
 		{"a template that does not compile", configMap(injector, `{"config":"templates:\n  mine: |\n    {{ if }}\n"}`), nil, "invalid", "*", ""},
 		{"mesh", configMap("istio", `{"mesh":"outboundTrafficPolicy: {mode: SOMETIMES}","meshNetworks":"networks: {}"}`), nil, "invalid",
-			`ConfigMap istio-system/istio: mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of "REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"`, ""},
+			`ConfigMap istio-system/istio: key "mesh":1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of "REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"`, ""},
 		{"a key that is not read", configMap("istio", `{"mash":"a: b"}`), nil, "valid", "", `ConfigMap istio-system/istio: data["mash"]: unknown key, ignored; did you mean "mesh"?`},
 		{"a label alone", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, badValues))}, "invalid_unchanged", "",
-			"ConfigMap istio-system/istio-sidecar-injector: error (not applied): values:3:22\nConfigMap istio-system/istio-sidecar-injector: error\nConfigMap istio-system/istio-sidecar-injector: values:4:5"},
+			`ConfigMap istio-system/istio-sidecar-injector: error (not applied): key "values":3:22` + "\nConfigMap istio-system/istio-sidecar-injector: error\n" + `ConfigMap istio-system/istio-sidecar-injector: key "values":4:5`},
 		{"made worse", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){updating(configMap(injector, `{}`))}, "invalid", "*", "ConfigMap"},
 		{"another one", configMap("kube-root-ca.crt", badValues), nil, "another_configmap", "", ""},
 		{"another namespace's", configMap(injector, badValues), []func(*admissionv1.AdmissionReview){func(rv *admissionv1.AdmissionReview) { rv.Request.Namespace = "shop" }}, "another_configmap", "", ""},
