@@ -1,14 +1,12 @@
 package manifest
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/inject"
 
-	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -80,22 +78,6 @@ func (t *transformer) read() *document {
 	}
 	t.fallback = fallback
 	return fallback.doc
-}
-
-// unreadable adds a problem of the document's text.
-func (t *transformer) unreadable(p *problem.Problem) {
-	p.Source, p.Path = t.o.File, t.place("")
-	p.Line += t.c.line - 1
-	t.out.problems.Add(*p)
-}
-
-// place names the document, and an object in it, in problems.
-func (t *transformer) place(object string) string {
-	place := "document " + strconv.Itoa(t.c.number)
-	if object != "" {
-		place += " (" + object + ")"
-	}
-	return place
 }
 
 // objects transforms an object, or those of a List, and returns the intended one: the
@@ -357,61 +339,4 @@ func (t *transformer) line(f found, path ...string) int {
 		}
 	}
 	return t.c.lineOf(at)
-}
-
-// problem adds problems of an object.
-func (t *transformer) problem(f found, problems ...problem.Problem) {
-	for _, p := range problems {
-		t.problemAt(f, p)
-	}
-}
-
-// problemAt adds a problem of an object, at the value at path within it.
-func (t *transformer) problemAt(f found, p problem.Problem, path ...string) {
-	n := f.node.resolved()
-	namespace := n.get("metadata").str("namespace")
-	if namespace == "" {
-		namespace = t.o.Namespace
-	}
-	place := t.place(objectName(n.str("kind"), namespace, objectLabel(n)))
-	if p.Path != "" {
-		place += ": " + p.Path
-	}
-	t.out.problems.Add(p.In(t.o.File).On(t.line(f, path...), 0).At(place))
-}
-
-// rejected adds the injector's problems, each at its annotation or label.
-func (t *transformer) rejected(f found, n *node, pointer string, err error) {
-	var rejection *inject.Error
-	if !errors.As(err, &rejection) {
-		t.problem(f, problem.Of(err)...)
-		return
-	}
-	path := append(splitPointer(pointer), "metadata")
-	for _, key := range path {
-		n = n.get(key)
-	}
-	for _, p := range rejection.Problems {
-		if field, key := keyOf(n, p); key != "" {
-			t.problemAt(f, p, append(path, field, key)...)
-		} else {
-			t.problemAt(f, p)
-		}
-	}
-}
-
-// keyOf is the annotation or label key of a pod's metadata that a problem is about.
-func keyOf(metadata *node, p problem.Problem) (field, key string) {
-	for _, name := range []string{"annotations", "labels"} {
-		keys := metadata.get(name)
-		if keys == nil || keys.kind != mappingKind {
-			continue
-		}
-		for _, e := range keys.entries() {
-			if p.Path == annotation.Path(e.key.text, name == "labels") {
-				return name, e.key.text
-			}
-		}
-	}
-	return "", ""
 }
