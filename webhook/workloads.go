@@ -47,7 +47,7 @@ func noWorkload(r *request) string {
 	case !r.hasObject():
 		return "no_object"
 	// A Job of a CronJob is created by a controller, from a template that has
-	// been checked: nobody would read the warning.
+	// been checked: the warning would not be read.
 	case gjson.GetBytes(r.Object, `metadata.ownerReferences.#(controller==true).kind`).Exists():
 		return "owned"
 	}

@@ -13,7 +13,7 @@ import (
 // handlerRooms are the packages that answer HTTP requests. Handlers are where
 // every known injector grew functions of 300 lines, so they have bounds of their
 // own.
-var handlerRooms = []string{"webhook"}
+var handlerRooms = []string{"webhook", "debug"}
 
 // The bounds of a function that handles a request, and of a file with one.
 const (
