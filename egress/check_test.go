@@ -7,7 +7,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
-// TestCheck has one object's problems alone, and without a mesh.
+// TestCheck validates one object alone, with and without a mesh.
 func TestCheck(t *testing.T) {
 	in := egresstest.Parse(t, egresstest.EntryText(`{hosts: [a.example], ports: [{number: 0, protocol: HTTP}], resolution: DNS}`))
 	const rule = "port number must be in the range 1..65535"

@@ -40,7 +40,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// The problems of what could not be read are among those of the rest, in order.
+// TestProblemsOfDecodingAreKept has the problems of objects that were not
+// decoded among the others, in order.
 func TestProblemsOfDecodingAreKept(t *testing.T) {
 	in := egress.Input{Mesh: egresstest.Mesh(t, "")}
 	for _, name := range []string{"b", "a"} {

@@ -16,7 +16,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// goodFormats and badFormats are what Envoy takes and refuses.
+// goodFormats and badFormats are accepted and rejected by Envoy.
 var (
 	goodFormats = []string{
 		"", "%%", "%%%PROTOCOL%", "a%%b", "%REQ(:METHOD)%", "%REQ(:METHOD?A)%", "%REQ(A?:PATH):5%", "%REQ(A.B)%", "%REQ(%Y)%", "%DURATION()%",
@@ -77,9 +77,9 @@ func everyCommand() []string {
 	return out
 }
 
-// TestEnvoyKnowsTheCommands holds the verdicts against the real Envoy's, in a
-// log and in a header.
-func TestEnvoyKnowsTheCommands(t *testing.T) {
+// TestEnvoyAcceptsTheSameFormats compares the validation with the real Envoy's,
+// in a log and in a header.
+func TestEnvoyAcceptsTheSameFormats(t *testing.T) {
 	program := envoy.Require(t)
 	good := append(everyCommand(), goodFormats...)
 	header := strings.Join(slices.DeleteFunc(slices.Clone(good), func(f string) bool { return egress.HeaderFault(f) != "" }), " ")
@@ -87,14 +87,14 @@ func TestEnvoyKnowsTheCommands(t *testing.T) {
 		t.Errorf("only %d of %d are for headers", n, len(good))
 	}
 	if out, ok := takesFormats(t, program, strings.Join(good, " "), header); !ok {
-		t.Errorf("Envoy refuses what has no fault:\n%s", out)
+		t.Errorf("Envoy rejects what validation accepts:\n%s", out)
 	}
 	for _, f := range badFormats {
 		if _, ok := takesFormats(t, program, f, "x"); ok {
-			t.Errorf("Envoy takes %q in a log", f)
+			t.Errorf("Envoy accepts %q in a log", f)
 		}
 		if _, ok := takesFormats(t, program, "x", f); ok {
-			t.Errorf("Envoy takes %q in a header", f)
+			t.Errorf("Envoy accepts %q in a header", f)
 		}
 		if egress.HeaderFault(f) == "" {
 			t.Errorf("%q has no fault in a header", f)

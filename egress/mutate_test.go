@@ -66,8 +66,9 @@ func texts(m protoreflect.Message) (out []func(string)) {
 	return out
 }
 
-// TestUnusualTexts has the real Envoy accept what is made of objects with an unusual text
-// somewhere: what it would reject is rejected before, and everything else is accepted.
+// TestUnusualTexts has the real Envoy accept what is made of objects with an
+// unusual text somewhere: what it would reject is rejected before, and
+// everything else is accepted.
 func TestUnusualTexts(t *testing.T) {
 	program := envoy.Require(t)
 	const worlds, entries = 40, 12

@@ -9,8 +9,8 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// TestProblems has what cannot work, with the whole of what is said about it and
-// what is left of the entry.
+// TestProblems has invalid inputs, with all their problems and the clusters
+// that remain.
 func TestProblems(t *testing.T) {
 	const port80 = `ports: [{number: 80, name: http, protocol: HTTP}], `
 	for name, c := range map[string]struct {
@@ -75,8 +75,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestConflicts has one host in several namespaces; which one a namespace gets
-// is told by the port that it leads to.
+// TestConflicts has one host in several namespaces; the target port shows which
+// one a namespace gets.
 func TestConflicts(t *testing.T) {
 	one := func(namespace, name, created, target, exportTo string) string {
 		return "\n---\nkind: ServiceEntry\nmetadata: {namespace: " + namespace + ", name: " + name + ", created: \"" + created + "\"}\n" +
@@ -118,7 +118,7 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// TestVersion has what changes a view's version, and what does not.
+// TestVersion has inputs that change a view's version, and inputs that do not.
 func TestVersion(t *testing.T) {
 	const mesh = "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: e}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"

@@ -162,8 +162,8 @@ func checkRouteProblem(t *testing.T, c routeProblem) {
 	egresstest.Make(t, m.View("shop"))
 }
 
-// TestConflictsAreReported has two objects of one namespace that say the same: the
-// one that has no effect says so.
+// TestConflictsAreReported has two objects of one namespace with the same host:
+// the one without effect has a warning.
 func TestConflictsAreReported(t *testing.T) {
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: z, created: \"2026-01-01T00:00:00Z\"}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
 	const spec = `{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}]}`
@@ -183,9 +183,10 @@ func TestConflictsAreReported(t *testing.T) {
 	}
 }
 
-// TestTCPClaims has TCP hosts that want the same addresses of a port: the
-// namespace's own has them, then the oldest, and who gets nothing says so.
-func TestTCPClaims(t *testing.T) {
+// TestTCPAddressOwners has TCP hosts with the same addresses of a port: the
+// namespace's own host owns them, then the oldest, and a host without any has a
+// warning.
+func TestTCPAddressOwners(t *testing.T) {
 	entry := func(name, namespace, created, host, addresses string) string {
 		return "\n---\nkind: ServiceEntry\nmetadata: {namespace: " + namespace + ", name: " + name + ", created: \"" + created + "\"}\n" +
 			"spec: {hosts: [" + host + "], addresses: [" + addresses + "], ports: [{number: 9000, name: tcp, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]}\n"
