@@ -76,7 +76,7 @@ func notInjected(err error) answer {
 	if e.Code == inject.RejectedPod {
 		code = http.StatusBadRequest
 	}
-	a := denied(resultDenied, e.Code, code, inline.join(e.Problems.Strings()))
+	a := denied(resultDenied, e.Code, code, inline.join(e.Problems))
 	a.err = err
 	return a
 }

@@ -16,6 +16,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
@@ -316,9 +317,9 @@ func TestHandler_LogsNoSecrets(t *testing.T) {
 }
 
 func TestJoin_IsBounded(t *testing.T) {
-	problems := make([]string, 5000)
+	problems := make(problem.List, 5000)
 	for i := range problems {
-		problems[i] = fmt.Sprintf("problem %d: %s", i, strings.Repeat("x", 2000))
+		problems[i] = problem.Invalid("", "", fmt.Sprintf("problem %d: %s", i, strings.Repeat("x", 2000)), "")
 	}
 	got := inline.join(problems)
 	if len(got) > maxMessage+100 || !strings.HasPrefix(got, "5000 problems: (1) problem 0: xxx") || !strings.HasSuffix(got, " and 4993 more") {

@@ -95,14 +95,14 @@ var (
 
 // join is the message about all problems, with their number when there is more
 // than one.
-func (l layout) join(problems []string) string {
+func (l layout) join(problems problem.List) string {
 	if len(problems) == 1 {
-		return problem.Clip(problems[0], maxMessage)
+		return problem.Clip(problems[0].String(), maxMessage)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d problems%s", len(problems), l.title)
-	for i, p := range problems {
-		p = problem.Clip(p, maxProblem)
+	for i := range problems {
+		p := problem.Clip(problems[i].String(), maxProblem)
 		if b.Len()+len(p) > maxMessage {
 			fmt.Fprintf(&b, "%sand %d more", l.omitted, len(problems)-i)
 			break

@@ -19,7 +19,7 @@ func (v validation) answer(unchanged bool) answer {
 	a := answer{result: resultClean, response: response{allowed: true, reason: "valid"}}
 	errs := v.problems.Errors()
 	if len(errs) > 0 && !unchanged {
-		a = denied(resultDenied, "invalid", http.StatusBadRequest, v.subject+": "+perLine.join(errs.Strings()))
+		a = denied(resultDenied, "invalid", http.StatusBadRequest, v.subject+": "+perLine.join(errs))
 		errs = nil
 	}
 	for _, e := range errs {
