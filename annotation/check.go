@@ -64,10 +64,20 @@ func (fs *findings) add(k key, value string, ps ...problem.Problem) {
 	}
 }
 
-// check adds what a row's function finds; nil finds nothing.
+// check adds what a row's check finds; nil finds nothing.
 func (fs *findings) check(k key, value string, check func(string) problem.List) {
 	if check != nil {
 		fs.add(k, value, check(value)...)
+	}
+}
+
+// warn is check for what a row warns about.
+func (fs *findings) warn(k key, value string, warn func(string) problem.List) {
+	if warn == nil {
+		return
+	}
+	for _, p := range warn(value) {
+		fs.add(k, value, p.AsWarning())
 	}
 }
 
@@ -105,16 +115,8 @@ func (c *checker) pod(name, value string, isLabel bool) {
 		c.warnings.add(k, value, noEffectHere("on a pod", "set it on a "+row.Places.String()))
 	default:
 		c.errs.check(k, value, row.check)
-		c.warnings.check(k, value, row.warning)
+		c.warnings.warn(k, value, row.warn)
 	}
-}
-
-// warning is what the row's warn finds, as warnings.
-func (r Row) warning(value string) problem.List {
-	if r.warn == nil {
-		return nil
-	}
-	return r.warn(value).AsWarnings()
 }
 
 // noEffectHere is a warning about a name that has an effect elsewhere.
@@ -221,7 +223,7 @@ func (fs *findings) place(where Place, kind string, k key, value string) {
 	case row.Support != Supported && row.Support != Rejected:
 	case row.Places&where != 0:
 		fs.check(k, value, row.check)
-		fs.check(k, value, row.warning)
+		fs.warn(k, value, row.warn)
 	default:
 		fs.add(k, value, noEffectHere("on the metadata of a "+kind+" itself", remedy(row, kind)))
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// by makes a row's check from a typed parser.
-func by[T any](parse func(string) (T, error)) func(string) problem.List {
+// checkOf makes a row's check from a typed parser.
+func checkOf[T any](parse func(string) (T, error)) func(string) problem.List {
 	return func(value string) problem.List {
 		_, err := parse(value)
 		return problem.Of(err)
@@ -16,7 +16,7 @@ func by[T any](parse func(string) (T, error)) func(string) problem.List {
 }
 
 func ranges(o cidr.Options) func(string) problem.List {
-	return by(func(value string) (cidr.List, error) { return cidr.Parse(value, o) })
+	return checkOf(func(value string) (cidr.List, error) { return cidr.Parse(value, o) })
 }
 
 // ports does not allow a wildcard: "every port" is the range list "*".
@@ -35,9 +35,9 @@ var injectionRows = []Row{
 	{Name: Rev, IsLabel: true, Places: OnPod | OnNamespace, Type: "revision name", Default: "default",
 		Meaning: "The control-plane revision that injects the pod or the pods of the namespace"},
 	{Name: InjectTemplates, Type: "names of templates or aliases", Default: "defaultTemplates of the configuration (sidecar)",
-		Meaning: "The templates to apply, in order", check: by(ParseTemplates)},
+		Meaning: "The templates to apply, in order", check: checkOf(ParseTemplates)},
 	{Name: NativeSidecar, Type: `"true" or "false"`, Default: "values pilot.env.ENABLE_NATIVE_SIDECARS, then by the Kubernetes version",
-		Meaning: "Whether to run the proxy as a native sidecar (true) or as an ordinary container (false)", check: by(ParseTrueFalse)},
+		Meaning: "Whether to run the proxy as a native sidecar (true) or as an ordinary container (false)", check: checkOf(ParseTrueFalse)},
 }
 
 func warnInject(value string) problem.List {
@@ -79,9 +79,9 @@ var trafficRows = []Row{
 	{Name: ExcludeOutboundPorts, Type: "port list", Default: "values global.proxy.excludeOutboundPorts (none)",
 		Meaning: "Destination ports that bypass the proxy", check: ports},
 	{Name: ExcludeInterfaces, Type: "interface names", Default: "values global.proxy.excludeInterfaces (none)",
-		Meaning: "Network interfaces whose traffic bypasses the proxy", check: by(ParseInterfaces)},
+		Meaning: "Network interfaces whose traffic bypasses the proxy", check: checkOf(ParseInterfaces)},
 	{Name: InterceptionMode, Type: "REDIRECT or NONE", Default: "meshConfig.defaultConfig.interceptionMode (REDIRECT)",
-		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE redirects nothing and adds no init container", check: by(ParseInterceptionMode)},
+		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE redirects nothing and adds no init container", check: checkOf(ParseInterceptionMode)},
 }
 
 // oneFamily warns about an include list that lacks a whole family.
@@ -111,25 +111,25 @@ const OneFamilyFix = `add the cluster's ranges of the other family, or use "*"; 
 
 var proxyRows = []Row{
 	{Name: ProxyImage, Type: "image", Default: "values global.proxy.image",
-		Meaning: "Image of the proxy: a full reference, or a name below values global.hub", check: by(ParseImage)},
+		Meaning: "Image of the proxy: a full reference, or a name below values global.hub", check: checkOf(ParseImage)},
 	{Name: ProxyImageType, Type: "default, debug or distroless", Default: "meshConfig.defaultConfig.image.imageType",
-		Meaning: "Variant of the proxy image", check: by(ParseImageType)},
+		Meaning: "Variant of the proxy image", check: checkOf(ParseImageType)},
 	{Name: ProxyCPU, Type: "quantity", Default: "values global.proxy.resources.requests.cpu (100m)",
-		Meaning: "CPU request of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+		Meaning: "CPU request of the proxy; the other three resources keep their own values", check: checkOf(ParseQuantity)},
 	{Name: ProxyCPULimit, Type: "quantity", Default: "values global.proxy.resources.limits.cpu (2000m)",
-		Meaning: "CPU limit of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+		Meaning: "CPU limit of the proxy; the other three resources keep their own values", check: checkOf(ParseQuantity)},
 	{Name: ProxyMemory, Type: "quantity", Default: "values global.proxy.resources.requests.memory (128Mi)",
-		Meaning: "Memory request of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+		Meaning: "Memory request of the proxy; the other three resources keep their own values", check: checkOf(ParseQuantity)},
 	{Name: ProxyMemoryLimit, Type: "quantity", Default: "values global.proxy.resources.limits.memory (1024Mi)",
-		Meaning: "Memory limit of the proxy; the other three resources keep their own values", check: by(ParseQuantity)},
+		Meaning: "Memory limit of the proxy; the other three resources keep their own values", check: checkOf(ParseQuantity)},
 	{Name: LogLevel, Type: "Envoy log level", Default: "values global.proxy.logLevel (warning)",
-		Meaning: "Log level of the proxy", check: by(ParseLogLevel)},
+		Meaning: "Log level of the proxy", check: checkOf(ParseLogLevel)},
 	{Name: ComponentLogLevel, Type: "component:level list", Default: "values global.proxy.componentLogLevel (misc:error)",
-		Meaning: "Log levels of single components of the proxy", check: by(ParseComponentLogLevel)},
+		Meaning: "Log levels of single components of the proxy", check: checkOf(ParseComponentLogLevel)},
 	{Name: UserVolume, Type: "JSON mapping from name to volume", Default: "none",
-		Meaning: "Volumes to add to the pod for the proxy", check: by(ParseVolumes)},
+		Meaning: "Volumes to add to the pod for the proxy", check: checkOf(ParseVolumes)},
 	{Name: UserVolumeMount, Type: "JSON mapping from name to mount", Default: "none",
-		Meaning: "Volume mounts to add to the proxy", check: by(ParseVolumeMounts)},
+		Meaning: "Volume mounts to add to the proxy", check: checkOf(ParseVolumeMounts)},
 	{Name: ProxyConfig, Type: "YAML of ProxyConfig", Default: "meshConfig.defaultConfig",
 		Meaning: "Overlay over the mesh's proxy configuration: concurrency, discoveryAddress, drainDuration, holdApplicationUntilProxyStarts, image, proxyMetadata, terminationDrainDuration",
 		check:   func(v string) problem.List { _, _, err := ParseProxyConfig(v); return problem.Of(err) }, warn: ignoredFields},

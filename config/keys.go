@@ -57,9 +57,9 @@ sidecarInjectorWebhookAnnotations tag taint tolerations topologySpreadConstraint
 trustedZtunnelNamespace variant volumeMounts volumes
 `
 
-// A note is a warning about a known key that has no effect although users expect
+// ineffective is a warning about a known key that has no effect although users expect
 // one.
-type note struct {
+type ineffective struct {
 	quiet []string // values, as text, that request the existing behavior
 	why   string   // it has no effect
 	fix   string
@@ -67,7 +67,7 @@ type note struct {
 
 const whyInbound = "inbound traffic is never captured, so every inbound port reaches the application directly"
 
-var notes = map[string]note{
+var ineffectiveKeys = map[string]ineffective{
 	"global.proxy.includeInboundPorts": {[]string{"*", ""}, whyInbound, "remove it"},
 	"global.proxy.excludeInboundPorts": {[]string{""}, whyInbound, "remove it"},
 	"global.proxy.statusPort":          {[]string{"15020", "0"}, "there is no agent; the proxy answers readiness on 15021", "remove it"},
@@ -114,7 +114,7 @@ func buildKeys() keyTable {
 	for _, name := range strings.Fields(pilotKeys) {
 		t.add("pilot."+name, keySilent)
 	}
-	for path := range notes {
+	for path := range ineffectiveKeys {
 		if t.kind[path] == keyUnknown {
 			t.add(path, keySilent)
 		}

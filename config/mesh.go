@@ -10,9 +10,9 @@ import (
 	"github.com/outrider-mesh/outrider/internal/document"
 )
 
-// meshNotes are the fields of MeshConfig that are valid and have no effect although
+// ineffectiveFields are the fields of MeshConfig that are valid and have no effect although
 // users expect one on pods. The many others without effect give no warning.
-var meshNotes = map[string]note{
+var ineffectiveFields = map[string]ineffective{
 	"enableTracing":               {[]string{"false"}, "the proxies send no traces", "remove it"},
 	"enableEnvoyAccessLogService": {[]string{"false"}, "access logs go to a file or to standard output only", "use accessLogFile"},
 	"inboundTrafficPolicy":        {nil, "inbound traffic is never captured", "remove it"},
@@ -31,8 +31,8 @@ func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 	r.add(document.Message(n, "", m)...)
 	if n != nil {
 		for _, f := range n.Fields {
-			if note, ok := meshNotes[f.Name]; ok {
-				r.note(f, f.Name, note)
+			if note, ok := ineffectiveFields[f.Name]; ok {
+				r.ineffective(f, f.Name, note)
 			}
 			if f.Name == "defaultConfig" || f.Name == "default_config" {
 				r.defaultConfig(f.Value, f.Name, m.GetDefaultConfig())

@@ -11,15 +11,15 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// each case has one text and what Parse says of it: "error ..." or "warning
+// messageCase is one text and the problems that Parse finds in it: "error ..." or "warning
 // ..." and a part of the message; the order counts and nothing may be left over.
-type saying struct {
+type messageCase struct {
 	name string
 	in   Texts
 	want []string
 }
 
-func say(t *testing.T, cases []saying) {
+func checkMessages(t *testing.T, cases []messageCase) {
 	t.Helper()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func lines(ps problem.List) string {
 
 func TestValuesMessages(t *testing.T) {
 	proxy := func(s string) Texts { return Texts{Values: "global:\n  proxy:\n    " + s + "\n"} }
-	say(t, []saying{
+	checkMessages(t, []messageCase{
 		{"nothing", Texts{}, nil},
 		{"comments only", Texts{Values: "# nothing\n---\n", Mesh: "\n", Config: "~"}, nil},
 		{"misspelt key", proxy("excludeIPRange: 10.0.0.0/8"),
@@ -108,7 +108,7 @@ func TestValuesMessages(t *testing.T) {
 	})
 }
 
-// bomb is a text whose aliases stand for ten million values.
+// bomb is a text whose aliases expand to ten million values.
 func bomb() string {
 	var b strings.Builder
 	b.WriteString("global:\n  a: &a [x,x,x,x,x,x,x,x,x,x]\n")
@@ -119,7 +119,7 @@ func bomb() string {
 }
 
 func TestInjectionMessages(t *testing.T) {
-	say(t, []saying{
+	checkMessages(t, []messageCase{
 		{"unknown key", Texts{Config: "policy: enabled\nneverInjectSelectors: []"}, []string{
 			`warning istio-sidecar-injector key "config":2:1: neverInjectSelectors: unknown key; did you mean "neverInjectSelector"?`}},
 		{"policy", Texts{Config: "policy: on"}, []string{`error :1:9: policy: "on": must be one of "enabled", "disabled"`}},
@@ -140,7 +140,7 @@ func TestInjectionMessages(t *testing.T) {
 }
 
 func TestMeshMessages(t *testing.T) {
-	say(t, []saying{
+	checkMessages(t, []messageCase{
 		{"unknown key", Texts{Mesh: "outboundTrafficPolcy: {mode: REGISTRY_ONLY}"}, []string{
 			`warning istio key "mesh":1:1: outboundTrafficPolcy: unknown key; did you mean "outboundTrafficPolicy"?`}},
 		{"bad enum", Texts{Mesh: "outboundTrafficPolicy:\n  mode: registry_only\n"}, []string{

@@ -29,7 +29,7 @@ func (r *reader) load(text string) *document.Node {
 	return n
 }
 
-// add notes problems; an unknown key is a warning.
+// add ineffectiveKeys problems; an unknown key is a warning.
 func (r *reader) add(found ...problem.Problem) {
 	for _, p := range found {
 		if p.Type == problem.TypeUnknown {
@@ -109,8 +109,8 @@ func (r *reader) boolean(n *document.Node, path string) bool {
 	return false
 }
 
-// note warns about a key that does nothing, unless its value asks for nothing.
-func (r *reader) note(f document.Field, path string, n note) {
+// ineffective warns about a key that does nothing, unless its value asks for nothing.
+func (r *reader) ineffective(f document.Field, path string, n ineffective) {
 	v := f.Value
 	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0
 	scalar := v.Kind != document.List && v.Kind != document.Map

@@ -46,8 +46,8 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 			set[at] = true
 		}
 		kind := valueKeys.kind[at]
-		if note, ok := notes[at]; ok {
-			r.note(f, at, note)
+		if note, ok := ineffectiveKeys[at]; ok {
+			r.ineffective(f, at, note)
 		}
 		switch {
 		case kind == keyUnknown && path == "pilot.env": // any environment variable
@@ -56,16 +56,16 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
 		case kind == keyParent && f.Value.Kind != document.Null:
-			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(some(valueKeys.children[at]), ", ")+" below it")
+			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(firstThree(valueKeys.children[at]), ", ")+" below it")
 		case kind == keyTyped && f.Value.Kind == document.Map:
 			mark(f.Value, at, set)
 		}
 	}
 }
 
-func some(names []string) []string { return names[:min(3, len(names))] }
+func firstThree(names []string) []string { return names[:min(3, len(names))] }
 
-// mark notes the paths below a Kubernetes object as set.
+// mark ineffectiveKeys the paths below a Kubernetes object as set.
 func mark(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
 		if f.Value.Kind != document.Null {

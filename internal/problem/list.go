@@ -15,11 +15,12 @@ type List []Problem
 // Of is the problems that an error holds: a List or a Problem as it is, another
 // error as one problem with its text as the rule; nil for nil.
 func Of(err error) List {
+	if err == nil {
+		return nil // before the variables below, which are allocated
+	}
 	var list List
 	var one Problem
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &list):
 		return list
 	case errors.As(err, &one):

@@ -64,6 +64,12 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestOfAllocatesNothingWithoutAnError(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _ = Of(nil) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestListIsBounded(t *testing.T) {
 	var l List
 	for range maxLines + 3 {
