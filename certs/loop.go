@@ -27,7 +27,7 @@ type loop struct{ changed debounce.Signal }
 func newLoop() loop { return loop{debounce.New()} }
 
 // trigger requests a pass.
-func (l loop) trigger() { l.changed.Raise() }
+func (l loop) trigger() { l.changed.Notify() }
 
 // run repeats pass until ctx ends.
 func (l loop) run(ctx context.Context, every time.Duration, log logr.Logger, pass func(context.Context) error) {

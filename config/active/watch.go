@@ -100,7 +100,7 @@ func (w *watcher) set(name string, obj any) {
 		w.texts.Mesh = cm.Data["mesh"]
 	}
 	w.mu.Unlock()
-	w.signal.Raise()
+	w.signal.Notify()
 }
 
 func (w *watcher) get() config.Texts {

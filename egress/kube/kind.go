@@ -50,7 +50,7 @@ func newKindWatcher(name, resource string, client dynamic.Interface, changed deb
 // use replaces the table of the objects.
 func (k *kindWatcher) use(t *table[object]) {
 	k.current.Store(t)
-	k.changed.Raise()
+	k.changed.Notify()
 }
 
 // run watches the kind until ctx is done.
@@ -62,7 +62,7 @@ func (k *kindWatcher) run(ctx context.Context) error {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 		}).Informer()
 	handler, err := prepare(crds, k.log, "CRD "+name, cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { crdChanged.Raise() }, UpdateFunc: func(any, any) { crdChanged.Raise() }, DeleteFunc: func(any) { crdChanged.Raise() },
+		AddFunc: func(any) { crdChanged.Notify() }, UpdateFunc: func(any, any) { crdChanged.Notify() }, DeleteFunc: func(any) { crdChanged.Notify() },
 	})
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", name, err)
@@ -153,7 +153,7 @@ func (k *kindWatcher) start(ctx context.Context, version string, running *sync.W
 // revision.
 func (k *kindWatcher) specChanged(before, after *object) {
 	if before == nil || after == nil || before.UID != after.UID || before.Generation != after.Generation || before.revision != after.revision {
-		k.changed.Raise()
+		k.changed.Notify()
 	}
 }
 

@@ -96,7 +96,7 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 // Offer sets the latest result. It does not block.
 func (w *StatusWriter) Offer(r Result) {
 	w.latest.Store(&r)
-	w.changed.Raise()
+	w.changed.Notify()
 }
 
 // Run writes until ctx is done. Another replica may have written before, so it

@@ -88,7 +88,7 @@ func New(o Options) (*Watcher, error) {
 		return key{s.Namespace, s.Name}, readService(s), true
 	}, changed: func(before, after *service) {
 		if !same(before, after, service.equal) {
-			w.changed.Raise()
+			w.changed.Notify()
 		}
 	}}
 	w.slices = table[slice]{read: func(o any) (key, slice, bool) {
@@ -113,7 +113,7 @@ func (w *Watcher) sliceChanged(before, after *slice) {
 	}
 	for _, s := range []*slice{before, after} {
 		if s != nil && w.services.get(s.service).direct {
-			w.changed.Raise()
+			w.changed.Notify()
 		}
 	}
 }
@@ -125,7 +125,7 @@ func same[T any](a, b *T, equal func(T, T) bool) bool {
 // SetMesh sets the active mesh configuration. The same one again changes nothing.
 func (w *Watcher) SetMesh(m *egress.Mesh) {
 	if w.mesh.Swap(m) != m {
-		w.changed.Raise()
+		w.changed.Notify()
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	}
 	running.Go(func() error {
 		if cache.WaitForCacheSync(inner.Done(), services.HasSynced, endpoints.HasSynced) {
-			w.changed.Raise()
+			w.changed.Notify()
 		}
 		return nil
 	})

@@ -87,7 +87,7 @@ func (s *Snapshot) waitForChange(ctx context.Context, p Pace, longest time.Durat
 	defer cancel()
 	changed := debounce.New()
 	for _, w := range s.watches {
-		go w.run(ctx, p.Retry, changed.Raise)
+		go w.run(ctx, p.Retry, changed.Notify)
 	}
 	_ = changed.Wait(ctx, p.Quiet, 10*p.Quiet) // the end of the time is a reason to read again, too
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// raises at the given times after the start; the wait ends at want.
+// notifications at the given times after the start; the wait ends at want.
 func TestWait(t *testing.T) {
 	const quiet, longest = 50 * time.Millisecond, 500 * time.Millisecond
 	ms := func(n ...int) (out []time.Duration) {
@@ -23,9 +23,9 @@ func TestWait(t *testing.T) {
 		steady = append(steady, time.Duration(at)*30*time.Millisecond)
 	}
 	for _, tt := range []struct {
-		name   string
-		raises []time.Duration
-		want   time.Duration
+		name     string
+		notified []time.Duration
+		want     time.Duration
 	}{
 		{"one change", ms(0), quiet},
 		{"the pause begins anew", ms(0, 40, 80), 130 * time.Millisecond},
@@ -39,10 +39,10 @@ func TestWait(t *testing.T) {
 				var raising sync.WaitGroup
 				defer raising.Wait()
 				raising.Go(func() {
-					for _, at := range tt.raises {
+					for _, at := range tt.notified {
 						time.Sleep(at - time.Since(start))
-						s.Raise()
-						s.Raise() // counts as one
+						s.Notify()
+						s.Notify() // counts as one
 					}
 				})
 				if err := s.Wait(t.Context(), quiet, longest); err != nil {
@@ -57,16 +57,16 @@ func TestWait(t *testing.T) {
 }
 
 func TestWaitEndsWithTheContext(t *testing.T) {
-	for _, raised := range []bool{false, true} {
+	for _, notified := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			s := New()
-			if raised {
-				s.Raise()
+			if notified {
+				s.Notify()
 			}
 			if err := s.Wait(ctx, time.Minute, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("raised %v: error %v", raised, err)
+				t.Errorf("notified %v: error %v", notified, err)
 			}
 		})
 	}
