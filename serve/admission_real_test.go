@@ -57,76 +57,118 @@ const (
 	badSpec  = `{hosts: [a.example, "*"], ports: [{number: 0, name: http, protocol: HTTP}], resolution: DNS}`
 )
 
-// What users see who apply something wrong, in all versions.
-func TestObjectsAreJudgedAtAdmission(t *testing.T) {
+// applied is an object to apply and what kubectl prints then.
+type applied struct{ name, text, want string }
+
+const deniedObject = `admission webhook "rev.validation.istio.io" denied the request: `
+
+// What users see when they apply invalid objects, in all versions.
+func TestObjectsAreValidatedAtAdmission(t *testing.T) {
 	i := startInstance(t, "").ready()
 	ns := i.Namespace(t, nil)
 	i.awaitObjects(ns)
-	entry := func(version, name, spec string) string { return i.object("ServiceEntry", version, name, spec) }
-	denied := `admission webhook "rev.validation.istio.io" denied the request: `
 	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
-		for _, tt := range []struct{ name, text, want string }{
-			{"a good object", entry(version, "good-"+version, goodSpec), "serviceentry.networking.istio.io/good-" + version + " created\n"},
-			{"a bad one", entry(version, "bad", badSpec), "Error from server (BadRequest): error when creating \"STDIN\": " + denied + "ServiceEntry " + ns + "/bad: 2 problems\n" +
-				`- spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to` + "\n" +
-				`- spec.hosts[1]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com` + "\n"},
-			{"of several, the good ones are stored", entry(version, "bad", badSpec) + entry(version, "second-"+version, goodSpec),
-				"serviceentry.networking.istio.io/second-" + version + " created\n"},
-			{"a warning", entry(version, "warned-"+version, `{hosts: ["`+version+`.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
-				"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: the sidecar does not originate TLS; remove it\n" +
-					"serviceentry.networking.istio.io/warned-" + version + " created\n"},
-			{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
-				denied + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": duration must be at least 1ms; use a duration such as 3s, or 0s for none`},
-		} {
-			out, err := i.kubectl(tt.text, "apply", "-n", ns, "-f", "-")
-			if !strings.Contains(out, tt.want) || (err == nil) == strings.Contains(out, denied) {
-				t.Errorf("%s, %s: %v\n%s\nwant\n%s", tt.name, version, err, out, tt.want)
-			}
-		}
+		i.applyAll(ns, version)
 	}
 	if out, err := i.kubectl("", "get", "-n", ns, "serviceentry/bad"); err == nil {
 		t.Errorf("it was stored: %s", out)
 	}
+	i.dryRuns(ns)
+	i.edits(ns)
+	i.conflicts(ns)
+	i.otherRevisions(ns)
+	if n := i.metric("outrider_validation_requests_total", "serviceentries", "denied"); n < 9 {
+		t.Errorf("%v denials counted", n)
+	}
 
-	// A dry run is judged alike, and stores nothing.
-	for spec, want := range map[string]string{badSpec: denied, goodSpec: "created (server dry run)"} {
-		if out, _ := i.kubectl(entry("v1", "dry", spec), "apply", "-n", ns, "--dry-run=server", "-f", "-"); !strings.Contains(out, want) {
-			t.Errorf("dry run: %s\nwant %s", out, want)
+	// While the webhook is unavailable nothing is denied.
+	i.stop()
+	<-i.done
+	if out, err := i.kubectl(i.entry("v1", "late", badSpec), "apply", "-n", ns, "-f", "-"); err != nil {
+		t.Errorf("while the webhook is unavailable: %v\n%s", err, out)
+	}
+}
+
+func (i *instance) entry(version, name, spec string) string {
+	return i.object("ServiceEntry", version, name, spec)
+}
+
+// applyAll applies valid and invalid objects of a version.
+func (i *instance) applyAll(ns, version string) {
+	i.t.Helper()
+	for _, tt := range []applied{
+		{"a valid object", i.entry(version, "good-"+version, goodSpec), "serviceentry.networking.istio.io/good-" + version + " created\n"},
+		{"an invalid one", i.entry(version, "bad", badSpec), "Error from server (BadRequest): error when creating \"STDIN\": " + deniedObject + "ServiceEntry " + ns + "/bad: 2 problems\n" +
+			`- spec.ports[0].number: "0": port number must be in the range 1..65535; use the port that applications connect to` + "\n" +
+			`- spec.hosts[1]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com` + "\n"},
+		{"of several, the valid ones are stored", i.entry(version, "bad", badSpec) + i.entry(version, "second-"+version, goodSpec),
+			"serviceentry.networking.istio.io/second-" + version + " created\n"},
+		{"a warning", i.entry(version, "warned-"+version, `{hosts: ["`+version+`.a.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, subjectAltNames: [x]}`),
+			"Warning: ServiceEntry " + ns + "/warned-" + version + ": spec.subjectAltNames: no effect: the sidecar does not originate TLS; remove it\n" +
+				"serviceentry.networking.istio.io/warned-" + version + " created\n"},
+		{"routes", i.object("VirtualService", version, "bad", `{hosts: [a.example], http: [{timeout: -1s, route: [{destination: {host: a.example}}]}]}`),
+			deniedObject + "VirtualService " + ns + `/bad: spec.http[0].timeout: "-1s": duration must be at least 1ms; use a duration such as 3s, or 0s for none`},
+	} {
+		out, err := i.kubectl(tt.text, "apply", "-n", ns, "-f", "-")
+		if !strings.Contains(out, tt.want) || (err == nil) == strings.Contains(out, deniedObject) {
+			i.t.Errorf("%s, %s: %v\n%s\nwant\n%s", tt.name, version, err, out, tt.want)
+		}
+	}
+}
+
+// dryRuns are validated alike, and store nothing.
+func (i *instance) dryRuns(ns string) {
+	i.t.Helper()
+	for spec, want := range map[string]string{badSpec: deniedObject, goodSpec: "created (server dry run)"} {
+		if out, _ := i.kubectl(i.entry("v1", "dry", spec), "apply", "-n", ns, "--dry-run=server", "-f", "-"); !strings.Contains(out, want) {
+			i.t.Errorf("dry run: %s\nwant %s", out, want)
 		}
 	}
 	if out, err := i.kubectl("", "get", "-n", ns, "serviceentry/dry"); err == nil {
-		t.Errorf("the dry run stored: %s", out)
+		i.t.Errorf("the dry run stored: %s", out)
 	}
-	// Edits are judged: replace, patch and server-side apply.
+}
+
+// edits are validated: replace, patch and server-side apply.
+func (i *instance) edits(ns string) {
+	i.t.Helper()
 	for _, args := range [][]string{
 		{"patch", "se", "good-v1", "--type=merge", "-p", `{"spec": {"hosts": ["*"]}}`},
 		{"apply", "--server-side", "--force-conflicts", "-f", "-"}, {"replace", "-f", "-"},
 	} {
-		out, err := i.kubectl(entry("v1", "good-v1", badSpec), append(args, "-n", ns)...)
-		if err == nil || !strings.Contains(out, denied) {
-			t.Errorf("kubectl %v: %v\n%s", args, err, out)
+		out, err := i.kubectl(i.entry("v1", "good-v1", badSpec), append(args, "-n", ns)...)
+		if err == nil || !strings.Contains(out, deniedObject) {
+			i.t.Errorf("kubectl %v: %v\n%s", args, err, out)
 		}
 	}
-	// What another object comes before is a warning, once this one is known.
+}
+
+// conflicts are warnings: another object takes precedence, once it is known.
+func (i *instance) conflicts(ns string) {
+	i.t.Helper()
 	i.eventually("a conflict is a warning", func() string {
-		out, err := i.kubectl(entry("v1", "later", goodSpec), "apply", "-n", ns, "--dry-run=server", "-f", "-")
+		out, err := i.kubectl(i.entry("v1", "later", goodSpec), "apply", "-n", ns, "--dry-run=server", "-f", "-")
 		want := "Warning: ServiceEntry " + ns + `/later: spec.hosts: "a.example": no effect on port 80: ServiceEntry ` + ns + "/good-v1"
 		if err != nil || !strings.Contains(out, want) {
 			return out
 		}
 		return ""
 	})
-	elsewhere := i.Namespace(t, nil)
-	out, err := i.kubectl(entry("v1", "there", goodSpec), "apply", "-n", elsewhere, "--dry-run=server", "-f", "-")
+	elsewhere := i.Namespace(i.t, nil)
+	out, err := i.kubectl(i.entry("v1", "there", goodSpec), "apply", "-n", elsewhere, "--dry-run=server", "-f", "-")
 	if want := `spec.hosts: "a.example": ServiceEntry ` + ns + "/good-v1 (and 5 more) takes precedence in other namespaces (older); set"; err != nil || !strings.Contains(out, want) {
-		t.Errorf("the same host in another namespace: %v\n%s\nwant %s", err, out, want)
+		i.t.Errorf("the same host in another namespace: %v\n%s\nwant %s", err, out, want)
 	}
-	// Another revision's object is not ours to judge.
-	other := strings.ReplaceAll(entry("v1", "other", badSpec), "istio.io/rev: "+i.revision, "istio.io/rev: another")
+}
+
+// otherRevisions' objects are not validated; and whatever is wrong with an object,
+// it can be labelled, and be deleted with a finalizer.
+func (i *instance) otherRevisions(ns string) {
+	i.t.Helper()
+	other := strings.ReplaceAll(i.entry("v1", "other", badSpec), "istio.io/rev: "+i.revision, "istio.io/rev: another")
 	if out, err := i.kubectl(other, "apply", "-n", ns, "-f", "-"); err != nil {
-		t.Errorf("another revision's: %v\n%s", err, out)
+		i.t.Errorf("another revision's: %v\n%s", err, out)
 	}
-	// Whatever is wrong with an object, it can be labelled, and be deleted with a finalizer.
 	for _, args := range [][]string{
 		{"label", "se", "other", "istio.io/rev=" + i.revision, "--overwrite"}, {"annotate", "se", "other", "a=b"},
 		{"patch", "se", "other", "--type=merge", "-p", `{"metadata": {"finalizers": ["example.com/a"]}}`},
@@ -134,18 +176,8 @@ func TestObjectsAreJudgedAtAdmission(t *testing.T) {
 		{"patch", "se", "other", "--type=merge", "-p", `{"metadata": {"finalizers": null}}`},
 	} {
 		if out, err := i.kubectl("", append(args, "-n", ns)...); err != nil {
-			t.Errorf("kubectl %v: %v\n%s", args, err, out)
+			i.t.Errorf("kubectl %v: %v\n%s", args, err, out)
 		}
-	}
-	if n := i.metric("outrider_validation_requests_total", "serviceentries", "denied"); n < 9 {
-		t.Errorf("%v denials counted", n)
-	}
-
-	// Nobody answers: nothing is refused.
-	i.stop()
-	<-i.done
-	if out, err := i.kubectl(entry("v1", "late", badSpec), "apply", "-n", ns, "-f", "-"); err != nil {
-		t.Errorf("while nobody answers: %v\n%s", err, out)
 	}
 }
 
