@@ -47,7 +47,7 @@ func New(o Options) (*Manager, error) {
 	k.client, err = kubernetes.NewForConfig(o.Cluster)
 	if err == nil && o.leads() {
 		k.election, err = election.New(election.Options{
-			Cluster: o.Cluster, Namespace: o.Namespace, Name: o.name(leaderLease), Labels: o.ownLabels(),
+			Cluster: o.Cluster, Namespace: o.Namespace, Name: o.name(leaderLease),
 			Identity: o.Identity, Timing: o.Timing.Election, Lead: k.lead,
 		})
 	}

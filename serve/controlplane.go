@@ -77,7 +77,7 @@ func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
 	}
 	lease := o.Revision.Name("outrider-status")
 	p.election, err = election.New(election.Options{
-		Cluster: o.Cluster, Namespace: o.Namespace, Name: lease, Labels: map[string]string{"app": "outrider"}, Identity: identity,
+		Cluster: o.Cluster, Namespace: o.Namespace, Name: lease, Identity: identity,
 		Lead: func(ctx context.Context) {
 			log.Info("became leader", "lease", lease)
 			if err := writer.Run(ctx); err != nil && ctx.Err() == nil {

@@ -61,7 +61,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		i.must(err)
 		for _, e := range events.Items {
-			if e.Reason == "ConfigurationRejected" && strings.Contains(e.Note, `"cluster": cannot be resolved: pod ranges: `) && strings.Contains(e.Note, "this supplies them: kubectl") {
+			if e.Reason == "ConfigurationRejected" && strings.Contains(e.Note, `"cluster": cannot be resolved: pod ranges: `) && strings.Contains(e.Note, "provided by: kubectl") {
 				return ""
 			}
 		}
@@ -96,7 +96,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		i.must(err)
 		for _, e := range events.Items {
-			if e.Reason == "RangesEvidenceLost" && strings.Contains(e.Note, `the evidence for "cluster" was lost: pod ranges`) {
+			if e.Reason == "RangesEvidenceLost" && strings.Contains(e.Note, `source for "cluster" lost: pod ranges`) {
 				return ""
 			}
 		}

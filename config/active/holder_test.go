@@ -113,7 +113,7 @@ func TestRanges(t *testing.T) {
 	if h.read(services) {
 		t.Error("Services alone are a complete reading")
 	}
-	h.recorded("pod ranges: the documents do not hold it; this supplies them: kubectl")
+	h.recorded("pod ranges: not in the documents; provided by: kubectl")
 	h.read(services)
 	h.recorded() // the same again is not reported again
 	if h.Injector() != nil || h.Ready(nil) == nil {
@@ -134,7 +134,7 @@ func TestRanges(t *testing.T) {
 	h.recorded("ConfigurationApplied")
 	h.read(services, grown) // the pools may not be read any more
 	h.captured("10.96.0.0/16,10.98.0.0/16,10.244.0.0/16")
-	h.recorded("ConfigurationApplied", `RangesEvidenceLost: `)
+	h.recorded("ConfigurationApplied", `RangesEvidenceLost: source for "cluster" lost: pod ranges: `)
 	h.load(config.Texts{Values: "global: {tag: other, proxy: {includeIPRanges: cluster}}"})
 	h.captured("10.96.0.0/16,10.98.0.0/16,10.244.0.0/16")
 	h.events = nil

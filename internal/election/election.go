@@ -36,9 +36,8 @@ type Options struct {
 	// Cluster reaches the API server. The election has a rate limit of its own:
 	// many other writes must not cost the lead.
 	Cluster *rest.Config
-	// Namespace, Name and Labels are those of the Lease.
+	// Namespace and Name are those of the Lease.
 	Namespace, Name string
-	Labels          map[string]string
 	// Identity is the replica's own, and unique.
 	Identity string
 	// Timing is DefaultTiming where it is zero.
@@ -88,7 +87,7 @@ func New(o Options) (*Election, error) {
 	e := &Election{}
 	e.config = leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, Labels: o.Labels},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
 			Client:     client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Identity},
 		},
