@@ -47,14 +47,14 @@ func (t *trial) webhookTwice(results []object) (pods []string) {
 		if !o.hasPod() || !t.answers[i].allowed {
 			continue
 		}
-		if again := t.door.admit(t.T, t.answers[i].object, o.namespace(t.scenario)); again.patched || !again.allowed {
+		if again := t.server.admit(t.T, t.answers[i].object, o.namespace(t.scenario)); again.patched || !again.allowed {
 			t.Errorf("%s: the webhook changes its own result: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(t.answers[i].object, again.object))
 		} else if d := cmp.Diff(lasting(t.answers[i].warnings), again.warnings); d != "" {
 			t.Errorf("%s: the webhook warns differently about its own result: first -, second +\n%s", o.name(), d)
 		}
 		if results != nil {
 			pod := results[i].asCreated(t.T, t.scenario)
-			if again := t.door.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
+			if again := t.server.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
 				t.Errorf("%s: the webhook changes what kube-inject made: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
 			}
 		}
@@ -86,14 +86,14 @@ func (t *trial) served() {
 			continue
 		}
 		pod := asServed(t.T, t.answers[i].object)
-		if again := t.door.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
+		if again := t.server.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
 			t.Errorf("%s: the webhook changes the pod as the API server shows it: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
 		}
 		if status, ok := statusOf(t.T, pod); !ok || !slices.Equal(status.Templates, []string{"sidecar"}) {
 			continue // another template may have something to say about another container
 		}
 		pod = meddled(pod)
-		if again := t.door.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
+		if again := t.server.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
 			t.Errorf("%s: the webhook changes the pod after another webhook did: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
 		}
 	}

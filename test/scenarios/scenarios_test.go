@@ -35,7 +35,7 @@ type trial struct {
 	*scenario
 	injector *inject.Injector
 	problems problem.List // of the configuration
-	door     *door
+	server   *webhookServer
 	stream   string // the input, after an earlier injection
 	objects  []object
 	pods     []tree   // of each object, as created; nil where it has none
@@ -55,7 +55,7 @@ func (t *trial) run() {
 		t.refusedConfiguration()
 		return
 	}
-	t.door = newDoor(t.T, t.scenario, t.injector)
+	t.server = newWebhookServer(t.T, t.scenario, t.injector)
 	t.prepare()
 	t.webhook()
 	if t.options.WebhookOnly == "" {
@@ -123,9 +123,9 @@ func (t *trial) webhook() {
 			continue
 		}
 		t.pods[i] = o.asCreated(t.T, t.scenario)
-		t.answers[i] = t.door.admit(t.T, t.pods[i], o.namespace(t.scenario))
+		t.answers[i] = t.server.admit(t.T, t.pods[i], o.namespace(t.scenario))
 		if len(o.path) > 0 {
-			t.reviews[i] = t.door.review(t.T, o, o.namespace(t.scenario))
+			t.reviews[i] = t.server.review(t.T, o, o.namespace(t.scenario))
 		}
 	}
 }

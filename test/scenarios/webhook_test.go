@@ -24,12 +24,12 @@ import (
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-// door is the webhook, served over HTTPS with one injector.
-type door struct {
+// webhookServer is the webhook, served over HTTPS with one injector.
+type webhookServer struct {
 	server *httptest.Server
 }
 
-func newDoor(t *testing.T, s *scenario, injector *inject.Injector) *door {
+func newWebhookServer(t *testing.T, s *scenario, injector *inject.Injector) *webhookServer {
 	t.Helper()
 	metrics, err := webhook.NewMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -42,7 +42,7 @@ func newDoor(t *testing.T, s *scenario, injector *inject.Injector) *door {
 	mux := http.NewServeMux()
 	mux.Handle(registration.InjectPath, webhook.NewPodHandler(o))
 	mux.Handle(registration.WarnPath, webhook.NewWorkloadHandler(o))
-	d := &door{server: httptest.NewUnstartedServer(mux)}
+	d := &webhookServer{server: httptest.NewUnstartedServer(mux)}
 	d.server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	d.server.StartTLS()
 	t.Cleanup(d.server.Close)
@@ -60,10 +60,10 @@ type answer struct {
 }
 
 // admit sends a pod to be created.
-func (d *door) admit(t *testing.T, pod tree, namespace string) answer {
+func (s *webhookServer) admit(t *testing.T, pod tree, namespace string) answer {
 	t.Helper()
 	raw := encode(t, pod)
-	response := d.post(t, registration.InjectPath, &admissionv1.AdmissionRequest{
+	response := s.post(t, registration.InjectPath, &admissionv1.AdmissionRequest{
 		UID:       "705ab4f5-6393-11e8-b7cc-42010a800002",
 		Kind:      metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
 		Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
@@ -92,14 +92,14 @@ func (d *door) admit(t *testing.T, pod tree, namespace string) answer {
 }
 
 // review sends a workload to the handler that only warns.
-func (d *door) review(t *testing.T, o object, namespace string) []string {
+func (s *webhookServer) review(t *testing.T, o object, namespace string) []string {
 	t.Helper()
 	group, version, ok := strings.Cut(text(o.tree, "apiVersion"), "/")
 	if !ok {
 		group, version = "", group
 	}
 	resource := strings.ToLower(o.kind()) + "s"
-	response := d.post(t, registration.WarnPath, &admissionv1.AdmissionRequest{
+	response := s.post(t, registration.WarnPath, &admissionv1.AdmissionRequest{
 		UID:       "705ab4f5-6393-11e8-b7cc-42010a800003",
 		Kind:      metav1.GroupVersionKind{Group: group, Version: version, Kind: o.kind()},
 		Resource:  metav1.GroupVersionResource{Group: group, Version: version, Resource: resource},
@@ -107,12 +107,12 @@ func (d *door) review(t *testing.T, o object, namespace string) []string {
 		Object: runtime.RawExtension{Raw: encode(t, o.tree)},
 	})
 	if !response.Allowed {
-		t.Errorf("%s: the door that only warns refused: %+v", o.name(), response.Result)
+		t.Errorf("%s: the handler that only warns denied it: %+v", o.name(), response.Result)
 	}
 	return response.Warnings
 }
 
-func (d *door) post(t *testing.T, path string, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (s *webhookServer) post(t *testing.T, path string, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	t.Helper()
 	body, err := json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request,
@@ -120,7 +120,7 @@ func (d *door) post(t *testing.T, path string, request *admissionv1.AdmissionReq
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := d.server.Client().Post(d.server.URL+path, "application/json", bytes.NewReader(body))
+	r, err := s.server.Client().Post(s.server.URL+path, "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
