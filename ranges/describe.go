@@ -3,6 +3,8 @@ package ranges
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // described reads the marks of nodes in the output of "kubectl describe".
@@ -16,7 +18,7 @@ func (r *reader) described(c chunk) bool {
 		switch {
 		case !ok && strings.Contains(l, "="):
 			label, v, _ := strings.Cut(l, "=")
-			r.nodeMarks(nil, &node{shape: mapping, fields: []field{{label, 0, &node{shape: scalar, text: v}}}})
+			r.nodeMarks(nil, &document.Node{Kind: document.Map, Fields: []document.Field{{Name: label, Value: scalar(0, v)}}})
 		case key == "k3s.io/node-args" || key == "rke2.io/node-args":
 			name, platform := "k3s node-args", "k3s"
 			if key == "rke2.io/node-args" {
@@ -24,11 +26,11 @@ func (r *reader) described(c chunk) bool {
 			}
 			r.signal(platform, "node annotation "+key)
 			if json.Valid([]byte(value)) {
-				r.nodeArgs(&node{shape: scalar, line: c.line + i, text: value}, name, key)
+				r.nodeArgs(scalar(c.line+i, value), name, key)
 				known = true
 			}
 		case key == "CIDRs" && strings.HasPrefix(c.lines[i], "CIDRs:"):
-			r.take(Service, source{"ServiceCIDR", rankServiceCIDR, Complete, false}, found{&node{shape: scalar, line: c.line + i, text: value}, key})
+			r.take(Service, source{"ServiceCIDR", rankServiceCIDR, Complete, false}, found{scalar(c.line+i, value), key})
 			known = true
 		case key == "Kubelet Version":
 			kubelet = value
@@ -46,10 +48,10 @@ func (r *reader) described(c chunk) bool {
 // has no format of its own for: the object's fields, with their names spelled
 // out ("clusterNetwork" is "Cluster Network") and lists without marks.
 func (r *reader) describedObject(c chunk) bool {
-	root := &node{shape: mapping, line: c.line}
+	root := &document.Node{Kind: document.Map, Line: c.line}
 	type level struct {
 		indent int
-		at     *node
+		at     *document.Node
 	}
 	stack := []level{{-1, root}}
 	for i, l := range c.lines {
@@ -67,34 +69,34 @@ func (r *reader) describedObject(c chunk) bool {
 		switch {
 		case !ok || strings.Contains(key, "/") || ok && value != "" && !strings.Contains(text, ": "):
 			// An element of a list of texts; an IPv6 range has colons.
-			at.items = append(at.items, &node{shape: scalar, line: c.line + i, text: text})
-			if len(at.fields) == 0 && at != root {
-				at.shape = list
+			at.Items = append(at.Items, scalar(c.line+i, text))
+			if len(at.Fields) == 0 && at != root {
+				at.Kind = document.List
 			}
 		case value == "":
-			n := &node{shape: mapping, line: c.line + i}
-			at.fields = append(at.fields, field{camel(key), c.line + i, n})
+			n := &document.Node{Kind: document.Map, Line: c.line + i}
+			at.Fields = append(at.Fields, document.Field{Name: camel(key), Line: c.line + i, Value: n})
 			stack = append(stack, level{indent, n})
 		default:
-			addDescribed(at, camel(key), &node{shape: scalar, line: c.line + i, text: value})
+			addDescribed(at, camel(key), scalar(c.line+i, value))
 		}
 	}
-	kind, version := root.get("kind").str(), root.get("apiVersion").str()
+	kind, version := root.Get("kind").Str(), root.Get("apiVersion").Str()
 	return kind != "" && version != "" && r.kube(kind, apiGroup(version), root, "")
 }
 
 // addDescribed adds a field; one that is there already is another element's.
-func addDescribed(at *node, name string, value *node) {
-	for i := range at.fields {
-		if f := &at.fields[i]; f.name == name {
-			if f.value.shape != list {
-				f.value = &node{shape: list, line: f.line, items: []*node{f.value}}
+func addDescribed(at *document.Node, name string, value *document.Node) {
+	for i := range at.Fields {
+		if f := &at.Fields[i]; f.Name == name {
+			if f.Value.Kind != document.List {
+				f.Value = &document.Node{Kind: document.List, Line: f.Line, Items: []*document.Node{f.Value}}
 			}
-			f.value.items = append(f.value.items, value)
+			f.Value.Items = append(f.Value.Items, value)
 			return
 		}
 	}
-	at.fields = append(at.fields, field{name, value.line, value})
+	at.Fields = append(at.Fields, document.Field{Name: name, Line: value.Line, Value: value})
 }
 
 // camel is the name of a field that was spelled out.

@@ -4,18 +4,19 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // object reads one value and reports whether it is of a known kind.
-func (r *reader) object(n *node, base string) bool {
-	if n.shape == list {
+func (r *reader) object(n *document.Node, base string) bool {
+	if n.Kind == document.List {
 		return r.objects(n, base)
 	}
-	if n.shape != mapping {
+	if n.Kind != document.Map {
 		return false
 	}
-	if kind, version := n.get("kind").str(), n.get("apiVersion").str(); kind != "" && version != "" {
+	if kind, version := n.Get("kind").Str(), n.Get("apiVersion").Str(); kind != "" && version != "" {
 		return r.kube(kind, apiGroup(version), n, base)
 	}
 	for i := range docKinds {
@@ -25,11 +26,11 @@ func (r *reader) object(n *node, base string) bool {
 		}
 	}
 	for _, w := range wrappers {
-		if in := n.get(w); in != nil && (in.shape == mapping || in.shape == list) && r.object(in, join(base, w)) {
+		if in := n.Get(w); in != nil && (in.Kind == document.Map || in.Kind == document.List) && r.object(in, join(base, w)) {
 			return true
 		}
 	}
-	return n.flat() && r.keys(n, base)
+	return flat(n) && r.keys(n, base)
 }
 
 // wrappers are the fields that some tools put around what they were asked for.
@@ -37,9 +38,9 @@ var wrappers = []string{"cluster", "kubernetes_cluster", "kubernetes_clusters", 
 
 // objects reads the elements of a list. Descriptions of several clusters in one
 // list are refused: nobody said which is meant.
-func (r *reader) objects(n *node, base string) bool {
+func (r *reader) objects(n *document.Node, base string) bool {
 	known, before := false, r.clusters
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		r.root++
 		known = r.object(item, fmt.Sprintf("%s[%d]", base, i)) || known
 	}
@@ -60,17 +61,17 @@ func apiGroup(version string) string {
 
 // kube reads a Kubernetes-style object and reports whether its kind is known.
 // The elements of a list need not repeat their kind.
-func (r *reader) kube(kind, group string, n *node, base string) bool {
-	if items := n.get("items"); items != nil && strings.HasSuffix(kind, "List") {
-		known := len(items.items) == 0
-		for i, item := range items.items {
-			k, g := item.get("kind").str(), group
+func (r *reader) kube(kind, group string, n *document.Node, base string) bool {
+	if items := n.Get("items"); items != nil && strings.HasSuffix(kind, "List") {
+		known := len(items.Items) == 0
+		for i, item := range items.Items {
+			k, g := item.Get("kind").Str(), group
 			if k == "" {
 				k = strings.TrimSuffix(kind, "List")
-			} else if v := item.get("apiVersion").str(); v != "" {
+			} else if v := item.Get("apiVersion").Str(); v != "" {
 				g = apiGroup(v)
 			}
-			if item.shape == mapping {
+			if item.Kind == document.Map {
 				r.root++
 				known = r.kube(k, g, item, join(base, "items")+index(i)) || known
 			}
@@ -99,41 +100,41 @@ func (r *reader) kube(kind, group string, n *node, base string) bool {
 
 // configMap reads the ConfigMaps of network plugins and installers. Any other
 // has nothing to say.
-func (r *reader) configMap(n *node, base string) {
-	name := n.at("metadata", "name").str()
-	data, at := n.get("data"), join(base, "data")
+func (r *reader) configMap(n *document.Node, base string) {
+	name := n.At("metadata", "name").Str()
+	data, at := n.Get("data"), join(base, "data")
 	switch {
-	case name == "cilium-config" || data.hasKey("ipam") && data.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"):
+	case name == "cilium-config" || data.HasKey("ipam") && data.HasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"):
 		cilium(r, data, at)
 		return
 	case strings.HasPrefix(name, "istio-sidecar-injector"):
-		r.data.Values = data.get("values").str()
+		r.data.Values = data.Get("values").Str()
 		return
-	case name == "aws-auth" && n.at("metadata", "namespace").str() == "kube-system":
+	case name == "aws-auth" && n.At("metadata", "namespace").Str() == "kube-system":
 		r.signal("eks", "ConfigMap aws-auth")
 	}
 	for _, key := range []string{"ClusterConfiguration", "config.conf", "net-conf.json", "install-config"} {
-		if v := data.get(key); v != nil {
+		if v := data.Get(key); v != nil {
 			r.inner(v, join(at, key))
 		}
 	}
 }
 
 // inner reads a document inside a document: a key of a ConfigMap.
-func (r *reader) inner(n *node, base string) {
-	if n.str() == "" {
+func (r *reader) inner(n *document.Node, base string) {
+	if n.Str() == "" {
 		return
 	}
 	shift := r.shift
-	r.shift += n.line - 1
-	if n.block {
+	r.shift += n.Line - 1
+	if n.Block {
 		r.shift++
 	}
 	defer func() { r.shift = shift }()
-	chunks, problems := load(Document{Name: r.doc, Text: n.text})
+	chunks, problems := load(Document{Name: r.doc, Text: n.Text})
 	report := func(problems problem.List) {
 		for _, p := range problems {
-			r.invalid(&node{line: p.Line}, base, p.Rule, p.Fix)
+			r.invalid(&document.Node{Line: p.Line}, base, p.Rule, p.Fix)
 		}
 	}
 	report(problems)
@@ -147,7 +148,7 @@ func (r *reader) inner(n *node, base string) {
 }
 
 // describe reads a document by the paths of its kind.
-func (r *reader) describe(k *docKind, n *node, base string) {
+func (r *reader) describe(k *docKind, n *document.Node, base string) {
 	service := source{k.name, rankConfig, Configured, true}
 	pod := source{k.name, rankPodConfig, Configured, true}
 	if k.provider {
@@ -170,7 +171,7 @@ func (r *reader) describe(k *docKind, n *node, base string) {
 }
 
 // fill adds what the tool puts in where the document says nothing of a kind.
-func (r *reader) fill(before int, k *docKind, n *node, base string) {
+func (r *reader) fill(before int, k *docKind, n *document.Node, base string) {
 	service, pod := k.defaults(n)
 	for i, value := range []string{service, pod} {
 		kind := []Kind{Service, Pod}[i]

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -30,15 +31,15 @@ var controlPlane = map[string]bool{
 }
 
 // containers reads the flags of the containers of a pod.
-func (r *reader) containers(spec *node, namespace, base string) {
-	containers := spec.get("containers")
+func (r *reader) containers(spec *document.Node, namespace, base string) {
+	containers := spec.Get("containers")
 	if containers == nil {
 		return
 	}
-	for i, c := range containers.items {
+	for i, c := range containers.Items {
 		at := join(base, "containers") + index(i)
-		args := append(c.get("command").find("", at+".command"), c.get("args").find("", at+".args")...)
-		program, ok := programOf(c.get("name").str(), args)
+		args := append(find(c.Get("command"), "", at+".command"), find(c.Get("args"), "", at+".args")...)
+		program, ok := programOf(c.Get("name").Str(), args)
 		if !ok {
 			continue
 		}
@@ -61,7 +62,7 @@ func (r *reader) containers(spec *node, namespace, base string) {
 // and by its name where an image's entry point starts it.
 func programOf(container string, args []found) (component, bool) {
 	for _, a := range args {
-		for _, word := range strings.Fields(a.node.text) {
+		for _, word := range strings.Fields(a.node.Text) {
 			if c, ok := componentNamed(path.Base(word)); ok && !strings.HasPrefix(word, "-") {
 				return c, true
 			}
@@ -98,25 +99,25 @@ var rangeFlags = map[string]bool{"service-cluster-ip-range": true, "cluster-cidr
 func flagsIn(args []found) []flag {
 	var words []found
 	for _, a := range args {
-		if !strings.ContainsAny(a.node.text, " \n\t") {
+		if !strings.ContainsAny(a.node.Text, " \n\t") {
 			words = append(words, a)
 			continue
 		}
-		for _, w := range strings.Fields(a.node.text) {
-			words = append(words, found{&node{shape: scalar, line: a.node.line, text: strings.Trim(w, `"';\`)}, a.path})
+		for _, w := range strings.Fields(a.node.Text) {
+			words = append(words, found{scalar(a.node.Line, strings.Trim(w, `"';\`)), a.path})
 		}
 	}
 	var out []flag
 	for i, w := range words {
-		name, value, joined := strings.Cut(strings.TrimLeft(w.node.text, "-"), "=")
-		if !strings.HasPrefix(w.node.text, "-") || !rangeFlags[name] {
+		name, value, joined := strings.Cut(strings.TrimLeft(w.node.Text, "-"), "=")
+		if !strings.HasPrefix(w.node.Text, "-") || !rangeFlags[name] {
 			continue
 		}
 		f := flag{name, w}
 		switch {
 		case joined:
-			f.node = &node{shape: scalar, line: w.node.line, text: strings.Trim(value, `"'`)}
-		case i+1 < len(words) && !strings.HasPrefix(words[i+1].node.text, "-"):
+			f.node = scalar(w.node.Line, strings.Trim(value, `"'`))
+		case i+1 < len(words) && !strings.HasPrefix(words[i+1].node.Text, "-"):
 			f.found = words[i+1]
 		default:
 			continue
@@ -150,14 +151,14 @@ func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, se
 
 // nodeArgs reads the annotation in which k3s and RKE2 keep their arguments: a
 // JSON list as text. Agents are told nothing of ranges.
-func (r *reader) nodeArgs(n *node, name, path string) {
+func (r *reader) nodeArgs(n *document.Node, name, path string) {
 	var words []string
-	if json.Unmarshal([]byte(n.text), &words) != nil || len(words) == 0 || words[0] != "server" {
+	if json.Unmarshal([]byte(n.Text), &words) != nil || len(words) == 0 || words[0] != "server" {
 		return
 	}
 	args := make([]found, 0, len(words))
 	for _, w := range words[1:] {
-		args = append(args, found{&node{shape: scalar, line: n.line, text: w}, path})
+		args = append(args, found{scalar(n.Line, w), path})
 	}
 	r.k3sArgs(args, name, r.place(n, path), Complete, rankNodeArgs, rankPodNodeArgs)
 }

@@ -2,6 +2,8 @@ package ranges
 
 import (
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // docKind is one kind of document and where its ranges stand.
@@ -14,12 +16,12 @@ type docKind struct {
 	// kind and group are those of a Kubernetes-style object; is recognises any
 	// other document.
 	kind, group  string
-	is           func(*node) bool
+	is           func(*document.Node) bool
 	service, pod []string
 	// defaults are what the tool fills in for a field left out.
-	defaults func(*node) (service, pod string)
+	defaults func(*document.Node) (service, pod string)
 	// more reads what paths cannot say.
-	more func(r *reader, n *node, base string)
+	more func(r *reader, n *document.Node, base string)
 }
 
 // docKinds in the order in which they are tried: what has a mark of its own
@@ -34,7 +36,7 @@ var docKinds = []docKind{
 		more: gkeNames},
 	{name: "gcloud container node-pools describe", platform: "gke", is: anyPath("networkConfig.podIpv4CidrBlock"), more: gkePool},
 	{name: "az aro show", platform: "openshift", provider: true,
-		is:      func(n *node) bool { return isARO(n) || isARO(n.get("properties")) },
+		is:      func(n *document.Node) bool { return isARO(n) || isARO(n.Get("properties")) },
 		service: under([]string{"networkProfile.serviceCidr"}, "properties"),
 		pod:     under([]string{"networkProfile.podCidr"}, "properties")},
 	{name: "az aks show", platform: "aks", provider: true, is: isAKS,
@@ -81,10 +83,10 @@ var docKinds = []docKind{
 		defaults: constant(k3sService, k3sPod)},
 	{name: "version of the API server", is: anyKey("gitVersion"), more: serverVersion},
 	{name: "flannel net-conf.json", is: isFlannel, more: flannel},
-	{name: "Cilium configuration", is: func(n *node) bool {
-		return n.hasKey("ipam") && n.hasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr", "routing-mode", "cilium-endpoint-gc-interval")
+	{name: "Cilium configuration", is: func(n *document.Node) bool {
+		return n.HasKey("ipam") && n.HasKey("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr", "routing-mode", "cilium-endpoint-gc-interval")
 	}, more: cilium},
-	{name: "CNI configuration of a node", is: func(n *node) bool { return n.hasKey("cniVersion") && n.hasKey("plugins", "ipam") }, more: cni},
+	{name: "CNI configuration of a node", is: func(n *document.Node) bool { return n.HasKey("cniVersion") && n.HasKey("plugins", "ipam") }, more: cni},
 	{name: "cloud network", is: isSupply, more: supplies},
 
 	{name: "kubeadm ClusterConfiguration", platform: "kubeadm", kind: "ClusterConfiguration", group: "kubeadm.k8s.io",
@@ -112,14 +114,14 @@ var docKinds = []docKind{
 		service: []string{"spec.serviceNetwork"}, pod: []string{"spec.clusterNetwork.cidr"}},
 }
 
-func anyKey(names ...string) func(*node) bool {
-	return func(n *node) bool { return n.hasKey(names...) }
+func anyKey(names ...string) func(*document.Node) bool {
+	return func(n *document.Node) bool { return n.HasKey(names...) }
 }
 
-func anyPath(paths ...string) func(*node) bool {
-	return func(n *node) bool {
+func anyPath(paths ...string) func(*document.Node) bool {
+	return func(n *document.Node) bool {
 		for _, p := range paths {
-			if n.has(p) {
+			if n.Has(p) {
 				return true
 			}
 		}
@@ -127,62 +129,62 @@ func anyPath(paths ...string) func(*node) bool {
 	}
 }
 
-func constant(service, pod string) func(*node) (string, string) {
-	return func(*node) (string, string) { return service, pod }
+func constant(service, pod string) func(*document.Node) (string, string) {
+	return func(*document.Node) (string, string) { return service, pod }
 }
 
-func isARO(n *node) bool {
-	return n.has("networkProfile") && (n.has("masterProfile") || n.has("consoleProfile"))
+func isARO(n *document.Node) bool {
+	return n.Has("networkProfile") && (n.Has("masterProfile") || n.Has("consoleProfile"))
 }
 
-func isAKS(n *node) bool {
+func isAKS(n *document.Node) bool {
 	keys := anyKey("networkPlugin", "serviceCidr", "serviceCidrs", "podCidr", "podCidrs")
-	return keys(n.get("networkProfile")) || keys(n.at("properties", "networkProfile")) ||
-		n.hasKey("networkPlugin") && keys(n) || n.hasKey("serviceCidrs", "podCidrs")
+	return keys(n.Get("networkProfile")) || keys(n.At("properties", "networkProfile")) ||
+		n.HasKey("networkPlugin") && keys(n) || n.HasKey("serviceCidrs", "podCidrs")
 }
 
-func isIKS(n *node) bool {
-	return n.hasKey("serviceSubnet", "podSubnet") &&
-		n.hasKey("masterKubeVersion", "vlans", "vpcs", "serverURL", "masterURL", "dataCenter", "workerCount", "podSubnets")
+func isIKS(n *document.Node) bool {
+	return n.HasKey("serviceSubnet", "podSubnet") &&
+		n.HasKey("masterKubeVersion", "vlans", "vpcs", "serverURL", "masterURL", "dataCenter", "workerCount", "podSubnets")
 }
 
-func isACK(n *node) bool {
-	return n.hasKey("container_cidr") || n.hasKey("service_cidr", "subnet_cidr") &&
-		n.hasKey("cluster_type", "cluster_id", "vpcid", "vpc_id", "vswitch_ids", "region_id")
+func isACK(n *document.Node) bool {
+	return n.HasKey("container_cidr") || n.HasKey("service_cidr", "subnet_cidr") &&
+		n.HasKey("cluster_type", "cluster_id", "vpcid", "vpc_id", "vswitch_ids", "region_id")
 }
 
-func isTalos(n *node) bool {
-	return n.has("machine") && n.get("version").str() == "v1alpha1" || n.has("cluster.network.serviceSubnets") || n.has("cluster.network.podSubnets")
+func isTalos(n *document.Node) bool {
+	return n.Has("machine") && n.Get("version").Str() == "v1alpha1" || n.Has("cluster.network.serviceSubnets") || n.Has("cluster.network.podSubnets")
 }
 
-func isInstallConfig(n *node) bool {
-	net := n.get("networking")
-	return net.hasKey("clusterNetwork", "serviceNetwork", "machineNetwork") || n.hasKey("baseDomain") && n.hasKey("pullSecret")
+func isInstallConfig(n *document.Node) bool {
+	net := n.Get("networking")
+	return net.HasKey("clusterNetwork", "serviceNetwork", "machineNetwork") || n.HasKey("baseDomain") && n.HasKey("pullSecret")
 }
 
 // isK3s knows a server's config.yaml by its range flags, or by two flags that
 // only servers have.
-func isK3s(n *node) bool {
-	if n.hasKey("service-cidr", "cluster-cidr") {
+func isK3s(n *document.Node) bool {
+	if n.HasKey("service-cidr", "cluster-cidr") {
 		return true
 	}
 	only := 0
 	for _, k := range []string{"write-kubeconfig-mode", "write-kubeconfig", "tls-san", "cluster-init", "cluster-dns",
 		"cluster-domain", "flannel-backend", "disable", "disable-kube-proxy", "disable-network-policy", "cni", "etcd-expose-metrics",
 		"secrets-encryption", "datastore-endpoint", "kube-apiserver-arg", "service-node-port-range"} {
-		if n.hasKey(k) {
+		if n.HasKey(k) {
 			only++
 		}
 	}
 	return only >= 2
 }
 
-func isFlannel(n *node) bool {
-	return strings.Contains(n.get("Network").str()+n.get("IPv6Network").str(), "/")
+func isFlannel(n *document.Node) bool {
+	return strings.Contains(n.Get("Network").Str()+n.Get("IPv6Network").Str(), "/")
 }
 
-func kindDefaults(n *node) (service, pod string) {
-	switch strings.ToLower(n.at("networking", "ipFamily").str()) {
+func kindDefaults(n *document.Node) (service, pod string) {
+	switch strings.ToLower(n.At("networking", "ipFamily").Str()) {
 	case "ipv6":
 		return "fd00:10:96::/112", "fd00:10:244::/56"
 	case "dual":
@@ -193,8 +195,8 @@ func kindDefaults(n *node) (service, pod string) {
 
 // talosDefaults are for a control plane: a worker's document need not hold the
 // cluster's networks.
-func talosDefaults(n *node) (service, pod string) {
-	if t := n.at("machine", "type").str(); t != "controlplane" && t != "init" {
+func talosDefaults(n *document.Node) (service, pod string) {
+	if t := n.At("machine", "type").Str(); t != "controlplane" && t != "init" {
 		return "", ""
 	}
 	return "10.96.0.0/12", "10.244.0.0/16"

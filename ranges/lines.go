@@ -1,5 +1,9 @@
 package ranges
 
+import (
+	"github.com/outrider-mesh/outrider/internal/document"
+)
+
 // lineKey is a key that means the same wherever a line has it, because one tool
 // alone uses it, or all that use it mean the same.
 type lineKey struct {
@@ -70,15 +74,15 @@ func (k lineKey) source() source {
 }
 
 // keys reads a mapping of scalars by its keys: a part of a larger document.
-func (r *reader) keys(n *node, base string) bool {
+func (r *reader) keys(n *document.Node, base string) bool {
 	known := false
-	for _, f := range n.fields {
-		k, ok := lineKeys[f.name]
+	for _, f := range n.Fields {
+		k, ok := lineKeys[f.Name]
 		if !ok {
 			continue
 		}
 		known = true
-		for _, v := range f.value.find("", join(base, f.name)) {
+		for _, v := range find(f.Value, "", join(base, f.Name)) {
 			r.line(k, v)
 		}
 	}

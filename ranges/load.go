@@ -10,9 +10,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v4"
-	"go.yaml.in/yaml/v4/plugin/loaderlimits"
-
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -33,7 +31,7 @@ const (
 
 // chunk is one part of a document: a value, or lines that are none.
 type chunk struct {
-	value    *node
+	value    *document.Node
 	lines    []string     // the text
 	line     int          // the first line, from 1
 	problems problem.List // why the text is not a value
@@ -55,7 +53,7 @@ func load(doc Document) ([]chunk, problem.List) {
 	}
 	l := newLoader(doc.Name, blankNoise(text))
 	l.run()
-	return l.chunks, l.problems
+	return l.chunks, nil
 }
 
 // plain is the text without byte order mark, carriage returns and colours.
@@ -102,16 +100,15 @@ func blankNoise(text string) string {
 
 // loader reads a text from front to back.
 type loader struct {
-	doc      string
-	text     string
-	starts   []int // where each line begins, and the end of the text
-	chunks   []chunk
-	problems problem.List
-	count    int
+	doc    string
+	text   string
+	starts []int // where each line begins, and the end of the text
+	chunks []chunk
+	budget document.Budget // shared by all values of the document
 }
 
 func newLoader(doc, text string) *loader {
-	l := &loader{doc: doc, text: text, starts: []int{0}}
+	l := &loader{doc: doc, text: text, starts: []int{0}, budget: document.Budget{Values: maxNodes, Bytes: maxBytes}}
 	for i := range len(text) {
 		if text[i] == '\n' {
 			l.starts = append(l.starts, i+1)
@@ -161,7 +158,7 @@ func (l *loader) endOfText(at int) int {
 // What is no JSON may still be YAML in flow style, or text.
 func (l *loader) json(at, offset int) (line, next int) {
 	text := l.text[offset:]
-	d := jsonReader{dec: json.NewDecoder(strings.NewReader(text)), text: text, line: at + 1, count: &l.count}
+	d := jsonReader{dec: json.NewDecoder(strings.NewReader(text)), text: text, line: at + 1, budget: &l.budget}
 	d.dec.UseNumber()
 	n, err := d.value(0)
 	d.advance()
@@ -186,34 +183,17 @@ func (l *loader) yaml(at, end int, problems problem.List) {
 	lines := strings.Split(text, "\n")
 	c := chunk{lines: lines, line: at + 1, problems: problems}
 	if !described(lines) {
-		n, bad := l.yamlValue(text, at)
+		n, bad := document.Read(text, document.Options{Line: at, AsText: true, Budget: &l.budget})
 		switch {
 		case len(bad) > 0 && len(problems) == 0:
-			c.problems = bad
-		case len(bad) == 0 && (n.shape == mapping || n.shape == list):
+			c.problems = bad.In(l.doc)
+		case len(bad) == 0 && n != nil && (n.Kind == document.Map || n.Kind == document.List):
 			c.value, c.problems = n, nil
-		case len(bad) == 0 && n.shape == null:
+		case len(bad) == 0 && n == nil:
 			return
 		}
 	}
 	l.chunks = append(l.chunks, c)
-}
-
-func (l *loader) yamlValue(text string, at int) (*node, problem.List) {
-	var doc yaml.Node
-	err := yaml.Load([]byte(text), &doc, yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
-	if err != nil {
-		p := problem.Invalid("", "", "invalid YAML: "+problem.Short(err.Error()), "").In(l.doc).On(at+1, 0)
-		var le *yaml.LoadError
-		if errors.As(err, &le) && le.Message != "" {
-			p.Rule = "invalid YAML: " + problem.Short(le.Message)
-			p.Line = at + max(1, le.Mark.Line)
-		}
-		return nil, problem.List{p}
-	}
-	y := yamlReader{doc: l.doc, offset: at, count: &l.count, active: map[*yaml.Node]bool{}}
-	n := y.value(&doc, 0)
-	return n, y.problems
 }
 
 var (

@@ -3,17 +3,19 @@ package ranges
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 type jsonReader struct {
-	dec   *json.Decoder
-	text  string
-	seen  int64 // bytes whose lines are counted
-	line  int
-	count *int
+	dec    *json.Decoder
+	text   string
+	seen   int64 // bytes whose lines are counted
+	line   int
+	budget *document.Budget
 }
 
 // advance counts the lines up to the last token.
@@ -23,50 +25,48 @@ func (d *jsonReader) advance() {
 	d.seen = now
 }
 
-func (d *jsonReader) value(depth int) (*node, error) {
+func (d *jsonReader) value(depth int) (*document.Node, error) {
 	t, err := d.dec.Token()
 	if err != nil {
 		return nil, err
 	}
 	d.advance()
-	*d.count++
-	if depth > maxDepth || *d.count > maxNodes {
+	d.budget.Values--
+	if depth > maxDepth || d.budget.Values < 0 {
 		return nil, fmt.Errorf("more than %d levels or %d values", maxDepth, maxNodes)
 	}
-	n := &node{line: d.line, shape: scalar}
+	n := &document.Node{Line: d.line}
 	switch t := t.(type) {
 	case json.Delim:
 		if t == '[' {
-			n.shape = list
+			n.Kind = document.List
 			return n, d.list(n, depth)
 		}
-		n.shape = mapping
+		n.Kind = document.Map
 		return n, d.mapping(n, depth)
 	case string:
-		n.text = t
+		n.Kind, n.Text = document.String, t
 	case json.Number:
-		n.text = t.String()
+		n.Kind, n.Text = document.Number, t.String()
 	case bool:
-		n.text = fmt.Sprint(t)
-	default:
-		n.shape = null
+		n.Kind, n.Text = document.Bool, strconv.FormatBool(t)
 	}
 	return n, nil
 }
 
-func (d *jsonReader) list(n *node, depth int) error {
+func (d *jsonReader) list(n *document.Node, depth int) error {
 	for d.dec.More() {
 		item, err := d.value(depth + 1)
 		if err != nil {
 			return err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	_, err := d.dec.Token()
 	return err
 }
 
-func (d *jsonReader) mapping(n *node, depth int) error {
+func (d *jsonReader) mapping(n *document.Node, depth int) error {
 	names := map[string]bool{}
 	for d.dec.More() {
 		t, err := d.dec.Token()
@@ -87,7 +87,7 @@ func (d *jsonReader) mapping(n *node, depth int) error {
 		if err != nil {
 			return err
 		}
-		n.fields = append(n.fields, field{name, line, v})
+		n.Fields = append(n.Fields, document.Field{Name: name, Line: line, Value: v})
 	}
 	_, err := d.dec.Token()
 	return err

@@ -4,64 +4,66 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // isSupply knows descriptions of the network below a cluster.
-func isSupply(n *node) bool {
-	return n.hasKey("Vpcs", "CidrBlockAssociationSet", "secondaryIpRanges", "VSwitches", "SubnetSet") || isAzureSubnet(n) ||
-		n.has("addressSpace.addressPrefixes") || isOCISubnet(n)
+func isSupply(n *document.Node) bool {
+	return n.HasKey("Vpcs", "CidrBlockAssociationSet", "secondaryIpRanges", "VSwitches", "SubnetSet") || isAzureSubnet(n) ||
+		n.Has("addressSpace.addressPrefixes") || isOCISubnet(n)
 }
 
-func isAzureSubnet(n *node) bool {
-	return strings.Contains(strings.ToLower(n.get("id").str()), "/subnets/") &&
-		(n.hasKey("addressPrefix", "addressPrefixes") || n.get("properties").hasKey("addressPrefix", "addressPrefixes"))
+func isAzureSubnet(n *document.Node) bool {
+	return strings.Contains(strings.ToLower(n.Get("id").Str()), "/subnets/") &&
+		(n.HasKey("addressPrefix", "addressPrefixes") || n.Get("properties").HasKey("addressPrefix", "addressPrefixes"))
 }
 
-func isOCISubnet(n *node) bool { return n.has("cidr-block") && n.has("vcn-id") }
+func isOCISubnet(n *document.Node) bool { return n.Has("cidr-block") && n.Has("vcn-id") }
 
 // supplies reads ranges of the network below a cluster.
-func supplies(r *reader, n *node, base string) {
+func supplies(r *reader, n *document.Node, base string) {
 	switch {
-	case n.hasKey("Vpcs"):
-		r.each(n.get("Vpcs"), join(base, "Vpcs"), vpcSupply)
-	case n.hasKey("CidrBlockAssociationSet"):
+	case n.HasKey("Vpcs"):
+		r.each(n.Get("Vpcs"), join(base, "Vpcs"), vpcSupply)
+	case n.HasKey("CidrBlockAssociationSet"):
 		vpcSupply(r, n, base)
-	case n.hasKey("secondaryIpRanges"):
-		r.each(n.get("secondaryIpRanges"), join(base, "secondaryIpRanges"), gcpSupply)
-	case n.hasKey("VSwitches"):
-		at := n.at("VSwitches", "VSwitch")
-		r.each(at, join(join(base, "VSwitches"), "VSwitch"), func(r *reader, n *node, base string) {
-			r.supply("alibaba", "vSwitch "+n.get("VSwitchId").str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "vsw:"+n.get("VSwitchId").str())
+	case n.HasKey("secondaryIpRanges"):
+		r.each(n.Get("secondaryIpRanges"), join(base, "secondaryIpRanges"), gcpSupply)
+	case n.HasKey("VSwitches"):
+		at := n.At("VSwitches", "VSwitch")
+		r.each(at, join(join(base, "VSwitches"), "VSwitch"), func(r *reader, n *document.Node, base string) {
+			r.supply("alibaba", "vSwitch "+n.Get("VSwitchId").Str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "vsw:"+n.Get("VSwitchId").Str())
 		})
-	case n.hasKey("SubnetSet"):
-		r.each(n.get("SubnetSet"), join(base, "SubnetSet"), func(r *reader, n *node, base string) {
-			r.supply("tencent", "subnet "+n.get("SubnetId").str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "tke:*")
+	case n.HasKey("SubnetSet"):
+		r.each(n.Get("SubnetSet"), join(base, "SubnetSet"), func(r *reader, n *document.Node, base string) {
+			r.supply("tencent", "subnet "+n.Get("SubnetId").Str(), n, base, []string{"CidrBlock", "Ipv6CidrBlock"}, "tke:*")
 		})
 	case isAzureSubnet(n):
 		azureSupply(r, n, base)
-	case n.has("addressSpace"):
-		r.each(n.get("subnets"), join(base, "subnets"), azureSupply)
+	case n.Has("addressSpace"):
+		r.each(n.Get("subnets"), join(base, "subnets"), azureSupply)
 	default:
-		r.supply("oci", "subnet "+n.get("id").str(), n, base, []string{"cidr-block", "ipv6-cidr-blocks"}, "vcn:"+n.get("vcn-id").str(), "vcn:")
+		r.supply("oci", "subnet "+n.Get("id").Str(), n, base, []string{"cidr-block", "ipv6-cidr-blocks"}, "vcn:"+n.Get("vcn-id").Str(), "vcn:")
 	}
 }
 
-func (r *reader) each(n *node, base string, f func(*reader, *node, string)) {
+func (r *reader) each(n *document.Node, base string, f func(*reader, *document.Node, string)) {
 	if n == nil {
 		return
 	}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		f(r, item, base+"["+strconv.Itoa(i)+"]")
 	}
 }
 
 // supply keeps a range until it is known whether a cluster asks for it. Alone
 // it stands for pods: that is what it was looked up for.
-func (r *reader) supply(sort, what string, n *node, base string, paths []string, keys ...string) {
+func (r *reader) supply(sort, what string, n *document.Node, base string, paths []string, keys ...string) {
 	s := supply{keys: keys, what: what, sort: sort, kind: Pod, root: r.root}
 	for _, p := range paths {
-		for _, f := range n.find(p, base) {
-			s.ranges = append(s.ranges, f.node.text)
+		for _, f := range find(n, p, base) {
+			s.ranges = append(s.ranges, f.node.Text)
 			s.where = append(s.where, r.place(f.node, f.path))
 		}
 	}
@@ -71,22 +73,22 @@ func (r *reader) supply(sort, what string, n *node, base string, paths []string,
 }
 
 // vpcSupply takes the ranges that are associated with an AWS VPC now.
-func vpcSupply(r *reader, n *node, base string) {
-	id := n.get("VpcId").str()
+func vpcSupply(r *reader, n *document.Node, base string) {
+	id := n.Get("VpcId").Str()
 	s := supply{keys: []string{"vpc:" + id, "vpc:"}, what: "VPC " + id, sort: "aws", kind: Pod, root: r.root}
 	for _, set := range []struct{ list, block, state string }{
 		{"CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"},
 		{"Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"},
 	} {
-		r.each(n.get(set.list), join(base, set.list), func(r *reader, a *node, at string) {
-			if f := a.get(set.block); f.str() != "" && a.at(set.state, "State").str() == "associated" {
-				s.ranges = append(s.ranges, f.text)
+		r.each(n.Get(set.list), join(base, set.list), func(r *reader, a *document.Node, at string) {
+			if f := a.Get(set.block); f.Str() != "" && a.At(set.state, "State").Str() == "associated" {
+				s.ranges = append(s.ranges, f.Text)
 				s.where = append(s.where, r.place(f, join(at, set.block)))
 			}
 		})
 	}
-	if f := n.get("CidrBlock"); f.str() != "" && !n.has("CidrBlockAssociationSet") {
-		s.ranges, s.where = append(s.ranges, f.text), append(s.where, r.place(f, join(base, "CidrBlock")))
+	if f := n.Get("CidrBlock"); f.Str() != "" && !n.Has("CidrBlockAssociationSet") {
+		s.ranges, s.where = append(s.ranges, f.Text), append(s.where, r.place(f, join(base, "CidrBlock")))
 	}
 	if len(s.ranges) > 0 {
 		r.data.supplies = append(r.data.supplies, s)
@@ -96,23 +98,23 @@ func vpcSupply(r *reader, n *node, base string) {
 // gkeRange is the name that GKE gives to a range it makes itself.
 var gkeRange = regexp.MustCompile(`^gke-.+-(pods|services)-[0-9a-f]{8}$`)
 
-func gcpSupply(r *reader, n *node, base string) {
-	name, value := n.get("rangeName").str(), n.get("ipCidrRange")
-	if name == "" || value.str() == "" {
+func gcpSupply(r *reader, n *document.Node, base string) {
+	name, value := n.Get("rangeName").Str(), n.Get("ipCidrRange")
+	if name == "" || value.Str() == "" {
 		return
 	}
 	s := supply{keys: []string{"gcp:" + name}, what: "range " + name, sort: "gcp", root: r.root,
-		ranges: []string{value.text}, where: []Place{r.place(value, join(base, "ipCidrRange"))}}
+		ranges: []string{value.Text}, where: []Place{r.place(value, join(base, "ipCidrRange"))}}
 	if m := gkeRange.FindStringSubmatch(name); m != nil {
 		s.kind = map[string]Kind{"pods": Pod, "services": Service}[m[1]]
 	}
 	r.data.supplies = append(r.data.supplies, s)
 }
 
-func azureSupply(r *reader, n *node, base string) {
-	id := n.get("id").str()
+func azureSupply(r *reader, n *document.Node, base string) {
+	id := n.Get("id").Str()
 	keys := []string{"azure:" + strings.ToLower(id), "azure:"}
-	if props := n.get("properties"); props.hasKey("addressPrefix", "addressPrefixes") {
+	if props := n.Get("properties"); props.HasKey("addressPrefix", "addressPrefixes") {
 		n, base = props, join(base, "properties")
 	}
 	r.supply("azure", "subnet "+last(id), n, base, []string{"addressPrefixes", "addressPrefix"}, keys...)

@@ -3,26 +3,28 @@ package ranges
 import (
 	"strconv"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // node reads a node's marks, its arguments and its slice of the pod range.
-func (r *reader) node(n *node, base string) {
+func (r *reader) node(n *document.Node, base string) {
 	r.data.nodes++
-	meta := n.get("metadata")
-	annotations := meta.get("annotations")
+	meta := n.Get("metadata")
+	annotations := meta.Get("annotations")
 	for _, a := range []struct{ key, platform, source string }{
 		{"k3s.io/node-args", "k3s", "k3s node-args"},
 		{"rke2.io/node-args", "rke2", "RKE2 node-args"},
 	} {
-		if v := annotations.get(a.key); v != nil {
+		if v := annotations.Get(a.key); v != nil {
 			r.signal(a.platform, "node annotation "+a.key)
 			r.nodeArgs(v, a.source, join(join(join(base, "metadata"), "annotations"), a.key))
 		}
 	}
-	r.nodeMarks(n, meta.get("labels"))
+	r.nodeMarks(n, meta.Get("labels"))
 	slices := source{"node podCIDRs", rankSlices, Minimum, false}
 	paths := []string{"spec.podCIDRs"}
-	if !n.has("spec.podCIDRs") {
+	if !n.Has("spec.podCIDRs") {
 		paths = []string{"spec.podCIDR"}
 	}
 	before := len(r.data.Evidence)
@@ -61,36 +63,36 @@ var groupMarks = map[string]string{
 }
 
 // apiGroups reads the list of API groups that a server serves.
-func (r *reader) apiGroups(n *node, _ string) {
-	groups := n.get("groups")
+func (r *reader) apiGroups(n *document.Node, _ string) {
+	groups := n.Get("groups")
 	if groups == nil {
 		return
 	}
-	for _, g := range groups.items {
-		if platform, ok := groupMarks[g.get("name").str()]; ok {
-			r.signal(platform, "API group "+g.get("name").str())
+	for _, g := range groups.Items {
+		if platform, ok := groupMarks[g.Get("name").Str()]; ok {
+			r.signal(platform, "API group "+g.Get("name").Str())
 		}
 	}
 }
 
 // serverVersion reads what an API server says of its version. It tells the
 // platform where no node does.
-func serverVersion(r *reader, n *node, _ string) {
-	r.data.version = n.get("gitVersion").str()
-	r.data.minor, _ = strconv.Atoi(strings.TrimRight(n.get("minor").str(), "+"))
+func serverVersion(r *reader, n *document.Node, _ string) {
+	r.data.version = n.Get("gitVersion").Str()
+	r.data.minor, _ = strconv.Atoi(strings.TrimRight(n.Get("minor").Str(), "+"))
 }
 
-func (r *reader) nodeMarks(n, labels *node) {
+func (r *reader) nodeMarks(n, labels *document.Node) {
 	control, azure := false, false
 	if labels != nil {
-		for _, f := range labels.fields {
-			control = control || f.name == "node-role.kubernetes.io/control-plane" || f.name == "node-role.kubernetes.io/master" ||
-				f.name == "kubernetes.io/role" && f.value.str() == "master"
-			azure = azure || strings.HasPrefix(f.name, "kubernetes.azure.com/")
+		for _, f := range labels.Fields {
+			control = control || f.Name == "node-role.kubernetes.io/control-plane" || f.Name == "node-role.kubernetes.io/master" ||
+				f.Name == "kubernetes.io/role" && f.Value.Str() == "master"
+			azure = azure || strings.HasPrefix(f.Name, "kubernetes.azure.com/")
 			for _, m := range labelMarks {
 				prefix := strings.HasSuffix(m.label, "/") || strings.HasSuffix(m.label, "-")
-				if (f.name == m.label || prefix && strings.HasPrefix(f.name, m.label)) && (m.value == "" || f.value.str() == m.value) {
-					r.signal(m.platform, "node label "+f.name)
+				if (f.Name == m.label || prefix && strings.HasPrefix(f.Name, m.label)) && (m.value == "" || f.Value.Str() == m.value) {
+					r.signal(m.platform, "node label "+f.Name)
 				}
 			}
 		}
@@ -98,8 +100,8 @@ func (r *reader) nodeMarks(n, labels *node) {
 	if control && azure {
 		r.signal("acs", "node label of Azure on a master")
 	}
-	info := n.at("status", "nodeInfo")
-	r.versionMarks(info.get("kubeletVersion").str(), info.get("osImage").str(), n.at("spec", "providerID").str(), control)
+	info := n.At("status", "nodeInfo")
+	r.versionMarks(info.Get("kubeletVersion").Str(), info.Get("osImage").Str(), n.At("spec", "providerID").Str(), control)
 }
 
 // versionMarks knows platforms by what their kubelets and images are called. A

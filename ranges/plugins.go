@@ -4,23 +4,24 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // cilium reads Cilium's configuration: its key ipam says what gives pods their
 // addresses; pools of another mode are left-overs.
-func cilium(r *reader, n *node, base string) {
-	mode := n.get("ipam").str()
+func cilium(r *reader, n *document.Node, base string) {
+	mode := n.Get("ipam").Str()
 	addGap := func(why, command string) {
-		r.addGap(gap{kind: Pod, soft: true, why: why, command: command}, n.get("ipam"), base)
+		r.addGap(gap{kind: Pod, soft: true, why: why, command: command}, n.Get("ipam"), base)
 	}
 	switch mode {
 	case "cluster-pool", "cluster-pool-v2beta":
 		src := source{"Cilium cluster pool", rankPool, Complete, false}
-		if !n.get("enable-ipv4").isFalse() {
+		if !isFalse(n.Get("enable-ipv4")) {
 			r.paths(Pod, src, n, base, []string{"cluster-pool-ipv4-cidr"})
 		}
-		if !n.get("enable-ipv6").isFalse() {
+		if !isFalse(n.Get("enable-ipv6")) {
 			r.paths(Pod, src, n, base, []string{"cluster-pool-ipv6-cidr"})
 		}
 	case "kubernetes":
@@ -42,28 +43,28 @@ func cilium(r *reader, n *node, base string) {
 }
 
 // flannel reads flannel's net-conf.json.
-func flannel(r *reader, n *node, base string) {
+func flannel(r *reader, n *document.Node, base string) {
 	src := source{"flannel net-conf.json", rankPool, Complete, false}
-	if !n.get("EnableIPv4").isFalse() {
+	if !isFalse(n.Get("EnableIPv4")) {
 		r.paths(Pod, src, n, base, []string{"Network"})
 	}
-	if n.get("EnableIPv6").isTrue() {
+	if isTrue(n.Get("EnableIPv6")) {
 		r.paths(Pod, src, n, base, []string{"IPv6Network"})
 	}
 }
 
 // cni reads what one node's plugin hands out: a part of the cluster's, if it has
 // more nodes.
-func cni(r *reader, n *node, base string) {
+func cni(r *reader, n *document.Node, base string) {
 	for _, p := range []string{"plugins.ipam", "ipam"} {
 		r.paths(Pod, source{"CNI configuration of a node", rankSlices, Minimum, false}, n, base, []string{p + ".ranges.subnet", p + ".subnet"})
 	}
 }
 
 // k0s adds the second family, if it is on.
-func k0s(r *reader, n *node, base string) {
-	dual := n.at("spec", "network", "dualStack")
-	if dual.get("enabled").isTrue() {
+func k0s(r *reader, n *document.Node, base string) {
+	dual := n.At("spec", "network", "dualStack")
+	if isTrue(dual.Get("enabled")) {
 		at := join(join(join(base, "spec"), "network"), "dualStack")
 		r.paths(Service, source{"k0s ClusterConfig", rankConfig, Configured, true}, dual, at, []string{"IPv6serviceCIDR"})
 		r.paths(Pod, source{"k0s ClusterConfig", rankPodConfig, Configured, true}, dual, at, []string{"IPv6podCIDR"})
@@ -72,15 +73,15 @@ func k0s(r *reader, n *node, base string) {
 
 // k3d reads the arguments that k3d hands to k3s servers. Without them k3s has
 // its defaults.
-func k3d(r *reader, n *node, base string) {
+func k3d(r *reader, n *document.Node, base string) {
 	var args []found
-	extra := n.at("options", "k3s", "extraArgs")
+	extra := n.At("options", "k3s", "extraArgs")
 	if extra != nil {
-		for i, item := range extra.items {
-			if agentsOnly(item.get("nodeFilters").strings()) {
+		for i, item := range extra.Items {
+			if agentsOnly(stringsOf(item.Get("nodeFilters"))) {
 				continue
 			}
-			args = append(args, item.get("arg").find("", join(base, "options.k3s.extraArgs")+index(i)+".arg")...)
+			args = append(args, find(item.Get("arg"), "", join(base, "options.k3s.extraArgs")+index(i)+".arg")...)
 		}
 	}
 	r.k3sArgs(args, "k3d configuration", r.place(n, base), Configured, rankConfig, rankPodConfig)

@@ -47,9 +47,9 @@ func (r *reader) document(d Document) {
 // the words of an error, what grep found.
 func (r *reader) loose(c chunk) bool {
 	switch n := c.value; {
-	case n.flat() || flatList(n):
+	case flat(n) || flatList(n):
 		return r.lines(c)
-	case n.hasKey("kind") || n.hasKey("apiVersion"):
+	case n.HasKey("kind") || n.HasKey("apiVersion"):
 		return false
 	}
 	return r.flags(c)

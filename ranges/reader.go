@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -21,16 +22,16 @@ type reader struct {
 	vpc      bool // the VPC plugin of Amazon runs
 }
 
-func (r *reader) place(n *node, path string) Place {
+func (r *reader) place(n *document.Node, path string) Place {
 	p := Place{Document: r.doc, Path: path}
-	if n != nil && n.line > 0 && !r.answer {
-		p.Line = n.line + r.shift
+	if n != nil && n.Line > 0 && !r.answer {
+		p.Line = n.Line + r.shift
 	}
 	return p
 }
 
-func (r *reader) invalid(n *node, path, rule, fix string) {
-	r.problems.Add(r.place(n, path).locate(problem.List{problem.Invalid("", n.str(), rule, fix)})...)
+func (r *reader) invalid(n *document.Node, path, rule, fix string) {
+	r.problems.Add(r.place(n, path).locate(problem.List{problem.Invalid("", n.Str(), rule, fix)})...)
 }
 
 func (r *reader) signal(platform, what string) {
@@ -43,7 +44,7 @@ func (r *reader) signal(platform, what string) {
 }
 
 // leave notes what a document leaves open.
-func (r *reader) addGap(g gap, n *node, path string) {
+func (r *reader) addGap(g gap, n *document.Node, path string) {
 	g.where, g.root = r.place(n, path), r.root
 	r.data.gaps = append(r.data.gaps, g)
 }
@@ -58,9 +59,9 @@ func (r *reader) native(why string) {
 }
 
 // paths takes every value at the paths.
-func (r *reader) paths(kind Kind, src source, n *node, base string, paths []string) {
+func (r *reader) paths(kind Kind, src source, n *document.Node, base string, paths []string) {
 	for _, p := range paths {
-		for _, f := range n.find(p, base) {
+		for _, f := range find(n, p, base) {
 			r.take(kind, src, f)
 		}
 	}
@@ -81,7 +82,7 @@ var requestForm = regexp.MustCompile(`^/\d+$`)
 
 // take makes evidence of a value that its path says is a range.
 func (r *reader) take(kind Kind, src source, f found) {
-	value := strings.TrimSpace(f.node.text)
+	value := strings.TrimSpace(f.node.Text)
 	switch {
 	case value == "" || value == "null" || value == "None" || value == "<none>" || value == "<nil>":
 		return
@@ -134,14 +135,6 @@ func ranges(value string) (cidr.List, problem.List) {
 		}
 	}
 	return l, problems
-}
-
-func texts(fs []found) []string {
-	var out []string
-	for _, f := range fs {
-		out = append(out, f.node.text)
-	}
-	return out
 }
 
 // addresses adds those of values that are addresses, once each.

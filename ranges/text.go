@@ -3,6 +3,8 @@ package ranges
 import (
 	"regexp"
 	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // lines reads text that is no YAML or JSON: the output of grep, of describe, a
@@ -68,7 +70,7 @@ func (r *reader) flags(c chunk) bool {
 		name, value := text[m[4]:m[5]], text[m[6]:m[7]]
 		f := textFlags[name]
 		line := c.line + strings.Count(text[:m[6]], "\n")
-		r.take(f.kind, f.src, found{&node{shape: scalar, line: line, text: value}, "--" + name})
+		r.take(f.kind, f.src, found{scalar(line, value), "--" + name})
 		known = true
 	}
 	return known
@@ -116,7 +118,7 @@ func (r *reader) rows(c chunk, heading int, heads []string, at int, kind Kind, s
 			continue
 		}
 		if strings.Contains(cells[at], "/") {
-			r.take(kind, src, found{&node{shape: scalar, line: c.line + i, text: cells[at]}, heads[at]})
+			r.take(kind, src, found{scalar(c.line+i, cells[at]), heads[at]})
 		}
 	}
 }
@@ -134,11 +136,11 @@ var ciliumSetting = regexp.MustCompile(`^"?([a-z][a-z0-9-]+)"?(?::\s*|\s{2,})(.+
 
 // ciliumTable reads the output of "cilium config view", and lines of it.
 func (r *reader) ciliumTable(c chunk) bool {
-	n := &node{shape: mapping, line: c.line}
+	n := &document.Node{Kind: document.Map, Line: c.line}
 	pools := false
 	for i, l := range c.lines {
 		m := ciliumSetting.FindStringSubmatch(strings.TrimSpace(l))
-		if m == nil || n.hasKey(m[1]) {
+		if m == nil || n.HasKey(m[1]) {
 			continue
 		}
 		switch m[1] {
@@ -148,9 +150,9 @@ func (r *reader) ciliumTable(c chunk) bool {
 		default:
 			continue
 		}
-		n.fields = append(n.fields, field{m[1], c.line + i, &node{shape: scalar, line: c.line + i, text: unquote(m[2])}})
+		n.Fields = append(n.Fields, document.Field{Name: m[1], Line: c.line + i, Value: scalar(c.line+i, unquote(m[2]))})
 	}
-	if !pools && !n.hasKey("ipam") {
+	if !pools && !n.HasKey("ipam") {
 		return false
 	}
 	cilium(r, n, "")
@@ -190,13 +192,13 @@ func (r *reader) keyLines(c chunk) bool {
 		value := unquote(m[2])
 		at := c.line + i
 		if value != "" {
-			r.line(k, found{&node{shape: scalar, line: at, text: value}, m[1]})
+			r.line(k, found{scalar(at, value), m[1]})
 			continue
 		}
 		for i+1 < len(c.lines) && listItem.MatchString(c.lines[i+1]) {
 			i++
 			item := listItem.FindStringSubmatch(c.lines[i])[1]
-			r.line(k, found{&node{shape: scalar, line: c.line + i, text: item}, m[1]})
+			r.line(k, found{scalar(c.line+i, item), m[1]})
 		}
 	}
 	return known

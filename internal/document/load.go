@@ -33,12 +33,38 @@ func Load(text string, maxBytes int) (*Node, problem.List) {
 	case blank(text):
 		return nil, nil
 	}
+	return Read(text, Options{})
+}
+
+// Options of Read. The zero value reads as Load does.
+type Options struct {
+	// Line is the number of lines before the text, which is added to all lines.
+	Line int
+	// AsText keeps every scalar other than null as the String of its text,
+	// whatever its tag: for documents of unknown origin, of which only texts are
+	// used.
+	AsText bool
+	// Budget is what is left of the limits, for several texts that share them;
+	// nil for the limits of one document.
+	Budget *Budget
+}
+
+// Budget is the number of values, and of bytes in them, that may still be read,
+// after aliases are expanded.
+type Budget struct{ Values, Bytes int }
+
+// Read is Load for text that is known to be UTF-8, not blank, and not too long.
+func Read(text string, o Options) (*Node, problem.List) {
+	if o.Budget == nil {
+		o.Budget = &Budget{Values: maxNodes, Bytes: maxText}
+	}
 	var doc yaml.Node
 	err := yaml.Load([]byte(text), &doc, yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
 	if err != nil {
-		return nil, problem.List{syntax(text, err)}
+		p := syntax(text, err)
+		return nil, problem.List{p.On(o.Line+max(1, p.Line), p.Column)}
 	}
-	l := loader{active: map[*yaml.Node]bool{}}
+	l := loader{Options: o, limits: *o.Budget, active: map[*yaml.Node]bool{}}
 	n := l.node(&doc, "", 0)
 	if n != nil && n.Kind == Null {
 		n = nil
@@ -114,30 +140,30 @@ func tabIndented(text string, line int) bool {
 }
 
 type loader struct {
+	Options
+	limits Budget // at the start
 	found  problem.List
-	count  int // values
-	text   int // bytes of scalars
 	over   bool
 	active map[*yaml.Node]bool // aliases being expanded
 	outer  *yaml.Node          // the outermost of them
 }
 
 func (l *loader) add(n *yaml.Node, path, rule, fix string) {
-	l.found.Add(problem.Invalid(path, "", rule, fix).On(n.Line, n.Column))
+	l.found.Add(problem.Invalid(path, "", rule, fix).On(l.Line+n.Line, n.Column))
 }
 
 // node converts a YAML node; nil if that is not possible.
 func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
-	l.count++
-	l.text += len(n.Value)
-	if l.count > maxNodes || l.text > maxText || depth > maxDepth {
+	l.Budget.Values--
+	l.Budget.Bytes -= len(n.Value)
+	if l.Budget.Values < 0 || l.Budget.Bytes < 0 || depth > maxDepth {
 		at := n
 		if l.outer != nil {
 			at = l.outer
 		}
 		if !l.over {
 			l.add(at, path, fmt.Sprintf("more than %d values, %d bytes or %d levels once aliases are expanded",
-				maxNodes, maxText, maxDepth), "use fewer aliases")
+				l.limits.Values, l.limits.Bytes, maxDepth), "use fewer aliases")
 		}
 		l.over = true
 		return nil
@@ -161,7 +187,7 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 		}
 		return l.node(n.Alias, path, depth+1)
 	case yaml.SequenceNode:
-		out := &Node{Line: n.Line, Column: n.Column, Kind: List}
+		out := &Node{Line: l.Line + n.Line, Column: n.Column, Kind: List}
 		for i, c := range n.Content {
 			if item := l.node(c, Index(path, i), depth+1); item != nil {
 				out.Items = append(out.Items, item)
@@ -175,7 +201,7 @@ func (l *loader) node(n *yaml.Node, path string, depth int) *Node {
 }
 
 func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
-	out := &Node{Line: n.Line, Column: n.Column, Kind: Map}
+	out := &Node{Line: l.Line + n.Line, Column: n.Column, Kind: Map}
 	seen := make(map[string]int, len(n.Content)/2)
 	var merges []*Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -198,9 +224,9 @@ func (l *loader) mapping(n *yaml.Node, path string, depth int) *Node {
 			l.add(n.Content[i], at, fmt.Sprintf("duplicate key, first on line %d", line), "remove one of the two")
 			continue
 		}
-		seen[key.Value] = n.Content[i].Line
+		seen[key.Value] = l.Line + n.Content[i].Line
 		if v := l.node(value, at, depth+1); v != nil {
-			out.Fields = append(out.Fields, Field{Name: key.Value, Line: n.Content[i].Line, Column: n.Content[i].Column, Value: v})
+			out.Fields = append(out.Fields, Field{Name: key.Value, Line: l.Line + n.Content[i].Line, Column: n.Content[i].Column, Value: v})
 		}
 	}
 	for _, m := range merges {
@@ -235,8 +261,13 @@ func (l *loader) merge(out, m *Node, at *yaml.Node, path string) {
 }
 
 func (l *loader) scalar(n *yaml.Node, path string) *Node {
-	out := &Node{Line: n.Line, Column: n.Column, Kind: String, Text: n.Value, Value: n.Value}
-	switch tag := n.ShortTag(); tag {
+	out := &Node{Line: l.Line + n.Line, Column: n.Column, Kind: String, Text: n.Value, Value: n.Value}
+	out.Block = n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	tag := n.ShortTag()
+	if l.AsText && tag != "!!null" {
+		return out
+	}
+	switch tag {
 	case "!!str", "!!timestamp":
 	case "!!null":
 		out.Kind, out.Value = Null, nil

@@ -39,6 +39,7 @@ func (k Kind) String() string {
 type Node struct {
 	Line, Column int // from 1; 0 for a value that is not from a document
 	Kind         Kind
+	Block        bool    // a scalar in YAML block style: its text begins on the next line
 	Text         string  // of a scalar, as written, without quotes
 	Value        any     // of a scalar: nil, bool, int64, float64, string
 	Items        []*Node // of a List

@@ -56,7 +56,7 @@ var rooms = []room{
 		why: "a configuration is checked without knowing who will use it"},
 	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges"},
 		why: "it holds the compiled configuration; the reader of the cluster's ranges and the subscribers are wired in serve"},
-	{path: "ranges", kind: pure, may: []string{"cidr"},
+	{path: "ranges", kind: pure, may: []string{"cidr", "internal/document"},
 		why: "evidence is judged from documents and objects alone"},
 	{path: "ranges/live", kind: shell, may: []string{"internal/debounce", "ranges"},
 		why: "it reads evidence from a cluster; ranges judges it"},
