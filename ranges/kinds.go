@@ -20,7 +20,13 @@ type docKind struct {
 	service, pod []string
 	// defaults are what the tool fills in for a field left out.
 	defaults func(*document.Node) (service, pod string)
-	// more reads what paths cannot say.
+	// serviceKeys and podKeys are keys that mean the same on a line of their own,
+	// because only this tool uses them, or all that do use them alike. A line of
+	// partKeys is one part of the pod range.
+	serviceKeys, podKeys, partKeys []string
+	// keyRank is the rank of partKeys, if not that of the document.
+	keyRank int
+	// more reads what paths cannot express.
 	more func(r *reader, n *document.Node, base string)
 }
 
@@ -33,41 +39,53 @@ var docKinds = []docKind{
 		service: under([]string{"servicesIpv4Cidr", "servicesIpv4CidrBlock", "servicesIpv6CidrBlock"}, "ipAllocationPolicy"),
 		pod: append(under([]string{"clusterIpv4Cidr", "clusterIpv4CidrBlock", "subnetIpv6CidrBlock"}, "ipAllocationPolicy"),
 			"nodePools.networkConfig.podIpv4CidrBlock"),
-		more: gkeNames},
+		more:        gkeNames,
+		serviceKeys: []string{"servicesIpv4Cidr", "servicesIpv4CidrBlock", "servicesIpv6CidrBlock"},
+		podKeys:     []string{"clusterIpv4Cidr", "clusterIpv4CidrBlock", "subnetIpv6CidrBlock"}, partKeys: []string{"podIpv4CidrBlock"}},
 	{name: "gcloud container node-pools describe", platform: "gke", is: anyPath("networkConfig.podIpv4CidrBlock"), more: gkePool},
 	{name: "az aro show", platform: "openshift", provider: true,
 		is:      func(n *document.Node) bool { return isARO(n) || isARO(n.Get("properties")) },
 		service: under([]string{"networkProfile.serviceCidr"}, "properties"),
 		pod:     under([]string{"networkProfile.podCidr"}, "properties")},
 	{name: "az aks show", platform: "aks", provider: true, is: isAKS,
-		service: under([]string{"serviceCidrs", "serviceCidr"}, "networkProfile", "properties.networkProfile"),
-		pod:     under([]string{"podCidrs", "podCidr"}, "networkProfile", "properties.networkProfile"),
-		more:    aksSubnets},
+		service:     under([]string{"serviceCidrs", "serviceCidr"}, "networkProfile", "properties.networkProfile"),
+		pod:         under([]string{"podCidrs", "podCidr"}, "networkProfile", "properties.networkProfile"),
+		more:        aksSubnets,
+		serviceKeys: []string{"serviceCidr", "serviceCidrs"}, podKeys: []string{"podCidr", "podCidrs"}},
 	{name: "aws eks describe-cluster", platform: "eks", provider: true,
-		is:      anyKey("kubernetesNetworkConfig", "serviceIpv4Cidr", "serviceIpv6Cidr", "resourcesVpcConfig"),
-		service: under([]string{"serviceIpv4Cidr", "serviceIpv6Cidr"}, "kubernetesNetworkConfig"),
-		more:    eksVPC},
+		is:          anyKey("kubernetesNetworkConfig", "serviceIpv4Cidr", "serviceIpv6Cidr", "resourcesVpcConfig"),
+		service:     under([]string{"serviceIpv4Cidr", "serviceIpv6Cidr"}, "kubernetesNetworkConfig"),
+		more:        eksVPC,
+		serviceKeys: []string{"serviceIpv4Cidr", "serviceIpv6Cidr"}},
 	{name: "eksctl get cluster", platform: "eks", provider: true, is: anyKey("KubernetesNetworkConfig"),
 		service: []string{"KubernetesNetworkConfig.ServiceIpv4Cidr", "KubernetesNetworkConfig.ServiceIpv6Cidr"}, more: eksVPC},
 	{name: "ibmcloud ks cluster get", platform: "iks", provider: true, is: isIKS,
-		service: []string{"serviceSubnet"}, pod: []string{"podSubnet", "podSubnets"}, more: iksFlavour},
+		service: []string{"serviceSubnet"}, pod: []string{"podSubnet", "podSubnets"}, more: iksFlavour,
+		serviceKeys: []string{"Service Subnet"}, podKeys: []string{"Pod Subnet"}},
 	{name: "oci ce cluster get", platform: "oke", provider: true,
-		is:      anyPath("options.kubernetes-network-config", "options.kubernetesNetworkConfig"),
-		service: []string{"options.kubernetes-network-config.services-cidr", "options.kubernetesNetworkConfig.servicesCidr"},
-		more:    okePods},
+		is:          anyPath("options.kubernetes-network-config", "options.kubernetesNetworkConfig"),
+		service:     []string{"options.kubernetes-network-config.services-cidr", "options.kubernetesNetworkConfig.servicesCidr"},
+		more:        okePods,
+		serviceKeys: []string{"services-cidr"}, podKeys: []string{"pods-cidr"}},
 	{name: "doctl kubernetes cluster get", platform: "doks", provider: true, is: anyKey("cluster_subnet", "service_subnet"),
-		service: []string{"service_subnet"}, pod: []string{"cluster_subnet"}},
+		service: []string{"service_subnet"}, pod: []string{"cluster_subnet"},
+		serviceKeys: []string{"service_subnet"}, podKeys: []string{"cluster_subnet"}},
 	{name: "tccli tke DescribeClusters", platform: "tke", provider: true, is: anyKey("ClusterNetworkSettings", "ClusterCIDR"),
-		service: under([]string{"ServiceCIDR"}, "ClusterNetworkSettings"), more: tkePods},
-	{name: "ACK cluster", platform: "ack", is: isACK, more: ackRanges},
+		service: under([]string{"ServiceCIDR"}, "ClusterNetworkSettings"), more: tkePods,
+		podKeys: []string{"ClusterCIDR"}},
+	{name: "ACK cluster", platform: "ack", is: isACK, more: ackRanges,
+		serviceKeys: []string{"service_cidr"}, podKeys: []string{"container_cidr"}},
 	{name: "acs-engine apimodel", platform: "acs", is: anyPath("properties.orchestratorProfile.kubernetesConfig"),
 		service: []string{"properties.orchestratorProfile.kubernetesConfig.serviceCidr"},
-		pod:     []string{"properties.orchestratorProfile.kubernetesConfig.clusterSubnet"}},
+		pod:     []string{"properties.orchestratorProfile.kubernetesConfig.clusterSubnet"},
+		podKeys: []string{"clusterSubnet"}},
 	{name: "IBM Cloud Private config.yaml", platform: "icp", is: anyKey("service_cluster_ip_range", "network_cidr"),
-		service: []string{"service_cluster_ip_range"}, pod: []string{"network_cidr"}},
+		service: []string{"service_cluster_ip_range"}, pod: []string{"network_cidr"},
+		serviceKeys: []string{"service_cluster_ip_range"}, podKeys: []string{"network_cidr"}},
 	{name: "Talos machine configuration", platform: "talos", is: isTalos,
 		service: []string{"cluster.network.serviceSubnets"}, pod: []string{"cluster.network.podSubnets"},
-		defaults: talosDefaults},
+		defaults:    talosDefaults,
+		serviceKeys: []string{"serviceSubnets"}, podKeys: []string{"podSubnets"}},
 	{name: "OpenShift install-config", platform: "openshift", is: isInstallConfig,
 		service: []string{"networking.serviceNetwork"}, pod: []string{"networking.clusterNetwork.cidr"},
 		defaults: constant("172.30.0.0/16", "10.128.0.0/14")},
@@ -80,7 +98,8 @@ var docKinds = []docKind{
 		service: []string{"KubernetesConfig.ServiceCIDR"}},
 	{name: "k3s/RKE2 config.yaml", platform: "k3s-config", is: isK3s,
 		service: []string{"service-cidr"}, pod: []string{"cluster-cidr"},
-		defaults: constant(k3sService, k3sPod)},
+		defaults:    constant(k3sService, k3sPod),
+		serviceKeys: []string{"service-cidr"}, podKeys: []string{"cluster-cidr"}},
 	{name: "version of the API server", is: anyKey("gitVersion"), more: serverVersion},
 	{name: "flannel net-conf.json", is: isFlannel, more: flannel},
 	{name: "Cilium configuration", is: func(n *document.Node) bool {
@@ -95,7 +114,8 @@ var docKinds = []docKind{
 	{name: "kind configuration", platform: "kind", kind: "Cluster", group: "kind.x-k8s.io",
 		service: []string{"networking.serviceSubnet"}, pod: []string{"networking.podSubnet"}, defaults: kindDefaults},
 	{name: "eksctl ClusterConfig", platform: "eks", kind: "ClusterConfig", group: "eksctl.io",
-		service: []string{"kubernetesNetworkConfig.serviceIPv4CIDR"}, more: eksctl},
+		service: []string{"kubernetesNetworkConfig.serviceIPv4CIDR"}, more: eksctl,
+		serviceKeys: []string{"serviceIPv4CIDR"}},
 	{name: "nodeadm NodeConfig", platform: "eks", kind: "NodeConfig", group: "node.eks.aws",
 		service: []string{"spec.cluster.cidr"}, more: eksVPC},
 	{name: "k3d configuration", platform: "k3s", kind: "Simple", group: "k3d.io", more: k3d},
@@ -112,6 +132,14 @@ var docKinds = []docKind{
 		service: []string{"spec.clusterNetwork.services.cidrBlocks"}, pod: []string{"spec.clusterNetwork.pods.cidrBlocks"}},
 	{name: "OpenShift operator Network", platform: "openshift", kind: "Network", group: "operator.openshift.io",
 		service: []string{"spec.serviceNetwork"}, pod: []string{"spec.clusterNetwork.cidr"}},
+
+	// Known by the keys of single lines only.
+	{name: "line serviceSubnet", serviceKeys: []string{"serviceSubnet"}},
+	{name: "line podSubnet", podKeys: []string{"podSubnet"}},
+	{name: "line serviceNetwork", platform: "openshift", serviceKeys: []string{"serviceNetwork"}},
+	{name: "line ServiceCIDR", provider: true, serviceKeys: []string{"ServiceCIDR"}},
+	{name: "kube-proxy clusterCIDR", keyRank: rankKubeProxy, partKeys: []string{"clusterCIDR"}},
+	{name: "node podCIDRs", keyRank: rankSlices, partKeys: []string{"podCIDR", "podCIDRs", "PodCIDR", "PodCIDRs"}},
 }
 
 func anyKey(names ...string) func(*document.Node) bool {

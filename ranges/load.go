@@ -23,12 +23,6 @@ type Document struct {
 	Answer bool
 }
 
-const (
-	maxBytes = 64 << 20  // a dump of a large cluster; memory is some ten times that
-	maxDepth = 100       // nesting; Kubernetes objects need about 20
-	maxNodes = 4_000_000 // values, aliases expanded; 64 MiB of JSON hold about that
-)
-
 // chunk is one part of a document: a value, or lines that are none.
 type chunk struct {
 	value    *document.Node

@@ -10,6 +10,13 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
+const (
+	maxBytes = 64 << 20  // a dump of a large cluster; memory is some ten times that
+	maxDepth = 100       // nesting; Kubernetes objects need about 20
+	maxNodes = 4_000_000 // values, aliases expanded; 64 MiB of JSON hold about that
+)
+
+// jsonReader reads one value.
 type jsonReader struct {
 	dec    *json.Decoder
 	text   string

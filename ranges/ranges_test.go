@@ -202,7 +202,7 @@ func TestOddTexts(t *testing.T) {
 		{"JSON on one line after another", `{"a": 1} {"servicesIpv4Cidr": "10.1.0.0/20"}`, "10.1.0.0/20", ""},
 		{"JSON with a comment", "{\n  # why\n  \"servicesIpv4Cidr\": \"10.1.0.0/20\",\n}\n", "10.1.0.0/20", ""},
 		{"YAML alias", "x: &r 10.1.0.0/20\nservicesIpv4Cidr: *r\n", "10.1.0.0/20", ""},
-		{"duplicate keys", "apiVersion: v1\nkind: Node\nkind: Pod\nspec: {a: 1, a: 2}\n", "", "d:3:1: kind: duplicate key, first on line 2; keep one of the two\nd:4:14: spec.a: duplicate key"},
+		{"duplicate keys", "apiVersion: v1\nkind: Node\nkind: Pod\nspec: {a: 1, a: 2}\n", "", "d:3:1: kind: duplicate key, first on line 2; remove one of the two\nd:4:14: spec.a: duplicate key"},
 		{"deep", strings.Repeat(`{"a": `, 300), "", "invalid JSON"},
 		{"deep YAML", "apiVersion: v1\nkind: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "", "not valid YAML or JSON: exceeded max depth"},
 		{"no text", "\xff\x00\xfa", "", "invalid UTF-8"},
