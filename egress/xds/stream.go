@@ -86,6 +86,7 @@ func (st *stream) receive(requests chan<- *discoveryv3.DeltaDiscoveryRequest, fa
 		select {
 		case requests <- r:
 		case <-st.conn.Context().Done():
+			failed <- st.conn.Context().Err() // or run would wait until the next generation
 			return
 		}
 	}
