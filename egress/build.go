@@ -1,10 +1,14 @@
 package egress
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
 
 // Build makes the model. The problems are complete and sorted; what has an
 // error is not in the model, and everything else is.
-func Build(in Input) (*Model, Problems) {
+func Build(in Input) (*Model, problem.List) {
 	mesh := in.Mesh
 	if mesh == nil {
 		mesh = CompileMesh(nil)

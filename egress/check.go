@@ -1,8 +1,10 @@
 package egress
 
+import "github.com/outrider-mesh/outrider/internal/problem"
+
 // CheckServiceEntry validates one entry alone. The problems are in the order of its
 // fields; those of the mesh are not included.
-func CheckServiceEntry(e ServiceEntry, mesh *Mesh) Problems {
+func CheckServiceEntry(e ServiceEntry, mesh *Mesh) problem.List {
 	_, problems := Build(Input{Mesh: mesh, ServiceEntries: []ServiceEntry{e}})
 	return problems.From(Source(KindServiceEntry, e.Meta))
 }
@@ -10,8 +12,8 @@ func CheckServiceEntry(e ServiceEntry, mesh *Mesh) Problems {
 // CheckVirtualService validates one object alone. The problems are in the order of
 // its fields. References to ServiceEntries are validated by Build, with all
 // objects: List.From selects this object's problems.
-func CheckVirtualService(v VirtualService, mesh *Mesh) Problems {
-	var problems Problems
+func CheckVirtualService(v VirtualService, mesh *Mesh) problem.List {
+	var problems problem.List
 	readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})
 	return problems
 }

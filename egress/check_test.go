@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
@@ -19,7 +20,7 @@ func TestCheck(t *testing.T) {
 	}
 	in = egresstest.Parse(t, egresstest.RouteText(`{hosts: [a.example], tcp: [{}], http: [{timeout: 1s, route: [{destination: {host: a.example}}]}]}`))
 	got := egress.CheckVirtualService(in.VirtualServices[0], in.Mesh)
-	if len(got) != 1 || got[0].Path != "spec.tcp" || got[0].Severity != egress.SeverityError {
+	if len(got) != 1 || got[0].Path != "spec.tcp" || got[0].Severity != problem.Error {
 		t.Errorf("problems %v", got)
 	}
 	in.VirtualServices[0].Spec.Tcp = nil

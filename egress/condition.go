@@ -35,14 +35,14 @@ const (
 
 // ConditionOf is the condition for the problems of one object: one line each,
 // errors first.
-func ConditionOf(ps Problems) Condition {
+func ConditionOf(ps problem.List) Condition {
 	c := Condition{Accepted: true, Reason: ReasonAccepted, Message: "accepted"}
 	var lines []string
 	size, more := 0, 0
 	sorted := slices.Clone(ps)
 	slices.SortStableFunc(sorted, func(a, b problem.Problem) int { return cmp.Compare(a.Severity, b.Severity) })
 	for _, p := range sorted {
-		if p.Severity == SeverityError {
+		if p.Severity == problem.Error {
 			c.Accepted, c.Reason = false, ReasonInvalid
 		} else if c.Accepted {
 			c.Reason = ReasonWarnings

@@ -10,24 +10,24 @@ import (
 )
 
 func TestCondition(t *testing.T) {
-	wrong := func(s Severity, rule string) problem.Problem {
+	wrong := func(s problem.Severity, rule string) problem.Problem {
 		return problem.Problem{Severity: s, Source: "ServiceEntry shop/a", Path: "spec.hosts[0]", Value: `"x"`, Rule: rule, Fix: "fix it"}
 	}
-	var many Problems
+	var many problem.List
 	for i := range 500 {
-		many = append(many, wrong(SeverityWarning, fmt.Sprintf("wrong %d", i)))
+		many = append(many, wrong(problem.Warning, fmt.Sprintf("wrong %d", i)))
 	}
 	for _, tt := range []struct {
 		name     string
-		problems Problems
+		problems problem.List
 		want     Condition // of the message, the beginning and "…" and the end
 	}{
 		{"nothing", nil, Condition{true, ReasonAccepted, "accepted"}},
-		{"a warning", Problems{wrong(SeverityWarning, "ignored")}, Condition{true, ReasonWarnings, `warning: spec.hosts[0]: "x": ignored; fix it`}},
-		{"both", Problems{wrong(SeverityWarning, "ignored"), wrong(SeverityError, "wrong"), wrong(SeverityWarning, "ignored too")}, Condition{false, ReasonInvalid,
+		{"a warning", problem.List{wrong(problem.Warning, "ignored")}, Condition{true, ReasonWarnings, `warning: spec.hosts[0]: "x": ignored; fix it`}},
+		{"both", problem.List{wrong(problem.Warning, "ignored"), wrong(problem.Error, "wrong"), wrong(problem.Warning, "ignored too")}, Condition{false, ReasonInvalid,
 			`error: spec.hosts[0]: "x": wrong; fix it` + "\n" + `warning: spec.hosts[0]: "x": ignored; fix it` + "\n" + `warning: spec.hosts[0]: "x": ignored too; fix it`}},
-		{"an error after many warnings", append(many, wrong(SeverityError, "wrong")), Condition{false, ReasonInvalid, "error: …and 414 more"}},
-		{"a long one", Problems{wrong(SeverityWarning, strings.Repeat("ä", 2000))}, Condition{true, ReasonWarnings, "warning: spec.hosts[0]: …ä…"}},
+		{"an error after many warnings", append(many, wrong(problem.Error, "wrong")), Condition{false, ReasonInvalid, "error: …and 414 more"}},
+		{"a long one", problem.List{wrong(problem.Warning, strings.Repeat("ä", 2000))}, Condition{true, ReasonWarnings, "warning: spec.hosts[0]: …ä…"}},
 	} {
 		got := ConditionOf(tt.problems)
 		begin, end, _ := strings.Cut(tt.want.Message, "…")

@@ -6,6 +6,7 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // maxSpec bounds the size of an object: etcd rejects requests of more than 1.5 MiB.
@@ -15,7 +16,7 @@ const maxSpec = 3 << 19
 // KindVirtualService, into a message of networking/v1alpha3; nil if it is invalid.
 // An unknown field makes the whole object invalid: without it, a route might match
 // more requests than intended, or an entry allow more destinations.
-func Decode(kind string, m Meta, spec []byte) (proto.Message, Problems) {
+func Decode(kind string, m Meta, spec []byte) (proto.Message, problem.List) {
 	message := newSpec(kind)
 	if protojson.Unmarshal(spec, message) == nil {
 		return message, nil
@@ -27,7 +28,7 @@ func Decode(kind string, m Meta, spec []byte) (proto.Message, Problems) {
 	if len(found) == 0 {
 		return message, nil // a form that only the strict decoder accepts
 	}
-	var problems Problems
+	var problems problem.List
 	r := reporter{kind, m, &problems}
 	for _, p := range found {
 		r.add(p.On(0, 0)) // the text is not what the user wrote

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
@@ -32,7 +33,7 @@ func TestDecode(t *testing.T) {
 				t.Fatalf("spec %v, problems %v; want %q", spec, problems, tt.want)
 			}
 			for i, want := range tt.want {
-				if got := problems[i].String(); !strings.Contains(got, want) || problems[i].Severity != egress.SeverityError {
+				if got := problems[i].String(); !strings.Contains(got, want) || problems[i].Severity != problem.Error {
 					t.Errorf("problem %q, want %q in it", got, want)
 				}
 			}

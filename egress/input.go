@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Input is everything that the configuration of sidecars depends on.
@@ -15,7 +17,7 @@ type Input struct {
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
 	// Problems are those of objects that could not be decoded.
-	Problems Problems
+	Problems problem.List
 }
 
 // InClusterAddress is an address of the cluster: a ClusterIP, an endpoint of a

@@ -18,12 +18,12 @@ type Mesh struct {
 	rootNamespace    string
 	ListenPort       uint32
 
-	problems Problems
+	problems problem.List
 }
 
 // Problems are those of the mesh configuration, in the order of finding. Build
 // returns them, too.
-func (m *Mesh) Problems() Problems { return m.problems }
+func (m *Mesh) Problems() problem.List { return m.problems }
 
 // defaultListenPort is the port that traffic is redirected to where MeshConfig
 // has none.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // mention is one host of one object.
@@ -19,8 +21,8 @@ type mention struct {
 // the namespaces without an object of their own. They are not among the
 // problems of Build: it is correct that several namespaces declare a host, but
 // the result in the others may surprise.
-func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) Problems {
-	var out Problems
+func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.List {
+	var out problem.List
 	all := m.mentions(kind)
 	byKey := map[string][]mention{}
 	for _, other := range all {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
@@ -45,7 +46,7 @@ func TestCrossNamespaceConflicts(t *testing.T) {
 		if tt.want == "" && len(got) == 0 {
 			continue
 		}
-		if len(got) != 1 || !strings.Contains(got[0].String(), tt.want) || got[0].Severity != egress.SeverityWarning {
+		if len(got) != 1 || !strings.Contains(got[0].String(), tt.want) || got[0].Severity != problem.Warning {
 			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
 		}
 	}

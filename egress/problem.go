@@ -7,15 +7,6 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Severity is that of an error, for which a part is ignored, or of a warning.
-type Severity = problem.Severity
-
-// The severities.
-const (
-	SeverityError   = problem.Error
-	SeverityWarning = problem.Warning
-)
-
 // The kinds of objects that problems are found in.
 const (
 	KindMesh           = "MeshConfig"
@@ -31,10 +22,6 @@ func Source(kind string, m Meta) string {
 	}
 	return kind + " " + m.Namespace + "/" + m.Name
 }
-
-// Problems are sorted by kind, namespace and name; those of one object are in the
-// order of its fields.
-type Problems = problem.List
 
 // compareSources is the order of kind, namespace and name: a blank and a slash are
 // not part of any of them, and come before what is.
@@ -57,7 +44,7 @@ func compareSources(a, b problem.Problem) int {
 type reporter struct {
 	kind string
 	meta Meta
-	all  *Problems
+	all  *problem.List
 }
 
 // maxPath bounds a path, in bytes: the name of a header may be as long as an
@@ -82,7 +69,7 @@ func (r reporter) add(p problem.Problem) {
 func (r reporter) errors() int {
 	n := 0
 	for _, p := range *r.all {
-		if p.Severity == SeverityError {
+		if p.Severity == problem.Error {
 			n++
 		}
 	}

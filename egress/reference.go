@@ -14,7 +14,7 @@ import (
 // apply to the declared ports, destinations that do not resolve, and objects
 // that another one takes precedence over. The model keeps all of it: requests
 // to such a destination get 503.
-func (m *Model) checkReferences(problems *Problems) {
+func (m *Model) checkReferences(problems *problem.List) {
 	views := map[string]*View{}
 	m.checkConflicts(problems)
 	for _, r := range m.routes {
@@ -28,7 +28,7 @@ func (m *Model) checkReferences(problems *Problems) {
 
 // checkConflicts warns about hosts without effect because another object of the
 // same namespace takes precedence.
-func (m *Model) checkConflicts(problems *Problems) {
+func (m *Model) checkConflicts(problems *problem.List) {
 	first := map[string]Meta{}
 	const fix = "merge the objects"
 	for _, h := range m.hosts {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 )
 
@@ -177,7 +178,7 @@ func TestConflictsAreReported(t *testing.T) {
 		t.Fatalf("problems %v", problems)
 	}
 	for i, p := range problems {
-		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != egress.SeverityWarning {
+		if !strings.HasPrefix(p.String(), want[i]) || p.Severity != problem.Warning {
 			t.Errorf("problem %q, want %q", p, want[i])
 		}
 	}
