@@ -38,7 +38,7 @@ func requireServers(t *testing.T) {
 	t.Helper()
 	required := os.Getenv("REQUIRE_REAL") == "1"
 	if testing.Short() && !required {
-		t.Skip("needs a real API server; -short leaves it out")
+		t.Skip("needs a real API server; omitted with -short")
 	}
 	if _, err := kube.Assets(t.Context(), os.Stderr); err != nil {
 		if required {

@@ -85,7 +85,7 @@ func runPage(t *testing.T, d *demo, file string) (ran int) {
 			// Exit codes are part of what a command prints here: the error.
 			out, _ := d.shell(t.Context(), command.Line).CombinedOutput()
 			if got := strings.TrimSuffix(string(out), "\n"); got != command.Output {
-				t.Errorf("$ %s\ngot:\n%s\nthe page says:\n%s", command.Line, got, command.Output)
+				t.Errorf("$ %s\ngot:\n%s\nthe page has:\n%s", command.Line, got, command.Output)
 			}
 			ran++
 		}

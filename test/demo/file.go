@@ -38,7 +38,7 @@ func (d *demo) injectFile(ctx context.Context) error {
 	return d.compareWithWebhook(ctx)
 }
 
-// changedLines says how the injected file differs from the sample, line by line.
+// changedLines reports how the injected file differs from the sample, line by line.
 func (d *demo) changedLines() (string, error) {
 	came, err := os.ReadFile(filepath.Join(d.root, "samples", "sleep", "sleep.yaml"))
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 )
 
 // describe is a pod for a person: a line for each thing a reader looks for.
-// The proxy's bootstrap, and what every pod has, are left out.
+// The proxy's bootstrap, and what every pod has, are omitted.
 func describe(pod *corev1.Pod) []string {
 	var out []string
 	section := func(title string, lines []string) {
