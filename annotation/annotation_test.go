@@ -123,7 +123,7 @@ func TestMessages(t *testing.T) {
 		{name: "long values are cut", annotations: map[string]string{ProxyCPU: long},
 			errs: nil},
 		{name: "long bad values are cut", annotations: map[string]string{ProxyCPU: long + "x"},
-			errs: []string{`: "` + strings.Repeat("1", 80) + `…": not a quantity`}},
+			errs: []string{`: "` + strings.Repeat("1", 80) + `…": invalid quantity`}},
 		{name: "request over limit", annotations: map[string]string{ProxyCPU: "2", ProxyCPULimit: "1"},
 			errs: []string{`annotation sidecar.istio.io/proxyCPU: "2": exceeds the limit "1" of annotation sidecar.istio.io/proxyCPULimit`}},
 		{name: "invalid inject", labels: map[string]string{Inject: "True"},

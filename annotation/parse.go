@@ -67,7 +67,7 @@ func ParseTrueFalse(value string) (bool, error) {
 func ParseQuantity(value string) (resource.Quantity, error) {
 	q, err := resource.ParseQuantity(value)
 	if err != nil {
-		return q, invalid(value, "not a quantity", document.QuantityFix)
+		return q, invalid(value, "invalid quantity", document.QuantityFix)
 	}
 	if q.Sign() < 0 {
 		return resource.Quantity{}, invalid(value, "must not be negative", document.QuantityFix)

@@ -8,6 +8,7 @@
 // ascending order. The set algebra is go4.org/netipx's.
 //
 // Files, each using only those before it: set.go (one family), cidr.go (List),
+// element.go (one element of a list), diagnose.go (what is wrong with one),
 // parse.go, ports.go (lists of ports), keywords.go (names with a fixed meaning).
 package cidr
 
