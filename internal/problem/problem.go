@@ -11,6 +11,9 @@
 //
 // It is a pure package without dependencies outside the standard library, so
 // that the init container can link it.
+//
+// Files, each using only those before it: problem.go (Problem and how it is
+// shown), rules.go (the constructors), list.go.
 package problem
 
 import (
@@ -19,8 +22,7 @@ import (
 	"unicode"
 )
 
-// Severity tells an error, which rejects the input or a part of it, from a
-// warning.
+// Severity is an error, which rejects the input or a part of it, or a warning.
 type Severity uint8
 
 // The severities.
@@ -140,7 +142,7 @@ func (p Problem) AsWarning() Problem {
 	return p
 }
 
-// WithFix is the problem with another fix, of somebody who knows the place.
+// WithFix is the problem with another fix, from a caller that has the context.
 func (p Problem) WithFix(fix string) Problem {
 	p.Fix = fix
 	return p
