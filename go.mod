@@ -36,11 +36,15 @@ require (
 require github.com/aymanbagabas/go-udiff v0.4.1
 
 require (
+	github.com/envoyproxy/go-control-plane v0.14.0
 	github.com/gomarkdown/markdown v0.0.0-20261107153045-a51d70be185e
 	golang.org/x/tools v0.49.0
 )
 
-require golang.org/x/mod v0.41.0 // indirect
+require (
+	github.com/envoyproxy/go-control-plane/ratelimit v0.1.0 // indirect
+	golang.org/x/mod v0.41.0 // indirect
+)
 
 require (
 	cel.dev/expr v0.25.3 // indirect

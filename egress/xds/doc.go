@@ -15,4 +15,6 @@
 //
 // Updates are sent make before break: clusters, listeners, routes, and last the
 // removal of clusters that no route refers to any more.
+//
+// Why this is not go-control-plane's server: docs/decisions/0007.
 package xds
