@@ -36,7 +36,7 @@ type ClusterData struct {
 // Known reports whether any document was of a known kind.
 func (d *ClusterData) Known() bool { return d.read > 0 }
 
-// maxNotes bounds what is said about documents that are wrong all over.
+// maxNotes bounds the warnings about documents with many errors.
 const maxNotes = 100
 
 func (d *ClusterData) warn(format string, args ...any) {
@@ -84,10 +84,10 @@ type supply struct {
 	root   int
 }
 
-// signal is something that tells the platform.
+// signal is something that identifies the platform.
 type signal struct{ platform, what string }
 
-// Unknown is the platform when nothing tells, or two things tell differently.
+// Unknown is the platform when nothing identifies it, or two signals conflict.
 const Unknown = "unknown"
 
 // tiers are the platforms in the order in which they tell. OpenShift and the

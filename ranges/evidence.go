@@ -9,7 +9,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Kind says whose addresses a range holds.
+// Kind is whose addresses a range contains.
 type Kind string
 
 // The kinds.
@@ -34,7 +34,7 @@ func familyOf(a netip.Addr) Family {
 	return IPv6
 }
 
-// Grade says how far evidence can be trusted.
+// Grade is the confidence in evidence.
 type Grade string
 
 // The grades, best first.
@@ -50,7 +50,7 @@ func worse(a, b Grade) bool {
 	return slices.Index(order, a) > slices.Index(order, b)
 }
 
-// Place says where something stands.
+// Place is a place in a document.
 type Place struct {
 	Document string `json:"document"`       // as the caller named it
 	Path     string `json:"path,omitempty"` // a.b[2].c, or the key or flag of a line
@@ -115,14 +115,14 @@ type source struct {
 
 // The precedence of sources of service ranges.
 const (
-	rankProvider      = iota // what the provider's own command says
+	rankProvider      = iota // the provider's own command
 	rankServiceCIDR          // all ServiceCIDR objects
 	rankOpenShift            // status of OpenShift's Network
 	rankAPIServer            // flag of the API server
 	rankControllers          // the same flag of the controller manager
 	rankNodeArgs             // arguments of a k3s or RKE2 server
 	rankConfig               // configuration that made the cluster
-	rankProbe                // an API server's refusal of an address
+	rankProbe                // an API server's error for an address
 	rankChecked              // default that agrees with addresses in use
 	rankUncheckedOnly        // default that nothing confirms
 )

@@ -10,22 +10,22 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Resolution is what one of a list's names stands for on a cluster.
+// Resolution is what one of a list's names expands to on a cluster.
 type Resolution struct {
 	Ranges cidr.List
 	// From is the evidence, for people: "ServiceCIDR (servicecidr/kubernetes), node podCIDRs (node/a)".
 	From string
-	// Missing says why the name stands for nothing yet, and how to mend that.
+	// Missing is why the name cannot be resolved yet, and how to fix that.
 	// While it is not empty, Ranges are of no use.
 	Missing string
 	grades  map[Kind]Grade // of the evidence
 }
 
-// NamedRanges is what the names depend on a cluster stand for. It does not change.
+// NamedRanges maps cluster-dependent names to their ranges. It is immutable.
 type NamedRanges struct {
 	Platform           string
 	Cluster, APIServer Resolution
-	// Lost says, where Keep kept the cluster's ranges, that the evidence for them
+	// Lost reports, where Keep kept the cluster's ranges, that the evidence for them
 	// is gone, and which. It is among the warnings, too.
 	Lost     string
 	Warnings []string
@@ -129,7 +129,7 @@ func (r *Result) missing() string {
 	return strings.Join(out, "; ")
 }
 
-// Resolve is what a name stands for: one of cidr.Keywords. It is false for any
+// Resolve is what a name expands to: one of cidr.Keywords. It is false for any
 // other name. A name that cannot be resolved has a Missing.
 func (n *NamedRanges) Resolve(name string) (Resolution, bool) {
 	if l, ok := cidr.Constant(name); ok {
@@ -178,7 +178,7 @@ func Keep(last, next *NamedRanges) *NamedRanges {
 	return &kept
 }
 
-// Omitted are warnings about an include list that leaves out addresses of the
+// Omitted are warnings about an include list that omits addresses of the
 // cluster: what goes there bypasses the sidecar.
 func (d *ClusterData) Omitted(include cidr.List) []string {
 	if d == nil || include.IsWildcard() || include.IsEmpty() {

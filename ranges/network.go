@@ -8,7 +8,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/document"
 )
 
-// isSupply knows descriptions of the network below a cluster.
+// isSupply recognizes descriptions of the underlying network of a cluster.
 func isSupply(n *document.Node) bool {
 	return n.HasKey("Vpcs", "CidrBlockAssociationSet", "secondaryIpRanges", "VSwitches", "SubnetSet") || isAzureSubnet(n) ||
 		n.Has("addressSpace.addressPrefixes") || isOCISubnet(n)
@@ -21,7 +21,7 @@ func isAzureSubnet(n *document.Node) bool {
 
 func isOCISubnet(n *document.Node) bool { return n.Has("cidr-block") && n.Has("vcn-id") }
 
-// supplies reads ranges of the network below a cluster.
+// supplies reads ranges of the underlying network of a cluster.
 func supplies(r *reader, n *document.Node, base string) {
 	switch {
 	case n.HasKey("Vpcs"):

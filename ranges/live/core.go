@@ -39,7 +39,7 @@ func pages[L metav1.ListInterface](ctx context.Context, list func(context.Contex
 // nodeArguments are the annotations that k3s and RKE2 keep their arguments in.
 var nodeArguments = []string{"k3s.io/node-args", "rke2.io/node-args"}
 
-// slimNode is what of a node tells of ranges and platform.
+// slimNode is the part of a node that shows ranges and platform.
 func slimNode(n *corev1.Node) *corev1.Node {
 	out := &corev1.Node{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}}
 	out.Name, out.Labels = n.Name, n.Labels
@@ -92,7 +92,7 @@ func (g *gathering) pods(ctx context.Context) {
 		page := corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}}
 		for i := range l.Items {
 			p := &l.Items[i]
-			if tells(p) {
+			if relevant(p) {
 				whole[p.Name] = slimPod(p, true)
 			} else if p.Status.PodIP != "" {
 				page.Items = append(page.Items, *slimPod(p, false))
@@ -119,9 +119,9 @@ func (g *gathering) pods(ctx context.Context) {
 	}
 }
 
-// tells reports a pod whose own words count: the control plane's programs, and
+// relevant reports whether a pod's flags are used as evidence: the control plane's programs, and
 // what gives pods their addresses.
-func tells(p *corev1.Pod) bool {
+func relevant(p *corev1.Pod) bool {
 	if p.Namespace != metav1.NamespaceSystem {
 		return false
 	}

@@ -1,6 +1,6 @@
 // Package live reads from a cluster what it shows of its own address ranges,
-// and follows it. What the answers mean is decided in package platform: every
-// object is handed over as a document.
+// and follows it. Objects are marshalled to text on purpose: package ranges has
+// one reader, for documents and live objects alike.
 //
 // What may be assumed: nothing is written, except that with Options.Probe the
 // API server is asked, by a dry run, to create a Service whose address it must

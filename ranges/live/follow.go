@@ -21,7 +21,7 @@ type Pace struct {
 	// Again is when all is read although no change was seen: sources that are not
 	// watched, addresses in use, rights that were granted since; 10 min.
 	Again time.Duration
-	// Soon is the same after a reading that told too little, at first; it doubles
+	// Soon is the interval after an incomplete reading, at first; it doubles
 	// each time, up to Again. What was missing may be a ConfigMap or a right, which
 	// nothing watches; 10 s.
 	Soon time.Duration
@@ -92,7 +92,8 @@ func (s *Snapshot) waitForChange(ctx context.Context, p Pace, longest time.Durat
 	_ = changed.Wait(ctx, p.Quiet, 10*p.Quiet) // the end of the time is a reason to read again, too
 }
 
-// watched is a list that can be followed from a version on.
+// watched is a list that can be followed from a version on. It is not an informer,
+// which would keep every object in memory: a fingerprint of each is enough.
 type watched struct {
 	name    string
 	version string
@@ -135,15 +136,15 @@ func (w *watched) follow(ctx context.Context, events watch.Interface, signal fun
 			case e.Type == watch.Error:
 				return apierrors.FromObject(e.Object)
 			}
-			if w.tells(e) {
+			if w.changed(e) {
 				signal()
 			}
 		}
 	}
 }
 
-// tells notes an event, and reports whether it says anything new.
-func (w *watched) tells(e watch.Event) bool {
+// changed records an event, and reports whether a relevant field changed.
+func (w *watched) changed(e watch.Event) bool {
 	o, ok := e.Object.(metav1.Object)
 	if !ok {
 		return false
@@ -155,14 +156,14 @@ func (w *watched) tells(e watch.Event) bool {
 		delete(w.seen, o.GetName())
 		return known
 	case watch.Added, watch.Modified:
-		w.seen[o.GetName()] = sayings(e.Object)
+		w.seen[o.GetName()] = relevantFields(e.Object)
 		return !known || before != w.seen[o.GetName()]
 	}
 	return false
 }
 
-// sayings is the fingerprint of an object as it was read.
-func sayings(o runtime.Object) string {
+// relevantFields is the fingerprint of an object's relevant fields.
+func relevantFields(o runtime.Object) string {
 	switch o := o.(type) {
 	case *corev1.Node:
 		return fingerprint(slimNode(o))

@@ -43,14 +43,14 @@ func New(c *rest.Config, o Options) (*Cluster, error) {
 	}
 	dyn, err := dynamic.NewForConfig(c)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for the cluster's ranges: %w", err)
+		return nil, fmt.Errorf("create the client for the cluster's ranges: %w", err)
 	}
 	// Lists of nodes, pods and Services can be long; this form is a third of JSON's.
 	c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	c.ContentType = runtime.ContentTypeProtobuf
 	typed, err := kubernetes.NewForConfig(c)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for the cluster's ranges: %w", err)
+		return nil, fmt.Errorf("create the client for the cluster's ranges: %w", err)
 	}
 	return &Cluster{options: o, typed: typed, dynamic: dyn}, nil
 }
@@ -104,7 +104,7 @@ func (c *Cluster) Gather(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.options.Probe && !told(data, ranges.Service) {
+	if c.options.Probe && !hasRange(data, ranges.Service) {
 		g.probe(ctx)
 		if err := errors.Join(g.failed...); err != nil {
 			return nil, fmt.Errorf("read the cluster's ranges: %w", err)
@@ -117,8 +117,8 @@ func (c *Cluster) Gather(ctx context.Context) (*Snapshot, error) {
 	return &Snapshot{Data: data, Sources: g.sources, watches: g.watches}, nil
 }
 
-// told reports evidence of a kind that claims to be more than a part.
-func told(data *ranges.ClusterData, kind ranges.Kind) bool {
+// hasRange reports evidence of a kind that is more than a part.
+func hasRange(data *ranges.ClusterData, kind ranges.Kind) bool {
 	for _, e := range data.Evidence {
 		if e.Kind == kind && (e.Grade == ranges.Complete || e.Grade == ranges.Configured) {
 			return true
