@@ -100,7 +100,7 @@ var expected = []string{
 	"5/10 ", "kubectl replace -f -", "Applied after ", "excludeOutboundIPRanges  (none) ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",
 	"6/10 ", "denied the request: ConfigMap istio-system/istio-sidecar-injector: 2 problems", "key \"values\":4:22", "ok: all errors", "ok: fixed",
 	"7/10 ", "192.0.2.0/24  annotation traffic.sidecar.istio.io/excludeOutboundIPRanges", "ok: ",
-	"8/10 ", "denied the request: 2 problems", "write 192.168.0.0/16", "ok: ",
+	"8/10 ", "denied the request: 2 problems", "use 192.168.0.0/16", "ok: ",
 	"9/10 ", "Warning: annotation", "move it to spec.template.metadata.annotations", "ok: ",
 	"10/10 ", "$ outrider kube-inject -f samples/sleep/sleep.yaml", "All 44 lines of the sample", "ok: its pod equals the webhook's",
 	"Stopped outrider, kube-apiserver and etcd", "All results verified",

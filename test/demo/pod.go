@@ -180,8 +180,8 @@ func (d *demo) showRangesOf(pods ...*corev1.Pod) error {
 	return nil
 }
 
-// excludes checks which ranges a pod excludes: as recorded, and as the init
-// container is told.
+// excludes checks which ranges a pod excludes: in its status annotation, and in
+// the arguments of the init container.
 func excludes(pod *corev1.Pod, value, source string) error {
 	settings, err := effectiveOf(pod)
 	if err != nil {

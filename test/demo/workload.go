@@ -90,8 +90,8 @@ func podOf(template *corev1.PodTemplateSpec, owners []metav1.OwnerReference) *co
 	return pod
 }
 
-// byItself is the label by which a pod asks for a sidecar, whatever its
-// namespace says.
+// byItself is the label that enables injection of a pod, regardless of its
+// namespace.
 var byItself = map[string]string{"sidecar.istio.io/inject": "true"}
 
 // try asks for a pod without making it: what it would become, were it created now.

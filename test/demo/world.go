@@ -33,7 +33,7 @@ type demo struct {
 	began time.Time
 
 	root   string // the checkout, where commands run
-	work   string // everything the demo writes; goes with what runs it
+	work   string // everything the demo writes; removed with the server or cluster
 	env    []string
 	client kubernetes.Interface
 
