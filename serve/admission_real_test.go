@@ -13,9 +13,9 @@ import (
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-// judgeEdits registers the instance for edits of its ConfigMaps, too, and waits
+// validateEdits registers the instance for edits of its ConfigMaps, too, and waits
 // until the API server asks.
-func (i *instance) judgeEdits() {
+func (i *instance) validateEdits() {
 	i.t.Helper()
 	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, URL: i.url, CABundle: i.ca}
 	api := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
@@ -47,7 +47,7 @@ func (i *instance) kubectl(text string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// object is a text whose objects are this instance's to judge.
+// object is a text whose object is validated by this instance.
 func (i *instance) object(kind, version, name, spec string) string {
 	return fmt.Sprintf("---\napiVersion: networking.istio.io/%s\nkind: %s\nmetadata: {name: %s, labels: {istio.io/rev: %s}}\nspec: %s\n", version, kind, name, i.revision, spec)
 }
@@ -143,7 +143,7 @@ func (i *instance) edits(ns string) {
 	}
 }
 
-// conflicts are warnings: another object takes precedence, once it is known.
+// conflicts are warnings: another object takes precedence, once it is published.
 func (i *instance) conflicts(ns string) {
 	i.t.Helper()
 	i.eventually("a conflict is a warning", func() string {
@@ -193,10 +193,10 @@ func (i *instance) awaitObjects(ns string) {
 	})
 }
 
-// A bad edit of a ConfigMap is refused where it is made, with all that is wrong.
-func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
+// An invalid edit of a ConfigMap is denied where it is made, with all errors.
+func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 	i := startInstance(t, excludeOne).ready()
-	i.judgeEdits()
+	i.validateEdits()
 	const bad = `
   values: |
     global:
@@ -237,7 +237,7 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 			t.Errorf("%s\n%s\nwant %s", tt.text, out, tt.want)
 		}
 	}
-	// kubectl edit refuses as well, and keeps what was typed.
+	// kubectl edit fails as well, and keeps what was typed.
 	editor := filepath.Join(t.TempDir(), "editor")
 	i.must(os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's|excludeIPRanges: .*|excludeIPRanges: 10.0.0.0/33|' \"$1\"\n"), 0o700))
 	cmd := i.Kubectl(t.Context(), "edit", "-n", i.namespace, "configmap", "istio-sidecar-injector-"+i.revision)
@@ -246,7 +246,7 @@ func TestConfigMapsAreJudgedAtAdmission(t *testing.T) {
 		t.Errorf("kubectl edit: %v\n%s", err, text)
 	}
 
-	// Nobody answers: the ConfigMap can be mended, or broken.
+	// While the webhook is unavailable the ConfigMap can be fixed, or broken.
 	i.stop()
 	<-i.done
 	if out, err := i.kubectl(i.named(bad), "apply", "-f", "-"); err != nil {

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestEditIsInForceOnTheNextPod(t *testing.T) {
+func TestEditAppliesToTheNextPod(t *testing.T) {
 	i := startInstance(t, excludeOne).ready()
 	ns := i.workspace()
 	first, err := i.create(ns, sleepPod("first"))
@@ -22,7 +22,7 @@ func TestEditIsInForceOnTheNextPod(t *testing.T) {
 		want := fmt.Sprintf("10.%d.0.0/16", n)
 		i.setValues("global:\n  proxy:\n    excludeIPRanges: " + want + "\n")
 		start := time.Now()
-		i.eventually("the edit is in force", func() string {
+		i.eventually("the edit is active", func() string {
 			pod, err := i.create(ns, sleepPod("probe"), metav1.DryRunAll)
 			if err != nil {
 				return err.Error()
@@ -57,12 +57,12 @@ func TestBadEditChangesNothing(t *testing.T) {
 	pod, err := i.create(ns, sleepPod("sleep"))
 	i.must(err)
 	if got := initArguments(pod); !strings.Contains(got, "10.96.0.0/12") || strings.Contains(got, "10.1.0.0") {
-		t.Errorf("a rejected configuration is in force, in part: %q", got)
+		t.Errorf("a rejected configuration is active, in part: %q", got)
 	}
 	if missing := i.readyz(); missing != "" {
 		t.Errorf("not ready any more: %s", missing)
 	}
-	i.eventually("an event says why", func() string {
+	i.eventually("an event has the reason", func() string {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err.Error()
@@ -81,7 +81,7 @@ func TestBadEditChangesNothing(t *testing.T) {
 	pod, err = i.create(ns, sleepPod("later"))
 	i.must(err)
 	if got := initArguments(pod); !strings.Contains(got, "10.96.0.0/12") {
-		t.Errorf("the deletion put the defaults in force: %q", got)
+		t.Errorf("the deletion activated the defaults: %q", got)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestBadFirstConfiguration(t *testing.T) {
 		}
 		return ""
 	})
-	i.eventually("pods are refused with the reason", func() string {
+	i.eventually("pods are denied with the reason", func() string {
 		_, err := i.create(ns, sleepPod("sleep"))
 		if err == nil || !strings.Contains(err.Error(), "no valid configuration loaded") {
 			return fmt.Sprint(err)
@@ -112,7 +112,7 @@ func TestBadFirstConfiguration(t *testing.T) {
 	pod, err := i.create(ns, sleepPod("sleep"))
 	i.must(err)
 	if !injected(pod) {
-		t.Error("not injected once the configuration was mended")
+		t.Error("not injected once the configuration was fixed")
 	}
 }
 
@@ -125,7 +125,7 @@ func TestMeshConfigMapIsFollowed(t *testing.T) {
 	}, metav1.CreateOptions{})
 	i.must(err)
 	ns := i.workspace()
-	i.eventually("the mesh configuration is in force", func() string {
+	i.eventually("the mesh configuration is active", func() string {
 		pod, err := i.create(ns, sleepPod("probe"), metav1.DryRunAll)
 		if err != nil {
 			return err.Error()

@@ -114,13 +114,13 @@ func (i *instance) register() {
 	api := i.Client.AdmissionregistrationV1()
 	mutating, err := api.MutatingWebhookConfigurations().Create(i.t.Context(), r.Mutating(), metav1.CreateOptions{})
 	i.must(err)
-	// Edits of the ConfigMaps pass unseen, as if nobody had answered: what becomes
-	// of a bad one is under test here. judgeEdits changes that.
-	unseen := r.Validating()
-	unseen.Webhooks = slices.DeleteFunc(unseen.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
+	// Edits of the ConfigMaps are not validated, as if the webhook were unavailable: what
+	// follows from an invalid one is under test here. validateEdits changes that.
+	validation := r.Validating()
+	validation.Webhooks = slices.DeleteFunc(validation.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
 		return strings.HasSuffix(*w.ClientConfig.URL, registration.ConfigurationPath)
 	})
-	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), unseen, metav1.CreateOptions{})
+	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), validation, metav1.CreateOptions{})
 	i.must(err)
 	i.t.Cleanup(func() {
 		_ = api.MutatingWebhookConfigurations().Delete(context.Background(), mutating.Name, metav1.DeleteOptions{})
@@ -128,7 +128,7 @@ func (i *instance) register() {
 	})
 }
 
-// ready waits until the instance says so, and the API server knows of it.
+// ready waits until the instance is ready, and the API server calls it.
 func (i *instance) ready() *instance {
 	i.t.Helper()
 	i.eventually("the instance is ready", func() string { return i.readyz() })

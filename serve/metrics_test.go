@@ -42,7 +42,7 @@ func (c *collecting) MustRegister(all ...prometheus.Collector) {
 	}
 }
 
-// described is how a Desc prints itself: the library tells it no other way.
+// described is how a Desc prints itself: the library has no other way.
 var described = regexp.MustCompile(`^Desc\{fqName: "([^"]*)", help: "((?:[^"\\]|\\.)*)", unit: "[^"]*", constLabels: \{[^}]*\}, variableLabels: \{([^}]*)\}\}$`)
 
 func kindOf(c prometheus.Collector) string {

@@ -45,12 +45,12 @@ func (i *instance) redirected(ns, want string) *corev1.Pod {
 	return pod
 }
 
-// "cluster" needs evidence that is whole; it follows the cluster as it grows,
-// and holds what it knew when evidence is lost.
+// "cluster" needs complete ranges; it follows the cluster as it grows,
+// and keeps the ranges when their source is lost.
 func TestClusterRangesAreFollowed(t *testing.T) {
 	i := startInstance(t, includeCluster)
 	ns := i.workspace()
-	i.eventually("without evidence pods are refused", func() string {
+	i.eventually("pods are denied while ranges are missing", func() string {
 		_, err := i.create(ns, sleepPod("early"))
 		if err == nil || !strings.Contains(err.Error(), "no valid configuration loaded") {
 			return fmt.Sprint(err)
@@ -89,10 +89,10 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 	i.redirected(ns, "10.0.0.0/24,10.77.0.0/24,10.244.0.0/16,169.254.169.254/32")
 	t.Logf("a ServiceCIDR is in the next pod after %s", time.Since(start).Round(time.Millisecond))
 
-	// The evidence goes: what was known stays, with a warning, also over an edit.
+	// The source is lost: the ranges stay, with a warning, also over an edit.
 	_, err = i.Client.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, []byte(`{"metadata":{"labels":{"kubernetes.azure.com/cluster":null}}}`), metav1.PatchOptions{})
 	i.must(err)
-	i.eventually("an event tells of the lost evidence", func() string {
+	i.eventually("an event reports the lost source", func() string {
 		events, err := i.Client.EventsV1().Events(i.namespace).List(t.Context(), metav1.ListOptions{})
 		i.must(err)
 		for _, e := range events.Items {
@@ -106,7 +106,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 	i.redirected(ns, "10.0.0.0/24,10.77.0.0/24,10.244.0.0/16,169.254.0.0/16")
 }
 
-// An annotation that needs what is not known refuses its pod, and no other one.
+// An annotation that needs missing ranges denies its pod, and no other one.
 func TestAnnotationWithoutEvidence(t *testing.T) {
 	i := startInstance(t, excludeOne).ready()
 	ns := i.workspace()

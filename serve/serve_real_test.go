@@ -169,7 +169,7 @@ func TestFieldsNewerThanTheTypesSurvive(t *testing.T) {
 		"initContainers":[{"name":"setup","image":"x","futureInit":[null]}]}}`
 	response := i.review("shop", []byte(in))
 	if !response.Allowed {
-		t.Fatalf("refused: %+v", response.Result)
+		t.Fatalf("denied: %+v", response.Result)
 	}
 	patch, err := jsonpatch.DecodePatch(response.Patch)
 	i.must(err)
@@ -270,14 +270,14 @@ func TestWithoutTheWebhookPodsAreRefused(t *testing.T) {
 func TestLeavingReplicaGoesOnAnswering(t *testing.T) {
 	i := startInstance(t, "").ready()
 	i.stop()
-	i.eventually("the replica says that it leaves", func() string {
+	i.eventually("the replica is not ready", func() string {
 		if i.readyz() == "" {
 			return "still ready"
 		}
 		return ""
 	})
 	if got := i.review("shop", []byte(`{"kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a"}]}}`)); !got.Allowed {
-		t.Errorf("refused while leaving: %+v", got.Result)
+		t.Errorf("denied while shutting down: %+v", got.Result)
 	}
 	select {
 	case err := <-i.done:

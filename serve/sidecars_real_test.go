@@ -86,17 +86,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	pod, err := i.create(ns, sleepPod("sleep"))
 	i.must(err)
 
-	for name, token := range map[string]string{
-		"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod),
-	} {
-		c, err := i.stream(token, envoy.TypeListener)
-		if err == nil {
-			_, _, err = receive(c)
-		}
-		if status.Code(err) != codes.Unauthenticated {
-			t.Errorf("token %s: %v, want it refused", name, err)
-		}
-	}
+	i.rejectsTokens(map[string]string{"none": "", "made up": "a.b.c", "for the API server": i.token(ns, pod)})
 
 	c, err := i.stream(i.token(ns, pod, xds.Audience), envoy.TypeListener)
 	i.must(err)
@@ -125,8 +115,7 @@ func TestSidecarsAreServed(t *testing.T) {
 		t.Errorf("the edit compiled its mesh configuration %d times", n)
 	}
 
-	// What a sidecar does not take is seen: in the metric, and in an event about
-	// its pod.
+	// A NACK is reported in the metric and in an event about the pod.
 	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeListener, ResponseNonce: second.Nonce,
 		ErrorDetail: status.New(codes.InvalidArgument, "no such filter").Proto()}))
 	i.eventually("an event about the pod", func() string {
@@ -145,23 +134,37 @@ func TestSidecarsAreServed(t *testing.T) {
 
 	testDebug(i, ns, pod)
 
-	// A mesh that no listener can be made of is refused, whole.
+	// A mesh configuration that no listener can be built from is rejected as a whole.
 	_, err = i.Client.CoreV1().ConfigMaps(i.namespace).Update(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision},
 		Data:       map[string]string{"mesh": "accessLogFile: /dev/stdout\naccessLogFormat: \"100% wrong\"\n"},
 	}, metav1.UpdateOptions{})
 	i.must(err)
-	i.eventually("the mesh is refused", func() string {
+	i.eventually("the mesh configuration is rejected", func() string {
 		if i.metric("sidecar_injection_config_rejections_total") == 0 {
 			return "not yet"
 		}
 		return ""
 	})
 
-	// The replica leaves: the sidecar is told so, and goes elsewhere.
+	// The replica shuts down: the stream ends, and the sidecar connects elsewhere.
 	i.stop()
 	if _, _, err := receive(c); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// rejectsTokens opens a stream with each token, which is unauthenticated.
+func (i *instance) rejectsTokens(tokens map[string]string) {
+	i.t.Helper()
+	for name, token := range tokens {
+		c, err := i.stream(token, envoy.TypeListener)
+		if err == nil {
+			_, _, err = receive(c)
+		}
+		if status.Code(err) != codes.Unauthenticated {
+			i.t.Errorf("token %s: %v, want it rejected", name, err)
+		}
 	}
 }
 
@@ -245,7 +248,7 @@ func testDebug(i *instance, ns string, pod *corev1.Pod) {
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "default"}},
 	}, metav1.CreateOptions{})
 	i.must(err)
-	i.eventually("the role is in force", func() string {
+	i.eventually("the role is active", func() string {
 		if code, body := get("/debug/", own); code != http.StatusOK {
 			return body
 		}
