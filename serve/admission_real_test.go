@@ -250,6 +250,6 @@ func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 	i.stop()
 	<-i.done
 	if out, err := i.kubectl(i.named(bad), "apply", "-f", "-"); err != nil {
-		t.Errorf("while nobody answers: %v\n%s", err, out)
+		t.Errorf("while the webhook is unavailable: %v\n%s", err, out)
 	}
 }

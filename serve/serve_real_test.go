@@ -247,7 +247,7 @@ type warningFunc func(string)
 
 func (f warningFunc) HandleWarningHeader(_ int, _, text string) { f(text) }
 
-func TestWithoutTheWebhookPodsAreRefused(t *testing.T) {
+func TestPodsAreDeniedWithoutTheWebhook(t *testing.T) {
 	i := startInstance(t, "").ready()
 	ns := i.workspace()
 	i.stop()

@@ -94,7 +94,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	i.must(err)
 	names := []string{"virtualOutbound:", "0.0.0.0_80:", "0.0.0.0_443:", "10.0.0.1"} // the last is the API server's Service
 	if slices.ContainsFunc(names, func(n string) bool { return !strings.Contains(body, n) }) || strings.Contains(body, "%START_TIME%") {
-		t.Errorf("the first response lacks one of %q, or logs although nobody asked: %q", names, body)
+		t.Errorf("the first response lacks one of %q, or has an access log that is not configured: %q", names, body)
 	}
 	i.must(c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeListener, ResponseNonce: first.Nonce}))
 
@@ -219,8 +219,8 @@ func (i *instance) get(path, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// testDebug looks at the views: as nobody, as somebody who may not, as one who
-// may.
+// testDebug gets the endpoints: unauthenticated, as a user who is not allowed to,
+// and as one who is.
 func testDebug(i *instance, ns string, pod *corev1.Pod) {
 	i.t.Helper()
 	own := i.token(ns, pod)

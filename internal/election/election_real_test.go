@@ -72,7 +72,7 @@ func TestFailover(t *testing.T) {
 		case identity := <-terms:
 			return identity
 		case <-time.After(20 * time.Second):
-			t.Fatal("nobody leads")
+			t.Fatal("no replica leads")
 			return ""
 		}
 	}
