@@ -211,9 +211,9 @@ func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 	out, err := i.kubectl(i.named(bad), "apply", "-f", "-")
 	for _, want := range []string{
 		`admission webhook "configuration.validation.istio.io" denied the request: ` + label + ": 2 problems\n",
-		"\n- " + `values:3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n",
-		"\n- " + `config:1:9: policy: "sometimes": `,
-		"Warning: " + label + `: values:5:5: global.proxy.imag: unknown key; did you mean "image"?`,
+		"\n- " + `key "values":3:22: global.proxy.excludeIPRanges: "10.0.0.0/33": prefix length 33 exceeds 32 for IPv4; use a prefix length from 0 to 32` + "\n",
+		"\n- " + `key "config":1:9: policy: "sometimes": `,
+		"Warning: " + label + `: key "values":5:5: global.proxy.imag: unknown key; did you mean "image"?`,
 	} {
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("kubectl apply: %v\n%s\nwant %s", err, out, want)
@@ -227,10 +227,10 @@ func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 		return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-%s, namespace: %s}\ndata: {mesh: %q}\n", i.revision, i.namespace, text)
 	}
 	for _, tt := range []struct{ text, want string }{
-		{mesh("outboundTrafficPolicy: {mode: SOMETIMES}\n"), `mesh:1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of `},
-		{mesh("a: b\naccessLogFormat: 100% x\n"), `mesh:2:18: accessLogFormat: "100% x": `},
+		{mesh("outboundTrafficPolicy: {mode: SOMETIMES}\n"), `key "mesh":1:31: outboundTrafficPolicy.mode: "SOMETIMES": must be one of `},
+		{mesh("a: b\naccessLogFormat: 100% x\n"), `key "mesh":2:18: accessLogFormat: "100% x": `},
 		{mesh("accessLogFile: /dev/stdout\n"), "created (server dry run)"},
-		{mesh("acessLogFile: /dev/stdout\n"), `mesh:1:1: acessLogFile: unknown key; did you mean "accessLogFile"?`},
+		{mesh("acessLogFile: /dev/stdout\n"), `key "mesh":1:1: acessLogFile: unknown key; did you mean "accessLogFile"?`},
 		{strings.Replace(mesh("["), "istio-", "other-", 1), "created (server dry run)"},
 	} {
 		if out, _ := i.kubectl(tt.text, "apply", "--dry-run=server", "-f", "-"); !strings.Contains(out, tt.want) {
@@ -242,7 +242,7 @@ func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 	i.must(os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's|excludeIPRanges: .*|excludeIPRanges: 10.0.0.0/33|' \"$1\"\n"), 0o700))
 	cmd := i.Kubectl(t.Context(), "edit", "-n", i.namespace, "configmap", "istio-sidecar-injector-"+i.revision)
 	cmd.Env = append(cmd.Env, "KUBE_EDITOR="+editor)
-	if text, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied the request") || !strings.Contains(string(text), "values:3:") {
+	if text, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied the request") || !strings.Contains(string(text), `key "values":3:`) {
 		t.Errorf("kubectl edit: %v\n%s", err, text)
 	}
 
