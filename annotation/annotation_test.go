@@ -40,7 +40,7 @@ func TestTableIsSortedAndComplete(t *testing.T) {
 	}
 }
 
-// Every name Istio's API knows for a pod has a row.
+// Every name that Istio's API defines for a pod has a row.
 func TestIstioNames(t *testing.T) {
 	for _, a := range istio.AllResourceAnnotations() {
 		_, ok := lookup(a.Name, false)

@@ -106,7 +106,7 @@ func OneFamily(l cidr.List) string {
 	return "only " + have + " ranges: all " + missing + " traffic bypasses the proxy"
 }
 
-// OneFamilyFix goes with OneFamily.
+// OneFamilyFix is the fix for OneFamily.
 const OneFamilyFix = `add the cluster's ranges of the other family, or use "*"; not needed on single-stack clusters`
 
 var proxyRows = []Row{

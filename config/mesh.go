@@ -11,7 +11,7 @@ import (
 )
 
 // ineffectiveFields are the fields of MeshConfig that are valid and have no effect although
-// users expect one on pods. The many others without effect give no warning.
+// users expect one on pods. The many other ignored fields give no warning.
 var ineffectiveFields = map[string]ineffective{
 	"enableTracing":               {[]string{"false"}, "the proxies send no traces", "remove it"},
 	"enableEnvoyAccessLogService": {[]string{"false"}, "access logs go to a file or to standard output only", "use accessLogFile"},

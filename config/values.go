@@ -35,7 +35,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	return v, raw
 }
 
-// keys walks the user's tree: unknown keys, keys without effect, and the set paths.
+// keys walks the user's tree: unknown keys, ignored keys, and the set paths.
 func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
 		at := f.Name

@@ -26,7 +26,7 @@ func (m *Model) checkReferences(problems *problem.List) {
 	}
 }
 
-// checkConflicts warns about hosts without effect because another object of the
+// checkConflicts warns about hosts that are ignored because another object of the
 // same namespace takes precedence.
 func (m *Model) checkConflicts(problems *problem.List) {
 	first := map[string]Meta{}

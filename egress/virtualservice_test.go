@@ -164,7 +164,7 @@ func checkRouteProblem(t *testing.T, c routeProblem) {
 }
 
 // TestConflictsAreReported has two objects of one namespace with the same host:
-// the one without effect has a warning.
+// the ignored one has a warning.
 func TestConflictsAreReported(t *testing.T) {
 	const entry = "\n---\nkind: ServiceEntry\nmetadata: {namespace: shop, name: z, created: \"2026-01-01T00:00:00Z\"}\nspec: {hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}\n"
 	const spec = `{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}]}`

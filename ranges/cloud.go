@@ -150,7 +150,7 @@ func eksctl(r *reader, n *document.Node, base string) {
 	}
 }
 
-// iksFlavour tells OpenShift on IBM Cloud from Kubernetes there.
+// iksFlavour distinguishes OpenShift on IBM Cloud from Kubernetes there.
 func iksFlavour(r *reader, n *document.Node, _ string) {
 	if n.Get("type").Str() == "openshift" {
 		r.signal("openshift", "ibmcloud ks cluster get, type openshift")
@@ -158,7 +158,7 @@ func iksFlavour(r *reader, n *document.Node, _ string) {
 }
 
 // okePods takes the pod range but for clusters whose pods use addresses from the
-// VCN: there the field is of no effect.
+// VCN: there the field is ignored.
 func okePods(r *reader, n *document.Node, base string) {
 	for _, p := range []string{"cluster-pod-network-options.cni-type", "cluster-pool-network-options.cni-type",
 		"clusterPodNetworkOptions.cniType", "options.cluster-pod-network-options.cni-type"} {

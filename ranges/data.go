@@ -77,7 +77,7 @@ type gap struct {
 type supply struct {
 	keys   []string // what a gap may call it
 	what   string   // "VPC vpc-1"
-	sort   string   // "vpc": supplies of one sort stand for each other
+	sort   string   // "vpc": supplies of one sort may replace each other
 	kind   Kind     // what it is when nothing asks for it; empty for nothing
 	where  []Place
 	ranges []string
@@ -90,9 +90,9 @@ type signal struct{ platform, what string }
 // Unknown is the platform when nothing identifies it, or two signals conflict.
 const Unknown = "unknown"
 
-// tiers are the platforms in the order in which they tell. OpenShift and the
-// distributions run on every cloud, so a cloud's mark says where, not what; and
-// many of them are made with kubeadm.
+// tiers are the platforms in order of precedence. OpenShift and the distributions
+// run on every cloud, so a cloud's mark identifies the place, not the platform;
+// and many of them are made with kubeadm.
 var tiers = [][]string{
 	{"openshift"},
 	{"kind", "k3s", "rke2", "microk8s", "minikube", "docker-desktop", "talos", "k0s"},
@@ -101,7 +101,7 @@ var tiers = [][]string{
 	{"k3s-config", "kubeadm"},
 }
 
-// Detect is the platform that the documents tell of. Two of the same rank are
+// Detect is the platform that the documents identify. Two of the same rank are
 // Unknown, with both named in conflict.
 func (d *ClusterData) Detect() (platform string, conflict []string) {
 	for _, tier := range tiers {

@@ -1,7 +1,7 @@
 package ranges
 
-// Default is what the table of defaults says of a platform, with warnings:
-// nothing of it was checked. It is false for a name the table does not have.
+// Default is a platform's entry in the table of defaults, with warnings: nothing
+// of it was checked. It is false for a name the table does not have.
 // Where Istio's documentation gave a value, the result is that value.
 func Default(name string) (Result, bool) {
 	p, ok := lookup(name)

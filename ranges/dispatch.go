@@ -37,7 +37,7 @@ func (r *reader) object(n *document.Node, base string) bool {
 var wrappers = []string{"cluster", "kubernetes_cluster", "kubernetes_clusters", "Response", "Clusters", "clusters", "data", "resources", "valid", "Config"}
 
 // objects reads the elements of a list. Descriptions of several clusters in one
-// list are refused: nobody said which is meant.
+// list are rejected: which one is meant is unknown.
 func (r *reader) objects(n *document.Node, base string) bool {
 	known, before := false, r.clusters
 	for i, item := range n.Items {
@@ -170,7 +170,7 @@ func (r *reader) describe(k *docKind, n *document.Node, base string) {
 	}
 }
 
-// fill adds what the tool puts in where the document says nothing of a kind.
+// fill adds the tool's defaults for the kinds that the document does not specify.
 func (r *reader) fill(before int, k *docKind, n *document.Node, base string) {
 	service, pod := k.defaults(n)
 	for i, value := range []string{service, pod} {

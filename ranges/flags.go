@@ -58,7 +58,7 @@ func (r *reader) containers(spec *document.Node, namespace, base string) {
 	}
 }
 
-// programOf says which component a container runs: by the program it starts,
+// programOf returns the component that a container runs: by the program it starts,
 // and by its name where an image's entry point starts it.
 func programOf(container string, args []found) (component, bool) {
 	for _, a := range args {
@@ -127,7 +127,7 @@ func flagsIn(args []found) []flag {
 	return out
 }
 
-// k3sArgs reads the arguments of a k3s or RKE2 server: a flag left out means
+// k3sArgs reads the arguments of a k3s or RKE2 server: an omitted flag means
 // the default.
 func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, serviceRank, podRank int) {
 	have := map[Kind]bool{}
@@ -150,7 +150,7 @@ func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, se
 }
 
 // nodeArgs reads the annotation in which k3s and RKE2 keep their arguments: a
-// JSON list as text. Agents are told nothing of ranges.
+// JSON list as text. Agents have no arguments about ranges.
 func (r *reader) nodeArgs(n *document.Node, name, path string) {
 	var words []string
 	if json.Unmarshal([]byte(n.Text), &words) != nil || len(words) == 0 || words[0] != "server" {

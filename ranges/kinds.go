@@ -10,7 +10,7 @@ import (
 type docKind struct {
 	name     string
 	platform string
-	// provider marks what a provider says about a cluster that exists. Other
+	// provider marks a provider's description of a cluster that exists. Other
 	// documents are what a cluster was, or is to be, made from.
 	provider bool
 	// kind and group are those of a Kubernetes-style object; is recognises any
@@ -18,7 +18,7 @@ type docKind struct {
 	kind, group  string
 	is           func(*document.Node) bool
 	service, pod []string
-	// defaults are what the tool fills in for a field left out.
+	// defaults are what the tool fills in for an omitted field.
 	defaults func(*document.Node) (service, pod string)
 	// serviceKeys and podKeys are keys that mean the same on a line of their own,
 	// because only this tool uses them, or all that do use them alike. A line of
@@ -190,7 +190,7 @@ func isInstallConfig(n *document.Node) bool {
 	return net.HasKey("clusterNetwork", "serviceNetwork", "machineNetwork") || n.HasKey("baseDomain") && n.HasKey("pullSecret")
 }
 
-// isK3s knows a server's config.yaml by its range flags, or by two flags that
+// isK3s recognizes a server's config.yaml by its range flags, or by two flags that
 // only servers have.
 func isK3s(n *document.Node) bool {
 	if n.HasKey("service-cidr", "cluster-cidr") {

@@ -157,7 +157,7 @@ func (n *NamedRanges) Omitted(include cidr.List) []string {
 
 // Keep is next, with the cluster's ranges of last where the evidence for them
 // has been lost since: where they cannot be resolved any more, or by a weaker
-// source only. A warning says so.
+// source only. A warning reports it.
 func Keep(last, next *NamedRanges) *NamedRanges {
 	if last == nil || next == nil || last.Cluster.Missing != "" {
 		return next

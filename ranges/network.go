@@ -58,7 +58,7 @@ func (r *reader) each(n *document.Node, base string, f func(*reader, *document.N
 }
 
 // supply keeps a range until it is known whether a cluster asks for it. Alone
-// it stands for pods: that is what it was looked up for.
+// it is the range of pods: that is what it was looked up for.
 func (r *reader) supply(sort, what string, n *document.Node, base string, paths []string, keys ...string) {
 	s := supply{keys: keys, what: what, sort: sort, kind: Pod, root: r.root}
 	for _, p := range paths {

@@ -75,8 +75,8 @@ func (r *reader) apiGroups(n *document.Node, _ string) {
 	}
 }
 
-// serverVersion reads what an API server says of its version. It tells the
-// platform where no node does.
+// serverVersion reads the version of an API server. It identifies the platform
+// where no node does.
 func serverVersion(r *reader, n *document.Node, _ string) {
 	r.data.version = n.Get("gitVersion").Str()
 	r.data.minor, _ = strconv.Atoi(strings.TrimRight(n.Get("minor").Str(), "+"))
@@ -104,7 +104,7 @@ func (r *reader) nodeMarks(n, labels *document.Node) {
 	r.versionMarks(info.Get("kubeletVersion").Str(), info.Get("osImage").Str(), n.At("spec", "providerID").Str(), control)
 }
 
-// versionMarks knows platforms by what their kubelets and images are called. A
+// versionMarks identifies platforms by the names of their kubelets and images. A
 // version of EKS on a cluster with control-plane nodes is EKS Anywhere's.
 func (r *reader) versionMarks(kubelet, image, provider string, control bool) {
 	for _, m := range []struct {

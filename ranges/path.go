@@ -55,7 +55,7 @@ type found struct {
 }
 
 // find returns the scalars at a path of field names joined by dots. Lists on
-// the way, and at the end, stand for each of their elements. base is the path
+// the way, and at the end, expand to their elements. base is the path
 // of n itself.
 func find(n *document.Node, path, base string) []found {
 	if n == nil {

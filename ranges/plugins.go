@@ -8,7 +8,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// cilium reads Cilium's configuration: its key ipam says what gives pods their
+// cilium reads Cilium's configuration: its key ipam names what assigns pods their
 // addresses; pools of another mode are left-overs.
 func cilium(r *reader, n *document.Node, base string) {
 	mode := n.Get("ipam").Str()

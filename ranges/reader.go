@@ -80,7 +80,7 @@ func under(paths []string, prefixes ...string) []string {
 
 var requestForm = regexp.MustCompile(`^/\d+$`)
 
-// take makes evidence of a value that its path says is a range.
+// take makes evidence of a value whose path is that of a range.
 func (r *reader) take(kind Kind, src source, f found) {
 	value := strings.TrimSpace(f.node.Text)
 	switch {

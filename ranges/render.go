@@ -128,7 +128,7 @@ func Annotation(value string) string { return fmt.Sprintf("%s: %q\n", annotation
 
 // ConfigMapPatch is a merge patch, in YAML, of the injector's ConfigMap. values
 // is the key "values" as it is now, of which all else stays; without it the
-// patch sets the key to this one value, and says so.
+// patch sets the key to this one value, with a comment about it.
 func ConfigMapPatch(values, value string) (string, error) {
 	tree := map[string]any{}
 	head := "# Replaces the whole \"values\" key; other settings revert to defaults.\n"

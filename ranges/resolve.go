@@ -12,11 +12,11 @@ import (
 
 // Options of Resolve.
 type Options struct {
-	// Platform is the administrator's word on the platform, which ends
+	// Platform is specified by the administrator, which disables
 	// detection and allows the platform's defaults; empty to detect it.
 	Platform string
-	// Live says that the documents are all that one cluster shows of itself. The
-	// defaults of the platform that is detected then stand in for a range, where
+	// Live marks documents that are a complete reading of one cluster. The defaults
+	// of the platform that is detected may then be used for a range, where
 	// addresses in use confirm them.
 	Live bool
 }
@@ -222,7 +222,7 @@ func (v *resolver) warnRejected(group []int, reason string, answered bool) {
 	}
 }
 
-// contradiction says why a group cannot hold, or nothing.
+// contradiction returns why a group cannot be right, or nothing.
 func (v *resolver) contradiction(k Kind, rank int, l cidr.List, grade Grade) string {
 	switch {
 	case k == Pod && rank > rankPool && len(v.data.native) > 0:
@@ -247,7 +247,7 @@ func (v *resolver) contradiction(k Kind, rank int, l cidr.List, grade Grade) str
 	return ""
 }
 
-// unconfirmed refuses a platform's default where the Service kubernetes shows
+// unconfirmed rejects a platform's default where the Service kubernetes shows
 // another base.
 func (v *resolver) unconfirmed(rank int, l cidr.List) string {
 	if rank != rankUncheckedOnly {
@@ -277,8 +277,7 @@ func outside(l cidr.List, addresses []Address) (Address, bool) {
 // isV4 is the family of a list that has one.
 func isV4(l cidr.List) bool { return len(l.V4()) > 0 }
 
-// disagree says that two documents of one rank each state the whole range, and
-// not the same.
+// disagree reports that two documents of one rank state different whole ranges.
 func (v *resolver) disagree(group []int) string {
 	type statement struct {
 		document string
@@ -306,7 +305,7 @@ func (v *resolver) disagree(group []int) string {
 	return ""
 }
 
-// compare warns of a source that says otherwise than the one that was taken.
+// compare warns of a source that differs from the one that was used.
 func (v *resolver) compare(k Kind, won cidr.List, by string, group []int, l cidr.List) {
 	grade := v.grade(group)
 	if grade == Minimum && won.ContainsList(l) || grade == Defaulted || won.Equal(l) {

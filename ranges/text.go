@@ -34,7 +34,7 @@ func unquote(s string) string {
 }
 
 // textFlags are the flags that hold ranges on a command line or in a unit file,
-// where nothing says which program they belong to.
+// where the program they belong to is unknown.
 var textFlags = map[string]struct {
 	kind     Kind
 	src      source

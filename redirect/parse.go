@@ -19,8 +19,8 @@ const (
 // ParseArgs reads the arguments of the init container, in the letters and long
 // names of istio-iptables, and its environment variables where a flag is
 // absent. A flag with an empty value has its default (lists: empty). The notes
-// name the arguments that are accepted and ignored, and what the lists leave
-// out. The error is a problem.List of every invalid argument, whose Path is the
+// name the arguments that are accepted and ignored, and what the lists omit.
+// The error is a problem.List of every invalid argument, whose Path is the
 // flag or environment variable: first what is not a flag, in the order of the
 // command line, then bad values, flag by flag.
 func ParseArgs(args []string, env func(string) string) (Config, []Note, error) {

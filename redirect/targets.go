@@ -78,7 +78,7 @@ func ports(c Config, r Reason) []uint16 {
 		return c.IncludePorts.Ports()
 	}
 	// The discard port first: where a node balances Services at connect(2), a
-	// Service's port would lead to another address.
+	// Service's port would connect to another address.
 	return []uint16{9, 80, 443, 8080, 65535}
 }
 

@@ -75,7 +75,7 @@ func TestBadEditChangesNothing(t *testing.T) {
 		return fmt.Sprintf("%d events, none of them fitting", len(events.Items))
 	})
 
-	// The ConfigMap goes: what it last said that was right stays.
+	// The ConfigMap is deleted: its last valid configuration stays active.
 	i.must(i.Client.CoreV1().ConfigMaps(i.namespace).Delete(t.Context(), "istio-sidecar-injector-"+i.revision, metav1.DeleteOptions{}))
 	time.Sleep(time.Second)
 	pod, err = i.create(ns, sleepPod("later"))

@@ -99,7 +99,7 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
 }
 
-// configure passes on the active configuration.
+// configure forwards the active configuration.
 func (p *controlPlane) configure(s *active.Snapshot) {
 	if p != nil {
 		p.watcher.SetMesh(s.Mesh)

@@ -78,7 +78,7 @@ func TestSkipsSayWhy(t *testing.T) {
 			t.Errorf("%s: counted %v times", tt.reason, got-before)
 		}
 	}
-	// The API server itself leaves these out, and does not call.
+	// The API server itself skips these, and does not call the webhook.
 	calls := i.metric("sidecar_injection_requests_total")
 	pod, err := i.create(ns, sleepPod("label-false", func(p *corev1.Pod) { p.Labels["sidecar.istio.io/inject"] = "false" }))
 	i.must(err)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// unit is the bytes of body that one place among the concurrent requests stands
+// unit is the bytes of body that one place among the concurrent requests is
 // for. A few very large requests count as much as many ordinary ones, and the
 // bodies in memory are at most MaxConcurrent times unit.
 const unit = 256 << 10

@@ -58,7 +58,7 @@ func TestRangesOfACluster(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 
-	// Somebody without rights: no failure, no value, and what to do.
+	// A user without permissions: no failure, no value, and what to do.
 	text, err := os.ReadFile(server.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)

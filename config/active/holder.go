@@ -87,7 +87,7 @@ func (h *Holder) Ready(*http.Request) error {
 	return nil
 }
 
-// NeedLeaderElection tells the manager that every replica holds a configuration.
+// NeedLeaderElection is false: every replica holds a configuration.
 func (h *Holder) NeedLeaderElection() bool { return false }
 
 // Start watches until ctx ends. The environment and a first reading of the

@@ -25,7 +25,7 @@ type Snapshot struct {
 // Hash identifies what is injected: pods carry it in their status annotation.
 func (s *Snapshot) Hash() string { return s.Injector.Hash() }
 
-// edit is what one set of texts says, whatever the cluster is.
+// edit is the content of one set of texts, whatever the cluster is.
 type edit struct {
 	texts  config.Texts
 	config *config.Config // nil with an error in the texts

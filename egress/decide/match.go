@@ -62,7 +62,7 @@ func matchRequest(m *networkingv1alpha3.HTTPMatchRequest, r Request) bool {
 	return true
 }
 
-// ignored reports whether a header stands for a field of the match, and is not
+// ignored reports whether a header has the name of a field of the match: it is not
 // compared, as in Istio.
 func ignored(header string) bool {
 	return slices.Contains([]string{"uri", "scheme", "method", "authority"}, header)

@@ -27,7 +27,7 @@ var forbidden = map[string]string{
 // addresses.
 type bypassTest struct {
 	*mesh
-	came    received    // at the world
+	came    received    // outside of the pod
 	reached *kit.Buffer // at the pod's own addresses: nothing may
 }
 

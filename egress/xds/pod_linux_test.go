@@ -26,7 +26,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
-// The world is the network outside of the pod: every address but the pod's own.
+// World addresses are outside of the pod, where every address but the pod's own is.
 // The control plane and the name server are at world4.
 const (
 	pod4, pod6     = netns.Pod4, netns.Pod6
@@ -44,7 +44,7 @@ const rules = `table inet sidecar_egress {
 	}
 }`
 
-// pod is a pod's network with a sidecar in it, and the world.
+// pod is a pod's network with a sidecar in it, and the network outside of it.
 type pod struct {
 	*netns.NS
 	world *netns.NS
@@ -93,7 +93,7 @@ func bootstrap(t testing.TB, dir string) string {
 	return ""
 }
 
-// run starts the sidecar as its own user, with the world's name server.
+// run starts the sidecar as its own user, with the name server outside of the pod.
 func (p *pod) run(t testing.TB, ca string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -159,7 +159,7 @@ func copyProgram(t testing.TB, from, to string) {
 	kit.Must(t, out.Close())
 }
 
-// serveNames answers DNS in the world; an unknown name is NXDOMAIN.
+// serveNames answers DNS outside of the pod; an unknown name is NXDOMAIN.
 func (p *pod) serveNames(t testing.TB, names map[string]string) *kit.Buffer {
 	t.Helper()
 	var conn net.PacketConn

@@ -18,7 +18,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// received are the requests that reached the world, by path.
+// received are the requests that left the pod, by path.
 type received struct {
 	mu  sync.Mutex
 	all map[string][]*http.Request
@@ -67,14 +67,14 @@ const routed = `{"hosts": ["httpbin.org"], "http": [
 	{"route": [{"destination": {"host": "httpbin.org"}}]}]}`
 
 // routesTest is a real sidecar with the routes of routed, and the requests that
-// reached the world.
+// left the pod.
 type routesTest struct {
 	*mesh
 	world received
 	model *egress.Model
 }
 
-// answer is the world's answer to the paths that routed has.
+// answerRoutes answers the paths that routed has.
 func (m *routesTest) answerRoutes(w http.ResponseWriter, r *http.Request) bool {
 	if n := m.world.add(r); r.URL.Path == "/flaky" && n < 3 || r.URL.Path == "/firm" {
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -1,8 +1,8 @@
 // Package election runs work on one replica at a time, elected by a Lease.
 //
 // What a caller may assume: the work of one process never overlaps itself, its
-// context ends when the lead is lost, and a replica that has lost the lead stands
-// for election again. Losing the lead ends the work and nothing else.
+// context ends when the lead is lost, and a replica that has lost the lead tries
+// to acquire it again. Losing the lead ends the work and nothing else.
 package election
 
 import (
@@ -104,7 +104,7 @@ func New(o Options) (*Election, error) {
 	return e, nil
 }
 
-// NeedLeaderElection tells a manager that this is an election itself.
+// NeedLeaderElection is false: this is an election itself.
 func (e *Election) NeedLeaderElection() bool { return false }
 
 // Start takes part, term after term, until ctx ends and the work has returned.

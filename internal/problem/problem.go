@@ -5,9 +5,8 @@
 //
 // The constructors are the only place where a rule that several inputs share is
 // worded: a port that is out of range reads the same in a ServiceEntry and in an
-// annotation. A caller that knows more about the place than the parser that
-// found the problem adds it with At, In and Below; nothing takes an error's text
-// apart.
+// annotation. A caller that has more of the place than the parser that found the
+// problem adds it with At, In and Below; nothing parses an error's text.
 //
 // It is a pure package without dependencies outside the standard library, so
 // that the init container can link it.

@@ -14,7 +14,7 @@ func Invalid(path, value, rule, fix string) Problem {
 	return Problem{Type: TypeInvalid, Path: path, Value: shown(value), Rule: rule, Fix: fix}
 }
 
-// Required is a missing value: "required". fix says what to set; it may be empty.
+// Required is a missing value: "required". fix is what to set; it may be empty.
 func Required(path, fix string) Problem {
 	return Problem{Type: TypeRequired, Path: path, Rule: "required", Fix: fix}
 }

@@ -210,8 +210,8 @@ var probeAddresses = []struct {
 	address string
 }{{corev1.IPv4Protocol, "1.1.1.1"}, {corev1.IPv6Protocol, "2001:db8::1"}}
 
-// probe asks for a Service with an address that the API server must refuse; its
-// refusal names a range. It is a dry run: nothing is made.
+// probe asks for a Service with an address that the API server must reject; its
+// error names a range. It is a dry run: nothing is created.
 func (g *gathering) probe(ctx context.Context) {
 	for _, p := range probeAddresses {
 		name := fmt.Sprintf("services create, dry run, %s", p.family)

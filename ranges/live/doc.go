@@ -4,10 +4,10 @@
 //
 // What may be assumed: nothing is written, except that with Options.Probe the
 // API server is asked, by a dry run, to create a Service whose address it must
-// refuse. An answer of "forbidden" or "not found" is no evidence and no failure,
-// for every single source. Any other failure fails the whole reading: half of
-// the evidence could tell of other ranges than all of it.
+// reject. An answer of "forbidden" or "not found" is no evidence and no failure,
+// for every single source. Any other failure fails the whole reading: partial
+// data could give other ranges than all of it.
 //
-// docs/ranges.md says which rights the sources need; deploy/outrider.yaml has
-// them as roles.
+// docs/ranges.md lists the permissions that the sources need; deploy/outrider.yaml
+// has them as roles.
 package live

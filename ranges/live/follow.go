@@ -14,7 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
-// Pace says how often to read. Zero fields mean the defaults.
+// Pace is how often to read. Zero fields mean the defaults.
 type Pace struct {
 	// Quiet is how long nothing changes before a change is read; 200 ms.
 	Quiet time.Duration
@@ -44,9 +44,9 @@ func (p Pace) withDefaults() Pace {
 }
 
 // Follow reads the cluster, again after every change of what it may watch, and
-// from time to time, until ctx ends. told gets each reading, or why there is
-// none, on one goroutine, and answers whether that is enough.
-func (c *Cluster) Follow(ctx context.Context, p Pace, told func(*Snapshot, error) bool) {
+// from time to time, until ctx ends. handle gets each reading, or the error, on
+// one goroutine, and reports whether the reading was complete.
+func (c *Cluster) Follow(ctx context.Context, p Pace, handle func(*Snapshot, error) bool) {
 	p = p.withDefaults()
 	soon := p.Soon
 	for ctx.Err() == nil {
@@ -54,11 +54,11 @@ func (c *Cluster) Follow(ctx context.Context, p Pace, told func(*Snapshot, error
 		if ctx.Err() != nil {
 			return
 		}
-		enough := told(s, err)
+		complete := handle(s, err)
 		switch {
 		case err != nil:
 			wait(ctx, p.Retry)
-		case enough:
+		case complete:
 			soon = p.Soon
 			s.waitForChange(ctx, p, p.Again)
 		default:
@@ -98,7 +98,7 @@ type watched struct {
 	name    string
 	version string
 	open    func(context.Context, metav1.ListOptions) (watch.Interface, error)
-	seen    map[string]string // what each object told, by name
+	seen    map[string]string // fingerprint of each object, by name
 }
 
 // run signals changes until ctx ends. Where a watch is not allowed it gives up:
@@ -123,7 +123,7 @@ func (w watched) run(ctx context.Context, retry time.Duration, signal func()) {
 	}
 }
 
-// follow reads events until there are no more. The error is what the server said.
+// follow reads events until there are no more. The error is the server's.
 func (w *watched) follow(ctx context.Context, events watch.Interface, signal func()) error {
 	for {
 		select {

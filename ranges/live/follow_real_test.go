@@ -16,7 +16,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// following is a cluster being followed, and what was told of it.
+// following is a cluster being followed, and its readings.
 type following struct {
 	mu     sync.Mutex
 	enough bool
@@ -60,8 +60,8 @@ type notYet string
 
 func (n notYet) Error() string { return string(n) }
 
-// Growth is seen at once; what tells nothing new starts no reading.
-func TestFollow(t *testing.T) {
+// A new range is seen at once; an irrelevant change starts no reading.
+func TestFollow_RelevantChanges(t *testing.T) {
 	server := kube.Require(t)
 	s := newStub(t, server.Config)
 	c, err := New(s.Config, Options{})
@@ -88,7 +88,7 @@ func TestFollow(t *testing.T) {
 	want("a ServiceCIDR was added", "10.0.0.0/24,10.77.0.0/24")
 	t.Logf("seen after %s", time.Since(start).Round(time.Millisecond))
 
-	// A node's heartbeat tells nothing of ranges; its podCIDR does.
+	// A node's heartbeat is irrelevant; its podCIDR is not.
 	a.apply(`{apiVersion: v1, kind: Node, metadata: {name: n1}}`)
 	time.Sleep(300 * time.Millisecond)
 	_, before := f.services()
@@ -118,8 +118,8 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// What tells too little is read again soon, as nothing watches a ConfigMap.
-func TestFollowSoon(t *testing.T) {
+// An incomplete reading is repeated soon, as nothing watches a ConfigMap.
+func TestFollow_RetriesIncompleteReadings(t *testing.T) {
 	server := kube.Require(t)
 	c, err := New(server.Config, Options{})
 	if err != nil {
@@ -145,8 +145,8 @@ func TestFollowSoon(t *testing.T) {
 	})
 }
 
-// A failure is told, and mended without a restart.
-func TestFollowFailure(t *testing.T) {
+// A failure is reported, and the next reading succeeds without a restart.
+func TestFollow_RecoversFromFailure(t *testing.T) {
 	server := kube.Require(t)
 	s := newStub(t, server.Config)
 	s.answer("servicecidrs", 500)
@@ -155,7 +155,7 @@ func TestFollowFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := follow(t, c, Pace{Quiet: 20 * time.Millisecond, Retry: 50 * time.Millisecond})
-	eventually(t, "the failure is told", func() error {
+	eventually(t, "the failure is reported", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.err == nil || !strings.Contains(f.err.Error(), "servicecidrs") {
@@ -164,7 +164,7 @@ func TestFollowFailure(t *testing.T) {
 		return nil
 	})
 	s.answer("servicecidrs", 0)
-	eventually(t, "it is mended", func() error {
+	eventually(t, "the ranges are read after the failure", func() error {
 		if got, _ := f.services(); got != "10.0.0.0/24" {
 			return notYet(got)
 		}

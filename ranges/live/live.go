@@ -20,8 +20,8 @@ import (
 
 // Options of New.
 type Options struct {
-	// Probe asks the API server to refuse an address where nothing better tells
-	// the Services' range. It needs the right to create Services.
+	// Probe makes the API server reject an address where no better source has
+	// the Services' range. It needs permission to create Services.
 	Probe bool
 	// Documents are read with what the cluster shows. A problem in one of them is
 	// an error of the reading, a problem.List.
@@ -127,7 +127,7 @@ func hasRange(data *ranges.ClusterData, kind ranges.Kind) bool {
 	return false
 }
 
-// read reads all documents. An object that holds what is no range is left out,
+// read reads all documents. An object with an invalid range is omitted,
 // with a warning: it may be a ConfigMap that nothing has used for years.
 func (g *gathering) read() (*ranges.ClusterData, []string, error) {
 	given := g.cluster.options.Documents

@@ -19,10 +19,10 @@ type objectSource struct {
 	versions        []string // in the order of preference
 	namespace       string
 	name            string // of the one object that counts; empty for all
-	// aggregated marks an API that a server of its own serves. While that is away,
-	// the objects are read where it keeps them.
+	// aggregated marks an API of an aggregated API server. While that is unavailable,
+	// the objects are read from where it stores them.
 	aggregated bool
-	// slices marks objects whose changes tell of nodes, not of ranges.
+	// slices marks objects whose changes are about nodes, not ranges.
 	slices bool
 }
 
@@ -117,7 +117,7 @@ func compareNames(a, b string) int {
 	return 0
 }
 
-// slimObject leaves out what changes without a meaning here.
+// slimObject omits the fields whose changes are irrelevant here.
 func slimObject(o *unstructured.Unstructured) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": map[string]any{"name": o.GetName()},

@@ -51,7 +51,7 @@ func simulations(t *testing.T) []simulated {
 }
 
 // Every platform that can be simulated: the right platform, and the right range
-// of pods or the right refusal.
+// of pods or the right error.
 func TestPlatforms(t *testing.T) {
 	server := kube.Require(t)
 	kinds := newApplier(t, server.Config)

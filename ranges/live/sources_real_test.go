@@ -103,7 +103,7 @@ func usedSources(r ranges.Result, kind ranges.Kind) string {
 
 // Services of a second ServiceCIDR, of both families, and of one that is going.
 func TestServiceCIDRs(t *testing.T) {
-	kube.Require(t) // says why where there is none
+	kube.Require(t) // fails with the reason where there is none
 	server, err := kube.Start(t.Context(), kube.Options{APIServerFlags: map[string][]string{"service-cluster-ip-range": {"10.96.0.0/24,fd00:10:96::/112"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestServiceCIDRs(t *testing.T) {
 	if r.Service.OnlyV4().String() != "10.96.0.0/24" || len(snapshot.Data.ClusterIP) != 1 {
 		t.Errorf("services %s, addresses %v", r.Service, snapshot.Data.ClusterIP)
 	}
-	// A list that leaves out what is in use.
+	// A list that omits what is in use.
 	if w := strings.Join(snapshot.Data.Omitted(r.Pod.Union(mustRanges("10.200.0.0/24"))), "\n"); !strings.Contains(w, "omits 10.96.0.1 of Service default/kubernetes") {
 		t.Errorf("warnings %q", w)
 	}

@@ -24,7 +24,7 @@ func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG
 
 func pick[T any](g generator, from ...T) T { return from[g.IntN(len(from))] }
 
-// prefix is a range of hosts that the world answers for.
+// prefix is a range of hosts outside of the pod.
 func (g generator) prefix() netip.Prefix {
 	if g.IntN(2) == 0 {
 		a := netip.AddrFrom4([4]byte{pick[byte](g, 20, 21, 198), byte(18 + g.IntN(3)), byte(g.IntN(4)), byte(g.IntN(256))})
@@ -114,7 +114,7 @@ func (g generator) address(s settings) netip.Addr {
 	return pick(g, r.From(), r.To(), r.From().Prev(), r.To().Next(), p.Addr())
 }
 
-// answers reports an address that somebody in the test's network has.
+// answers reports an address that the test's network has.
 func answers(a netip.Addr) bool {
 	for _, own := range []string{"127.0.0.1", "127.1.2.3", "::1", "10.99.0.2", "fd99::2", "10.99.0.1", "fd99::1"} {
 		if a == netip.MustParseAddr(own) {

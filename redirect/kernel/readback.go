@@ -69,7 +69,7 @@ func dumpRequest(table *nftables.Table, set string) ([]byte, error) {
 	}.MarshalBinary()
 }
 
-// decodeDump takes the elements out of one answer; more says that others
+// decodeDump takes the elements out of one answer; more reports whether others
 // follow.
 func decodeDump(b []byte, out *[]boundary) (more bool, err error) {
 	for len(b) >= unix.NLMSG_HDRLEN {

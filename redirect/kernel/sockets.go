@@ -73,7 +73,7 @@ func (l *listener) arrives(to netip.AddrPort) (Result, string) {
 			}
 			continue
 		}
-		// The connection is established or refused, and not by this listener.
+		// The connection is established or reset, and not by this listener.
 		if polls[1].Revents != 0 {
 			if code, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); code != 0 {
 				return Failed, fmt.Sprintf("connection went to %s instead of %s: %v", to, l.name(to), unix.Errno(code))

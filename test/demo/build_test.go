@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestBuildMayReport: on a machine without the modules, go says on standard
+// TestBuildMayReport: on a machine without the modules, go lists on standard
 // error what it downloads. That is no failure; another exit code is one.
 func TestBuildMayReport(t *testing.T) {
 	for _, c := range []struct{ script, want string }{
