@@ -41,7 +41,7 @@ func TestModule(t *testing.T) {
 		{"size", size},
 		{"once", breaksOnce(files)},
 		{"small", breaksSmall(files)},
-		{"rooms", staleRooms(files)},
+		{"packages", stalePackages(files)},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			for _, sentence := range rule.broken {
@@ -65,16 +65,16 @@ func TestRules(t *testing.T) {
 		name, file, src string
 		want            string // part of the one sentence, or nothing
 	}{
-		{"pure uses a lower room", "inject/a.go", `import _ "` + module + `/cidr"`, ""},
-		{"own room below", "inject/a.go", `import _ "` + module + `/inject/internal/x"`, ""},
+		{"pure uses a lower package", "inject/a.go", `import _ "` + module + `/cidr"`, ""},
+		{"own package below", "inject/a.go", `import _ "` + module + `/inject/internal/x"`, ""},
 		{"upwards", "cidr/a.go", `import _ "` + module + `/config"`, "cidr/a.go:2: cidr imports config, but may import only [internal/problem]"},
 		{"pure to shell", "egress/a.go", `import _ "` + module + `/egress/xds"`, "egress imports egress/xds"},
 		{"redirect and inject apart", "inject/a.go", `import _ "` + module + `/redirect"`, "inject imports redirect"},
 		{"decision and translation apart", "egress/decide/a.go", `import _ "` + module + `/egress/envoy"`, "egress/decide imports egress/envoy"},
-		{"Envoy's types in the model", "egress/a.go", `import _ "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"`, "egress is fenced off"},
+		{"Envoy's types in the model", "egress/a.go", `import _ "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"`, "egress is not allowed to import"},
 		{"product to test", "serve/a.go", `import _ "` + module + `/test/kube"`, "serve imports test/kube"},
 		{"in a test", "inject/a_test.go", `import _ "` + module + `/redirect"`, ""},
-		{"no room", "util/a.go", "", "util is in no room"},
+		{"no package", "util/a.go", "", "util is in no listed package"},
 
 		{"environment", "config/a.go", `import _ "os"`, "config is pure and imports os: no files"},
 		{"subpackage", "config/a.go", `import _ "log/slog"`, "imports log/slog"},
@@ -83,7 +83,7 @@ func TestRules(t *testing.T) {
 		{"name that only begins alike", "config/a.go", `import _ "oslo"`, ""},
 		{"shell may", "serve/a.go", `import _ "os"`, ""},
 		{"durations", "config/a.go", "import \"time\"\nconst d = time.Second", ""},
-		{"clock", "config/a.go", "import \"time\"\nvar f = time.Now", "config/a.go:3: config is pure and uses time.Now: a pure room has no clock"},
+		{"clock", "config/a.go", "import \"time\"\nvar f = time.Now", "config/a.go:3: config is pure and uses time.Now: a pure package has no clock"},
 		{"clock by another name", "config/a.go", "import clock \"time\"\nvar f = clock.Since", "uses time.Since"},
 		{"output", "config/a.go", "import \"fmt\"\nfunc f() { fmt.Println() }", "uses fmt.Println"},
 		{"init function", "config/a.go", "func init() {}", "has an init function"},
@@ -92,9 +92,9 @@ func TestRules(t *testing.T) {
 		{"one system by name", "config/a_linux.go", "", "a file for linux alone"},
 		{"one system by constraint", "config/a.go", "//go:build !windows", "has a build constraint"},
 
-		{"client in pure", "inject/a.go", `import _ "k8s.io/client-go/kubernetes"`, "inject is fenced off from k8s.io/client-go/kubernetes"},
+		{"client in pure", "inject/a.go", `import _ "k8s.io/client-go/kubernetes"`, "inject is not allowed to import k8s.io/client-go/kubernetes"},
 		{"types in pure", "inject/a.go", `import _ "k8s.io/api/core/v1"`, ""},
-		{"types in redirect", "redirect/a.go", `import _ "k8s.io/api/core/v1"`, "redirect is fenced off"},
+		{"types in redirect", "redirect/a.go", `import _ "k8s.io/api/core/v1"`, "redirect is not allowed to import"},
 		{"kernel elsewhere", "webhook/a.go", `import _ "github.com/google/nftables/expr"`, "the kernel is programmed in one place"},
 		{"cobra in cmd", "cmd/outrider/a.go", `import _ "github.com/spf13/cobra"`, ""},
 
@@ -127,7 +127,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestInitIsFollowedThroughRooms(t *testing.T) {
+func TestInit_FollowsImports(t *testing.T) {
 	files, err := load(fstest.MapFS{
 		"cmd/outrider-init/a.go": {Data: []byte("package main\nimport _ \"" + module + "/redirect\"")},
 		"redirect/a.go":          {Data: []byte("package redirect\nimport _ \"" + module + "/cidr\"")},
@@ -145,13 +145,13 @@ func TestInitIsFollowedThroughRooms(t *testing.T) {
 
 func TestEmptyTreeIsAllStale(t *testing.T) {
 	want := 0
-	for _, r := range rooms {
+	for _, r := range packageRules {
 		if !r.unbuilt {
 			want++
 		}
 	}
-	if got := staleRooms(nil); len(got) != want {
-		t.Errorf("%d sentences for %d rooms without code: %q", len(got), want, got)
+	if got := stalePackages(nil); len(got) != want {
+		t.Errorf("%d sentences for %d packages without code: %q", len(got), want, got)
 	}
 }
 

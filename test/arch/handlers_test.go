@@ -10,10 +10,10 @@ import (
 	"testing/fstest"
 )
 
-// handlerRooms are the packages that answer HTTP requests. Handlers are where
+// handlerPackages are the packages that answer HTTP requests. Handlers are where
 // every known injector grew functions of 300 lines, so they have bounds of their
 // own.
-var handlerRooms = []string{"webhook", "debug"}
+var handlerPackages = []string{"webhook", "debug"}
 
 // The bounds of a function that handles a request, and of a file with one.
 const (
@@ -44,10 +44,10 @@ func handles(f *ast.FuncType) bool {
 
 // breaksHandlers finds handler functions and files over their bounds, and
 // packages of handlers without one.
-func breaksHandlers(files []source, rooms []string) (broken []string) {
+func breaksHandlers(files []source, dirs []string) (broken []string) {
 	found := map[string]bool{}
 	for _, f := range files {
-		if f.test || !slices.Contains(rooms, f.dir()) {
+		if f.test || !slices.Contains(dirs, f.dir()) {
 			continue
 		}
 		handler := false
@@ -80,9 +80,9 @@ func breaksHandlers(files []source, rooms []string) (broken []string) {
 			broken = append(broken, fmt.Sprintf("%s: has a handler and %d imports, the limit is %d: move what is not a handler to a file of its own", f.path, n, handlerFileImports))
 		}
 	}
-	for _, room := range rooms {
-		if !found[room] {
-			broken = append(broken, fmt.Sprintf("%s: has no handler, so its bounds guard nothing: was it renamed?", room))
+	for _, dir := range dirs {
+		if !found[dir] {
+			broken = append(broken, fmt.Sprintf("%s: has no handler, so its bounds guard nothing: was it renamed?", dir))
 		}
 	}
 	return broken
@@ -93,7 +93,7 @@ func TestHandlers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sentence := range breaksHandlers(files, handlerRooms) {
+	for _, sentence := range breaksHandlers(files, handlerPackages) {
 		t.Error(sentence)
 	}
 }

@@ -30,7 +30,7 @@ var onceNames = []string{"istio.io/rev", "istio-injection", "sidecar.istio.io/in
 
 func breaksOnce(files []source) (broken []string) {
 	for _, f := range files {
-		if r, _ := roomOf(f.dir()); f.test || r.kind == tool {
+		if r, _ := packageOf(f.dir()); f.test || r.kind == tool {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {

@@ -14,9 +14,9 @@ import (
 
 func breaksDirections(files []source) (broken []string) {
 	for _, f := range files {
-		r, ok := roomOf(f.dir())
+		r, ok := packageOf(f.dir())
 		if !ok {
-			broken = append(broken, fmt.Sprintf("%s: %s is in no room: put it into one, or give it an entry in test/arch", f.path, f.dir()))
+			broken = append(broken, fmt.Sprintf("%s: %s is in no listed package: move it, or add an entry to test/arch/packages_test.go", f.path, f.dir()))
 			continue
 		}
 		if f.test || r.kind == tool {
@@ -24,10 +24,10 @@ func breaksDirections(files []source) (broken []string) {
 		}
 		for _, imp := range f.imports() {
 			dir, ours := strings.CutPrefix(imp.pkg, module+"/")
-			if !ours || within(imp.pkg, module+"/"+r.path) && sameRoom(dir, r) {
+			if !ours || within(imp.pkg, module+"/"+r.path) && samePackage(dir, r) {
 				continue
 			}
-			target, _ := roomOf(dir)
+			target, _ := packageOf(dir)
 			if allowed := reach(r); !slices.Contains(allowed, target.path) {
 				broken = append(broken, fmt.Sprintf("%s: %s imports %s, but may import only [%s]: %s",
 					imp.at, r.path, dir, strings.Join(allowed, " "), r.why))
@@ -37,14 +37,14 @@ func breaksDirections(files []source) (broken []string) {
 	return broken
 }
 
-func sameRoom(dir string, r room) bool {
-	other, _ := roomOf(dir)
+func samePackage(dir string, r packageRule) bool {
+	other, _ := packageOf(dir)
 	return other.path == r.path
 }
 
 func breaksPurity(files []source, excepted func(file, what string) bool) (broken []string) {
 	for _, f := range files {
-		r, _ := roomOf(f.dir())
+		r, _ := packageOf(f.dir())
 		if f.test || r.kind != pure && r.kind != data {
 			continue
 		}
@@ -63,7 +63,7 @@ func breaksPurity(files []source, excepted func(file, what string) bool) (broken
 }
 
 // impureUses finds uses of impureCalls and of the built-in print functions.
-func impureUses(f source, r room, excepted func(file, what string) bool) (broken []string) {
+func impureUses(f source, r packageRule, excepted func(file, what string) bool) (broken []string) {
 	named := map[string]string{} // name in this file -> package
 	for _, imp := range f.imports() {
 		named[imp.name] = imp.pkg
@@ -89,12 +89,12 @@ func impureUses(f source, r room, excepted func(file, what string) bool) (broken
 
 // packageState finds init functions and package-level variables that are there
 // to be changed.
-func packageState(f source, r room) (broken []string) {
+func packageState(f source, r packageRule) (broken []string) {
 	named := map[string]string{}
 	for _, imp := range f.imports() {
 		named[imp.name] = imp.pkg
 	}
-	const why = "a pure room has no package state: keep it in a value that the caller holds"
+	const why = "a pure package has no package state: keep it in a value that the caller holds"
 	for _, d := range f.ast.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
 			broken = append(broken, fmt.Sprintf("%s: %s is pure and has an init function: %s", f.at(fn.Pos()), r.path, why))
@@ -122,8 +122,8 @@ func packageState(f source, r room) (broken []string) {
 }
 
 // systemConstraints finds files that some systems do not build.
-func systemConstraints(f source, r room) (broken []string) {
-	const why = "a pure room builds and behaves alike on every system"
+func systemConstraints(f source, r packageRule) (broken []string) {
+	const why = "a pure package builds and behaves alike on every system"
 	stem := strings.TrimSuffix(path.Base(f.path), ".go")
 	for _, system := range []string{"linux", "darwin", "windows", "unix", "amd64", "arm64"} {
 		if strings.HasSuffix(stem, "_"+system) {
@@ -142,15 +142,15 @@ func systemConstraints(f source, r room) (broken []string) {
 
 func breaksFences(files []source, excepted func(file, what string) bool) (broken []string) {
 	for _, f := range files {
-		r, _ := roomOf(f.dir())
+		r, _ := packageOf(f.dir())
 		if f.test || r.kind == tool {
 			continue
 		}
 		for _, imp := range f.imports() {
 			for _, fence := range fences {
-				inside := slices.Contains(fence.kinds, r.kind) || slices.Contains(fence.rooms, r.path)
+				inside := slices.Contains(fence.kinds, r.kind) || slices.Contains(fence.packages, r.path)
 				if hits(imp.pkg, fence.pkgs) && !inside && !excepted(f.path, imp.pkg) {
-					broken = append(broken, fmt.Sprintf("%s: %s is fenced off from %s: %s", imp.at, r.path, imp.pkg, fence.why))
+					broken = append(broken, fmt.Sprintf("%s: %s is not allowed to import %s: %s", imp.at, r.path, imp.pkg, fence.why))
 				}
 			}
 		}
@@ -178,7 +178,7 @@ func breaksInit(files []source) (broken []string) {
 					todo = append(todo, next)
 				}
 				if hits(imp.pkg, initBans) {
-					broken = append(broken, fmt.Sprintf("%s: the init binary would link %s: it is a few megabytes and knows nothing of Kubernetes", imp.at, imp.pkg))
+					broken = append(broken, fmt.Sprintf("%s: the init binary would link %s: it is a few megabytes without dependencies on Kubernetes", imp.at, imp.pkg))
 				}
 			}
 		}
@@ -211,11 +211,11 @@ func breaksSize(files []source) (broken, over []string) {
 	return broken, over
 }
 
-// staleRooms finds rules about directories that are gone.
-func staleRooms(files []source) (broken []string) {
-	for _, r := range rooms {
+// stalePackages finds rules about directories that are gone.
+func stalePackages(files []source) (broken []string) {
+	for _, r := range packageRules {
 		built := slices.ContainsFunc(files, func(f source) bool {
-			in, _ := roomOf(f.dir())
+			in, _ := packageOf(f.dir())
 			return in.path == r.path
 		})
 		if !built && !r.unbuilt {
@@ -223,14 +223,14 @@ func staleRooms(files []source) (broken []string) {
 		}
 		for _, name := range r.may {
 			if !known(name) {
-				broken = append(broken, fmt.Sprintf("%s: may import %s, which is no room", r.path, name))
+				broken = append(broken, fmt.Sprintf("%s: may import %s, which is not listed", r.path, name))
 			}
 		}
 	}
 	for _, fence := range fences {
-		for _, name := range fence.rooms {
+		for _, name := range fence.packages {
 			if !known(name) {
-				broken = append(broken, fmt.Sprintf("the fence of %s names %s, which is no room", fence.pkgs[0], name))
+				broken = append(broken, fmt.Sprintf("the fence of %s names %s, which is not listed", fence.pkgs[0], name))
 			}
 		}
 	}
@@ -238,5 +238,5 @@ func staleRooms(files []source) (broken []string) {
 }
 
 func known(name string) bool {
-	return slices.ContainsFunc(rooms, func(r room) bool { return r.path == name })
+	return slices.ContainsFunc(packageRules, func(r packageRule) bool { return r.path == name })
 }

@@ -91,10 +91,10 @@ func hasGoMod(module fs.FS, dir string) bool {
 	return err == nil
 }
 
-// roomOf finds the innermost room a directory belongs to.
-func roomOf(dir string) (room, bool) {
-	var best room
-	for _, r := range rooms {
+// packageOf finds the innermost package a directory belongs to.
+func packageOf(dir string) (packageRule, bool) {
+	var best packageRule
+	for _, r := range packageRules {
 		if within(dir, r.path) && len(r.path) > len(best.path) {
 			best = r
 		}
@@ -110,8 +110,8 @@ func hits(pkg string, list []string) bool {
 	return slices.ContainsFunc(list, func(top string) bool { return within(pkg, top) })
 }
 
-// reach lists all that a room may import: its own list, and theirs.
-func reach(r room) []string {
+// reach lists all that a package may import: its own list, and theirs.
+func reach(r packageRule) []string {
 	var all []string
 	todo := slices.Clone(r.may)
 	for len(todo) > 0 {
@@ -121,7 +121,7 @@ func reach(r room) []string {
 			continue
 		}
 		all = append(all, next)
-		for _, other := range rooms {
+		for _, other := range packageRules {
 			if other.path == next {
 				todo = append(todo, other.may...)
 			}

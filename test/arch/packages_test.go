@@ -3,97 +3,97 @@ package arch
 // module is the product's module path.
 const module = "github.com/outrider-mesh/outrider"
 
-// kind is what a room may depend on outside the module.
+// kind is what a package may depend on outside the module.
 type kind int
 
 const (
 	pure  kind = iota // values in, values out: see pureBans and impureCalls
-	shell             // does input and output for pure rooms
+	shell             // does input and output for pure packages
 	data              // files to embed, and at most a variable that embeds them
 	tool              // tests and generators: no part of the product
 )
 
-// room is one directory with all below it that is not a room of its own.
-type room struct {
+// packageRule is one directory with all below it that is not a package of its own.
+type packageRule struct {
 	path string
 	kind kind
-	// may names the rooms it may import. What those may import, it may too.
+	// may names the packages it may import. What those may import, it may too.
 	may []string
 	why string
-	// unbuilt marks a room that may still lack Go code. Every other room must
+	// unbuilt marks a package that may still lack Go code. Every other package must
 	// have some: a rule about a directory that was renamed guards nothing.
 	unbuilt bool
 }
 
 var (
-	pureRooms = []string{"annotation", "cidr", "config", "egress", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
-	allRooms  = append([]string{
+	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
+	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
-	}, pureRooms...)
+	}, purePackages...)
 )
 
-var rooms = []room{
+var packageRules = []packageRule{
 	{path: "internal/problem", kind: pure,
 		why: "every input has problems, the init container's too: it builds on nothing"},
 	{path: "internal/document", kind: pure, may: []string{"internal/problem"},
-		why: "a text is read without knowing what it is about"},
+		why: "a text is read whatever it is about"},
 	{path: "internal/revision", kind: pure,
 		why: "the rule of revisions is about names alone"},
 	{path: "internal/jsontree", kind: pure,
-		why: "JSON as a tree that keeps what it does not know: inject edits pods by it, manifest edits files"},
+		why: "JSON as a tree that keeps unknown fields: inject edits pods by it, manifest edits files"},
 	{path: "internal/debounce", kind: shell,
 		why: "it waits, which is all that those who watch something have in common"},
 	{path: "internal/election", kind: shell,
 		why: "one replica leads, whatever its work is"},
-	{path: "internal/kubeconfig", kind: shell, may: pureRooms,
+	{path: "internal/kubeconfig", kind: shell, may: purePackages,
 		why: "it finds the cluster that a command is about"},
 	{path: "cidr", kind: pure, may: []string{"internal/problem"},
 		why: "everything that speaks of addresses builds on it, the init container too: it builds on nothing"},
 	{path: "annotation", kind: pure, may: []string{"cidr", "internal/document", "internal/problem"},
-		why: "the table is read by every room: it needs the parsers of its values and nothing else"},
+		why: "the table is read by every package: it needs the parsers of its values and nothing else"},
 	{path: "config", kind: pure, may: []string{"annotation", "cidr", "internal/revision"},
-		why: "a configuration is checked without knowing who will use it"},
+		why: "a configuration is checked whoever uses it"},
 	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges"},
 		why: "it holds the compiled configuration; the reader of the cluster's ranges and the subscribers are wired in serve"},
 	{path: "ranges", kind: pure, may: []string{"cidr", "internal/document"},
-		why: "evidence is judged from documents and objects alone"},
+		why: "evidence is evaluated from documents and objects alone"},
 	{path: "ranges/live", kind: shell, may: []string{"internal/debounce", "ranges"},
-		why: "it reads evidence from a cluster; ranges judges it"},
+		why: "it reads evidence from a cluster; ranges evaluates it"},
 	{path: "templates", kind: data,
 		why: "templates are text: what renders them is in inject"},
 	{path: "inject", kind: pure, may: []string{"config", "internal/jsontree", "ranges", "templates"},
-		why: "one function serves webhook, kube-inject, explain and playground; redirect is reached by the template's arguments alone"},
+		why: "one function serves webhook and kube-inject; redirect is reached by the template's arguments alone"},
 	{path: "manifest", kind: pure, may: []string{"inject"},
 		why: "it edits manifests as text; what is injected is decided in inject"},
 	{path: "redirect", kind: pure, may: []string{"cidr"},
-		why: "it goes into the init container, which knows nothing of injection or Kubernetes"},
+		why: "it goes into the init container, which has no dependency on injection or Kubernetes"},
 	{path: "redirect/kernel", kind: shell, may: []string{"redirect"},
 		why: "it applies plans and reads them back; what they decide is in redirect"},
 	{path: "egress", kind: pure, may: []string{"config", "internal/document", "internal/problem"},
-		why: "objects become a model without knowing how pods were injected or redirected"},
+		why: "objects become a model however pods were injected or redirected"},
 	{path: "egress/envoy", kind: pure, may: []string{"egress"},
 		why: "the model becomes Envoy resources, which depend on nothing else"},
 	{path: "egress/decide", kind: pure, may: []string{"egress"},
 		why: "what happens to a request follows from the model; tests compare it with what egress/envoy makes"},
-	{path: "egress/xds", kind: shell, may: pureRooms,
+	{path: "egress/xds", kind: shell, may: purePackages,
 		why: "it serves what egress/envoy makes"},
 	{path: "egress/kube", kind: shell, may: []string{"annotation", "egress", "internal/debounce", "internal/problem", "internal/revision"},
 		why: "it watches the objects that egress reads"},
 	{path: "debug", kind: shell, may: []string{"egress", "egress/kube", "egress/xds"},
 		why: "it shows what the control plane did"},
 	{path: "certs", kind: shell, may: []string{"annotation", "internal/debounce", "internal/election", "internal/revision"},
-		why: "a certificate is issued and rotated without knowing what it serves"},
+		why: "a certificate is issued and rotated whatever it serves"},
 	{path: "webhook/registration", kind: pure, may: []string{"annotation", "internal/revision"},
-		why: "the webhook configurations are objects: who writes them to a cluster is no matter of theirs"},
-	{path: "webhook", kind: shell, may: append([]string{"webhook/registration"}, pureRooms...),
+		why: "the webhook configurations are objects: they are written to a cluster elsewhere"},
+	{path: "webhook", kind: shell, may: append([]string{"webhook/registration"}, purePackages...),
 		why: "the handler gets its settings as a value; watches and certificates are wired in serve"},
-	{path: "serve", kind: shell, may: allRooms,
+	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
-	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allRooms...),
+	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
 		why: "flags and wiring"},
 	{path: "cmd/outrider-init", kind: shell, may: []string{"redirect/kernel"},
-		why: "a static binary of a few megabytes that knows nothing of Kubernetes"},
+		why: "a static binary of a few megabytes without dependencies on Kubernetes"},
 	{path: "deploy", kind: data, unbuilt: true, why: "manifests"},
 	{path: "deploy/crds/install", kind: shell, may: []string{"deploy"},
 		why: "it creates the CRDs that lie beside it and needs nothing else"},
@@ -104,7 +104,7 @@ var rooms = []room{
 	{path: "hack", kind: tool, unbuilt: true, why: "generators may reach everything; nothing reaches them"},
 }
 
-// ban forbids a package, and the packages below it, to rooms of some kind.
+// ban forbids a package, and the packages below it, to packages of some kind.
 type ban struct {
 	pkg string
 	why string
@@ -113,9 +113,9 @@ type ban struct {
 }
 
 // pureBans are the packages of the standard library, and their like, that a
-// pure room must not import.
+// pure package must not import.
 var pureBans = []ban{
-	{pkg: "context", why: "nothing in a pure room waits, so there is nothing to cancel"},
+	{pkg: "context", why: "nothing in a pure package waits, so there is nothing to cancel"},
 	{pkg: "crypto/rand", why: "the same input must give the same output"},
 	{pkg: "math/rand", why: "the same input must give the same output"},
 	{pkg: "log", why: "what a user should know is returned as data; the shell logs it"},
@@ -124,12 +124,12 @@ var pureBans = []ban{
 	{pkg: "net", except: []string{"net/netip", "net/url"}, why: "no network: addresses are netip values, and names are resolved by the shell"},
 	{pkg: "os", why: "no files, environment or processes: the shell reads them and hands over bytes"},
 	{pkg: "io/ioutil", why: "no files: the shell reads them and hands over bytes"},
-	{pkg: "syscall", why: "a pure room builds and behaves alike on every system"},
-	{pkg: "golang.org/x/sys", why: "a pure room builds and behaves alike on every system"},
-	{pkg: "github.com/prometheus", why: "metrics are state; the shell counts what a pure room returns"},
+	{pkg: "syscall", why: "a pure package builds and behaves alike on every system"},
+	{pkg: "golang.org/x/sys", why: "a pure package builds and behaves alike on every system"},
+	{pkg: "github.com/prometheus", why: "metrics are state; the shell counts what a pure package returns"},
 }
 
-// impureCalls are the functions of allowed packages that a pure room must not
+// impureCalls are the functions of allowed packages that a pure package must not
 // call, by package and name.
 var impureCalls = map[string]map[string]string{
 	"time": {
@@ -140,51 +140,51 @@ var impureCalls = map[string]map[string]string{
 }
 
 const (
-	noClock  = "a pure room has no clock: the time is an argument"
-	noOutput = "a pure room has no standard streams: return the text"
+	noClock  = "a pure package has no clock: the time is an argument"
+	noOutput = "a pure package has no standard streams: return the text"
 )
 
 // stateTypes are the types, by package, that a package-level variable of a pure
-// room must not have. Tables and compiled expressions are no state.
+// package must not have. Tables and compiled expressions are no state.
 var stateTypes = map[string][]string{
 	"sync":        {"Map", "Mutex", "RWMutex", "WaitGroup"},
 	"sync/atomic": {"Bool", "Int32", "Int64", "Pointer", "Uint32", "Uint64", "Value"},
 }
 
-// fence keeps third-party packages in the rooms that are made for them.
+// fence keeps third-party packages in the packages that are made for them.
 // Tests and generators may use what they like.
 type fence struct {
 	pkgs []string
-	// kinds and rooms are where the packages may be imported.
-	kinds []kind
-	rooms []string
-	why   string
+	// kinds and packages are where the packages may be imported.
+	kinds    []kind
+	packages []string
+	why      string
 }
 
 var fences = []fence{
-	{pkgs: []string{"k8s.io/client-go/tools/leaderelection"}, rooms: []string{"internal/election"},
+	{pkgs: []string{"k8s.io/client-go/tools/leaderelection"}, packages: []string{"internal/election"},
 		why: "there is one leader election"},
-	{pkgs: []string{"go.yaml.in/yaml/v4"}, rooms: []string{"internal/document", "manifest"},
+	{pkgs: []string{"go.yaml.in/yaml/v4"}, packages: []string{"internal/document", "manifest"},
 		why: "there is one reader of documents; manifest compares its edits with a parser's result"},
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
-		rooms: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "webhook/registration"},
-		why:   "cidr and redirect go into the init container, which knows nothing of Kubernetes"},
-	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, rooms: []string{"redirect/kernel"},
+		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "webhook/registration"},
+		why:      "cidr and redirect go into the init container, which has no dependency on Kubernetes"},
+	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, packages: []string{"redirect/kernel"},
 		why: "the kernel is programmed in one place"},
-	{pkgs: []string{"github.com/envoyproxy/go-control-plane", "github.com/cncf/xds"}, rooms: []string{"egress/envoy", "egress/xds"},
+	{pkgs: []string{"github.com/envoyproxy/go-control-plane", "github.com/cncf/xds"}, packages: []string{"egress/envoy", "egress/xds"},
 		why: "Envoy's types end where the resources are made and served"},
-	{pkgs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, rooms: []string{"cmd/outrider"},
+	{pkgs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, packages: []string{"cmd/outrider"},
 		why: "flags are read in one place and handed on as values"},
 	{pkgs: []string{"github.com/gomarkdown/markdown"}, kinds: []kind{tool},
 		why: "only pages of documentation are read with it"},
-	{pkgs: []string{"github.com/evanphx/json-patch", "gomodules.xyz/jsonpatch"}, rooms: []string{"inject"},
+	{pkgs: []string{"github.com/evanphx/json-patch", "gomodules.xyz/jsonpatch"}, packages: []string{"inject"},
 		why: "there is one way to make the patch of an admission"},
 }
 
 // initBans are what the init container's binary must not link, directly or by
-// a room it imports.
+// a package it imports.
 var initBans = []string{"k8s.io", "sigs.k8s.io", "istio.io", "github.com/prometheus", "github.com/spf13/cobra", "net/http"}
 
 // exception lets one file break one rule.
