@@ -238,7 +238,7 @@ func TestOverlayProxyConfig(t *testing.T) {
 	}
 }
 
-func TestCheckAllocatesNothingWithoutOurNames(t *testing.T) {
+func TestCheck_DoesNotAllocateWithoutOurNames(t *testing.T) {
 	a := map[string]string{"kubectl.kubernetes.io/restartedAt": "x", "prometheus.io/port": "80", "checksum/config": "y"}
 	l := map[string]string{"app": "sleep", "pod-template-hash": "z"}
 	if n := testing.AllocsPerRun(100, func() { Check(a, l) }); n != 0 {

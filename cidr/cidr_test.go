@@ -132,7 +132,7 @@ element 4: "fe80::1%a": zone "%a" is not supported; use fe80::1/128`
 }
 
 // A caller may set the fix for a name and for "*".
-func TestFixesOfTheCaller(t *testing.T) {
+func TestCustomFixes(t *testing.T) {
 	_, err := Parse("*,cluster", Options{NameFix: "resolve it", WildcardFix: "list them"})
 	want := `element 1: "*": wildcard is not allowed here; list them
 element 2: "cluster": names are not allowed here, only CIDR ranges; resolve it`

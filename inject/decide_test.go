@@ -18,8 +18,8 @@ alwaysInjectSelector:
 - matchExpressions: [{key: always, operator: Exists}]
 `
 
-// TestDecide follows the order of facts about Istio's injectRequired: what
-// stands further up wins.
+// TestDecide follows the order of Istio's injectRequired: what comes first takes
+// precedence.
 func TestDecide(t *testing.T) {
 	type meta = map[string]string
 	label := func(v string) meta { return meta{"sidecar.istio.io/inject": v} }

@@ -53,7 +53,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestMergeContradictions(t *testing.T) {
+func TestMerge_Conflicts(t *testing.T) {
 	for _, c := range []struct{ pod, patch, want string }{
 		{`{"spec":{"containers":[]}}`, `{"spec":{"containers":{}}}`, "pod.spec.containers: the template has an object"},
 		{`{"spec":{"securityContext":{}}}`, `{"spec":{"securityContext":[]}}`, "pod.spec.securityContext: the template has a list"},

@@ -205,7 +205,7 @@ func TestStatusAnnotation(t *testing.T) {
 	}
 }
 
-// TestLongListsAreSplit: one argument may not be longer than the kernel takes.
+// TestLongListsAreSplit: one argument may not exceed the kernel's limit.
 func TestLongListsAreSplit(t *testing.T) {
 	var all []string
 	for n := range 9000 {

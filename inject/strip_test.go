@@ -40,9 +40,9 @@ const ownPod = `{"metadata":{"name":"a","labels":{"app":"web"}},"spec":{"hostnam
 	`"containers":[{"name":"app","image":"i","args":["one"],"env":[{"name":"A","value":"1"}],"future":{"x":1}},` +
 	`{"name":"istio-proxy","image":"auto","env":[{"name":"MINE","value":"yes"}],"resources":{"limits":{"cpu":"3"}}}]}}`
 
-// TestReinjectionAfterAChange: injecting a pod that an earlier configuration
+// TestReinjectionAfterConfigurationChange: injecting a pod that an earlier configuration
 // injected gives exactly what injecting the user's own pod gives.
-func TestReinjectionAfterAChange(t *testing.T) {
+func TestReinjectionAfterConfigurationChange(t *testing.T) {
 	injectors := map[string]*Injector{
 		"default":  mustCompile(t, config.Texts{}, Environment{}),
 		"classic":  mustCompile(t, config.Texts{}, Environment{Kubernetes: Version{1, 28}}),
@@ -88,7 +88,7 @@ func TestOtherWebhooksChangesAreKept(t *testing.T) {
 	}
 }
 
-// TestTamperingIsRepaired: a status annotation is no way around the sidecar.
+// TestTamperingIsRepaired: a forged status annotation does not bypass the sidecar.
 func TestTamperingIsRepaired(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	first := mustInject(t, i, Request{Pod: []byte(`{"spec":{"containers":[{"name":"app","image":"i"}]}}`)}).PodJSON()

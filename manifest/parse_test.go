@@ -121,7 +121,7 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	return reflect.DeepEqual(decode(a), decode(b))
 }
 
-func TestParseReadsAsKubectl(t *testing.T) {
+func TestParseLikeKubectl(t *testing.T) {
 	answered := 0
 	for _, text := range oddities {
 		if checkOracle(t, text) {

@@ -14,7 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/inject"
 )
 
-// What the stream writes is what the injector's patch makes of the pod, by an
+// The output is what the injector's patch makes of the pod, by an
 // independent YAML reader and an independent JSON patch.
 func TestRealInjector(t *testing.T) {
 	injector := realInjector(t)

@@ -214,7 +214,7 @@ func TestUnchangedBytes(t *testing.T) {
 	}
 }
 
-func TestHardLayouts(t *testing.T) {
+func TestUnusualLayouts(t *testing.T) {
 	pod := "apiVersion: v1\nkind: Pod\n"
 	cases := map[string]struct {
 		in   string

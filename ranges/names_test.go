@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What was known stays where the evidence is lost, and gives way to evidence
+// Resolved ranges stay where the evidence is lost, and are replaced by evidence
 // that is as good.
 func TestKeep(t *testing.T) {
 	names := func(docs ...string) *NamedRanges { return factsOf(t, docs...).NamedRanges(Options{Live: true}) }
@@ -100,7 +100,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-func TestLeftOut(t *testing.T) {
+func TestOmitted(t *testing.T) {
 	data := factsOf(t, docInUse)
 	for list, want := range map[string][]string{
 		"":                                    nil,

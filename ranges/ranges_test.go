@@ -37,7 +37,7 @@ var precedence = map[Kind][]struct{ rng, text string }{
 		{"10.7.0.0/16", `{"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration", "networking": {"serviceSubnet": "10.7.0.0/16"}}`},
 		{"10.8.0.0/16", "failed to allocate IP 1.1.1.1: the provided IP (1.1.1.1) is not in the valid range. The range of valid IPs is 10.8.0.0/16"},
 	},
-	Pod: { // all hold the slice of the node, so that it disproves none
+	Pod: { // all hold the slice of the node, so that it contradicts none
 		{"10.0.0.0/9", `{"clusterIpv4Cidr": "10.0.0.0/9"}`},
 		{"10.0.0.0/10", `{"apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool", "spec": {"cidr": "10.0.0.0/10"}}`},
 		{"10.0.0.0/11", controlPlanePod("kube-controller-manager", "--cluster-cidr=10.0.0.0/11")},
@@ -72,8 +72,8 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// Addresses in use disprove a source, and the next one is asked.
-func TestAddressesDisprove(t *testing.T) {
+// A source that addresses in use contradict is skipped; the next one is used.
+func TestAddressesInUseContradictRanges(t *testing.T) {
 	docs := []Document{
 		{Name: "a", Text: precedence[Service][1].text},
 		{Name: "b", Text: precedence[Service][6].text},
@@ -162,7 +162,7 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-func TestTableOfDefaults(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	for _, p := range platformDefaults {
 		for _, v := range []string{p.service, p.pod} {
 			if _, problems := ranges(v); v != "" && len(problems) > 0 {
@@ -187,7 +187,7 @@ func TestTableOfDefaults(t *testing.T) {
 	}
 }
 
-func TestOddTexts(t *testing.T) {
+func TestUnusualTexts(t *testing.T) {
 	wide := utf16.Encode([]rune("\uFEFF{\"servicesIpv4Cidr\": \"10.1.0.0/20\"}\r\n"))
 	var little strings.Builder
 	for _, u := range wide {

@@ -146,7 +146,7 @@ func (v *resolver) miss(m Missing) {
 }
 
 // family finds the evidence of the highest rank that the cluster's addresses do
-// not disprove.
+// not contradict.
 func (v *resolver) family(k Kind, family Family) (cidr.List, Grade) {
 	byRank := map[int][]int{}
 	var ranks []int

@@ -44,7 +44,7 @@ func TestEditAppliesToTheNextPod(t *testing.T) {
 	}
 }
 
-func TestBadEditChangesNothing(t *testing.T) {
+func TestInvalidEditKeepsConfiguration(t *testing.T) {
 	i := startInstance(t, excludeOne).ready()
 	ns := i.workspace()
 	i.setValues("global:\n  proxy:\n    excludeIPRanges: 10.1.0.0/16\n    includeIPRanges: 10.0.0.0/40\n")
@@ -85,7 +85,7 @@ func TestBadEditChangesNothing(t *testing.T) {
 	}
 }
 
-func TestBadFirstConfiguration(t *testing.T) {
+func TestInvalidInitialConfiguration(t *testing.T) {
 	i := startInstance(t, "global:\n  proxy:\n    excludeIPRanges: nonsense\n")
 	ns := i.workspace()
 	i.eventually("the configuration is rejected", func() string {

@@ -107,7 +107,7 @@ func TestClusterRangesAreFollowed(t *testing.T) {
 }
 
 // An annotation that needs missing ranges denies its pod, and no other one.
-func TestAnnotationWithoutEvidence(t *testing.T) {
+func TestAnnotationWithMissingRanges(t *testing.T) {
 	i := startInstance(t, excludeOne).ready()
 	ns := i.workspace()
 	asks := sleepPod("asks", func(p *corev1.Pod) {

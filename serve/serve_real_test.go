@@ -57,7 +57,7 @@ func TestPodsAreInjected(t *testing.T) {
 	}
 }
 
-func TestSkipsSayWhy(t *testing.T) {
+func TestSkippedPodsHaveReason(t *testing.T) {
 	i := startInstance(t, "").ready()
 	ns := i.workspace()
 	for _, tt := range []struct {
@@ -159,9 +159,9 @@ func TestAnotherWebhookAddsContainers(t *testing.T) {
 	}
 }
 
-// The API server drops fields it does not know, so this goes straight to the
+// The API server drops unknown fields, so this request is sent directly to the
 // webhook, as a newer API server would.
-func TestFieldsNewerThanTheTypesSurvive(t *testing.T) {
+func TestUnknownFieldsArePreserved(t *testing.T) {
 	i := startInstance(t, "").ready()
 	in := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"new","futureMeta":{"a":1}},"spec":{
 		"futureField":{"deep":[1,2,{"n":12345678901234567}]},"schedulingGroup2":"x",

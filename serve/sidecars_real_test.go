@@ -168,8 +168,8 @@ func (i *instance) rejectsTokens(tokens map[string]string) {
 	}
 }
 
-// Webhook and sidecars can be served apart.
-func TestServedApart(t *testing.T) {
+// Separate Deployments can serve the webhook and the xDS control plane.
+func TestSeparateDeployments(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		edit          func(*Options)

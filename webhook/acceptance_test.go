@@ -10,8 +10,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Bodies that are valid reviews and far from ordinary: each gets the right
-// response, at a bounded cost.
+// Bodies that are valid and unusual reviews: each gets the right response, at a
+// bounded cost.
 func TestPodHandler_VeryLargePods(t *testing.T) {
 	quote := func(s string) string { b, _ := json.Marshal(s); return string(b) }
 	annotated := func(name, value string) string {

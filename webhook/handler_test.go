@@ -145,8 +145,8 @@ func TestPodHandler(t *testing.T) {
 	}
 }
 
-// What is wrong with Outrider itself denies the pod, and the message does not
-// show a panic's value.
+// An internal error denies the pod, and the message does not show a panic's
+// value.
 func TestPodHandler_InternalErrors(t *testing.T) {
 	t.Run("panic", func(t *testing.T) {
 		b := newFixture(t, nil)

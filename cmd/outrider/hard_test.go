@@ -40,9 +40,9 @@ func lines(n int, line func(int) string) string {
 	return b.String()
 }
 
-// Hard inputs give a clear error with its line, and nothing written, or the
-// right output; in no more than seconds, and never a panic.
-func TestHardInputs(t *testing.T) {
+// Unusual inputs give a clear error with its line and no output, or the right
+// output, in no more than seconds, and never a panic.
+func TestUnusualInputs(t *testing.T) {
 	deep := func(i int) string { return strings.Repeat(" ", i+1) + "a:\n" }
 	key := func(i int) string { return fmt.Sprintf("  k%d: v\n", i%99_999) }
 	const tag = "y: !!str 1\n"                                 // not plain YAML

@@ -69,7 +69,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-func TestUnreadable(t *testing.T) {
+func TestUnreadableFiles(t *testing.T) {
 	if os.Getuid() == 0 {
 		// Root reads everything; what the system itself denies, it denies to
 		// root, too.

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
 
-// The current cluster, as whoever asks may see it.
-func TestRangesOfACluster(t *testing.T) {
+// The ranges of the current cluster, with the permissions of the user.
+func TestRanges_Cluster(t *testing.T) {
 	server := kube.Require(t)
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{"kubernetes.azure.com/cluster": "c"}},

@@ -76,7 +76,7 @@ func wantRanges(t *testing.T, a rangesAnswer, kind string, got, want []string) {
 	}
 }
 
-func TestRangesOfDocuments(t *testing.T) {
+func TestRanges_Documents(t *testing.T) {
 	expected, err := filepath.Glob(rangesData + "documents/*.expected.txt")
 	if err != nil || len(expected) != 31 {
 		t.Fatalf("%d documents, %v", len(expected), err)
@@ -161,7 +161,7 @@ func rangesCases(t *testing.T) []rangesCase {
 	return cases
 }
 
-func TestRangesOfCases(t *testing.T) {
+func TestRanges_Cases(t *testing.T) {
 	for _, c := range rangesCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -214,7 +214,7 @@ func TestRangesOfCases(t *testing.T) {
 	}
 }
 
-func TestRangesOutput(t *testing.T) {
+func TestRanges_Output(t *testing.T) {
 	cluster := write(t, "aks.json", `{"networkProfile": {"networkPlugin": "kubenet", "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16"}}`)
 	part := write(t, "eks.json", `{"cluster": {"kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.100.0.0/16"}}}`)
 	injector := write(t, "injector.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector}\ndata:\n  values: '{\"global\": {\"hub\": \"h\", \"proxy\": {\"statusPort\": 15020}}}'\n")
@@ -255,8 +255,8 @@ func TestRangesOutput(t *testing.T) {
 	}
 }
 
-// The values that Istio's documentation gave are in the table as they were.
-func TestRangesDocumented(t *testing.T) {
+// The table has the values of Istio's documentation unchanged.
+func TestRanges_IstioDocumentation(t *testing.T) {
 	for platform, c := range map[string]struct {
 		value        string
 		undetermined []string
@@ -291,8 +291,8 @@ func TestRangesDocumented(t *testing.T) {
 	}
 }
 
-// Every answer that the page shows is the one that is given.
-func TestRangesPage(t *testing.T) {
+// Every output on the page is the actual one.
+func TestRanges_Page(t *testing.T) {
 	data, err := os.ReadFile("../../docs/ranges.md")
 	if err != nil {
 		t.Fatal(err)

@@ -183,9 +183,9 @@ func TestLastGoodConfigurationStays(t *testing.T) {
 	}
 }
 
-// An edit compiles its mesh configuration once: validation, the Snapshot and what
-// it is handed to have the same one, and new ranges compile none.
-func TestAnEditCompilesTheMeshOnce(t *testing.T) {
+// An edit compiles its mesh configuration once: validation, the Snapshot and its
+// subscribers share it, and new ranges compile none.
+func TestEditCompilesMeshOnce(t *testing.T) {
 	h := newHeld(t)
 	h.load(config.Texts{Mesh: "accessLogFile: /dev/stdout"})
 	h.load(config.Texts{Mesh: "accessLogFile: /dev/stderr"})

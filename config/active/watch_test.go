@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
 
-// Both twins run the same steps: a client with a memory, and a real API server.
+// The same steps run with a fake client and with a real API server.
 func TestWatchFake(t *testing.T) { steps(t, fake.NewClientset(), "istio-system") }
 
 func TestWatchReal(t *testing.T) {

@@ -56,7 +56,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-func TestWaitEndsWithTheContext(t *testing.T) {
+func TestWait_ContextCanceled(t *testing.T) {
 	for _, notified := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)

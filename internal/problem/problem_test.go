@@ -64,7 +64,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-func TestOfAllocatesNothingWithoutAnError(t *testing.T) {
+func TestOf_DoesNotAllocateWithoutError(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = Of(nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -84,7 +84,7 @@ func TestListIsBounded(t *testing.T) {
 	}
 }
 
-func TestSortKeepsTheOrderOfOnePlace(t *testing.T) {
+func TestSort_IsStable(t *testing.T) {
 	at := func(source string, line, column int, rule string) Problem {
 		return Invalid("", "", rule, "").In(source).On(line, column)
 	}
@@ -97,7 +97,7 @@ func TestSortKeepsTheOrderOfOnePlace(t *testing.T) {
 	}
 }
 
-func TestClipKeepsRunesWhole(t *testing.T) {
+func TestClip_KeepsRunes(t *testing.T) {
 	for limit := range 8 {
 		if got := Clip("aéöü", limit); strings.ContainsRune(got, '\uFFFD') || len(strings.TrimSuffix(got, "…")) > limit {
 			t.Errorf("Clip to %d: %q", limit, got)

@@ -15,7 +15,7 @@ import (
 )
 
 // everySource has a range of its own for each source, each within the one that
-// ranks below it, so that addresses in use disprove none.
+// ranks below it, so that addresses in use contradict none.
 const everySource = `
 {apiVersion: config.openshift.io/v1, kind: Network, metadata: {name: cluster}, status: {serviceNetwork: [10.0.0.0/23]}}
 ---
@@ -34,9 +34,9 @@ const everySource = `
 {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: default}, spec: {containers: [{name: a, image: i}]}, status: {phase: Running, podIP: 10.128.0.7, podIPs: [{ip: 10.128.0.7}], hostIP: 192.0.2.4}}
 `
 
-// Each source in the order of the data, as those above it are taken away: by
-// rights (403), by an API that is not there (404), or by the objects' deletion.
-func TestEachSourceInTurn(t *testing.T) {
+// Each source in order of precedence, after those before it are removed: by
+// RBAC (403), by a missing API (404), or by deletion of the objects.
+func TestSourcePrecedence(t *testing.T) {
 	for _, status := range []int{403, 404} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			server := kube.Require(t)
@@ -153,9 +153,9 @@ func TestServiceCIDRs(t *testing.T) {
 	}
 }
 
-// A failure that is neither 403 nor 404 fails the reading: the next source would
-// answer in the place of a better one.
-func TestFailuresAreNoAnswer(t *testing.T) {
+// A failure that is neither 403 nor 404 fails the reading: otherwise a weaker
+// source would replace a better one.
+func TestServerErrorFailsReading(t *testing.T) {
 	server := kube.Require(t)
 	s := newStub(t, server.Config)
 	s.answer("servicecidrs", 503)

@@ -226,8 +226,8 @@ func TestScriptIsWhatIsApplied(t *testing.T) {
 	}
 }
 
-// TestVerifyFinds: every kind of tampering is a difference.
-func TestVerifyFinds(t *testing.T) {
+// TestVerify_FindsDifferences: every kind of tampering is a difference.
+func TestVerify_FindsDifferences(t *testing.T) {
 	pod := setup(t)
 	c := config(t, "-i", "192.0.2.0/24,2001:db8::/32", "-x", "192.0.2.8/29", "-o", "22")
 	for _, tamper := range []struct{ script, want string }{

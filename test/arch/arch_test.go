@@ -143,7 +143,7 @@ func TestInit_FollowsImports(t *testing.T) {
 	}
 }
 
-func TestEmptyTreeIsAllStale(t *testing.T) {
+func TestStalePackages(t *testing.T) {
 	want := 0
 	for _, r := range packageRules {
 		if !r.unbuilt {
@@ -162,7 +162,7 @@ func TestEmptyTreeIsAllStale(t *testing.T) {
 var foreign = regexp.MustCompile(`(^|[^\w.~-])/(` + `work|ro` + `ot)/|` +
 	strings.Join([]string{`proxy\.` + `golang`, `sum\.` + `golang`, `registry\.` + `npmjs`, `pypi\.` + `org`, `deb\.` + `debian`, `repo1\.` + `maven`, `crates\.` + `io`}, "|"))
 
-func TestNothingForeign(t *testing.T) {
+func TestNoMachinePaths(t *testing.T) {
 	for path, line := range map[string]bool{
 		"cd /ro" + "ot/go":          true,
 		"see /wor" + "k/x":          true,

@@ -144,8 +144,8 @@ func filesOf(comment string) (names []string) {
 	return names
 }
 
-// TestOrderIsSeen breaks the rule once.
-func TestOrderIsSeen(t *testing.T) {
+// TestOrderRule breaks the rule once.
+func TestOrderRule(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"go.mod": "module example.com/x\n\ngo 1.26\n",

@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A cluster does what its pods need, a second one beside it that is killed
-// without a word changes nothing for it, and neither leaves anything behind.
+// A cluster works, a second one beside it that is killed does not affect it, and
+// neither leaves anything behind.
 func TestCluster(t *testing.T) {
 	Require(t)
 	before := hostState(t)
@@ -323,7 +323,7 @@ func testRestart(t *testing.T, c *Cluster) {
 	}
 }
 
-// An Up that is given up on the way leaves nothing behind.
+// An interrupted Up leaves nothing behind.
 func TestUpInterrupted(t *testing.T) {
 	Require(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestBuildMayReport: on a machine without the modules, go lists on standard
+// TestBuild_OutputIsNoFailure: on a machine without the modules, go lists on standard
 // error what it downloads. That is no failure; another exit code is one.
-func TestBuildMayReport(t *testing.T) {
+func TestBuild_OutputIsNoFailure(t *testing.T) {
 	for _, c := range []struct{ script, want string }{
 		{"echo 'go: downloading example.com/a v1.0.0' >&2", ""},
 		{"echo 'no such module' >&2; exit 1", "no such module"},

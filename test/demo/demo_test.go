@@ -325,9 +325,9 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestParentGone ends what started the demo, as a SIGTERM to "make demo" does:
+// TestParentExits ends what started the demo, as a SIGTERM to "make demo" does:
 // neither make nor "go run" forwards it.
-func TestParentGone(t *testing.T) {
+func TestParentExits(t *testing.T) {
 	requireServers(t)
 	cmd, temporary, err := command(t.Context(), "/bin/sh", "-c", `"$0" -on=server & wait`, os.Args[0])
 	if err != nil {
@@ -366,7 +366,7 @@ func startUntil(t *testing.T, cmd *exec.Cmd, text string) *bufio.Reader {
 	return shown
 }
 
-func TestScreen(t *testing.T) {
+func TestTerminalOutput(t *testing.T) {
 	for _, tt := range []struct {
 		coloured bool
 		want     string

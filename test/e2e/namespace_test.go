@@ -84,7 +84,7 @@ func (n *Namespace) fails(line string) string {
 // apply applies a manifest, whose pods resolve the internet's names.
 func (n *Namespace) apply(manifest string) {
 	n.t.Helper()
-	manifest, err := n.Worldly(manifest)
+	manifest, err := n.WithExternalHosts(manifest)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -50,8 +50,8 @@ func setStray(t *testing.T) (check func(*testing.T)) {
 	}
 }
 
-// A context that the kubeconfig has not is an error that lists those it has, and
-// nothing is called.
+// An unknown context is an error that lists the contexts of the kubeconfig, and
+// no API server is called.
 func TestUnknownContext(t *testing.T) {
 	check := setStray(t)
 	if m, err := mesh.Borrow(t.Context(), "nowhere", os.Stderr); err == nil || !strings.Contains(err.Error(), `it has ["stray"]`) {

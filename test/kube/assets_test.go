@@ -37,7 +37,7 @@ func TestAssetsOutsideACheckout(t *testing.T) {
 	}
 }
 
-func TestCacheDirFollowsThePins(t *testing.T) {
+func TestCacheDir_DependsOnModuleFiles(t *testing.T) {
 	tools := t.TempDir()
 	seen := map[string]string{}
 	for _, change := range []struct{ what, mod, sum string }{

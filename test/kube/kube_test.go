@@ -40,8 +40,7 @@ func pod(name string) *corev1.Pod {
 	}
 }
 
-// Two rounds on the one server: what the first leaves behind must not be in
-// the way of the second.
+// Two rounds on one server: leftovers of the first must not disturb the second.
 func TestPods(t *testing.T) {
 	s := Require(t)
 	for _, round := range []string{"first", "second"} {
@@ -139,7 +138,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	wantGone(t, s.Dir, pids)
 }
 
-func TestStartReportsWhatTheServerSaid(t *testing.T) {
+func TestStart_ReportsServerOutput(t *testing.T) {
 	Require(t)
 	_, err := Start(t.Context(), Options{APIServerFlags: map[string][]string{"authorization-mode": {"Sorcery"}}})
 	if err == nil || !strings.Contains(err.Error(), "kube-apiserver.log") || !strings.Contains(err.Error(), "Sorcery") {
@@ -147,7 +146,7 @@ func TestStartReportsWhatTheServerSaid(t *testing.T) {
 	}
 }
 
-func TestStartGivesUpWithItsContext(t *testing.T) {
+func TestStart_StopsWithContext(t *testing.T) {
 	Require(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

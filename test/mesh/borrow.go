@@ -241,21 +241,21 @@ func (m *Mesh) writeSamples(ctx context.Context) error {
 		return err
 	}
 	m.caCerts = caCerts.String()
-	out, err := m.Worldly(string(text))
+	out, err := m.WithExternalHosts(string(text))
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(m.Dir, "samples", "sleep", "sleep.yaml"), []byte(out), 0o600)
 }
 
-// Worldly gives the pods in a manifest the internet's names, as host aliases, and
-// its CA certificates, where the cluster's DNS and the images have them not: in a
-// borrowed cluster. The manifest makes the same objects as before.
-func (m *Mesh) Worldly(manifest string) (string, error) {
+// WithExternalHosts adds the names of the simulated internet, as host aliases, and
+// its CA certificates to the pods in a manifest, where the cluster's DNS and the
+// images lack them: in a borrowed cluster. The objects stay the same.
+func (m *Mesh) WithExternalHosts(manifest string) (string, error) {
 	if m.own != nil {
 		return manifest, nil
 	}
-	return worldly(manifest, m.aliases(), m.caCerts)
+	return withExternalHosts(manifest, m.aliases(), m.caCerts)
 }
 
 // podAt are the places of pods and of their templates, by kind.
@@ -263,7 +263,7 @@ var podAt = map[string][]string{
 	"Pod": {}, "Deployment": {"spec", "template"}, "StatefulSet": {"spec", "template"}, "Job": {"spec", "template"},
 }
 
-func worldly(manifest string, aliases []corev1.HostAlias, caCerts string) (string, error) {
+func withExternalHosts(manifest string, aliases []corev1.HostAlias, caCerts string) (string, error) {
 	documents := strings.Split(manifest, "\n---\n")
 	for i, document := range documents {
 		var object map[string]any

@@ -10,13 +10,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The sample keeps its objects and gets what it needs in a borrowed cluster.
-func TestWorldly(t *testing.T) {
+// The sample keeps its objects, with host aliases and CA certificates added.
+func TestWithExternalHosts(t *testing.T) {
 	sample, err := os.ReadFile("../../samples/sleep/sleep.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := worldly(string(sample), []corev1.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"httpbin.org"}}}, "PEM")
+	out, err := withExternalHosts(string(sample), []corev1.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"httpbin.org"}}}, "PEM")
 	if err != nil {
 		t.Fatal(err)
 	}

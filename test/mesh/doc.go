@@ -12,7 +12,7 @@
 //     directory that has deploy/, docs/ and samples/ as the checkout has them;
 //   - the names of package world resolve in every pod of a cluster of our own; in
 //     a borrowed one only in pods of samples/sleep/sleep.yaml and in those that
-//     [Mesh.Worldly] has had, and each name is a pod of the cluster;
+//     [Mesh.WithExternalHosts] has had, and each name is a pod of the cluster;
 //   - [Mesh.Close] removes what was made: a cluster of our own whole, of a
 //     borrowed one Outrider and the internet.
 package mesh

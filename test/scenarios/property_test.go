@@ -50,11 +50,10 @@ templates:
 `,
 }
 
-// TestAnotherConfiguration: a pod that was injected by one configuration and
-// comes to another gets what it would have got from the other in the first
-// place. Every scenario goes from the defaults to its configuration, back, and
+// TestReinjectionWithAnotherConfiguration: a pod that was injected with one
+// configuration is reinjected with another as if it had not been injected. Every scenario goes from the defaults to its configuration, back, and
 // to and from a third one.
-func TestAnotherConfiguration(t *testing.T) {
+func TestReinjectionWithAnotherConfiguration(t *testing.T) {
 	var compared atomic.Int64
 	t.Cleanup(func() {
 		if n := compared.Load(); n < 500 {

@@ -44,8 +44,8 @@ func (t *trial) takenBack() {
 	}
 }
 
-// Something is excused only where it is there.
-func TestNotInBytes(t *testing.T) {
+// Every exception is for a scenario that exists.
+func TestExceptionsAreScenarios(t *testing.T) {
 	names := map[string]bool{}
 	for _, s := range loadAll(t) {
 		names[s.name] = true

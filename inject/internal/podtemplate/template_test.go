@@ -145,8 +145,8 @@ func TestErrorsOfTemplates(t *testing.T) {
 	}
 }
 
-// TestBounds: what a template could do to the process ends in an error.
-func TestBounds(t *testing.T) {
+// TestLimits: a template that exceeds a limit is an error.
+func TestLimits(t *testing.T) {
 	for name, source := range map[string]string{
 		"repeat":          "{{ repeat 2000000 `a` }}",
 		"negative repeat": "{{ repeat -1 `a` }}",

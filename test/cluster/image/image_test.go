@@ -96,7 +96,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestWriteRefuses(t *testing.T) {
+func TestWrite_Rejects(t *testing.T) {
 	for _, f := range []File{{Path: "relative"}, {Path: "/a/../b"}, {Path: "/a", From: "/does/not/exist"}} {
 		if err := (Image{Refs: []string{"localhost/a:1"}, Files: []File{f}}).Write(io.Discard); err == nil || !strings.Contains(err.Error(), "localhost/a:1") {
 			t.Errorf("file %+v: error %v, want one that names the image", f, err)
