@@ -12,7 +12,7 @@ import (
 )
 
 const kubeInjectLong = `Inject the sidecar into the pods and pod templates of manifests. The result is
-the one the webhook gives with the same configuration. A cluster is read only
+the same as the webhook's with the same configuration. A cluster is read only
 when --injectConfigMapName, --meshConfigMapName, --context or --kubeconfig is
 set.
 

@@ -33,7 +33,7 @@ printed then, because traffic to the missing range would bypass the sidecar.
 verified. With documents it identifies the platform and allows its defaults to
 fill gaps.
 
-Exit code: 0 both ranges are complete, 3 a range is missing or incomplete,
+Exit code: 0 both ranges are complete, 3 a range is undetermined or incomplete,
 1 invalid input, 2 invalid usage.`
 
 const rangesExample = `  # The current cluster
@@ -44,9 +44,9 @@ const rangesExample = `  # The current cluster
   az aks show -g GROUP -n CLUSTER -o json | outrider ranges -f - -o helm
 
   # Pods of EKS use addresses from the VPC
-  aws eks describe-cluster --name CLUSTER > kubeconfig.json
+  aws eks describe-cluster --name CLUSTER > cluster.json
   aws ec2 describe-vpcs --vpc-ids VPC > vpc.json
-  outrider ranges -f kubeconfig.json -f vpc.json
+  outrider ranges -f cluster.json -f vpc.json
 
   # The same, with everything else from the cluster itself
   outrider ranges --live -f vpc.json
@@ -56,7 +56,7 @@ const rangesExample = `  # The current cluster
 
   # A patch that keeps the other values
   kubectl -n istio-system get configmap istio-sidecar-injector -o yaml > injector.yaml
-  outrider ranges -f kubeconfig.json -f vpc.json -f injector.yaml -o configmap-patch`
+  outrider ranges -f cluster.json -f vpc.json -f injector.yaml -o configmap-patch`
 
 // exitIncomplete is the exit code when a range is missing or incomplete.
 const exitIncomplete = 3
@@ -90,7 +90,7 @@ func rangesCommand(stdio stdio) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read, or - for standard input; may be repeated")
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is stdin; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(ranges.Platforms(), ", "))
 	f.BoolVar(&o.live, "live", false, "also read the live cluster (default when neither -f nor --platform is set)")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")

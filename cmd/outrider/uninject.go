@@ -15,7 +15,7 @@ const uninjectLong = `Remove the sidecar from manifests, using the record in ann
 sidecar.istio.io/status. Neither a cluster nor a configuration is needed.
 
 Block-style files injected by kube-inject are restored byte for byte; other files
-are restored with the same meaning. Documents that are not injected are copied
+become equivalent to the original. Documents that are not injected are copied
 byte for byte. On any error nothing is written.`
 
 const uninjectExample = `  # Print the original file
