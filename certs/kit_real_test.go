@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +18,8 @@ import (
 
 	"github.com/outrider-mesh/outrider/internal/election"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kit/instance"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -53,15 +53,7 @@ func install(t testing.TB) *installation {
 	i := &installation{Server: s, t: t, revision: fmt.Sprintf("c%d", installations.Add(1)), namespace: s.Namespace(t, nil)}
 	i.lifetimes = DefaultLifetimes
 	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, Service: "outrider"}
-	api := i.Client.AdmissionregistrationV1()
-	_, err := api.MutatingWebhookConfigurations().Create(t.Context(), r.Mutating(), metav1.CreateOptions{})
-	i.must(err)
-	_, err = api.ValidatingWebhookConfigurations().Create(t.Context(), r.Validating(), metav1.CreateOptions{})
-	i.must(err)
-	t.Cleanup(func() {
-		_ = api.MutatingWebhookConfigurations().Delete(context.Background(), i.registration(), metav1.DeleteOptions{})
-		_ = api.ValidatingWebhookConfigurations().Delete(context.Background(), i.registration(), metav1.DeleteOptions{})
-	})
+	instance.Register(t, i.Client, r.Mutating(), r.Validating())
 	return i
 }
 
@@ -69,9 +61,7 @@ func (i *installation) registration() string { return "outrider-sidecar-injector
 
 func (i *installation) must(err error) {
 	i.t.Helper()
-	if err != nil {
-		i.t.Fatal(err)
-	}
+	kit.Must(i.t, err)
 }
 
 // replica is a running Manager.
@@ -90,11 +80,7 @@ func (i *installation) start(edits ...func(*Options)) *replica {
 		Identity: name, Hosts: []string{"outrider." + i.namespace + ".svc", "127.0.0.1"},
 		Lifetimes: i.lifetimes, Timing: quick, Registry: r.registry,
 		Now: func() time.Time { return time.Now().Add(-time.Duration(i.behind.Load())) },
-		Log: funcr.New(func(prefix, args string) {
-			if testing.Verbose() {
-				fmt.Fprintln(os.Stderr, name, prefix, args)
-			}
-		}, funcr.Options{}),
+		Log: instance.Log(name),
 	}
 	for _, e := range edits {
 		e(&o)
@@ -102,16 +88,7 @@ func (i *installation) start(edits ...func(*Options)) *replica {
 	var err error
 	r.Manager, err = New(o)
 	i.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Start(ctx); close(done) }()
-	r.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			i.t.Errorf("%s: %v", name, err)
-		}
-	}
-	i.t.Cleanup(r.stop)
+	r.stop = instance.Run(i.t, name, r.Start).Stop
 	return r
 }
 
@@ -125,17 +102,7 @@ func (i *installation) ready(edits ...func(*Options)) *replica {
 
 func (i *installation) eventually(what string, check func() error) {
 	i.t.Helper()
-	deadline := time.Now().Add(25 * time.Second)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("%s: not within 25 s: %v", what, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	kit.Wait{Every: 10 * time.Millisecond}.Eventually(i.t, what, check)
 }
 
 func (i *installation) mutating() *admissionregistrationv1.MutatingWebhookConfiguration {

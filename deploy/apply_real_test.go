@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kit/instance"
 	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
@@ -139,9 +139,7 @@ func (w watching) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (d *deployed) must(err error) {
 	d.t.Helper()
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	kit.Must(d.t, err)
 }
 
 func (d *deployed) eventually(what string, check func() error) {
@@ -188,44 +186,19 @@ func deploy(t testing.TB) *deployed {
 func (d *deployed) start(address string) (health string, stop func()) {
 	d.t.Helper()
 	health = kit.FreeAddress(d.t)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- serve.Run(ctx, serve.Options{
+	replica := instance.Run(d.t, "serve", func(ctx context.Context) error {
+		return serve.Run(ctx, serve.Options{
 			Cluster: d.client(), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
 			Address: address, XDSAddress: kit.FreeAddress(d.t), MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
-			Registry: prometheus.NewRegistry(),
-			Log: funcr.New(func(prefix, args string) {
-				if testing.Verbose() {
-					fmt.Println(address, prefix, args)
-				}
-			}, funcr.Options{}),
+			Registry: prometheus.NewRegistry(), Log: instance.Log(address),
 		})
-		close(done)
-	}()
-	stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			d.t.Errorf("serve: %v", err)
-		}
-	}
-	d.t.Cleanup(stop)
-	return health, stop
+	})
+	return health, replica.Stop
 }
 
 func (d *deployed) ready(health string) {
 	d.t.Helper()
-	d.eventually("the replica is ready", func() error {
-		resp, err := http.Get("http://" + health + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s", resp.Status)
-		}
-		return nil
-	})
+	d.eventually("the replica is ready", func() error { return instance.Readyz(health) })
 }
 
 // sleep creates a pod and returns its number of containers.

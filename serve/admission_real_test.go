@@ -82,8 +82,7 @@ func TestObjectsAreValidatedAtAdmission(t *testing.T) {
 	}
 
 	// While the webhook is unavailable nothing is denied.
-	i.stop()
-	<-i.done
+	i.replica.Stop()
 	if out, err := i.kubectl(i.entry("v1", "late", badSpec), "apply", "-n", ns, "-f", "-"); err != nil {
 		t.Errorf("while the webhook is unavailable: %v\n%s", err, out)
 	}
@@ -247,8 +246,7 @@ func TestConfigMapsAreValidatedAtAdmission(t *testing.T) {
 	}
 
 	// While the webhook is unavailable the ConfigMap can be fixed, or broken.
-	i.stop()
-	<-i.done
+	i.replica.Stop()
 	if out, err := i.kubectl(i.named(bad), "apply", "-f", "-"); err != nil {
 		t.Errorf("while the webhook is unavailable: %v\n%s", err, out)
 	}

@@ -6,9 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -30,6 +28,8 @@ import (
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/test/kit"
+	replica "github.com/outrider-mesh/outrider/test/kit/instance"
 	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -49,8 +49,7 @@ type instance struct {
 	registry            *prometheus.Registry
 	url, health, xds    string
 	ca                  []byte
-	stop                context.CancelFunc
-	done                chan error
+	replica             *replica.Replica
 }
 
 var instances atomic.Int32
@@ -61,7 +60,7 @@ func startInstance(t testing.TB, values string, edits ...func(*Options)) *instan
 	t.Helper()
 	server := kube.Require(t)
 	i := &instance{
-		Server: server, t: t, registry: prometheus.NewRegistry(), done: make(chan error, 1),
+		Server: server, t: t, registry: prometheus.NewRegistry(),
 		revision: fmt.Sprintf("r%d", instances.Add(1)), namespace: server.Namespace(t, nil),
 	}
 	if values != "" {
@@ -72,60 +71,38 @@ func startInstance(t testing.TB, values string, edits ...func(*Options)) *instan
 	i.must(err)
 	i.must(os.WriteFile(filepath.Join(dir, certs.CertificateFile), cert, 0o600))
 	i.must(os.WriteFile(filepath.Join(dir, certs.KeyFile), key, 0o600))
-	address := freeAddress(t)
-	i.ca, i.url, i.health, i.xds = ca, "https://"+address, freeAddress(t), freeAddress(t)
+	address := kit.FreeAddress(t)
+	i.ca, i.url, i.health, i.xds = ca, "https://"+address, kit.FreeAddress(t), kit.FreeAddress(t)
 
-	ctx, cancel := context.WithCancel(context.Background())
-	i.stop = cancel
 	options := Options{
 		Cluster: server.Config, Namespace: i.namespace, Revision: revision.Revision(i.revision), CertDir: dir,
 		Address: address, XDSAddress: i.xds, MetricsAddress: "0", HealthAddress: i.health,
 		ShutdownDelay: 300 * time.Millisecond, Registry: i.registry,
-		Log: funcr.New(func(prefix, args string) {
-			if testing.Verbose() {
-				fmt.Fprintln(os.Stderr, prefix, args)
-			}
-		}, funcr.Options{}),
+		Log: replica.Log(i.revision),
 	}
 	for _, edit := range edits {
 		edit(&options)
 	}
-	go func() { i.done <- Run(ctx, options); close(i.done) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-i.done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
+	i.replica = replica.Run(t, "serve", func(ctx context.Context) error { return Run(ctx, options) })
 	i.register()
 	return i
 }
 
 func (i *instance) must(err error) {
 	i.t.Helper()
-	if err != nil {
-		i.t.Fatal(err)
-	}
+	kit.Must(i.t, err)
 }
 
 func (i *instance) register() {
 	i.t.Helper()
 	r := registration.Options{Revision: revision.Revision(i.revision), Namespace: i.namespace, URL: i.url, CABundle: i.ca}
-	api := i.Client.AdmissionregistrationV1()
-	mutating, err := api.MutatingWebhookConfigurations().Create(i.t.Context(), r.Mutating(), metav1.CreateOptions{})
-	i.must(err)
 	// Edits of the ConfigMaps are not validated, as if the webhook were unavailable: what
 	// follows from an invalid one is under test here. validateEdits changes that.
 	validation := r.Validating()
 	validation.Webhooks = slices.DeleteFunc(validation.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
 		return strings.HasSuffix(*w.ClientConfig.URL, registration.ConfigurationPath)
 	})
-	validating, err := api.ValidatingWebhookConfigurations().Create(i.t.Context(), validation, metav1.CreateOptions{})
-	i.must(err)
-	i.t.Cleanup(func() {
-		_ = api.MutatingWebhookConfigurations().Delete(context.Background(), mutating.Name, metav1.DeleteOptions{})
-		_ = api.ValidatingWebhookConfigurations().Delete(context.Background(), validating.Name, metav1.DeleteOptions{})
-	})
+	replica.Register(i.t, i.Client, r.Mutating(), validation)
 }
 
 // ready waits until the instance is ready, and the API server calls it.
@@ -148,35 +125,21 @@ func (i *instance) ready() *instance {
 
 // readyz is empty when ready, else what is missing.
 func (i *instance) readyz() string {
-	resp, err := http.Get("http://" + i.health + "/readyz?verbose=1")
-	if err != nil {
+	if err := replica.Readyz(i.health); err != nil {
 		return err.Error()
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode == http.StatusOK {
-		return ""
-	}
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
+	return ""
 }
 
 // eventually repeats check until it returns nothing.
 func (i *instance) eventually(what string, check func() string) {
 	i.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		missing := check()
-		if missing == "" {
-			return
+	kit.Wait{Every: 10 * time.Millisecond}.Eventually(i.t, what, func() error {
+		if missing := check(); missing != "" {
+			return errors.New(missing)
 		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("%s: not within 30 s: %s", what, missing)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
 // workspace is a namespace whose pods this instance injects.
@@ -252,16 +215,6 @@ func (i *instance) review(ns string, pod []byte) *admissionv1.AdmissionResponse 
 	rv = admissionv1.AdmissionReview{}
 	i.must(json.NewDecoder(resp.Body).Decode(&rv))
 	return rv.Response
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func sleepPod(name string, edits ...func(*corev1.Pod)) *corev1.Pod {

@@ -250,8 +250,8 @@ func (f warningFunc) HandleWarningHeader(_ int, _, text string) { f(text) }
 func TestPodsAreDeniedWithoutTheWebhook(t *testing.T) {
 	i := startInstance(t, "").ready()
 	ns := i.workspace()
-	i.stop()
-	if err := <-i.done; err != nil {
+	i.replica.Cancel()
+	if err := i.replica.Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := i.create(ns, sleepPod("sleep")); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
@@ -269,7 +269,7 @@ func TestPodsAreDeniedWithoutTheWebhook(t *testing.T) {
 
 func TestLeavingReplicaGoesOnAnswering(t *testing.T) {
 	i := startInstance(t, "").ready()
-	i.stop()
+	i.replica.Cancel()
 	i.eventually("the replica is not ready", func() string {
 		if i.readyz() == "" {
 			return "still ready"
@@ -280,7 +280,8 @@ func TestLeavingReplicaGoesOnAnswering(t *testing.T) {
 		t.Errorf("denied while shutting down: %+v", got.Result)
 	}
 	select {
-	case err := <-i.done:
+	case <-i.replica.Done():
+		err := i.replica.Err()
 		i.must(err)
 	case <-time.After(15 * time.Second):
 		t.Error("the server did not end")

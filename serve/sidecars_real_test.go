@@ -148,7 +148,7 @@ func TestSidecarsAreServed(t *testing.T) {
 	})
 
 	// The replica shuts down: the stream ends, and the sidecar connects elsewhere.
-	i.stop()
+	i.replica.Cancel()
 	if _, _, err := receive(c); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream ended with %v", err)
 	}

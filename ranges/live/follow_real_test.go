@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/outrider-mesh/outrider/ranges"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -72,7 +73,7 @@ func TestFollow_RelevantChanges(t *testing.T) {
 	want := func(what, ranges string) int {
 		t.Helper()
 		count := 0
-		eventually(t, what, func() error {
+		kit.Eventually(t, what, func() error {
 			got := ""
 			if got, count = f.services(); got != ranges {
 				return notYet(got)
@@ -108,7 +109,7 @@ func TestFollow_RelevantChanges(t *testing.T) {
 		t.Errorf("a heartbeat made %d readings", after-before)
 	}
 	patch(map[string]any{"spec": map[string]any{"podCIDR": "10.78.0.0/24", "podCIDRs": []string{"10.78.0.0/24"}}})
-	eventually(t, "the node's slice is seen", func() error {
+	kit.Eventually(t, "the node's slice is seen", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.latest.Data.NodeCIDR) != 1 {
@@ -126,7 +127,7 @@ func TestFollow_RetriesIncompleteReadings(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := follow(t, c, Pace{Quiet: 20 * time.Millisecond, Soon: 50 * time.Millisecond})
-	eventually(t, "the first reading", func() error {
+	kit.Eventually(t, "the first reading", func() error {
 		if _, n := f.services(); n == 0 {
 			return notYet("none")
 		}
@@ -134,7 +135,7 @@ func TestFollow_RetriesIncompleteReadings(t *testing.T) {
 	})
 	a := newApplier(t, server.Config)
 	a.apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: kube-proxy, namespace: kube-system}, data: {config.conf: "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclusterCIDR: 10.128.0.0/12\n"}}`)
-	eventually(t, "the ConfigMap is seen", func() error {
+	kit.Eventually(t, "the ConfigMap is seen", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		r := f.latest.Data.Resolve(ranges.Options{Live: true})
@@ -155,7 +156,7 @@ func TestFollow_RecoversFromFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := follow(t, c, Pace{Quiet: 20 * time.Millisecond, Retry: 50 * time.Millisecond})
-	eventually(t, "the failure is reported", func() error {
+	kit.Eventually(t, "the failure is reported", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.err == nil || !strings.Contains(f.err.Error(), "servicecidrs") {
@@ -164,7 +165,7 @@ func TestFollow_RecoversFromFailure(t *testing.T) {
 		return nil
 	})
 	s.answer("servicecidrs", 0)
-	eventually(t, "the ranges are read after the failure", func() error {
+	kit.Eventually(t, "the ranges are read after the failure", func() error {
 		if got, _ := f.services(); got != "10.0.0.0/24" {
 			return notYet(got)
 		}

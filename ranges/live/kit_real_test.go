@@ -219,22 +219,6 @@ func (a *applier) namespace(name string) {
 	}
 }
 
-// eventually repeats check until it has no error.
-func eventually(t testing.TB, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 30 s: %v", what, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 func mustRanges(text string) cidr.List {
 	l, err := cidr.Parse(text, cidr.Options{})
 	if err != nil {

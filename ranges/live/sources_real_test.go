@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/outrider-mesh/outrider/ranges"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -125,7 +126,7 @@ func TestServiceCIDRs(t *testing.T) {
 	}
 	// A kubeadm-config that is stale: an address in use is outside.
 	ip := "10.200.0.9"
-	eventually(t, "the API server gives addresses of the second range", func() error {
+	kit.Eventually(t, "the API server gives addresses of the second range", func() error {
 		_, err := server.Client.CoreV1().Services("default").Create(t.Context(), &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: ip, Ports: []corev1.ServicePort{{Port: 80}}},
 		}, metav1.CreateOptions{})

@@ -28,21 +28,47 @@ func Log(name string) logr.Logger {
 	}, funcr.Options{})
 }
 
-// Run runs a replica until the test ends or stop is called, which waits for it.
-// An error of the replica fails the test.
-func Run(t testing.TB, name string, run func(context.Context) error) (stop func()) {
+// Replica is a replica that runs inside the test's process.
+type Replica struct {
+	name   string
+	t      testing.TB
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // once done is closed
+}
+
+// Run runs a replica until the test ends, or until Stop or Cancel. An error that
+// it returns fails the test.
+func Run(t testing.TB, name string, run func(context.Context) error) *Replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx); close(done) }()
-	stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+	r := &Replica{name: name, t: t, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = run(ctx)
+	}()
+	t.Cleanup(r.Stop)
+	return r
+}
+
+// Cancel asks the replica to end, and does not wait.
+func (r *Replica) Cancel() { r.cancel() }
+
+// Done is closed once the replica has ended.
+func (r *Replica) Done() <-chan struct{} { return r.done }
+
+// Err is the error that an ended replica returned.
+func (r *Replica) Err() error {
+	<-r.done
+	return r.err
+}
+
+// Stop ends the replica and waits for it.
+func (r *Replica) Stop() {
+	r.cancel()
+	if err := r.Err(); err != nil {
+		r.t.Errorf("%s: %v", r.name, err)
 	}
-	t.Cleanup(stop)
-	return stop
 }
 
 // Readyz is nil when the health address answers that the replica is ready, else
