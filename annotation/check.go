@@ -82,7 +82,7 @@ func (fs *findings) warn(k key, value string, warn func(string) problem.List) {
 }
 
 func (fs findings) sorted() problem.List {
-	slices.SortStableFunc(fs, func(a, b finding) int { return a.key.compare(b.key) })
+	slices.SortStableFunc(fs, func(a, b finding) int { return a.compare(b.key) })
 	var out problem.List
 	for _, f := range fs {
 		out.Add(f.Problem)

@@ -108,7 +108,8 @@ func TestProblems(t *testing.T) {
 	} {
 		_, err := Parse(c.value, Options{})
 		want := problem.List{problem.Invalid("element 1", c.value, c.rule, c.fix)}
-		if got, ok := err.(problem.List); !ok || !slices.Equal(got, want) {
+		var got problem.List
+		if !errors.As(err, &got) || !slices.Equal(got, want) {
 			t.Errorf("Parse(%q):\n got %+v\nwant %+v", c.value, err, want)
 		}
 	}

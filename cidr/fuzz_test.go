@@ -1,6 +1,7 @@
 package cidr
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -53,8 +54,8 @@ func FuzzParse(f *testing.F) {
 		o := Options{AllowWildcard: wildcard, AllowNames: names}
 		a, err := Parse(s, o)
 		if err != nil {
-			list, ok := err.(problem.List)
-			if !ok || len(list) == 0 || len(err.Error()) > 8000 {
+			var list problem.List
+			if !errors.As(err, &list) || len(list) == 0 || len(err.Error()) > 8000 {
 				t.Fatalf("error %T %v", err, err)
 			}
 			for _, p := range list {

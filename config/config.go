@@ -8,7 +8,7 @@
 // never changed after Parse returns it and may be shared by goroutines.
 //
 // Files, each using only those before it: selector.go, config.go (the types),
-// configmaps.go, defaults.go, keys.go (the known keys), overlay.go (the user's
+// location.go, defaults.go, keys.go (the known keys), overlay.go (the user's
 // values over the defaults), reader.go (one text and its problems), tree.go (values
 // by path), names.go (named ranges), values.go, injection.go and mesh.go (the
 // three texts), parse.go.

@@ -3,6 +3,7 @@ package egress
 import (
 	"cmp"
 	"slices"
+	"sort"
 )
 
 // View is the model as the sidecars of one namespace see it: without the objects
@@ -83,13 +84,7 @@ func (v *View) Mirrors() []Destination { return v.mirrors }
 
 // ofPort is the part of a list, sorted by port, with one port.
 func ofPort[T any](sorted []T, port uint32, of func(*T) uint32) []T {
-	from := 0
-	for from < len(sorted) && of(&sorted[from]) < port {
-		from++
-	}
-	to := from
-	for to < len(sorted) && of(&sorted[to]) == port {
-		to++
-	}
+	from := sort.Search(len(sorted), func(i int) bool { return of(&sorted[i]) >= port })
+	to := from + sort.Search(len(sorted)-from, func(i int) bool { return of(&sorted[from+i]) > port })
 	return sorted[from:to:to]
 }

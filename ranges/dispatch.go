@@ -186,6 +186,6 @@ func (r *reader) fill(before int, k *docKind, n *document.Node, base string) {
 		if kind == Pod {
 			src.rank = rankPodChecked
 		}
-		r.add(kind, src, value, r.place(n, base))
+		_ = r.add(kind, src, value, r.place(n, base)) // the defaults are valid
 	}
 }

@@ -142,10 +142,10 @@ func (r *reader) k3sArgs(args []found, name string, where Place, grade Grade, se
 		}
 	}
 	if !have[Service] {
-		r.add(Service, source{name + ", default of an omitted flag", serviceRank, Defaulted, false}, k3sService, where)
+		_ = r.add(Service, source{name + ", default of an omitted flag", serviceRank, Defaulted, false}, k3sService, where) // valid
 	}
 	if !have[Pod] {
-		r.add(Pod, source{name + ", default of an omitted flag", podRank, Defaulted, false}, k3sPod, where)
+		_ = r.add(Pod, source{name + ", default of an omitted flag", podRank, Defaulted, false}, k3sPod, where) // valid
 	}
 }
 

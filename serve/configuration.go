@@ -14,7 +14,7 @@ import (
 )
 
 // configMaps are the ones of this revision.
-func (o Options) configMaps() config.ConfigMaps { return config.ConfigMapsOf(o.Namespace, o.Revision) }
+func (o Options) configMaps() config.Location { return config.LocationOf(o.Namespace, o.Revision) }
 
 // newHolder makes the holder of the active configuration.
 func newHolder(mgr manager.Manager, c *cluster, o Options) (*active.Holder, error) {

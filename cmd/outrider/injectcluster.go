@@ -36,7 +36,7 @@ func (o *clusterOptions) enabled() bool {
 
 // names are the ConfigMaps to read. One set by a flag must exist.
 func (o *clusterOptions) names(rev string) kubeconfig.Names {
-	usual := config.ConfigMapsOf(o.namespace, revision.Revision(rev))
+	usual := config.LocationOf(o.namespace, revision.Revision(rev))
 	n := kubeconfig.Names{Namespace: o.namespace, Injector: o.injector, Mesh: o.mesh}
 	if n.Injector == "" {
 		n.Injector = usual.Injector

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	// ConfigMaps are watched in the cluster of Client, which needs get, list and
 	// watch on these names only.
-	ConfigMaps config.ConfigMaps
+	ConfigMaps config.Location
 	Client     kubernetes.Interface
 	// Environment reads what injection depends on beside the configuration and the
 	// cluster's ranges. It is called until it succeeds, before anything is active.

@@ -41,7 +41,7 @@ type held struct {
 func newHeld(t *testing.T) *held {
 	t.Helper()
 	h := &held{t: t}
-	maps := config.ConfigMapsOf("istio-system", "")
+	maps := config.LocationOf("istio-system", "")
 	var err error
 	h.Holder, err = New(Options{
 		ConfigMaps: maps,

@@ -27,7 +27,7 @@ const (
 // watcher reports the texts of the ConfigMaps, first as they are at the start and
 // then after each burst of changes, never the same texts twice.
 type watcher struct {
-	maps    config.ConfigMaps
+	maps    config.Location
 	changed func(config.Texts)
 	deleted func(name string)
 	signal  debounce.Signal
@@ -36,7 +36,7 @@ type watcher struct {
 	texts config.Texts
 }
 
-func newWatcher(maps config.ConfigMaps, changed func(config.Texts), deleted func(name string)) *watcher {
+func newWatcher(maps config.Location, changed func(config.Texts), deleted func(name string)) *watcher {
 	return &watcher{maps: maps, changed: changed, deleted: deleted, signal: debounce.New()}
 }
 

@@ -51,7 +51,7 @@ func steps(t *testing.T, client kubernetes.Interface, namespace string) {
 	got := make(chan config.Texts, 100)
 	deleted := make(chan string, 1)
 	done := make(chan error, 1)
-	w := newWatcher(config.ConfigMapsOf(namespace, "canary"), func(texts config.Texts) { got <- texts }, func(name string) { deleted <- name })
+	w := newWatcher(config.LocationOf(namespace, "canary"), func(texts config.Texts) { got <- texts }, func(name string) { deleted <- name })
 	go func() { done <- w.run(ctx, client) }()
 	expect := func(want config.Texts) {
 		t.Helper()

@@ -67,7 +67,7 @@ func Texts(ctx context.Context, client kubernetes.Interface, n Names) (t config.
 			missing = append(missing, c.name)
 		}
 	}
-	labels := config.ConfigMaps{Namespace: n.Namespace, Injector: n.Injector, Mesh: n.Mesh}.Labels()
+	labels := config.Location{Namespace: n.Namespace, Injector: n.Injector, Mesh: n.Mesh}.Labels()
 	if injector != nil {
 		t.Config, t.Values = injector.Data["config"], injector.Data["values"]
 		l.Config, l.Values = labels.Config, labels.Values

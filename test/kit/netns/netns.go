@@ -65,7 +65,7 @@ func (n *NS) Join(t testing.TB) *NS {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
+		defer func() { _ = unix.Close(fd) }()
 		return unix.Setns(fd, unix.CLONE_NEWNET)
 	})
 }
@@ -148,7 +148,7 @@ func (n *NS) Listen(t testing.TB, addr string, answer func(net.Conn) string) {
 				return
 			}
 			go func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 				_, _ = io.WriteString(c, answer(c))
 			}()
@@ -196,7 +196,7 @@ func Connect(protocol string, to netip.AddrPort, uid, gid uint32) (string, error
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	wait := unix.Timeval{Sec: 3}
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
