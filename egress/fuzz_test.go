@@ -32,7 +32,7 @@ func FuzzServiceEntry(f *testing.F) {
 		v := m.View("shop")
 		made := egresstest.Make(t, v)
 		if len(v.Hosts()) == 0 && problems.Err() == nil && len(s.Hosts) > 0 {
-			t.Errorf("nothing was made and nothing was said of %s", text)
+			t.Errorf("neither a result nor a problem for %s", text)
 		}
 		for _, c := range made.Clusters {
 			for _, e := range c.GetLoadAssignment().GetEndpoints() {

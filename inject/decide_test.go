@@ -34,7 +34,7 @@ func TestDecide(t *testing.T) {
 		want        Reason
 		inject      bool
 	}{
-		{name: "nothing said", want: ReasonPolicyEnabled, inject: true},
+		{name: "nothing set", want: ReasonPolicyEnabled, inject: true},
 		{name: "policy disabled", policy: "disabled", want: ReasonPolicyDisabled},
 		{name: "host network", spec: corev1.PodSpec{HostNetwork: true}, labels: label("true"), want: ReasonHostNetwork},
 		{name: "kube-system", namespace: "kube-system", labels: label("true"), want: ReasonIgnoredNamespace},

@@ -195,7 +195,7 @@ func FuzzInject(f *testing.F) {
 			once := injected{result, pod}.PodJSON()
 			again, err := injector.Inject(Request{Pod: once, Namespace: "default"})
 			if err != nil {
-				t.Fatalf("the injected pod is refused: %v\n%s", err, once)
+				t.Fatalf("the injected pod is rejected: %v\n%s", err, once)
 			}
 			if len(again.Patch) > 0 {
 				t.Fatalf("the second injection changes %s of %s", AppendPatch(nil, again.Patch), once)

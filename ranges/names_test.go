@@ -43,7 +43,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if _, ok := n.Resolve("mine"); ok {
-		t.Error("a name of nobody is known")
+		t.Error("an unknown name is resolved")
 	}
 	if k, _ := n.Resolve(cidr.Cluster); k.From != "Calico IPPool (b), ServiceCIDR (a)" {
 		t.Errorf("from %q", k.From)
@@ -85,7 +85,7 @@ func TestKeep(t *testing.T) {
 		{"a part is left", whole, names(docServices), "10.96.0.0/16,10.244.0.0/16", "lost: pod ranges: not in the documents"},
 		{"a weaker source is left", whole, names(docKubeadm), "10.96.0.0/16,10.244.0.0/16", "service ranges are now only configured"},
 		{"the weaker source first", names(docKubeadm), whole, "10.96.0.0/16,10.244.0.0/16", ""},
-		{"the same source says otherwise", whole, names(strings.ReplaceAll(docServices, "/16", "/15"), docPool), "10.96.0.0/15,10.244.0.0/16", ""},
+		{"the same source with other ranges", whole, names(strings.ReplaceAll(docServices, "/16", "/15"), docPool), "10.96.0.0/15,10.244.0.0/16", ""},
 	} {
 		got := Keep(c.last, c.next)
 		if got.Cluster.Ranges.String() != c.want {
@@ -130,19 +130,19 @@ func TestOmitted(t *testing.T) {
 	}
 	var none *ClusterData
 	if w := none.Omitted(cidr.List{}); w != nil || none.NamedRanges(Options{}) != nil {
-		t.Error("data of nothing know something")
+		t.Error("empty data resolve a name")
 	}
 }
 
 // A server before 1.33 names its one range whole; the version is no mark of a
 // platform where nodes are shown.
 func TestServerVersion(t *testing.T) {
-	const refusal = "failed to allocate IP 1.1.1.1: the provided IP (1.1.1.1) is not in the valid range. The range of valid IPs is 10.8.0.0/16"
+	const createError = "failed to allocate IP 1.1.1.1: the provided IP (1.1.1.1) is not in the valid range. The range of valid IPs is 10.8.0.0/16"
 	version := func(minor, git string) string {
 		return `{"major": "1", "minor": "` + minor + `", "gitVersion": "` + git + `"}`
 	}
 	for minor, want := range map[string]Grade{"32": Complete, "32+": Complete, "33": Minimum, "": Minimum} {
-		e := factsOf(t, refusal, version(minor, "v1.x")).Resolve(Options{}).Evidence
+		e := factsOf(t, createError, version(minor, "v1.x")).Resolve(Options{}).Evidence
 		if len(e) != 1 || e[0].Grade != want {
 			t.Errorf("minor %q: %+v, want %s", minor, e, want)
 		}

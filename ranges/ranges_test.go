@@ -101,7 +101,7 @@ func TestDefaultIsChecked(t *testing.T) {
 			t.Fatal(err)
 		}
 		if none := data.Resolve(Options{}); !none.Service.IsEmpty() {
-			t.Errorf("%s: %s without being asked for defaults", ip, none.Service)
+			t.Errorf("%s: %s without a request for defaults", ip, none.Service)
 		}
 		if res := data.Resolve(Options{Platform: "k3s"}); res.Service.String() != want {
 			t.Errorf("%s: %q, want %q", ip, res.Service, want)
@@ -270,7 +270,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("the cluster is %+v", c)
 		}
 		if names.Omitted(names.Cluster.Ranges) != nil && names.Cluster.Missing == "" {
-			t.Errorf("%s leaves out what is in use: %q", names.Cluster.Ranges, names.Omitted(names.Cluster.Ranges))
+			t.Errorf("%s omits addresses in use: %q", names.Cluster.Ranges, names.Omitted(names.Cluster.Ranges))
 		}
 		for _, e := range res.Evidence {
 			if e.Grade == Defaulted {

@@ -210,8 +210,8 @@ func (v *resolver) mark(group []int, status Status, reason string) {
 	}
 }
 
-// tell warns that evidence was rejected. Slices of nodes that say nothing where
-// pods have other addresses are no news, nor is a guess below a better answer.
+// warnRejected warns about rejected evidence. Slices of nodes are irrelevant where
+// pods have other addresses, and so is a guess below a better answer.
 func (v *resolver) warnRejected(group []int, reason string, answered bool) {
 	for _, i := range group {
 		e := v.res.Evidence[i]

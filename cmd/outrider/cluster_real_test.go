@@ -69,7 +69,7 @@ func TestClusterConfiguration(t *testing.T) {
 	} {
 		got := runWith(t, deployment("a: b"), append(append([]string{"kube-inject", "-f", "-"}, there...), c.args...)...)
 		if got.code != c.code || !strings.Contains(got.out, c.out) || !strings.Contains(got.err, c.err) || c.code != 0 && got.out != "" {
-			t.Errorf("%s: code %d, said %s", name, got.code, got.err)
+			t.Errorf("%s: code %d, stderr %s", name, got.code, got.err)
 		}
 		if native := strings.Contains(got.out, "restartPolicy: Always"); c.code == 0 && native == (name == "another version") {
 			t.Errorf("%s: native sidecar: %v", name, native)
@@ -84,13 +84,13 @@ func TestClusterConfiguration(t *testing.T) {
 // A cluster that does not answer is named within the time of a request.
 func TestClusterUnavailable(t *testing.T) {
 	config := api.NewConfig()
-	config.Clusters["away"] = &api.Cluster{Server: "https://127.0.0.1:1"}
-	config.Contexts["away"] = &api.Context{Cluster: "away"}
+	config.Clusters["unavailable"] = &api.Cluster{Server: "https://127.0.0.1:1"}
+	config.Contexts["unavailable"] = &api.Context{Cluster: "unavailable"}
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, path); err != nil {
 		t.Fatal(err)
 	}
-	got := runWith(t, service, "kube-inject", "-f", "-", "--context", "away", "--kubeconfig", path)
+	got := runWith(t, service, "kube-inject", "-f", "-", "--context", "unavailable", "--kubeconfig", path)
 	if got.code != 1 || got.out != "" || !strings.Contains(got.err, "get ConfigMap istio-system/istio-sidecar-injector: ") || !strings.Contains(got.err, "127.0.0.1:1") {
 		t.Errorf("%+v", got)
 	}

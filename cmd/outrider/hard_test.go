@@ -101,20 +101,20 @@ func hardInput(t *testing.T, in, want string) {
 	}
 	var out, errs bytes.Buffer
 	code := run(context.Background(), []string{"outrider", "kube-inject", "-f", "-", "-o", target}, stdio{r, &out, &errs})
-	text, said := read(t, target), errs.String()
+	text, stderr := read(t, target), errs.String()
 	switch {
-	case want != "" && (code != 1 || text != "as it was" || !strings.Contains(said, want) || len(said) > 2000):
-		t.Errorf("code %d, wrote %.100q, said %.300q, want %q", code, text, said, want)
+	case want != "" && (code != 1 || text != "as it was" || !strings.Contains(stderr, want) || len(stderr) > 2000):
+		t.Errorf("code %d, wrote %.100q, stderr %.300q, want %q", code, text, stderr, want)
 	case want == "" && (code != 0 || !strings.Contains(text, "name: istio-proxy")):
-		t.Errorf("code %d, wrote %.100q, said %.300q", code, text, said)
+		t.Errorf("code %d, wrote %.100q, stderr %.300q", code, text, stderr)
 	}
 	left(t, dir, 1)
 	if want != "" {
 		return
 	}
-	// A document that had to be encoded anew has spaces for its tabs.
+	// A document that had to be rewritten has spaces for its tabs.
 	if back := runWith(t, text, "uninject", "-f", "-"); back.out != strings.ReplaceAll(in, "\t", " ") {
-		t.Errorf("uninject: code %d, %.200q, said %.200q", back.code, back.out, back.err)
+		t.Errorf("uninject: code %d, %.200q, stderr %.200q", back.code, back.out, back.err)
 	}
 }
 

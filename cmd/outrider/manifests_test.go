@@ -199,7 +199,7 @@ func applyDiff(t *testing.T, before, diff string) string {
 			out = append(out, line[1:])
 		default:
 			if old[at] != line[1:] {
-				t.Fatalf("line %d is %q, the diff says %q", at+1, old[at], line[1:])
+				t.Fatalf("line %d is %q, the diff has %q", at+1, old[at], line[1:])
 			}
 			if at++; line[0] == ' ' {
 				out = append(out, line[1:])

@@ -158,7 +158,7 @@ func (m *bypassTest) forgedHeaders(t *testing.T) {
 		}
 		header := m.came.of(path)[0].Header
 		if want := strings.ToLower(strings.TrimSuffix(host, ":80")) + ":80/*"; header.Get("X-Outrider-Cluster") != "" || host != "any.wild.test" && header.Get("X-Envoy-Decorator-Operation") != want {
-			t.Errorf("%s: the world got %v", host, header)
+			t.Errorf("%s: outside of the pod: %v", host, header)
 		}
 	}
 }

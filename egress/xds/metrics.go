@@ -9,7 +9,7 @@ import (
 // metrics count the events of an Observer. No label has a value chosen by a
 // sidecar.
 type metrics struct {
-	connections, refusals, failures   prometheus.Counter
+	connections, rejected, failures   prometheus.Counter
 	responses, resources, bytes, nack *prometheus.CounterVec
 	connected                         prometheus.Gauge
 }
@@ -25,7 +25,7 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 	}
 	m := metrics{
 		connections: counter("connections_total", "Streams accepted."),
-		refusals:    counter("refusals_total", "Streams rejected: invalid token, or configuration not ready."),
+		rejected:    counter("refusals_total", "Streams rejected: invalid token, or configuration not ready."),
 		failures:    counter("view_failures_total", "Failed builds of a namespace's configuration; its sidecars keep the previous one."),
 		responses:   byType("responses_total", "Responses sent, by resource type."),
 		resources:   byType("resources_total", "Resources sent, by resource type."),
@@ -35,7 +35,7 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Connected sidecars.",
 		}),
 	}
-	registry.MustRegister(m.connections, m.refusals, m.failures, m.responses, m.resources, m.bytes, m.nack, m.connected)
+	registry.MustRegister(m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.connected)
 	return m.observer(next)
 }
 
@@ -43,7 +43,7 @@ func (m metrics) observer(next Observer) Observer {
 	return Observer{
 		Connected:      func(i Identity) { m.connections.Inc(); m.connected.Inc(); next.connected(i) },
 		Disconnected:   func(i Identity) { m.connected.Dec(); next.disconnected(i) },
-		StreamRejected: func(err error) { m.refusals.Inc(); _ = next.streamRejected(err) },
+		StreamRejected: func(err error) { m.rejected.Inc(); _ = next.streamRejected(err) },
 		Sent: func(typeURL string, resources, bytes int) {
 			label := ShortType(typeURL)
 			m.responses.WithLabelValues(label).Inc()

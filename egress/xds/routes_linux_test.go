@@ -133,11 +133,11 @@ func (m *routesTest) routeHeaders(t *testing.T) {
 	m.fetch("GET", "httpbin.org", "/headers", map[string][]string{"x-a": {"there"}, "x-gone": {"1"}, "x-more": {"one"}})
 	q := m.world.of("/headers")[0]
 	if got := fmt.Sprint(q.Header.Values("x-set"), q.Header.Values("x-more"), q.Header.Values("x-gone"), q.Header.Values("x-to")); got != "[there] [one two] [] [httpbin]" {
-		t.Errorf("the world got %s", got)
+		t.Errorf("outside of the pod: %s", got)
 	}
 	for name := range q.Header {
 		if strings.Contains(strings.ToLower(name), "retr") {
-			t.Errorf("the world got %s: %s", name, q.Header.Get(name))
+			t.Errorf("outside of the pod: %s: %s", name, q.Header.Get(name))
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (m *routesTest) routeDelay(t *testing.T) {
 
 func (m *routesTest) routeMirrors(t *testing.T) {
 	m.fetch("POST", "httpbin.org", "/copied", nil)
-	kit.EventuallyTrue(t, "three requests reached the world", func() bool { return len(m.world.of("/copied")) == 3 })
+	kit.EventuallyTrue(t, "three requests left the pod", func() bool { return len(m.world.of("/copied")) == 3 })
 	m.fetch("GET", "httpbin.org", "/half", nil)
 	time.Sleep(300 * time.Millisecond)
 	hosts := map[string]bool{}
@@ -192,7 +192,7 @@ func (m *routesTest) routeMirrors(t *testing.T) {
 	// A copy to a name carries that name; one to an address is marked. None
 	// reached the loopback, where nothing listens but what a pod keeps to itself.
 	if len(hosts) != 3 || !hosts["httpbin.org"] || !hosts["mirror.test"] || !hosts["httpbin.org-shadow"] || len(m.world.of("/half")) != 1 {
-		t.Errorf("the world got %v, and %d of /half", hosts, len(m.world.of("/half")))
+		t.Errorf("outside of the pod: %v, and %d of /half", hosts, len(m.world.of("/half")))
 	}
 }
 
@@ -241,7 +241,7 @@ func (m *routesTest) routeUndeclared(t *testing.T) {
 	m.fetch("GET", "any.test", "/undeclared", nil)
 	for name := range m.world.of("/undeclared")[0].Header {
 		if strings.Contains(strings.ToLower(name), "retr") {
-			t.Errorf("the world got %s", name)
+			t.Errorf("outside of the pod: %s", name)
 		}
 	}
 }

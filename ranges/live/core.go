@@ -221,15 +221,15 @@ func (g *gathering) probe(ctx context.Context) {
 				Ports: []corev1.ServicePort{{Port: 443}}},
 		}
 		_, err := g.cluster.typed.CoreV1().Services(metav1.NamespaceDefault).Create(ctx, service, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		var refusal *apierrors.StatusError
-		if !errors.As(err, &refusal) || !apierrors.IsInvalid(err) {
+		var invalid *apierrors.StatusError
+		if !errors.As(err, &invalid) || !apierrors.IsInvalid(err) {
 			g.took(name, err)
 			continue
 		}
 		g.took(name, nil)
-		if strings.Contains(refusal.ErrStatus.Message, "range of valid IPs") {
+		if strings.Contains(invalid.ErrStatus.Message, "range of valid IPs") {
 			g.document("services create, dry run", metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-				Status: metav1.StatusFailure, Message: refusal.ErrStatus.Message})
+				Status: metav1.StatusFailure, Message: invalid.ErrStatus.Message})
 		}
 	}
 }

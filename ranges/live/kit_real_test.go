@@ -79,7 +79,7 @@ func newStub(t testing.TB, server *rest.Config) *stub {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(status)
 			_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-				Status: metav1.StatusFailure, Code: int32(status), Reason: reason, Message: "said by the stub"})
+				Status: metav1.StatusFailure, Code: int32(status), Reason: reason, Message: "error of the stub"})
 			return
 		}
 		proxy.ServeHTTP(w, r)

@@ -9,7 +9,7 @@ import (
 
 func TestLockExcludes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	never := func() { t.Error("waited for a lock nobody holds") }
+	never := func() { t.Error("waited for a free lock") }
 	unlock, err := Lock(t.Context(), path, never)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("no file locks on this system")

@@ -25,7 +25,7 @@ const Home = "/var/tmp/outrider-cluster"
 // nodeName is the name of the one node.
 const nodeName = "node1"
 
-// Options say how to bring a cluster up.
+// Options configure a cluster.
 type Options struct {
 	// Name is a DNS label of at most 20 characters; empty means DefaultName.
 	Name string

@@ -57,7 +57,7 @@ func TestCluster(t *testing.T) {
 	t.Run("second", func(t *testing.T) { testSecond(t, c) })
 	t.Run("twice", func(t *testing.T) {
 		if _, err := Up(t.Context(), Options{Name: "test-a"}); err == nil || !strings.Contains(err.Error(), "already") {
-			t.Errorf("Up of a cluster that runs: error %v, want one that says so", err)
+			t.Errorf("Up of a cluster that runs: error %v, want one that reports it", err)
 		}
 	})
 
@@ -143,7 +143,7 @@ func testRequests(t *testing.T, c *Cluster) {
 		{"the API server", `"gitVersion": "v1.`, []string{"-k", "https://kubernetes.default/version"}, false},
 	} {
 		if r.ipv6 && !ipv6() {
-			t.Logf("%s: left out: the kernel has no IPv6 (/proc/net/if_inet6)", r.name)
+			t.Logf("%s: skipped: the kernel has no IPv6 (/proc/net/if_inet6)", r.name)
 			continue
 		}
 		out, err := curl(t, c, r.args...)
@@ -257,11 +257,11 @@ func testSecond(t *testing.T, c *Cluster) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := make([]byte, 1<<16)
-	n, _ := out.Read(said)
-	if string(said[:n]) != "up\n" {
+	output := make([]byte, 1<<16)
+	n, _ := out.Read(output)
+	if string(output[:n]) != "up\n" {
 		_ = child.Process.Kill()
-		t.Fatalf("the second cluster: %s", said[:n])
+		t.Fatalf("the second cluster: %s", output[:n])
 	}
 	id := second.identify()
 	for _, link := range c.identify() {

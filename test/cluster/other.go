@@ -13,7 +13,7 @@ import (
 
 var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgroups")
 
-// Options say how to bring a cluster up.
+// Options configure a cluster.
 type Options struct {
 	Name     string
 	Progress io.Writer

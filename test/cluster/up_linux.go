@@ -269,8 +269,8 @@ func (u *up) waitForAPI(ctx context.Context) error {
 			return err
 		}
 		defer func() { _ = resp.Body.Close() }()
-		if said, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", resp.Status, said)
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", resp.Status, body)
 		}
 		return nil
 	})

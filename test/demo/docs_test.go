@@ -119,7 +119,7 @@ func TestPolicy(t *testing.T) {
 		t.Fatal(out)
 	}
 	const initContainer = `{name: istio-init, image: "docker.io/outrider/outrider-init:dev", securityContext: {capabilities: {add: [NET_ADMIN], drop: [ALL]}}}`
-	for _, tt := range []struct{ spec, refusal string }{
+	for _, tt := range []struct{ spec, denial string }{
 		{"hostPID: true, containers: [{name: a, image: a}]", "host namespaces and host paths"},
 		{"containers: [{name: a, image: a}], volumes: [{name: v, hostPath: {path: /}}]", "host namespaces and host paths"},
 		{"containers: [{name: a, image: a, securityContext: {privileged: true}}]", "no container may be privileged"},
@@ -132,10 +132,10 @@ func TestPolicy(t *testing.T) {
 		// The API server takes a moment to see the policy; the first case waits for it.
 		_, err := eventually(t.Context(), func() error {
 			out = kubectl("{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {"+tt.spec+"}}", "create", "--dry-run=server", "-f", "-")
-			if tt.refusal == "" {
+			if tt.denial == "" {
 				return lacks(out, "created (server dry run)")
 			}
-			return lacks(out, "denied request", tt.refusal)
+			return lacks(out, "denied request", tt.denial)
 		})
 		if err != nil {
 			t.Errorf("%s: %v", tt.spec, err)

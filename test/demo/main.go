@@ -27,7 +27,7 @@ var (
 	edits      = step{"The administrator excludes a range: it applies to new pods, existing ones are unchanged", (*demo).editConfiguration}
 	badEdit    = step{"An invalid edit is denied with all its errors, and nothing changes", (*demo).breakConfiguration}
 	override   = step{"Per-pod override: an annotation takes precedence over the ConfigMap", (*demo).overrideByAnnotation}
-	badPod     = step{"A pod with an invalid annotation is denied, with the fix in the message", (*demo).refuseAnnotation}
+	badPod     = step{"A pod with an invalid annotation is denied, with the fix in the message", (*demo).denyAnnotation}
 	misplaced  = step{"A warning when applying a Deployment with the annotation in the wrong place", (*demo).warnAboutWorkload}
 	fromAsFile = step{"The same sample injected as a file, without a cluster: kube-inject", (*demo).injectFile}
 )

@@ -162,7 +162,7 @@ func (d *demo) overrideByAnnotation(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) refuseAnnotation(ctx context.Context) error {
+func (d *demo) denyAnnotation(ctx context.Context) error {
 	r, err := d.run(ctx, "kubectl run sleep-typo --image=curlimages/curl \\\n"+
 		"    --annotations="+excludeAnnotation+"='10.0.0.0/33 192.168.0.0/255.255.0.0' --command -- /bin/sleep infinity")
 	if err != nil {

@@ -131,6 +131,6 @@ func (d *demo) untilExcluded(ctx context.Context, value string) (time.Duration, 
 		if err != nil {
 			return err
 		}
-		return d.mesh.InForce(ctx, hash) // for whichever replica makes the next pod
+		return d.mesh.ConfigurationActive(ctx, hash) // for whichever replica makes the next pod
 	})
 }

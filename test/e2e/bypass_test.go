@@ -69,14 +69,14 @@ func bypass(t *testing.T, s *Suite) {
 
 	// Cleaning up captures again.
 	s.bash(t, "kubectl apply -f deploy/settings.yaml")
-	n.inForce("*", "")
+	n.waitForRanges("*", "")
 	n.redeploy().goes(external(httpbin, through, "everything"), tls(through, "everything"), inside("everything"))
 }
 
 // prefix is the range of the one address.
 func prefix(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }
 
-// redeploy deploys the sleep sample anew, as the walk-through does.
+// redeploy redeploys the sleep sample, as the walk-through does.
 func (n *Namespace) redeploy() *Pod {
 	n.t.Helper()
 	n.run("kubectl delete -f samples/sleep/sleep.yaml --ignore-not-found; kubectl apply -f samples/sleep/sleep.yaml")
@@ -108,7 +108,7 @@ spec:
 func (n *Namespace) setRanges(include, exclude string) {
 	n.t.Helper()
 	n.editRanges(include, exclude)
-	n.inForce(include, exclude)
+	n.waitForRanges(include, exclude)
 }
 
 // editRanges edits the ConfigMap as an administrator does.
@@ -133,8 +133,8 @@ data:
 EOF`, include, exclude))
 }
 
-// inForce waits until new pods have the ranges, whichever replica is asked.
-func (n *Namespace) inForce(include, exclude string) {
+// waitForRanges waits until new pods have the ranges, whichever replica responds.
+func (n *Namespace) waitForRanges(include, exclude string) {
 	n.t.Helper()
 	var hash string
 	eventually(n.t, "a replica makes pods by the new configuration", func() error {
@@ -152,7 +152,7 @@ func (n *Namespace) inForce(include, exclude string) {
 		}
 		return nil
 	})
-	eventually(n.t, "all replicas make pods by the new configuration", func() error { return n.InForce(ended, hash) })
+	eventually(n.t, "all replicas make pods by the new configuration", func() error { return n.ConfigurationActive(ended, hash) })
 }
 
 func sameRanges(a, b string) bool {

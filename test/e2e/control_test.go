@@ -104,7 +104,7 @@ func (n *Namespace) sees(line string, texts ...string) string {
 	return out
 }
 
-// control: the walk-through of controlled access, by the commands users know.
+// control: the walk-through of controlled access, by the commands that users run.
 func control(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "control", injected)
 	t.Cleanup(func() { s.undo(t, "kubectl apply -f deploy/settings.yaml") })
@@ -152,7 +152,7 @@ func control(t *testing.T, s *Suite) {
 		t.Errorf("without a timeout, after %s: $ %s\n%s", took, delay, out)
 	}
 	n.run(httpbinTimeout)
-	eventually(t, "the timeout is in force", func() error {
+	eventually(t, "the timeout is applied", func() error {
 		took, out = n.timed(delay)
 		if !strings.HasPrefix(out, "504\n") {
 			return fmt.Errorf("after %s: %s", took, out)

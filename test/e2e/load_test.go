@@ -90,7 +90,7 @@ func (n *Namespace) unharmed(name string, since time.Time, least int) {
 		n.t.Errorf("%s: %d of %d requests failed, the first: %v", name, len(bad), sent, bad[:min(len(bad), 5)])
 	}
 	if sent < least {
-		n.t.Errorf("%s: only %d requests were sent, which says little; want %d", name, sent, least)
+		n.t.Errorf("%s: only %d requests were sent, too few; want %d", name, sent, least)
 	}
 }
 
@@ -174,7 +174,7 @@ func survives(t *testing.T, s *Suite) {
 			n.run("kubectl -n istio-system delete pods -l app=outrider --force --grace-period=0")
 			s.bash(t, up)
 		}},
-		{"the control plane is away", func() {
+		{"the control plane is unavailable", func() {
 			n.run("kubectl -n istio-system scale deployment/outrider --replicas=0")
 			n.run(fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
 			time.Sleep(5 * time.Second)
@@ -191,10 +191,10 @@ func survives(t *testing.T, s *Suite) {
 			// Denied at once, or accepted and then ignored.
 			n.typed(strings.ReplaceAll(strings.ReplaceAll(googleEntry, "www.google.com", "192.0.2.1"), "name: google", "name: poison"))
 		}},
-		{"settings that Envoy refuses", func() {
+		{"settings that Envoy rejects", func() {
 			// Only Envoy can validate what is in the brackets.
 			n.run(`kubectl get configmap istio -n istio-system -o yaml | sed 's/^    accessLogFile:/    accessLogFormat: "%CEL(no such thing)%"\n&/' | kubectl replace -n istio-system -f -`)
-			eventually(t, "the cause is told where the pods are", func() error {
+			eventually(t, "the pods have an event with the cause", func() error {
 				out := n.run("kubectl get events --field-selector reason=SidecarRejectedConfiguration")
 				if !strings.Contains(out, "pod/known") || !strings.Contains(out, "expression") {
 					return fmt.Errorf("%s", out)
@@ -203,7 +203,7 @@ func survives(t *testing.T, s *Suite) {
 			})
 			n.run(`kubectl get configmap istio -n istio-system -o yaml | sed '/accessLogFormat:/d' | kubectl replace -n istio-system -f -`)
 		}},
-		{"the API server is away for a minute", func() { n.withoutAPI(time.Minute) }},
+		{"the API server is unavailable for a minute", func() { n.withoutAPI(time.Minute) }},
 	} {
 		began := time.Now()
 		step.do()
@@ -218,7 +218,7 @@ func survives(t *testing.T, s *Suite) {
 func (n *Namespace) withoutAPI(d time.Duration) {
 	n.t.Helper()
 	if !n.Own() {
-		n.t.Log("left out: the API server of a borrowed cluster is not ours to stop")
+		n.t.Log("skipped: the API server of a borrowed cluster is not ours to stop")
 		return
 	}
 	for _, signal := range []string{"-STOP", "-CONT"} {

@@ -20,13 +20,13 @@ func outage(t *testing.T, s *Suite) {
 	s.bash(t, fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
 
 	// Denied, and the message has the webhook and the reason.
-	said := in.fails("kubectl run refused --image=curlimages/curl --command -- /bin/sleep infinity")
+	output := in.fails("kubectl run denied --image=curlimages/curl --command -- /bin/sleep infinity")
 	for _, word := range []string{`failed calling webhook "namespace.sidecar-injector.istio.io"`, "outrider", "istio-system"} {
-		if !strings.Contains(said, word) {
-			t.Errorf("the refusal does not say %q: %s", word, said)
+		if !strings.Contains(output, word) {
+			t.Errorf("the denial does not have %q: %s", word, output)
 		}
 	}
-	t.Logf("a pod is refused: %s", strings.TrimSpace(said))
+	t.Logf("a pod is denied: %s", strings.TrimSpace(output))
 	in.run("kubectl apply -f samples/sleep/sleep.yaml")
 	eventually(t, "an event returns why the Deployment has no pod", func() error {
 		events := in.run("kubectl get events --field-selector=reason=FailedCreate -o jsonpath='{.items[*].message}'")

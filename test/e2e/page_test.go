@@ -104,7 +104,7 @@ func (n *Namespace) shows(c page.Command, shell func(string) (string, error)) {
 		// An exit code that is not 0 is part of what is shown: the error.
 		out, err := shell(c.Line)
 		if !(page.Command{Output: blanks.ReplaceAllString(c.Output, " ")}).Prints(blanks.ReplaceAllString(out, " ")) {
-			return fmt.Errorf("$ %s\n%s(%s)\nthe page says:\n%s", c.Line, out, fmt.Sprint(err), c.Output)
+			return fmt.Errorf("$ %s\n%s(%s)\nthe page has:\n%s", c.Line, out, fmt.Sprint(err), c.Output)
 		}
 		return nil
 	}

@@ -28,11 +28,11 @@ func ranges(t *testing.T, s *Suite) {
 	out := n.run("outrider ranges")
 	for _, r := range list {
 		if !strings.Contains(out, r) {
-			t.Errorf("outrider ranges does not know %s:\n%s", r, out)
+			t.Errorf("outrider ranges does not have %s:\n%s", r, out)
 		}
 	}
 	n.editRanges("cluster", "")
-	n.inForce(cluster, "")
+	n.waitForRanges(cluster, "")
 	first := n.redeploy()
 	source := first.status().Effective["includeOutboundIPRanges"].Source
 	if !strings.Contains(source, "global.proxy.includeIPRanges (cluster: ") || !strings.Contains(source, "ServiceCIDR (ServiceCIDR/kubernetes)") {
@@ -58,7 +58,7 @@ func ranges(t *testing.T, s *Suite) {
 		s.undo(t, "kubectl -n "+servers+" delete service more --ignore-not-found; kubectl delete servicecidr more --ignore-not-found --wait=false")
 	})
 	n.apply(fmt.Sprintf("apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: more}\nspec: {cidrs: [%s]}\n", more))
-	n.inForce(cluster+","+more, "")
+	n.waitForRanges(cluster+","+more, "")
 	eventually(t, "a Service gets an address of the range", func() error {
 		line := fmt.Sprintf(`kubectl -n %s create service clusterip more --clusterip=%s --tcp=8000:80`, servers, moreAddress)
 		out, err := n.Bash(ended, line).CombinedOutput()

@@ -138,7 +138,7 @@ func (p *Pod) checkRules(r request, before map[string]int) {
 	t := p.n.t
 	t.Helper()
 	if before == nil {
-		t.Logf("%s: the kernel's counters are left out: %s", r.url, mesh.NoNode)
+		t.Logf("%s: the kernel's counters are not read: %s", r.url, mesh.NoNode)
 		return
 	}
 	want := map[string]int{"proxy": 0, "opened-by-application": 1}

@@ -117,7 +117,7 @@ func families(t *testing.T, s *Suite, n *Namespace, sleep *Pod) {
 		if _, err := os.Stat("/proc/net/if_inet6"); s.Own() && err == nil {
 			t.Fatalf("the kernel has IPv6, and the pod has only %v", pod.Status.PodIPs)
 		}
-		t.Logf("IPv6 is left out: the pod has only %v; a cluster of our own has both where the kernel has IPv6 (/proc/net/if_inet6)", pod.Status.PodIPs)
+		t.Logf("IPv6 is skipped: the pod has only %v; a cluster of our own has both where the kernel has IPv6 (/proc/net/if_inet6)", pod.Status.PodIPs)
 		return
 	}
 	const through = "PassthroughCluster"

@@ -127,7 +127,7 @@ func TestGet_FailureLeavesNoFile(t *testing.T) {
 			w, dir := c.prepare(t), filepath.Join(t.TempDir(), "envoy-x")
 			_, err := w.cached(t.Context(), dir, t.Output())
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v does not say %q", err, c.want)
+				t.Errorf("error %v does not contain %q", err, c.want)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 				t.Errorf("left %v", left)
@@ -147,18 +147,18 @@ func TestGet_DownloadsOnce(t *testing.T) {
 	if err != nil {
 		t.Skipf("no locks here: %v", err)
 	}
-	var said kit.Buffer
+	var output kit.Buffer
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
-			if path, err := w.cached(t.Context(), dir, &said); path != filepath.Join(dir, "envoy") || err != nil {
+			if path, err := w.cached(t.Context(), dir, &output); path != filepath.Join(dir, "envoy") || err != nil {
 				t.Errorf("cached = %q, %v", path, err)
 			}
 		})
 	}
-	for deadline := time.Now().Add(30 * time.Second); said.Count("waiting") < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); output.Count("waiting") < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody waits for the lock: %q", said.String())
+			t.Fatalf("no process waits for the lock: %q", output.String())
 		}
 	}
 	write(t, filepath.Join(dir, "envoy"), "x", 0o755)

@@ -25,8 +25,8 @@ const controlPlaneName = "outrider.istio-system.svc"
 // protocol, and the module has none.
 type controlPlane struct {
 	certificate atomic.Pointer[tls.Certificate]
-	// refused collects the server's log of handshakes that failed.
-	refused kit.Buffer
+	// rejected collects the server's log of handshakes that failed.
+	rejected kit.Buffer
 
 	mu      sync.Mutex
 	conns   []net.Conn
@@ -45,7 +45,7 @@ func (c *controlPlane) serve(t *testing.T, l net.Listener) {
 	t.Helper()
 	server := &http.Server{
 		Handler:  http.HandlerFunc(c.handle),
-		ErrorLog: log.New(&c.refused, "", 0),
+		ErrorLog: log.New(&c.rejected, "", 0),
 		TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.certificate.Load(), nil
 		}},

@@ -88,8 +88,8 @@ func TestWithoutControlPlane(t *testing.T) {
 		t.Errorf("listening on %q, want %q", got, admin)
 	}
 	for _, host := range []string{pod4, "[" + pod6 + "]"} {
-		wantRefused(t, p.node, "http://"+host+":15021/healthz/ready")
-		wantRefused(t, p.node, "http://"+host+":15000/ready")
+		wantNotListening(t, p.node, "http://"+host+":15021/healthz/ready")
+		wantNotListening(t, p.node, "http://"+host+":15000/ready")
 	}
 	p.wantEnd(t)
 }
@@ -143,11 +143,11 @@ func wantPorts(t *testing.T, p *pod) {
 			wantGet(t, p.node, "http://"+host+":15090"+path, 404, "")
 		}
 		for _, ns := range []string{"15000/ready", "15001/", "15006/"} {
-			wantRefused(t, p.node, "http://"+host+":"+ns)
-			wantRefused(t, p.NS, "http://"+host+":"+ns)
+			wantNotListening(t, p.node, "http://"+host+":"+ns)
+			wantNotListening(t, p.NS, "http://"+host+":"+ns)
 		}
 	}
-	wantRefused(t, p.NS, "http://[::1]:15000/ready")
+	wantNotListening(t, p.NS, "http://[::1]:15000/ready")
 	wantGet(t, p.NS, "http://127.0.0.1:15000/ready", 200, "LIVE")
 	wantGet(t, p.NS, "http://127.0.0.1:15000/server_info", 200, `"concurrency": 2,`)
 	if got := p.listeners(t); !slices.Equal(got, live) {
@@ -248,7 +248,7 @@ func TestControlPlaneIsVerified(t *testing.T) {
 				p.ready(t)
 				return
 			}
-			p.eventually(t, "the sidecar refuses the control plane", func() bool { return server.refused.Count("handshake error") > 1 })
+			p.eventually(t, "the sidecar rejects the control plane", func() bool { return server.rejected.Count("handshake error") > 1 })
 			if n := len(server.opened()); n > 0 {
 				t.Errorf("%d streams were opened", n)
 			}

@@ -82,7 +82,7 @@ func (p *pod) run(t *testing.T, s sidecar, program string) {
 		for range p.exited { // closed once it is gone
 		}
 		if t.Failed() {
-			t.Logf("the sidecar said:\n%s", p.log.String())
+			t.Logf("the log of the sidecar:\n%s", p.log.String())
 		}
 	})
 }
@@ -111,7 +111,7 @@ func buildRoot(root, program, volume string) error {
 	}
 	for name, content := range map[string]string{
 		"hosts":       "127.0.0.1 localhost\n" + node4 + " " + controlPlaneName + "\n",
-		"resolv.conf": "nameserver 127.0.0.1\n", // nobody answers
+		"resolv.conf": "nameserver 127.0.0.1\n", // no name server
 	} {
 		if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
 			return err
@@ -201,8 +201,8 @@ func wantGet(t *testing.T, ns *netns.NS, url string, status int, body string) {
 	}
 }
 
-// wantRefused fails the test where anybody listens.
-func wantRefused(t *testing.T, ns *netns.NS, url string) {
+// wantNotListening fails the test if the port is open.
+func wantNotListening(t *testing.T, ns *netns.NS, url string) {
 	t.Helper()
 	if status, _, err := get(ns, url); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("GET %s: %d, %v; want connection refused", url, status, err)

@@ -79,7 +79,7 @@ func start(t testing.TB, pod *corev1.Pod, c corev1.Container) sidecar {
 		if e.ValueFrom != nil {
 			var known bool
 			if value, known = fields[e.ValueFrom.FieldRef.FieldPath]; !known {
-				t.Fatalf("variable %s: this test does not know the field %s", e.Name, e.ValueFrom.FieldRef.FieldPath)
+				t.Fatalf("variable %s: this test lacks the field %s", e.Name, e.ValueFrom.FieldRef.FieldPath)
 			}
 		}
 		vars[e.Name] = value

@@ -24,7 +24,7 @@ func TestAssetsFromEnvironment(t *testing.T) {
 	_, err := Assets(t.Context(), nil)
 	for _, want := range []string{assetsEnv, partial, "no kube-apiserver, kubectl;"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v does not say %q", err, want)
+			t.Errorf("error %v does not contain %q", err, want)
 		}
 	}
 }
@@ -33,7 +33,7 @@ func TestAssetsOutsideACheckout(t *testing.T) {
 	t.Setenv(assetsEnv, "")
 	t.Chdir(t.TempDir())
 	if _, err := Assets(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "inside the checkout") {
-		t.Errorf("error %v, want one that says where to run", err)
+		t.Errorf("error %v, want one with the directory to run in", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func TestKubectl(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v.ServerVersion.Major != "1" || v.ServerVersion.Minor == "" || v.ServerVersion.Minor == "0" {
-		t.Errorf("the server says it is %+v; the version was not linked in", v.ServerVersion)
+		t.Errorf("the server reports %+v; the version was not linked in", v.ServerVersion)
 	}
 }
 

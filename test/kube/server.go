@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// Options say how to start a server. The zero value is a good default.
+// Options configure a server. The zero value is a good default.
 type Options struct {
 	// Progress receives the lines of a build of the binaries; nil discards them.
 	Progress io.Writer

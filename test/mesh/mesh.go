@@ -38,7 +38,7 @@ type Mesh struct {
 	bin      string           // the directory with kubectl and outrider
 }
 
-// Options say which cluster Up makes.
+// Options select the cluster of Up.
 type Options struct {
 	Name     string    // of the cluster, as cluster.Options has it
 	Progress io.Writer // nil discards it
@@ -115,9 +115,9 @@ func (m *Mesh) Install(ctx context.Context) error {
 	return nil
 }
 
-// InForce fails while a replica of the product does not work by the
+// ConfigurationActive fails while a replica does not use the
 // configuration with the hash, which a pod's status annotation names.
-func (m *Mesh) InForce(ctx context.Context, hash string) error {
+func (m *Mesh) ConfigurationActive(ctx context.Context, hash string) error {
 	const replicas = "kubectl -n istio-system get pods -l app=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.name}'"
 	pods, err := m.Bash(ctx, replicas).CombinedOutput()
 	if err != nil {
@@ -136,7 +136,7 @@ func (m *Mesh) InForce(ctx context.Context, hash string) error {
 	return nil
 }
 
-// hidden are the variables that tell kubectl or a client of a cluster.
+// hidden are the variables by which kubectl or a client finds a cluster.
 var hidden = []string{"KUBECONFIG", "KUBERC", "KUBECACHEDIR", "KUBERNETES_MASTER", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PATH", "WORK"}
 
 // Env is the environment of commands.

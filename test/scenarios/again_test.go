@@ -121,7 +121,7 @@ func (t *trial) arguments() {
 			}
 			got, _, err := redirect.ParseArgs(args, func(string) string { return "" })
 			if err != nil {
-				t.Errorf("%s: the init container refuses its arguments: %v", o.name(), err)
+				t.Errorf("%s: the init container rejects its arguments: %v", o.name(), err)
 				continue
 			}
 			t.compareArguments(o, status, got)
@@ -131,7 +131,7 @@ func (t *trial) arguments() {
 
 func (t *trial) compareArguments(o object, s podStatus, got redirect.Config) {
 	if got.Mode != redirect.ModeRedirect || got.Action != redirect.Apply || got.ProxyPort != 15001 {
-		t.Errorf("%s: the init container is asked for %+v", o.name(), got)
+		t.Errorf("%s: the init container gets %+v", o.name(), got)
 	}
 	for name, value := range map[string]string{
 		"includeOutboundIPRanges": got.Include.String(),
@@ -141,7 +141,7 @@ func (t *trial) compareArguments(o object, s podStatus, got redirect.Config) {
 		"excludeInterfaces":       strings.Join(got.ExcludeInterfaces, ","),
 	} {
 		if want := s.Effective[name].Value; value != want {
-			t.Errorf("%s: %s: the init container reads %q, the status annotation says %q", o.name(), name, value, want)
+			t.Errorf("%s: %s: the init container reads %q, the status annotation has %q", o.name(), name, value, want)
 		}
 	}
 }

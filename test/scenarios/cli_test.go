@@ -120,27 +120,27 @@ func (s *scenario) kubeInject(t *testing.T, prefix string, files ...file) *run {
 	return r
 }
 
-var said = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+)(?::\d+)?)?: (document \d+ \([^)]*\)): (.*)$`)
+var messageLine = regexp.MustCompile(`^(?:error: )?([^:]+)(?::(\d+)(?::\d+)?)?: (document \d+ \([^)]*\)): (.*)$`)
 
 // read parses what the program printed. An unexpected line fails.
 func (r *run) read(t *testing.T, files []file, stderr string) {
 	t.Helper()
 	given := func(name string) bool { return slices.ContainsFunc(files, func(f file) bool { return f.name == name }) }
-	const refused = "error: invalid configuration:"
+	const rejected = "error: invalid configuration:"
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
-		m := said.FindStringSubmatch(line)
+		m := messageLine.FindStringSubmatch(line)
 		switch {
 		case len(r.configProblems) > 0:
 			r.configProblems = append(r.configProblems, line)
-		case line == refused:
+		case line == rejected:
 			r.configProblems = []string{line}
 		case strings.HasPrefix(line, "warning: "):
 			r.configWarnings = append(r.configWarnings, strings.TrimPrefix(line, "warning: "))
 		case line == "nothing was written" && r.code != 0,
 			strings.HasSuffix(line, ": nothing to inject: no Pods or supported workloads found"):
 		case m == nil || !given(m[1]):
-			t.Errorf("kube-inject said what this test does not know: %s", line)
+			t.Errorf("unknown message of kube-inject: %s", line)
 		case m[2] != "":
 			r.problems[m[3]] = append(r.problems[m[3]], found{m[2], m[4]})
 		case strings.HasPrefix(m[4], "skipped: "):
@@ -150,7 +150,7 @@ func (r *run) read(t *testing.T, files []file, stderr string) {
 		case strings.HasPrefix(m[4], "warning: "):
 			r.warnings[m[3]] = append(r.warnings[m[3]], strings.TrimPrefix(m[4], "warning: "))
 		default:
-			t.Errorf("kube-inject said what this test does not know: %s", line)
+			t.Errorf("unknown message of kube-inject: %s", line)
 		}
 	}
 	if len(r.configProblems) > 0 {

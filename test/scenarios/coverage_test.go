@@ -13,10 +13,10 @@ import (
 // TestEveryReasonHasAScenario: each outcome of the product is shown by
 // some scenario.
 func TestEveryReasonHasAScenario(t *testing.T) {
-	var said strings.Builder
+	var all strings.Builder
 	for _, s := range loadAll(t) {
 		text, _ := s.get("want.txt")
-		said.WriteString(text)
+		all.WriteString(text)
 	}
 	reasons := reasonsOf(t, "../../inject")
 	if len(reasons) < 16 {
@@ -24,7 +24,7 @@ func TestEveryReasonHasAScenario(t *testing.T) {
 	}
 	for name, value := range reasons {
 		// "injected: label_true", at the end of its line
-		if !strings.Contains(said.String(), ": "+value+"\n") {
+		if !strings.Contains(all.String(), ": "+value+"\n") {
 			t.Errorf("no scenario shows inject.%s (%s)", name, value)
 		}
 	}

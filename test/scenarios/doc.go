@@ -21,7 +21,7 @@
 //
 //	go test ./test/scenarios                 everything
 //	go test ./test/scenarios -run 'S/cronjob'  one case
-//	go test ./test/scenarios -update         write want.yaml and want.txt anew
+//	go test ./test/scenarios -update         rewrite want.yaml and want.txt
 //
 // In want.yaml the proxy's bootstrap, long and always the same, is shortened to
 // <bootstrap>, and hashes are written as zeros.

@@ -70,7 +70,7 @@ func (t *trial) report() string {
 		fmt.Fprintf(&b, "configuration: warning: %s\n", p)
 	}
 	if t.injector == nil {
-		b.WriteString("configuration: refused\n")
+		b.WriteString("configuration: rejected\n")
 		for _, p := range t.problems.Errors() {
 			fmt.Fprintf(&b, "  %s\n", p)
 		}
@@ -89,7 +89,7 @@ func (t *trial) reportObject(b *strings.Builder, o object, i int) {
 		fmt.Fprintf(b, "%s: untouched\n", label)
 		return
 	case !a.allowed:
-		fmt.Fprintf(b, "%s: refused: %s\n", label, a.reason)
+		fmt.Fprintf(b, "%s: rejected: %s\n", label, a.reason)
 	default:
 		verdict := "skipped"
 		if d := t.decision(o); d.Inject {

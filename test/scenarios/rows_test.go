@@ -32,9 +32,9 @@ func TestEveryAnnotationHasAScenarioIsNoticed(t *testing.T) {
 	if got := lacks(supported, &rowShown{good: "a"}); len(got) != 1 || got[0] != "with a bad value" {
 		t.Errorf("%s without a bad value lacks %q", supported.Name, got)
 	}
-	refused, ok := annotation.Lookup(annotation.KubevirtInterfaces)
-	if got := lacks(refused, nil); !ok || len(got) != 1 {
-		t.Errorf("%s without scenarios lacks %q", refused.Name, got)
+	rejected, ok := annotation.Lookup(annotation.KubevirtInterfaces)
+	if got := lacks(rejected, nil); !ok || len(got) != 1 {
+		t.Errorf("%s without scenarios lacks %q", rejected.Name, got)
 	}
 }
 
@@ -70,7 +70,7 @@ func lacks(row annotation.Row, shown *rowShown) (out []string) {
 // reported a problem with them.
 func (s *scenario) shows(t *testing.T, shown map[rowKey]*rowShown) {
 	t.Helper()
-	said, _ := s.get("want.txt")
+	want, _ := s.get("want.txt")
 	note := func(name string, isLabel bool) {
 		if strings.HasPrefix(name, strings.TrimSuffix(annotation.OpenTelemetryResource, "*")) {
 			name = annotation.OpenTelemetryResource
@@ -79,7 +79,7 @@ func (s *scenario) shows(t *testing.T, shown map[rowKey]*rowShown) {
 		if shown[key] == nil {
 			shown[key] = &rowShown{}
 		}
-		if strings.Contains(said, annotation.Path(name, isLabel)+": ") {
+		if strings.Contains(want, annotation.Path(name, isLabel)+": ") {
 			shown[key].bad = s.name
 		} else {
 			shown[key].good = s.name

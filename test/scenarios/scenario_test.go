@@ -164,7 +164,7 @@ func load(path string) (*scenario, error) {
 
 func (s *scenario) check() error {
 	if strings.TrimSpace(s.comment) == "" {
-		return fmt.Errorf("has no comment at its beginning that says what it shows")
+		return fmt.Errorf("has no comment at its beginning that describes it")
 	}
 	var seen []string
 	for _, f := range s.files {
@@ -186,7 +186,7 @@ func (s *scenario) check() error {
 	return nil
 }
 
-// save writes the file anew, sections in their order.
+// save rewrites the file, sections in their order.
 func (s *scenario) save() error {
 	archive := &txtar.Archive{Comment: []byte(s.comment)}
 	for _, name := range sections {

@@ -52,7 +52,7 @@ func newTrial(t *testing.T, s *scenario) *trial {
 
 func (t *trial) run() {
 	if t.injector == nil {
-		t.refusedConfiguration()
+		t.rejectedConfiguration()
 		return
 	}
 	t.server = newWebhookServer(t.T, t.scenario, t.injector)
@@ -71,13 +71,13 @@ func (t *trial) run() {
 	t.served()
 }
 
-// refusedConfiguration: the webhook would keep its last good configuration, so
+// rejectedConfiguration: the webhook would keep its last good configuration, so
 // what it logs must be what kube-inject prints.
-func (t *trial) refusedConfiguration() {
+func (t *trial) rejectedConfiguration() {
 	name, text := t.input()
 	t.cli = t.kubeInject(t.T, "", file{name, text})
 	if t.cli.code != 1 || t.cli.out != "" {
-		t.Errorf("kube-inject with a refused configuration: exit code %d, %d bytes written", t.cli.code, len(t.cli.out))
+		t.Errorf("kube-inject with a rejected configuration: exit code %d, %d bytes written", t.cli.code, len(t.cli.out))
 	}
 	want := strings.Split(t.problems.Err().Error(), "\n")
 	if d := cmp.Diff(want, t.cli.configProblems); d != "" {
@@ -142,12 +142,12 @@ func (t *trial) compareConfiguration() {
 
 // compareObjects compares the entry points.
 func (t *trial) compareObjects() {
-	refused := slices.ContainsFunc(t.answers, func(a answer) bool { return len(a.problems) > 0 })
-	if refused != (t.cli.code != 0) || refused && t.cli.out != "" {
-		t.Errorf("the webhook refuses: %v; kube-inject: exit code %d, %d bytes written: %+v", refused, t.cli.code, len(t.cli.out), t.cli.problems)
+	rejected := slices.ContainsFunc(t.answers, func(a answer) bool { return len(a.problems) > 0 })
+	if rejected != (t.cli.code != 0) || rejected && t.cli.out != "" {
+		t.Errorf("the webhook denies: %v; kube-inject: exit code %d, %d bytes written: %+v", rejected, t.cli.code, len(t.cli.out), t.cli.problems)
 	}
 	var results []object
-	if !refused {
+	if !rejected {
 		results = objectsOf(t.T, t.cli.out)
 		if len(results) != len(t.objects) {
 			t.Fatalf("%d objects went into kube-inject, %d came out", len(t.objects), len(results))
@@ -157,7 +157,7 @@ func (t *trial) compareObjects() {
 		if o.hasPod() {
 			t.compareMessages(o, t.answers[i], t.reviews[i])
 		}
-		if refused {
+		if rejected {
 			continue
 		}
 		if d := cmp.Diff(o.withoutPod(t.T), results[i].withoutPod(t.T)); d != "" {
@@ -220,16 +220,16 @@ func (t *trial) compareReview(label string, a answer, review []string) {
 		want = append(want, "pods will be denied: "+p)
 	}
 	for _, w := range want {
-		if !slices.ContainsFunc(review, func(said string) bool { return saidAs(said, w) }) {
-			t.Errorf("%s: who applies it is not told: %s\nbut: %q", label, w, review)
+		if !slices.ContainsFunc(review, func(got string) bool { return sameWarning(got, w) }) {
+			t.Errorf("%s: the user gets no warning: %s\nbut: %q", label, w, review)
 		}
 	}
 }
 
-// saidAs reports whether a warning is the text, cut to what the API server forwards.
-func saidAs(said, text string) bool {
-	head, cut := strings.CutSuffix(said, "…")
-	return said == text || cut && strings.HasPrefix(text, head)
+// sameWarning reports whether a warning is the text, cut to what the API server forwards.
+func sameWarning(got, text string) bool {
+	head, cut := strings.CutSuffix(got, "…")
+	return got == text || cut && strings.HasPrefix(text, head)
 }
 
 // decision is the library's own about the template as it stands in the input.

@@ -24,20 +24,20 @@ func (t *trial) takenBack() {
 		return
 	}
 	name, original := t.input()
-	out, said := uninject(t.T, file{name, t.cli.out})
+	out, stderr := uninject(t.T, file{name, t.cli.out})
 	if again, _ := uninject(t.T, file{name, out}); again != out {
 		t.Errorf("uninject changes its own result: first -, second +\n%s", cmp.Diff(out, again))
 	}
 	want, got := objectsOf(t.T, original), objectsOf(t.T, out)
 	for i := range want {
 		if d := cmp.Diff(want[i].tree, got[i].tree); d != "" {
-			t.Errorf("%s: before the injection -, after uninject +\n%s\n%s", want[i].name(), d, said)
+			t.Errorf("%s: before the injection -, after uninject +\n%s\n%s", want[i].name(), d, stderr)
 		}
 	}
 	why, excused := notInBytes[t.name]
 	switch {
 	case out == original && excused:
-		t.Errorf("uninject restores every byte, though it is said to restore the meaning only: %s", why)
+		t.Errorf("uninject restores every byte, though it is listed as not restored in bytes: %s", why)
 	case out != original && !excused:
 		t.Errorf("uninject restores the meaning, not the bytes: before the injection -, after +\n%s",
 			cmp.Diff(strings.Split(original, "\n"), strings.Split(out, "\n")))

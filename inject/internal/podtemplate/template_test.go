@@ -99,7 +99,7 @@ func TestOtelResourceAttributes(t *testing.T) {
 	mesh := &meshconfig.MeshConfig{}
 	containers := []corev1.Container{{Name: "app", Image: "reg:5000/web:1.2@sha256:ab"}}
 	if got := otelResourceAttributes(mesh, nil, nil, "ns", containers); got != "" {
-		t.Errorf("nobody asked, got %q", got)
+		t.Errorf("not expected: %q", got)
 	}
 	mesh.ExtensionProviders = []*meshconfig.MeshConfig_ExtensionProvider{{Provider: &meshconfig.MeshConfig_ExtensionProvider_Opentelemetry{
 		Opentelemetry: &meshconfig.MeshConfig_ExtensionProvider_OpenTelemetryTracingProvider{
@@ -219,13 +219,13 @@ func TestPodValuesKeepTheStructure(t *testing.T) {
 	for place, source := range places {
 		source = strings.ReplaceAll(source, "X", `(index $.ObjectMeta.Annotations "x")`)
 		want := structure(t, source, "harmless")
-		refused := 0
+		rejected := 0
 		for _, value := range awkward {
 			d := sample()
 			d.ObjectMeta.Annotations["x"] = value
 			out, err := render(t, source, d)
 			if err != nil {
-				refused++
+				rejected++
 				if !strings.Contains(err.Error(), "structure") {
 					t.Errorf("%s, %q: unexpected error %v", place, value, err)
 				}
@@ -235,8 +235,8 @@ func TestPodValuesKeepTheStructure(t *testing.T) {
 				t.Errorf("%s, %q: structure %s, want %s\n%s", place, value, got, want, out)
 			}
 		}
-		if quotedPlace(place) && refused > 0 {
-			t.Errorf("%s: %d values refused, although each can be written there", place, refused)
+		if quotedPlace(place) && rejected > 0 {
+			t.Errorf("%s: %d values rejected, although each can be written there", place, rejected)
 		}
 	}
 }
@@ -368,7 +368,7 @@ func FuzzPodValue(f *testing.F) {
 	}
 	var all []compiled
 	for place, source := range places {
-		if place == "key" || place == "with" || place == "called template" { // an empty value takes the line away
+		if place == "key" || place == "with" || place == "called template" { // an empty value removes the line
 			continue
 		}
 		source = strings.ReplaceAll(source, "X", `(index $.ObjectMeta.Annotations "x")`)

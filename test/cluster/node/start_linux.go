@@ -16,7 +16,7 @@ import (
 // which takes milliseconds.
 const startTimeout = 20 * time.Second
 
-// Options say how to start a node.
+// Options configure a node.
 type Options struct {
 	Dir     string           // the node's directory: absolute, not below /var/lib, /var/log or /run
 	Program string           // the program of test/cluster/node/cmd/node
@@ -75,8 +75,8 @@ func Start(o Options) (pid int, err error) {
 			}
 			_ = cmd.Process.Kill()
 		}
-		said, _ := os.ReadFile(log.Name())
-		return 0, fmt.Errorf("start the node: %w\n%s", err, said)
+		output, _ := os.ReadFile(log.Name())
+		return 0, fmt.Errorf("start the node: %w\n%s", err, output)
 	}
 }
 

@@ -164,11 +164,11 @@ func (s *supervisor) run(stdin string, args []string) (output string, err error)
 		_, _ = io.Copy(toIn, strings.NewReader(stdin))
 		_ = toIn.Close()
 	}()
-	said, err := io.ReadAll(fromOut)
+	text, err := io.ReadAll(fromOut)
 	if status := <-ended; status != 0 {
 		err = errors.Join(err, errors.New(describe(status)))
 	}
-	return string(said), err
+	return string(text), err
 }
 
 func (s *supervisor) list() []Daemon {
