@@ -168,7 +168,7 @@ func (p *publisher) namespacesByName() map[string]namespace {
 	return out
 }
 
-// existing are the ConfigMaps of the managed name by namespace, whoever created them.
+// existing are the ConfigMaps of the managed name by namespace, regardless of who created them.
 func (p *publisher) existing() map[string]*corev1.ConfigMap {
 	out := map[string]*corev1.ConfigMap{}
 	for _, object := range p.configMaps.GetStore().List() {

@@ -31,7 +31,7 @@ global.namedRanges
 global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
 `
 
-// silentKeys are known and have no effect on injected pods, which nobody who sets
+// silentKeys are valid and have no effect on injected pods, which no user who sets
 // them expects. Keys below them are not checked.
 const silentKeys = `
 _internal_defaults_do_not_set defaults profile compatibilityVersion defaultRevision ownerName revisionTags

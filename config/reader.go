@@ -109,7 +109,8 @@ func (r *reader) boolean(n *document.Node, path string) bool {
 	return false
 }
 
-// ineffective warns about a key that does nothing, unless its value asks for nothing.
+// ineffective warns about a key that has no effect, unless its value is the behavior
+// anyway.
 func (r *reader) ineffective(f document.Field, path string, n ineffective) {
 	v := f.Value
 	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0

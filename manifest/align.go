@@ -111,7 +111,7 @@ func sameItem(a, b *node) bool {
 	return equal(a, b)
 }
 
-// distinctNames reports whether two items have names that tell them apart.
+// distinctNames reports whether two items have distinct names.
 func distinctNames(a, b *node) bool {
 	x, y := a.str("name"), b.str("name")
 	return x != "" && y != "" && x != y

@@ -23,7 +23,7 @@ type editor struct {
 	dashes int
 	edits  []edit
 	out    []byte // the texts of the edits
-	failed bool   // something has no edit: the document is encoded anew instead
+	failed bool   // something has no edit: the document is rewritten instead
 
 	around   []*node        // anchored nodes around the place that is compared
 	touched  map[*node]bool // anchored nodes with an edit inside

@@ -17,7 +17,7 @@ import (
 
 // fallbackDocument is a document that the parser of this package does not support:
 // sigs.k8s.io/yaml determines its meaning, as in kubectl, and the nodes of yaml v4
-// have its comments and order when it has to be encoded anew.
+// have its comments and order when it has to be rewritten.
 type fallbackDocument struct {
 	doc  *document
 	tree *yaml4.Node

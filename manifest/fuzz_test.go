@@ -31,7 +31,7 @@ func seeds() []string {
 	return out
 }
 
-// Seeds reach edited documents, documents that are encoded anew, skipped and rejected
+// Seeds reach edited documents, documents that are rewritten, skipped and rejected
 // pods and streams that are not YAML, so that fuzzing starts at the core.
 func TestSeedsReachTheCore(t *testing.T) {
 	edited, anew, skipped, rejected, broken := 0, 0, 0, 0, 0

@@ -15,7 +15,7 @@ import (
 var errNotWritten = errors.New("it cannot be encoded without changing its meaning (tags, aliases or layout are incompatible " +
 	"with the injected parts); rewrite the pod template in plain block style")
 
-// reencode encodes a document anew with the meaning of want. Comments and order
+// reencode rewrites a document with the meaning of want. Comments and order
 // stay as far as yaml v4 keeps them; the lines before the document stay unchanged.
 // The result is parsed again and compared.
 func (a *arena) reencode(c *chunk, doc *fallbackDocument, want []*node) (string, error) {

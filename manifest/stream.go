@@ -7,7 +7,7 @@
 //     its separators, comments, line breaks and byte order mark.
 //   - In a document that changes, only the injected parts do: they are edited as
 //     text. Every edited document is parsed again and compared with the intended
-//     object; if it differs, the document is encoded anew, and if that differs too
+//     object; if it differs, the document is rewritten, and if that differs too
 //     there is an error.
 //   - A document means what kubectl apply would send for it: YAML 1.1 as
 //     sigs.k8s.io/yaml reads it, JSON as JSON.

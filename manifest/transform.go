@@ -283,7 +283,7 @@ func (t *transformer) write(doc *document) {
 	}
 }
 
-// rewrite generates the new text: by edits, or else by encoding the document anew.
+// rewrite generates the new text: by edits, or else by rewriting the document.
 // Either is parsed again and compared.
 func (t *transformer) rewrite(doc *document) {
 	t.out.changed = true

@@ -9,7 +9,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// ClusterData are what documents say. Make them with Read.
+// ClusterData is the content of documents, as Read returns it.
 type ClusterData struct {
 	Evidence  []Evidence
 	ClusterIP []Address      // of Services
@@ -73,12 +73,12 @@ type gap struct {
 }
 
 // supply is a range of the underlying network. It is the cluster's only
-// where a gap asks for it, or where no document of a cluster is there to ask.
+// where it fills a gap, or where there is no document of a cluster.
 type supply struct {
 	keys   []string // what a gap may call it
 	what   string   // "VPC vpc-1"
 	sort   string   // "vpc": supplies of one sort may replace each other
-	kind   Kind     // what it is when nothing asks for it; empty for nothing
+	kind   Kind     // what it is where it fills no gap; empty for nothing
 	where  []Place
 	ranges []string
 	root   int

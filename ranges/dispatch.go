@@ -98,8 +98,8 @@ func (r *reader) kube(kind, group string, n *document.Node, base string) bool {
 	return kind == "InitConfiguration" || kind == "JoinConfiguration" || kind == "KubeletConfiguration"
 }
 
-// configMap reads the ConfigMaps of network plugins and installers. Any other
-// has nothing to say.
+// configMap reads the ConfigMaps of network plugins and installers. Any other one
+// is irrelevant.
 func (r *reader) configMap(n *document.Node, base string) {
 	name := n.At("metadata", "name").Str()
 	data, at := n.Get("data"), join(base, "data")

@@ -33,7 +33,7 @@ type NamedRanges struct {
 	data *ClusterData
 }
 
-// NamedRanges are the names by what the data say. ClusterData of nothing know no name.
+// NamedRanges maps the names to the ranges in the data. Without data no name is resolved.
 func (d *ClusterData) NamedRanges(o Options) *NamedRanges {
 	if d == nil {
 		return nil

@@ -84,7 +84,7 @@ func (r *reader) pod(n *document.Node, base string) {
 	r.data.PodIP = addresses(r.data.PodIP, ips, "pod "+namespace+"/"+name)
 }
 
-// markers are pods that say what gives pods their addresses.
+// markers are pods that identify what assigns pods their addresses.
 func (r *reader) markers(namespace, name string) {
 	if namespace == "kube-system" && (name == "aws-node" || strings.HasPrefix(name, "aws-node-")) {
 		r.native("the Amazon VPC plugin (aws-node) assigns pods addresses from the VPC")
@@ -158,7 +158,7 @@ func (r *reader) kubeProxy(n *document.Node, base string) {
 var validRange = regexp.MustCompile(`The range of valid IPs is ([0-9A-Fa-f:./, ]*[0-9A-Fa-f:])`)
 
 // probe reads an API server's error for an invalid clusterIP. Only what follows "the
-// range of valid IPs is" is a range; newer servers do not say it.
+// range of valid IPs is" is a range; the error of newer servers lacks it.
 func (r *reader) probe(lines []string, first int, path string) bool {
 	known := false
 	for i, l := range lines {

@@ -10,7 +10,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// reader collects what the documents say.
+// reader collects the content of documents.
 type reader struct {
 	data     *ClusterData
 	problems problem.List

@@ -42,11 +42,11 @@ type Result struct {
 	Given string
 }
 
-// Known reports that both kinds are known whole.
+// Known reports whether both kinds are complete.
 func (r *Result) Known() bool { return len(r.Undetermined)+len(r.Incomplete) == 0 }
 
 // IncludeIPRanges is the value for includeIPRanges. It is false while a kind is
-// not known whole: a part would let the rest bypass the sidecar unseen.
+// not complete: with a part of them, the rest would silently bypass the sidecar.
 func (r *Result) IncludeIPRanges() (string, bool) {
 	switch {
 	case r.Given != "":

@@ -16,7 +16,7 @@ import (
 const includeCluster = "global:\n  proxy:\n    includeIPRanges: cluster,169.254.169.254/32\n"
 
 // node makes a node with a slice of its cluster's range of pods; a mark of AKS
-// lets the platform's default stand in for the whole.
+// allows the platform's default for the complete range.
 func (i *instance) node(name, slice string) {
 	i.t.Helper()
 	nodes := i.Client.CoreV1().Nodes()

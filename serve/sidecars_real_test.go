@@ -45,7 +45,7 @@ func (i *instance) token(ns string, pod *corev1.Pod, audience ...string) string 
 	return r.Status.Token
 }
 
-// stream opens a sidecar's stream and asks for a type.
+// stream opens a sidecar's stream and subscribes to a type.
 func (i *instance) stream(token, typeURL string) (discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, error) {
 	i.t.Helper()
 	roots := x509.NewCertPool()
@@ -181,7 +181,7 @@ func TestSeparateDeployments(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			i := startInstance(t, "", tt.edit)
 			i.eventually("ready", i.readyz)
-			plain := i.Namespace(t, nil) // no webhook is asked about its pods
+			plain := i.Namespace(t, nil) // no webhook is called for its pods
 			pod, err := i.create(plain, sleepPod("sleep"))
 			i.must(err)
 			code, _ := i.get(registration.InjectPath, "")

@@ -52,7 +52,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// confine gives up everything a restricted pod has not: all capabilities but
+// confine drops what a restricted pod does not have: all capabilities but
 // NET_ADMIN (with caps "none" that too), new privileges, a writable root. With
 // caps "no_netfilter" the kernel has no netfilter either, as in a sandbox.
 func confine(caps string, args []string) error {

@@ -103,7 +103,7 @@ func (s *spool) Write(p []byte) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("temporary file: %w", err)
 		}
-		// Without a name nobody else can open it, and it is removed with the
+		// Without a name no other process can open it, and it is removed with the
 		// process, however that exits. Where that is not possible, discard
 		// removes it.
 		_ = os.Remove(f.Name())

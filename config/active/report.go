@@ -19,7 +19,7 @@ type Recorder interface {
 }
 
 // reporter reports in the log, in metrics, and in events on the ConfigMap, where
-// whoever edited it looks.
+// its editor looks.
 type reporter struct {
 	options Options
 	metrics *metrics

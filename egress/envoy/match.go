@@ -121,7 +121,7 @@ func (b *builder) onPorts(port uint32, ports []uint16, otherwise *matcherv3.Matc
 }
 
 // byProtocol chooses by TLS and HTTP. TLS comes first: an HTTPS client may
-// offer http/1.1 by ALPN, which the matcher cannot tell from plain HTTP.
+// offer http/1.1 by ALPN, which the matcher cannot distinguish from plain HTTP.
 func (b *builder) byProtocol(tls, http, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	plain := map[string]*matcherv3.Matcher_OnMatch{}
 	for _, p := range []string{"http/1.0", "http/1.1", "h2c"} {

@@ -21,7 +21,7 @@ import (
 // Kind is the JSON type of a node.
 type Kind uint8
 
-// The kinds. Scalars other than strings need no telling apart here.
+// The kinds. Scalars other than strings need no distinction here.
 const (
 	Scalar Kind = iota // number, true, false
 	Null

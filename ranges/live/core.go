@@ -203,7 +203,7 @@ func slimService(s *corev1.Service) *corev1.Service {
 	return out
 }
 
-// probeAddresses are in nobody's range of Services: resolvers of the Internet,
+// probeAddresses are in no cluster's range of Services: resolvers of the Internet,
 // and the documentation's range.
 var probeAddresses = []struct {
 	family  corev1.IPFamily

@@ -101,7 +101,7 @@ type watched struct {
 	seen    map[string]string // fingerprint of each object, by name
 }
 
-// run signals changes until ctx ends. Where a watch is not allowed it gives up:
+// run signals changes until ctx ends. Where a watch is forbidden it stops:
 // the list is read from time to time.
 func (w watched) run(ctx context.Context, retry time.Duration, signal func()) {
 	for ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (w watched) run(ctx context.Context, retry time.Duration, signal func()) {
 			return
 		}
 		// A server ends watches after some minutes; a connection that breaks at
-		// once must not be made anew without end.
+		// once must not be reopened in a loop.
 		wait(ctx, min(retry, time.Second))
 	}
 }

@@ -192,7 +192,7 @@ spec:
 `, group, version, kind, plural, scope, strings.ToLower(kind))
 }
 
-// systemAccount lets pods be created in kube-system.
+// systemAccount allows pods to be created in kube-system.
 const systemAccount = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: kube-system}}"
 
 // keep makes objects that stay, as several tests need them: it costs a second to

@@ -130,7 +130,7 @@ func slimObject(o *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// fingerprint is the same for two objects that tell the same.
+// fingerprint is the same for two objects with the same relevant fields.
 func fingerprint(o any) string {
 	text, err := json.Marshal(o)
 	if err != nil {

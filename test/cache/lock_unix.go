@@ -13,7 +13,7 @@ import (
 
 // Lock takes an exclusive lock on path, which it creates. It calls waiting
 // once if another process holds the lock. The kernel drops the lock with the
-// process, so a killed process blocks nobody; the file stays.
+// process, so a killed process blocks no other; the file stays.
 func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

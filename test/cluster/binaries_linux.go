@@ -113,7 +113,7 @@ func (m module) build(ctx context.Context, tools string, a assets, progress *pri
 		if err != nil {
 			return fail(err)
 		}
-		if !executable(a.program[p.name]) { // asked again: whoever held the lock may have built it
+		if !executable(a.program[p.name]) { // checked again: another process may have built it meanwhile
 			err = compile(ctx, tools, flags, p.pkg, a.program[p.name], progress)
 		}
 		_ = unlock.Close()

@@ -53,7 +53,7 @@ func (s *screen) heading(n, of int, title string) {
 	s.line("", "")
 }
 
-// say writes a sentence of the demo itself.
+// say prints a sentence of the demo itself.
 func (s *screen) say(format string, args ...any) { s.line("", fmt.Sprintf(format, args...)) }
 
 // aside is a remark that may be skipped.

@@ -94,7 +94,7 @@ func podOf(template *corev1.PodTemplateSpec, owners []metav1.OwnerReference) *co
 // namespace.
 var byItself = map[string]string{"sidecar.istio.io/inject": "true"}
 
-// try asks for a pod without making it: what it would become, were it created now.
+// try creates a pod in a dry run.
 func (d *demo) try(ctx context.Context, labels map[string]string) (*corev1.Pod, error) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "try-", Labels: labels},

@@ -213,7 +213,7 @@ func survives(t *testing.T, s *Suite) {
 	}
 }
 
-// withoutAPI stops the API server for a time: it answers nobody, and holds every
+// withoutAPI stops the API server for a time: it does not respond, and holds every
 // connection.
 func (n *Namespace) withoutAPI(d time.Duration) {
 	n.t.Helper()

@@ -55,7 +55,7 @@ func (s *Suite) namespace(t *testing.T, name string) *Namespace {
 	return &Namespace{m, t, s, name}
 }
 
-// report is what there is to know about the namespace's pods.
+// report describes the namespace's pods.
 func (n *Namespace) report() string {
 	return showOn(n.Mesh,
 		"kubectl get pods,replicasets,services,configmaps -o wide",

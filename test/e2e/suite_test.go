@@ -147,7 +147,7 @@ func (s *Suite) install(t *testing.T) {
 	})
 }
 
-// controlPlane is what the product's own pods say.
+// controlPlane is the log of the product's own pods.
 func (s *Suite) controlPlane() string {
 	return s.show(
 		"kubectl -n istio-system get all,events",

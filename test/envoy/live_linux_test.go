@@ -78,7 +78,7 @@ func TestWithoutControlPlane(t *testing.T) {
 		return err == nil
 	})
 	t.Logf("the admin port answers after %s", took.Round(time.Millisecond))
-	// It has tried the control plane by then, which nobody serves.
+	// It has tried the control plane by then, which does not exist.
 	p.eventually(t, "it tries the control plane", func() bool {
 		_, text, err := get(p.NS, "http://127.0.0.1:15000/stats?filter=xds-grpc.upstream_cx_connect_fail")
 		return err == nil && !strings.Contains(text, ": 0")

@@ -80,7 +80,7 @@ func buildMissing(ctx context.Context, tools, dir string, progress io.Writer) er
 		return fmt.Errorf("build the Kubernetes test servers: lock the cache: %w", err)
 	}
 	defer unlock()
-	missing := missingIn(dir) // asked again: whoever held the lock may have built them
+	missing := missingIn(dir) // checked again: another process may have built them meanwhile
 	if len(missing) == len(binaries) {
 		_, _ = fmt.Fprintln(progress, "kube: building the Kubernetes test servers; once, about 6 minutes on 2 cores")
 	}
@@ -175,7 +175,7 @@ func cacheDir(tools string) (string, error) {
 var kubernetesVersion = regexp.MustCompile(`(?m)^\s*(?:require )?k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+\S*)`)
 
 // linkerFlags strips the binaries and sets the version they were built
-// from, which a build of the plain module does not know: it reports v0.0.0,
+// from, which a build of the plain module does not have: it reports v0.0.0,
 // and clients then do not guess what the server can do.
 func linkerFlags(tools string) (string, error) {
 	mod := filepath.Join(tools, "go.mod")

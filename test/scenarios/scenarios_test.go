@@ -87,7 +87,7 @@ func (t *trial) rejectedConfiguration() {
 	t.writeOrCompare("want.txt", t.report())
 }
 
-// prepare makes the input: injected before where the scenario asks for it.
+// prepare makes the input: injected before where the scenario requires it.
 func (t *trial) prepare() {
 	name, original := t.input()
 	t.stream = original

@@ -33,7 +33,7 @@ func NewCA() (*CA, error) {
 // PEM is the certificate that a client has to trust.
 func (ca *CA) PEM() []byte { return ca.ca.PEM() }
 
-// certificate answers a TLS client: the name it asks for must be one of Names.
+// certificate answers a TLS client: its SNI must be one of Names.
 func (ca *CA) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
 	if _, ok := Lookup(name); !ok {

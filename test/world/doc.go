@@ -21,7 +21,7 @@
 // Names have addresses out of [Prefixes], which RFC 5737 and RFC 3849 keep for
 // documentation. Whoever runs the internet routes the prefixes to it.
 //
-// Each request is one line of the log, so that a test can tell what arrived,
+// Each request is one line of the log, so that a test can check what arrived,
 // from whom:
 //
 //	http from=10.244.0.7:41210 to=203.0.113.10:80 host=httpbin.org method=GET path=/headers status=200

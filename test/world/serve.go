@@ -23,7 +23,7 @@ const (
 // Banner is what the server-first service sends before it has received anything.
 const Banner = "220 tcp-banner.example.com ready\r\n"
 
-// idle ends a plain TCP connection on which nobody speaks.
+// idle ends an idle plain TCP connection.
 const idle = 5 * time.Minute
 
 // drain is what requests under way get when the internet ends.

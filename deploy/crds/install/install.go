@@ -1,5 +1,5 @@
 // Package install creates the CustomResourceDefinitions that the cluster lacks
-// when the program starts. An existing one is kept unchanged, whoever created
+// when the program starts. An existing one is kept unchanged, regardless of who created
 // it: it may be Istio's, and of another version than ours. Every replica does
 // this; the API server accepts only one create.
 package install

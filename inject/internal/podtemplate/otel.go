@@ -8,7 +8,7 @@ import (
 )
 
 // otelResourceAttributes is the value of OTEL_RESOURCE_ATTRIBUTES by OpenTelemetry's
-// semantic conventions, where the mesh asks for them; "" otherwise. Each
+// semantic conventions, where the mesh configures them; "" otherwise. Each
 // attribute comes from the pod's annotation resource.opentelemetry.io/NAME, or
 // from what the pod is.
 func otelResourceAttributes(mesh *meshconfig.MeshConfig, annotations, labels map[string]string, namespace string, containers []corev1.Container) string {

@@ -1,7 +1,7 @@
 // Package podtemplate compiles and renders the templates of a sidecar
 // injector: Go templates whose output is a YAML overlay for a pod.
 //
-// Three properties hold for every template, whoever wrote it:
+// Three properties hold for every template, regardless of its author:
 //
 //   - It is hermetic. No helper sees a clock, randomness, the environment, the
 //     network or a file, so the same inputs give the same overlay.

@@ -43,7 +43,7 @@ func serve(ctx context.Context, file string, log io.Writer) error {
 		if file == "" {
 			return
 		}
-		// Renamed into place: whoever sees the file sees all of it.
+		// Renamed into place: the file is complete when it appears.
 		if err = os.WriteFile(file+".new", ca.PEM(), 0o644); err == nil {
 			err = os.Rename(file+".new", file)
 		}
