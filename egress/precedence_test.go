@@ -35,7 +35,7 @@ func TestCrossNamespaceConflicts(t *testing.T) {
 		{"as old", entry("bank", "b", newer, ""), egress.KindServiceEntry, "ServiceEntry bank/b " + loses + "alphabetical order)"},
 		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "root namespace)"},
 		{"not exported", entry("bank", "b", older, `"."`), egress.KindServiceEntry, ""},
-		{"exported to nobody", entry("bank", "b", older, `"~"`), egress.KindServiceEntry, ""},
+		{"exported to no namespace", entry("bank", "b", older, `"~"`), egress.KindServiceEntry, ""},
 		{"exported to a third", entry("bank", "b", older, "gym"), egress.KindServiceEntry, loses},
 		{"exported to this one", entry("bank", "b", older, "shop"), egress.KindServiceEntry, ""},
 		{"of the same namespace", entry("shop", "b", older, ""), egress.KindServiceEntry, ""},

@@ -77,7 +77,7 @@ func receive(c discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesCl
 	return r, b.String(), nil
 }
 
-func TestSidecarsAreServed(t *testing.T) {
+func TestSidecarsAreConfigured(t *testing.T) {
 	var compiled atomic.Int32
 	i := startInstance(t, "", func(o *Options) {
 		o.compileMesh = func(c *meshconfig.MeshConfig) *egress.Mesh { compiled.Add(1); return egress.CompileMesh(c) }

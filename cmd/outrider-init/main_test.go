@@ -67,7 +67,7 @@ func confine(caps string, args []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	// Busy while anybody writes through the mount, if only an access time.
+	// Busy while a process writes through the mount, if only an access time.
 	for try := 0; ; try++ {
 		err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")
 		if err == nil {

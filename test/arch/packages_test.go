@@ -53,7 +53,7 @@ var packageRules = []packageRule{
 	{path: "annotation", kind: pure, may: []string{"cidr", "internal/document", "internal/problem"},
 		why: "the table is read by every package: it needs the parsers of its values and nothing else"},
 	{path: "config", kind: pure, may: []string{"annotation", "cidr", "internal/revision"},
-		why: "a configuration is checked whoever uses it"},
+		why: "a configuration is checked the same for all users"},
 	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges"},
 		why: "it holds the compiled configuration; the reader of the cluster's ranges and the subscribers are wired in serve"},
 	{path: "ranges", kind: pure, may: []string{"cidr", "internal/document"},

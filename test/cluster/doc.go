@@ -22,6 +22,6 @@
 //   - pods reach the names of package world and nothing else, and the internet sees
 //     the pods' own addresses;
 //   - kube-system has the ConfigMaps kubeadm-config and kube-proxy that a
-//     kubeadm cluster has, and they say what is true of this one;
+//     kubeadm cluster has, with the settings of this one;
 //   - images are those that were loaded; none is ever pulled.
 package cluster

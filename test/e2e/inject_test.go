@@ -103,7 +103,7 @@ func untouched(t *testing.T, s *Suite) {
 		{in, "host", false},
 		{in, "opted-out", false},
 		{plain, "plain", false},
-		{plain, "asks", true}, // the others could be untouched because nobody is asked
+		{plain, "asks", true}, // otherwise the others could be untouched because no webhook is called
 	} {
 		c.n.ready(c.pod)
 		if got := c.n.pod("pod/" + c.pod).sidecar(); got != c.sidecar {

@@ -71,7 +71,7 @@ func (n *Namespace) answers(name string) (out []answer) {
 }
 
 // unharmed checks that no request to the hosts of a load has failed since a
-// moment, and that there were enough to tell.
+// moment, and that there were enough of them.
 func (n *Namespace) unharmed(name string, since time.Time, least int) {
 	n.t.Helper()
 	var sent int

@@ -17,7 +17,7 @@ import (
 )
 
 // setStray points KUBECONFIG, for as long as the test runs, at a server that is
-// not the suite's. The function it returns checks that nobody has called there,
+// not the suite's. The function it returns checks that nothing was called there,
 // and that it would have noticed.
 func setStray(t *testing.T) (check func(*testing.T)) {
 	var calls atomic.Int32

@@ -21,7 +21,7 @@ var (
 	live  = []string{"127.0.0.1:15000", "[::]:15021", "[::]:15090"}
 )
 
-// atOnce bounds the end after SIGTERM. It is there to tell an end from a drain,
+// atOnce bounds the end after SIGTERM. It distinguishes an exit from a drain,
 // whose least time is 5 s, and has room for a busy machine.
 const atOnce = 3 * time.Second
 

@@ -90,7 +90,7 @@ func (t *trial) served() {
 			t.Errorf("%s: the webhook changes the pod as the API server shows it: first -, second + %v\n%s", o.name(), again.problems, cmp.Diff(pod, again.object))
 		}
 		if status, ok := statusOf(t.T, pod); !ok || !slices.Equal(status.Templates, []string{"sidecar"}) {
-			continue // another template may have something to say about another container
+			continue // another template may change another container
 		}
 		pod = meddled(pod)
 		if again := t.server.admit(t.T, pod, o.namespace(t.scenario)); again.patched || !again.allowed {
