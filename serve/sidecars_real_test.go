@@ -233,7 +233,7 @@ func testDebug(i *instance, ns string, pod *corev1.Pod) {
 			i.t.Errorf("%s with a made-up token: %d %s", path, code, body)
 		}
 		if code, body := get(path, own); code != http.StatusForbidden || !strings.Contains(body, "cannot get path \""+path+"\"; grant nonResourceURLs") {
-			i.t.Errorf("%s as a service account without rights: %d %s", path, code, body)
+			i.t.Errorf("%s as a service account without permissions: %d %s", path, code, body)
 		}
 	}
 	name := "debug-" + ns

@@ -24,7 +24,7 @@ import (
 // binary is the program as it is shipped: static and stripped.
 var binary string
 
-// confineEnv makes the test binary take its rights away and become the program.
+// confineEnv makes the test binary drop its privileges and become the program.
 const confineEnv = "OUTRIDER_TEST_CONFINE"
 
 func TestMain(m *testing.M) {

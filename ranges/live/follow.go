@@ -19,7 +19,7 @@ type Pace struct {
 	// Quiet is how long nothing changes before a change is read; 200 ms.
 	Quiet time.Duration
 	// Again is when all is read although no change was seen: sources that are not
-	// watched, addresses in use, rights that were granted since; 10 min.
+	// watched, addresses in use, permissions granted since; 10 min.
 	Again time.Duration
 	// Soon is the interval after an incomplete reading, at first; it doubles
 	// each time, up to Again. What was missing may be a ConfigMap or a right, which

@@ -80,7 +80,7 @@ type Snapshot struct {
 	watches []watched
 }
 
-// Forbidden are the sources that the rights did not suffice for.
+// Forbidden are the sources for which permissions are missing.
 func (s *Snapshot) Forbidden() []string {
 	var names []string
 	for _, source := range s.Sources {

@@ -176,7 +176,7 @@ var fences = []fence{
 	{pkgs: []string{"github.com/envoyproxy/go-control-plane", "github.com/cncf/xds"}, packages: []string{"egress/envoy", "egress/xds"},
 		why: "Envoy's types end where the resources are made and served"},
 	{pkgs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, packages: []string{"cmd/outrider"},
-		why: "flags are read in one place and handed on as values"},
+		why: "flags are read in one place and passed as values"},
 	{pkgs: []string{"github.com/gomarkdown/markdown"}, kinds: []kind{tool},
 		why: "only pages of documentation are read with it"},
 	{pkgs: []string{"github.com/evanphx/json-patch", "gomodules.xyz/jsonpatch"}, packages: []string{"inject"},

@@ -127,7 +127,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	pids := serverPIDs(t, s.Dir)
 	cmdline, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pids["kube-apiserver"]), "cmdline"))
 	if err == nil && !bytes.Contains(cmdline, []byte("--max-requests-inflight=50")) {
-		t.Errorf("flag not handed on: %q", cmdline)
+		t.Errorf("flag not passed: %q", cmdline)
 	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
