@@ -48,8 +48,8 @@ func (a *arena) readFallback(text string) (*fallbackDocument, *problem.Problem) 
 	out := &fallbackDocument{tree: &yaml4.Node{}}
 	if err := yaml4.Load([]byte(text), out.tree); err != nil {
 		out.tree = nil
-		if p := yamlProblem(err); strings.Contains(p.Rule, "alias") {
-			return nil, p
+		if strings.Contains(err.Error(), "alias") { // yaml v4 has no type for these errors
+			return nil, yamlProblem(err)
 		}
 	} else if p := duplicateKey(out.tree); p != nil {
 		return nil, p
