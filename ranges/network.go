@@ -213,7 +213,7 @@ func matches(g gap, s supply) bool {
 	return g.need == "vpc:" || g.need == "azure:" || g.need == "vcn:"
 }
 
-// give makes evidence of a supply, of one family or of both.
+// assign makes evidence of a supply, of one family or of both.
 func (r *reader) assign(kind Kind, family Family, s supply, grade Grade) bool {
 	given := false
 	for i, value := range s.ranges {
@@ -224,7 +224,7 @@ func (r *reader) assign(kind Kind, family Family, s supply, grade Grade) bool {
 		case !l.IsEmpty() && (family == "" || familyOf(l.Prefixes()[0].Addr()) == family):
 			root := r.root
 			r.root = s.root
-			r.add(kind, source{s.what, rankProvider, grade, false}, value, s.where[i])
+			_ = r.add(kind, source{s.what, rankProvider, grade, false}, value, s.where[i]) // value was parsed above
 			r.root, given = root, true
 		}
 	}
