@@ -65,6 +65,7 @@
 //   - resolve.go: resolution of route destinations in a view
 //   - domains.go: the virtual hosts of a view
 //   - sni.go: the routes by SNI of a view
+//   - version.go: the version of a view
 //   - views.go: the view of a namespace, made from the model
 //   - reference.go: problems between objects
 //   - build.go: the model, made from all objects

@@ -2,12 +2,7 @@ package egress
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // View returns the view of a namespace.
@@ -65,35 +60,4 @@ func ranked[T any](in []T, namespace string, rank func(Meta) int, of func(T) (Me
 		return cmp.Compare(rank(ma), rank(mb))
 	})
 	return out
-}
-
-func (v *View) hash() string {
-	wire := proto.MarshalOptions{Deterministic: true}
-	h := sha256.New()
-	m := v.mesh
-	m.problems = nil
-	fields := ""
-	if m.AccessLog.Fields != nil {
-		b, _ := wire.Marshal(m.AccessLog.Fields) // a Struct read from JSON can always be marshaled
-		fields = string(b)
-	}
-	m.AccessLog.Fields = nil // printing a pointer would print its address
-	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
-	for _, x := range v.hosts {
-		x.Meta, x.exports = Meta{}, exports{} // the sidecar does not depend on them
-		fmt.Fprintf(h, "%+v\n", x)
-	}
-	for _, d := range v.domains {
-		if len(d.Routes) > 0 {
-			fmt.Fprintf(h, "%d %s %s/%s\n", d.Host.Port, d.Name, d.By.Namespace, d.By.Name)
-		}
-		for _, r := range d.Routes {
-			b, _ := wire.Marshal(r.Spec)
-			fmt.Fprintf(h, "%q\n", b)
-		}
-	}
-	for _, s := range v.sni {
-		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.Port, s.Names, s.By.Namespace, s.By.Name, s.Route.Path, s.Route.Destinations)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:16]
 }

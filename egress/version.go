@@ -1,0 +1,66 @@
+package egress
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// hash is the version of a view. Hosts are written without reflection: there may
+// be thousands, and each change of an object makes the views anew.
+func (v *View) hash() string {
+	wire := proto.MarshalOptions{Deterministic: true}
+	h := sha256.New()
+	m := v.mesh
+	m.problems = nil
+	fields := ""
+	if m.AccessLog.Fields != nil {
+		b, _ := wire.Marshal(m.AccessLog.Fields) // a Struct read from JSON can always be marshaled
+		fields = string(b)
+	}
+	m.AccessLog.Fields = nil // printing a pointer would print its address
+	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
+	var line []byte
+	for i := range v.hosts {
+		line = v.hosts[i].appendText(line[:0])
+		h.Write(line)
+	}
+	for _, d := range v.domains {
+		if len(d.Routes) > 0 {
+			fmt.Fprintf(h, "%d %s %s/%s\n", d.Host.Port, d.Name, d.By.Namespace, d.By.Name)
+		}
+		for _, r := range d.Routes {
+			b, _ := wire.Marshal(r.Spec)
+			fmt.Fprintf(h, "%q\n", b)
+		}
+	}
+	for _, s := range v.sni {
+		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.Port, s.Names, s.By.Namespace, s.By.Name, s.Route.Path, s.Route.Destinations)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// appendText appends all that a sidecar depends on of a host: everything but the
+// object and its exports. Different hosts have different texts.
+func (h *Host) appendText(b []byte) []byte {
+	number := func(n uint32) { b = strconv.AppendUint(append(b, ' '), uint64(n), 10) }
+	b = strconv.AppendQuote(b, h.Name)
+	number(h.Port)
+	number(uint32(h.Protocol))
+	for _, e := range h.Endpoints {
+		b = strconv.AppendQuote(append(b, ' '), e.Address)
+		number(e.Port)
+		number(e.Weight)
+	}
+	b = append(b, " target"...)
+	number(h.TargetPort)
+	for _, p := range h.Addresses {
+		b = p.AppendTo(append(b, ' '))
+	}
+	b = strconv.AppendBool(append(b, ' '), h.Shadowed)
+	b = strconv.AppendBool(append(b, ' '), h.Passthrough)
+	return append(b, '\n')
+}
