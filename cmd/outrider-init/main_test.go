@@ -234,7 +234,7 @@ func TestConfined(t *testing.T) {
 	confined("net_admin").want(t, 0, everything+"7 rules verified, 4/4 test connections passed\n", "")
 	before := pod.Must(t, "", "nft", "-s", "list", "ruleset")
 	r := confined("none")
-	if r.code != 1 || !strings.Contains(r.stderr, "the capability NET_ADMIN is missing: give the init container runAsUser: 0") {
+	if r.code != 1 || !strings.Contains(r.stderr, "the capability NET_ADMIN is missing: set runAsUser: 0") {
 		t.Errorf("without NET_ADMIN: exit %d, stderr %q", r.code, r.stderr)
 	}
 	r = confined("no_netfilter")

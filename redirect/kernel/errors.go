@@ -27,7 +27,7 @@ var known = []struct {
 	text   string
 }{
 	{[]unix.Errno{unix.EPERM, unix.EACCES},
-		"the capability NET_ADMIN is missing: give the init container runAsUser: 0 and capabilities.add: [NET_ADMIN], " +
+		"the capability NET_ADMIN is missing: set runAsUser: 0 and capabilities.add: [NET_ADMIN] on the init container, " +
 			"or exempt the namespace from the policy that drops it"},
 	{[]unix.Errno{unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.ESOCKTNOSUPPORT, unix.ENOSYS},
 		"the kernel has no netfilter netlink (module nfnetlink): load it on the node, or run the pod under a runtime that has it " +
