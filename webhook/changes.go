@@ -2,9 +2,8 @@ package webhook
 
 import "github.com/tidwall/gjson"
 
-// unconcerned is why a request changes nothing that is validated; empty where it
-// does.
-func unconcerned(r *request) string {
+// skipReason is why a request is not validated; empty where it is.
+func skipReason(r *request) string {
 	switch {
 	case r.SubResource != "":
 		return "subresource"

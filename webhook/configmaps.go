@@ -45,7 +45,7 @@ func (h *handler) validateConfigMap(r *request) answer {
 	if r.Resource.Group != "" || r.Resource.Resource != "configmaps" || h.ConfigMaps == nil {
 		return ignored("another_resource")
 	}
-	if reason := unconcerned(r); reason != "" {
+	if reason := skipReason(r); reason != "" {
 		return ignored(reason)
 	}
 	name, data := gjson.GetBytes(r.Object, "metadata.name").String(), gjson.GetBytes(r.Object, "data")

@@ -31,7 +31,7 @@ func (h *handler) validateObject(r *request) answer {
 		r.Resource.Resource != registration.ServiceEntries && r.Resource.Resource != registration.VirtualServices {
 		return ignored("another_resource")
 	}
-	if reason := unconcerned(r); reason != "" {
+	if reason := skipReason(r); reason != "" {
 		return ignored(reason)
 	}
 	kind := egress.KindServiceEntry
