@@ -12,13 +12,13 @@ import (
 )
 
 // RangeNames returns the ranges of the names in range lists under a configuration.
-// live is set when the facts were read from the cluster itself.
-func RangeNames(cfg *config.Config, facts *ranges.ClusterData, live bool) *ranges.NamedRanges {
+// live is set when the data was read from the cluster itself.
+func RangeNames(cfg *config.Config, data *ranges.ClusterData, live bool) *ranges.NamedRanges {
 	name := cfg.Values.Global.Platform
 	if name == platformAuto {
 		name = ""
 	}
-	return facts.NamedRanges(ranges.Options{Platform: name, Live: live})
+	return data.NamedRanges(ranges.Options{Platform: name, Live: live})
 }
 
 // platformAuto is the value of global.platform that means: as detected.

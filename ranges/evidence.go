@@ -81,7 +81,7 @@ func (p Place) locate(l problem.List) problem.List {
 // Status is what Resolve made of a piece of evidence.
 type Status string
 
-// The verdicts.
+// The statuses.
 const (
 	Used      Status = "used"
 	Outranked Status = "outranked" // a better source answered

@@ -35,7 +35,7 @@ type Result struct {
 	Undetermined []Kind // nothing is known
 	Incomplete   []Kind // what is known is a part
 	Missing      []Missing
-	Evidence     []Evidence // in the order of the documents, with verdicts
+	Evidence     []Evidence // in the order of the documents, with their Status
 	Warnings     []string
 	// Given is a documented value to take as it is although a kind is missing;
 	// only Default sets it.

@@ -134,12 +134,12 @@ func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 		return err
 	}
 	live := o.live || len(o.files) == 0
-	var facts *ranges.ClusterData
+	var data *ranges.ClusterData
 	var forbidden []string
 	if live {
-		facts, forbidden, err = readCluster(ctx, o.Access, true, documents)
+		data, forbidden, err = readCluster(ctx, o.Access, true, documents)
 	} else {
-		facts, err = ranges.Read(documents)
+		data, err = ranges.Read(documents)
 	}
 	var problems problem.List
 	switch {
@@ -148,21 +148,21 @@ func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 	case err != nil:
 		return err
 	}
-	result := facts.Resolve(ranges.Options{Platform: o.platform, Live: live})
-	result.Warnings = append(result.Warnings, checkInclude(facts)...)
+	result := data.Resolve(ranges.Options{Platform: o.platform, Live: live})
+	result.Warnings = append(result.Warnings, checkInclude(data)...)
 	if len(forbidden) > 0 && !result.Known() {
 		result.Warnings = append(result.Warnings, "not read (forbidden): "+strings.Join(forbidden, ", "))
 	}
-	return printRanges(o.format, &result, facts.Values, stdio)
+	return printRanges(o.format, &result, data.Values, stdio)
 }
 
 // checkInclude checks the include list of an injector's ConfigMap that is among
 // the documents.
-func checkInclude(facts *ranges.ClusterData) []string {
-	if facts.Values == "" {
+func checkInclude(data *ranges.ClusterData) []string {
+	if data.Values == "" {
 		return nil
 	}
-	cfg, _ := config.Parse(config.Texts{Values: facts.Values}, config.Labels{})
+	cfg, _ := config.Parse(config.Texts{Values: data.Values}, config.Labels{})
 	if cfg == nil {
 		return nil // the patch still reports what is wrong with it
 	}
@@ -171,7 +171,7 @@ func checkInclude(facts *ranges.ClusterData) []string {
 		return nil
 	}
 	var out []string
-	for _, w := range facts.Omitted(list) {
+	for _, w := range data.Omitted(list) {
 		out = append(out, fmt.Sprintf("includeIPRanges %q of the ConfigMap %s", list, w))
 	}
 	return out

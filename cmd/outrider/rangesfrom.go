@@ -22,17 +22,17 @@ func rangeNames(ctx context.Context, cfg *config.Config, o injectOptions, in io.
 		if err != nil {
 			return nil, err
 		}
-		facts, err := ranges.Read(documents)
+		data, err := ranges.Read(documents)
 		if err != nil {
 			return nil, fmt.Errorf("--ranges-from: invalid documents:\n%w", err)
 		}
-		return inject.RangeNames(cfg, facts, false), nil
+		return inject.RangeNames(cfg, data, false), nil
 	case o.cluster.enabled():
-		facts, _, err := readCluster(ctx, o.cluster.Access, false, nil)
+		data, _, err := readCluster(ctx, o.cluster.Access, false, nil)
 		if err != nil { // needed only where a list has a name
 			return ranges.NoCluster(err.Error()), nil
 		}
-		return inject.RangeNames(cfg, facts, true), nil
+		return inject.RangeNames(cfg, data, true), nil
 	}
 	return ranges.NoCluster(noRangesFrom), nil
 }

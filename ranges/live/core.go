@@ -63,7 +63,7 @@ func (g *gathering) nodes(ctx context.Context) {
 			nodes[n.Name] = n
 		}
 	})
-	if !g.took("nodes", err) {
+	if !g.record("nodes", err) {
 		return
 	}
 	w := watched{name: "nodes", version: version, open: api.Watch, seen: map[string]string{}}
@@ -107,7 +107,7 @@ func (g *gathering) pods(ctx context.Context) {
 			name += " in " + namespace
 		}
 		_, err := pages(ctx, g.cluster.typed.CoreV1().Pods(namespace).List, each)
-		if g.took(name, err) || statusOf(err) != Forbidden {
+		if g.record(name, err) || statusOf(err) != Forbidden {
 			break
 		}
 	}
@@ -163,14 +163,14 @@ func (g *gathering) services(ctx context.Context) {
 		}
 		lists = append(lists, page)
 	})
-	if g.took("services", err) {
+	if g.record("services", err) {
 		for i := range lists {
 			g.document("services", lists[i])
 		}
 	} else if statusOf(err) == Forbidden {
 		for _, s := range []struct{ namespace, name string }{{metav1.NamespaceDefault, "kubernetes"}, {metav1.NamespaceSystem, "kube-dns"}} {
 			one, err := g.cluster.typed.CoreV1().Services(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
-			if g.took("service "+s.namespace+"/"+s.name, err) {
+			if g.record("service "+s.namespace+"/"+s.name, err) {
 				g.document("service/"+s.name, slimService(one))
 			}
 		}
@@ -182,7 +182,7 @@ func (g *gathering) services(ctx context.Context) {
 func (g *gathering) apiServer(ctx context.Context) {
 	list, err := g.cluster.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
-	if !g.took("endpointslices in default", err) {
+	if !g.record("endpointslices in default", err) {
 		return
 	}
 	for i := range list.Items {
@@ -223,10 +223,10 @@ func (g *gathering) probe(ctx context.Context) {
 		_, err := g.cluster.typed.CoreV1().Services(metav1.NamespaceDefault).Create(ctx, service, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		var invalid *apierrors.StatusError
 		if !errors.As(err, &invalid) || !apierrors.IsInvalid(err) {
-			g.took(name, err)
+			g.record(name, err)
 			continue
 		}
-		g.took(name, nil)
+		g.record(name, nil)
 		if strings.Contains(invalid.ErrStatus.Message, "range of valid IPs") {
 			g.document("services create, dry run", metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 				Status: metav1.StatusFailure, Message: invalid.ErrStatus.Message})
@@ -246,7 +246,7 @@ var configMapNames = []struct{ namespace, name string }{
 func (g *gathering) configMaps(ctx context.Context) {
 	for _, c := range configMapNames {
 		m, err := g.cluster.typed.CoreV1().ConfigMaps(c.namespace).Get(ctx, c.name, metav1.GetOptions{})
-		if !g.took("configmap "+c.namespace+"/"+c.name, err) {
+		if !g.record("configmap "+c.namespace+"/"+c.name, err) {
 			continue
 		}
 		m.TypeMeta, m.ManagedFields = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, nil

@@ -22,7 +22,7 @@ type Pace struct {
 	// watched, addresses in use, permissions granted since; 10 min.
 	Again time.Duration
 	// Soon is the interval after an incomplete reading, at first; it doubles
-	// each time, up to Again. What was missing may be a ConfigMap or a right, which
+	// each time, up to Again. What was missing may be a ConfigMap or a permission, which
 	// nothing watches; 10 s.
 	Soon time.Duration
 	// Retry is the pause after a reading that failed; 5 s.

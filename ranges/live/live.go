@@ -55,7 +55,7 @@ func New(c *rest.Config, o Options) (*Cluster, error) {
 	return &Cluster{options: o, typed: typed, dynamic: dyn}, nil
 }
 
-// Status is what came of asking one source.
+// Status is the result of reading one source.
 type Status string
 
 // The statuses.
@@ -66,7 +66,7 @@ const (
 	Unavailable Status = "unavailable"
 )
 
-// Source is one source and what came of asking it.
+// Source is one source and its status.
 type Source struct {
 	Name   string // as in a role: servicecidrs.networking.k8s.io
 	Status Status
@@ -165,8 +165,8 @@ type gathering struct {
 	failed    []error
 }
 
-// took notes what came of asking a source, and reports whether it was read.
-func (g *gathering) took(name string, err error) bool {
+// record adds the status of a source, and reports whether it was read.
+func (g *gathering) record(name string, err error) bool {
 	status := statusOf(err)
 	if status == "" {
 		g.failed = append(g.failed, fmt.Errorf("%s: %w", name, err))
@@ -204,11 +204,11 @@ func (g *gathering) document(name string, object any) {
 func (g *gathering) about(context.Context) {
 	d := g.cluster.typed.Discovery()
 	info, err := d.ServerVersion()
-	if g.took("version", err) {
+	if g.record("version", err) {
 		g.document("version", info)
 	}
 	groups, err := d.ServerGroups()
-	if !g.took("apis", err) {
+	if !g.record("apis", err) {
 		return
 	}
 	groups.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "APIGroupList"}

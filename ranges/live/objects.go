@@ -86,7 +86,7 @@ func (g *gathering) source(ctx context.Context, s objectSource, api dynamic.Reso
 		g.sources = append(g.sources, Source{s.String(), Unavailable})
 		return true
 	}
-	if !g.took(s.String(), err) {
+	if !g.record(s.String(), err) {
 		return statusOf(err) != Absent
 	}
 	w := watched{name: s.String(), version: version, seen: map[string]string{}, open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {

@@ -127,11 +127,11 @@ func (s *scenario) rangeNames(t *testing.T, cfg *config.Config) *ranges.NamedRan
 	if !ok {
 		return ranges.NoCluster("no cluster is read when injecting files; pass --ranges-from FILE")
 	}
-	facts, err := ranges.Read([]ranges.Document{{Name: "ranges.yaml", Text: text}})
+	data, err := ranges.Read([]ranges.Document{{Name: "ranges.yaml", Text: text}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inject.RangeNames(cfg, facts, false)
+	return inject.RangeNames(cfg, data, false)
 }
 
 func (s *scenario) environment(t *testing.T) (env inject.Environment) {
