@@ -29,7 +29,7 @@ func TestTableIsSortedAndComplete(t *testing.T) {
 			t.Errorf("%s: meaning, type or place is missing", r.Name)
 		}
 		if needs := r.Support == NoEffect || r.Support == Rejected; needs != (r.Why != "") {
-			t.Errorf("%s: a reason belongs to rows without effect and rejected ones, and only there", r.Name)
+			t.Errorf("%s: a reason belongs to rows with no effect and rejected ones, and only there", r.Name)
 		}
 		if (r.check != nil || r.warn != nil) && r.Support != Supported {
 			t.Errorf("%s: a value is checked that does nothing", r.Name)

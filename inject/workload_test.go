@@ -98,7 +98,7 @@ func TestReviewWorkload(t *testing.T) {
 		{"nothing to report", "Deployment", `{"name":"a"}`, plain, ""},
 		{"annotation on the wrong object", "Deployment", `{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"10.0.0.0/8"}}`, plain, "spec.template.metadata"},
 		{"bad value", "Deployment", `{}`, `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"x"}},"spec":{"containers":[]}}`, "pods will be denied: annotation"},
-		{"a setting without effect", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, "annotation sidecar.istio.io/proxyCPU: no effect: pods are not injected: the pod's labels match neverInjectSelector"},
+		{"a setting with no effect", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, "annotation sidecar.istio.io/proxyCPU: no effect: pods are not injected: the pod's labels match neverInjectSelector"},
 		{"opted out", "Deployment", `{}`, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, ""},
 		{"job with a classic sidecar", "Job", `{}`, plain, "does not complete"},
 		{"no template", "Deployment", `{}`, `null`, "not found at spec.template"},

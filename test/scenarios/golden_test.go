@@ -91,15 +91,15 @@ func (t *trial) reportObject(b *strings.Builder, o object, i int) {
 	case !a.allowed:
 		fmt.Fprintf(b, "%s: rejected: %s\n", label, a.reason)
 	default:
-		verdict := "skipped"
+		result := "skipped"
 		if d := t.decision(o); d.Inject {
-			verdict = "injected"
+			result = "injected"
 		}
-		if verdict == "injected" && !a.patched {
-			verdict = "unchanged"
+		if result == "injected" && !a.patched {
+			result = "unchanged"
 		}
-		fmt.Fprintf(b, "%s: %s: %s\n", label, verdict, a.reason)
-		if verdict == "skipped" {
+		fmt.Fprintf(b, "%s: %s: %s\n", label, result, a.reason)
+		if result == "skipped" {
 			fmt.Fprintf(b, "  because %s\n", t.decision(o).Sentence)
 		}
 	}
