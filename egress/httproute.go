@@ -200,7 +200,7 @@ func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []Rou
 		t.Weight = millionths(100)
 		readPercent(s.MirrorPercentage, path+".mirrorPercentage", r)
 		if whole > 100 {
-			r.error(path+".mirrorPercent", fmt.Sprint(whole), "a percentage is 0 to 100", "use mirrorPercentage.value")
+			r.error(path+".mirrorPercent", fmt.Sprint(whole), "must be in the range 0..100", "use mirrorPercentage.value")
 		}
 		switch {
 		case s.MirrorPercentage != nil:

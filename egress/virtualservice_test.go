@@ -113,12 +113,13 @@ func faultProblems() map[string]routeProblem {
 
 func mirrorProblems() map[string]routeProblem {
 	return map[string]routeProblem{
-		"mirror share": {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
-		"mirror alone": {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect: mirror is not set"},
-		"two mirrors":  {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: cannot be combined with mirror"},
-		"mirror gone":  {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry visible to this namespace declares c.example:80 (requests are not mirrored)"},
-		"mirror names": {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": cannot mirror to several DNS endpoints"},
-		"cors":         {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: empty match\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
+		"mirror share":   {route(`mirror: {host: b.example}, mirrorPercentage: {value: -1}`), `spec.http[0].mirrorPercentage.value: "-1"`},
+		"mirror percent": {route(`mirror: {host: b.example}, mirrorPercent: 101`), `spec.http[0].mirrorPercent: "101": must be in the range 0..100`},
+		"mirror alone":   {route(`mirrorPercentage: {value: 1}`), "spec.http[0].mirrorPercentage: no effect: mirror is not set"},
+		"two mirrors":    {route(`mirror: {host: b.example}, mirrors: [{destination: {host: b.example}}]`), "spec.http[0].mirrors: cannot be combined with mirror"},
+		"mirror gone":    {route(`mirror: {host: c.example}`), "spec.http[0].mirror: \"c.example\": no ServiceEntry visible to this namespace declares c.example:80 (requests are not mirrored)"},
+		"mirror names":   {route(`mirror: {host: several.example}`), "spec.http[0].mirror: \"several.example\": cannot mirror to several DNS endpoints"},
+		"cors":           {route(`corsPolicy: {allowOrigins: [{}], allowMethods: ["G T"], allowHeaders: ["a b"], maxAge: -1s}`), "spec.http[0].corsPolicy.allowOrigins[0]: empty match\nspec.http[0].corsPolicy.allowMethods[0]\nspec.http[0].corsPolicy.allowHeaders[0]\nspec.http[0].corsPolicy.maxAge"},
 	}
 }
 

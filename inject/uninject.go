@@ -10,10 +10,10 @@ import (
 // no configuration: every injection records its changes.
 type Uninjector struct{}
 
-// reasonTaken and reasonClean are the reasons of an Uninjector's decisions.
+// reasonRemoved and reasonClean are the reasons of an Uninjector's decisions.
 const (
-	reasonTaken Reason = "injection_taken_back"
-	reasonClean Reason = "not_injected"
+	reasonRemoved Reason = "sidecar_removed"
+	reasonClean   Reason = "not_injected"
 )
 
 // Inject returns the pod as it was before it was injected; Decision.Inject reports
@@ -34,7 +34,7 @@ func (Uninjector) Inject(r Request) (*Result, error) {
 	}
 	incoming := jsontree.Parse(string(r.Pod))
 	stripped := s.strip(incoming, parseOverrides(pod.Annotations[annotation.ProxyOverrides]))
-	out := &Result{Decision: Decision{Inject: true, Reason: reasonTaken, Sentence: "sidecar removed"}, tree: stripped}
+	out := &Result{Decision: Decision{Inject: true, Reason: reasonRemoved, Sentence: "sidecar removed"}, tree: stripped}
 	if len(s.Templates) == 0 {
 		out.Warnings = warning("", "injected by Istio, which records containers and volumes only: labels and annotations added by Istio are kept", "")
 	}

@@ -24,7 +24,7 @@ const downTimeout = time.Minute
 // lists what is left. A cluster that is down already stays so.
 func (c *Cluster) Down(ctx context.Context) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("bring cluster %s down: it takes root; run it with sudo", c.Name)
+		return fmt.Errorf("bring cluster %s down: root is required; run it with sudo", c.Name)
 	}
 	if err := c.remove(ctx); err != nil {
 		return fmt.Errorf("bring cluster %s down: %w", c.Name, err)

@@ -148,7 +148,7 @@ func sequence(params ...int) (string, error) {
 	case 3:
 		first, by, last = params[0], params[1], params[2]
 	default:
-		return "", fmt.Errorf("seq: %d arguments; it takes one to three", len(params))
+		return "", fmt.Errorf("seq: expected 1 to 3 arguments, got %d", len(params))
 	}
 	if by == 0 || by > 0 && last < first || by < 0 && last > first {
 		return "", nil

@@ -241,7 +241,7 @@ func omit(dict any, keys ...string) (any, error) {
 		}
 		return out, nil
 	}
-	return nil, fmt.Errorf("omit: got a %T; it takes a map", dict)
+	return nil, fmt.Errorf("omit: expected a map, got %T", dict)
 }
 
 // omitNil removes nils at every depth, and what has nothing else.

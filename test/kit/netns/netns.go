@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Need skips the test where a program or a right is missing, and fails it
+// Need skips the test where a program or a permission is missing, and fails it
 // where REQUIRE_REAL=1 requires that everything runs.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
