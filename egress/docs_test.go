@@ -3,28 +3,27 @@ package egress_test
 import (
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/page"
 )
 
 // TestDocs builds the examples of the page.
 func TestDocs(t *testing.T) {
-	page, err := os.ReadFile("../docs/egress.md")
+	text, err := os.ReadFile("../docs/egress.md")
 	kit.Must(t, err)
-	examples := strings.Split(string(page), "```yaml\n")[1:]
+	examples := page.Of(string(text), "yaml")
 	if len(examples) == 0 {
 		t.Fatal("the page has no example")
 	}
-	text := "accessLogFile: /dev/stdout\n"
+	objects := "accessLogFile: /dev/stdout\n"
 	for i, e := range examples {
-		example, _, _ := strings.Cut(e, "```")
-		text += "\n---\n" + example // each goes on from those before
-		m, problems := egress.Build(egresstest.Parse(t, text))
+		objects += "\n---\n" + e.Body // each goes on from those before
+		m, problems := egress.Build(egresstest.Parse(t, objects))
 		if len(problems) > 0 {
 			t.Errorf("%v", problems)
 		}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outrider-mesh/outrider/test/kit/netns"
+	"github.com/outrider-mesh/outrider/test/page"
 )
 
 // binary is the program as it is shipped: static and stripped.
@@ -295,13 +296,15 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(text), "```console\n$ ")[1:]
-	if len(blocks) != 3 {
-		t.Errorf("%d commands in docs/redirect.md, want 3", len(blocks))
+	var commands []page.Command
+	for _, b := range page.Of(string(text), "console") {
+		commands = append(commands, b.Commands()...)
 	}
-	for _, b := range blocks {
-		b, _, _ = strings.Cut(b, "```")
-		line, want, _ := strings.Cut(b, "\n")
+	if len(commands) != 3 {
+		t.Errorf("%d commands in docs/redirect.md, want 3", len(commands))
+	}
+	for _, c := range commands {
+		line, want := c.Line, c.Output+"\n"
 		args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
 		if args[0] != "outrider-init" {
 			t.Fatalf("docs/redirect.md runs %s", line)

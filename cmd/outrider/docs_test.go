@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/test/page"
 )
 
 // docs/kube-inject.md: every command of this program in it runs, and its table
@@ -30,8 +32,8 @@ func TestDocs(t *testing.T) {
 		}
 	}
 	commands := 0
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		for line := range strings.SplitSeq(block[1], "\n") {
+	for _, block := range page.Of(string(text), "sh") {
+		for line := range strings.SplitSeq(block.Body, "\n") {
 			_, command, ok := strings.Cut(line, "outrider ")
 			if !ok {
 				continue

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/test/page"
 )
 
 const rangesData = "../../ranges/testdata/"
@@ -299,9 +300,8 @@ func TestRanges_Page(t *testing.T) {
 	}
 	t.Chdir(rangesData)
 	shown := 0
-	for _, block := range strings.Split(string(data), "```console\n")[1:] {
-		block, _, _ = strings.Cut(block, "```")
-		for _, part := range strings.Split("\n"+block, "\n$ outrider ")[1:] {
+	for _, block := range page.Of(string(data), "console") {
+		for _, part := range strings.Split("\n"+block.Body, "\n$ outrider ")[1:] {
 			command, want, _ := strings.Cut(part, "\n")
 			got := runWith(t, "", strings.Fields(command)...)
 			if strings.TrimSpace(got.out) != strings.TrimSpace(want) {

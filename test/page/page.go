@@ -8,6 +8,7 @@ package page
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gomarkdown/markdown/ast"
@@ -33,6 +34,11 @@ func Blocks(text string) (blocks []Block) {
 		return ast.GoToNext
 	})
 	return blocks
+}
+
+// Of are the blocks of one kind, in order.
+func Of(text, kind string) []Block {
+	return slices.DeleteFunc(Blocks(text), func(b Block) bool { return b.Kind != kind })
 }
 
 // Command is a command and its output on the page, without the final line end.
