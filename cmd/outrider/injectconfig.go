@@ -69,8 +69,8 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 	for _, p := range problems.Warnings() {
 		fmt.Fprintf(w, "warning: %s\n", p)
 	}
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("invalid configuration:\n%w", err)
+	if errs := problems.Errors(); len(errs) > 0 { // all of them: a List as an error is bounded
+		return nil, fmt.Errorf("invalid configuration:\n%s", strings.Join(errs.Strings(), "\n"))
 	}
 	return injector, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -253,4 +254,22 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("code %d, wrote %q %q", code, out.String(), errs.String())
 	}
 	left(t, dir, 0)
+}
+
+// TestConfigurationErrorsAreAllPrinted has more errors than problem.List prints
+// as an error.
+func TestConfigurationErrorsAreAllPrinted(t *testing.T) {
+	const errors = 30
+	text := "injectedAnnotations:\n"
+	for i := range errors {
+		text += fmt.Sprintf("  'bad key %d': x\n", i)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := runWith(t, deployment("a: b"), "kube-inject", "-f", "-", "--injectConfigFile", file)
+	if n := strings.Count(got.err, "invalid annotation key"); got.code == 0 || n != errors {
+		t.Errorf("exit code %d with %d errors, want %d:\n%s", got.code, n, errors, got.err)
+	}
 }
