@@ -20,7 +20,7 @@ func Build(in Input) (*Model, problem.List) {
 		private:   map[string]bool{},
 	}
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
-		m.hosts = append(m.hosts, readServiceEntry(e, m.mesh, reporter{KindServiceEntry, e.Meta, &problems})...)
+		m.hosts = append(m.hosts, readServiceEntry(e, reporter{KindServiceEntry, e.Meta, &problems})...)
 	}
 	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
 		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)

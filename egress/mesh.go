@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"fmt"
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -25,9 +26,16 @@ type Mesh struct {
 // returns them, too.
 func (m *Mesh) Problems() problem.List { return m.problems }
 
-// defaultListenPort is the port that traffic is redirected to where MeshConfig
-// has none.
-const defaultListenPort = 15001
+// listenPort is the port that connections are redirected to: an argument of the
+// init container in every pod, and no setting of the mesh.
+const listenPort = 15001
+
+// SidecarPorts are the ports that the sidecar itself is bound to, sorted: its
+// admin interface, the redirected connections, the readiness probe and
+// Prometheus. A declared port has a listener of its own, and Envoy rejects two
+// listeners with one port; the admin interface is no listener, but only the
+// sidecar may connect to it.
+func SidecarPorts() []uint32 { return []uint32{15000, listenPort, 15021, 15090} }
 
 // CompileMesh reads a mesh configuration that has its defaults applied, as
 // config.Parse returns it. An edit of the configuration is compiled once: the
@@ -38,18 +46,18 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		DetectionTimeout: mc.GetProtocolDetectionTimeout().AsDuration(),
 		ConnectTimeout:   mc.GetConnectTimeout().AsDuration(),
 		rootNamespace:    mc.GetRootNamespace(),
-		ListenPort:       uint32(mc.GetProxyListenPort()),
+		ListenPort:       listenPort,
 	}
 	if mc.GetOutboundTrafficPolicy() == nil { // without a policy nothing is blocked
 		m.RegistryOnly = false
-	}
-	if m.ListenPort == 0 || m.ListenPort > 65535 {
-		m.ListenPort = defaultListenPort
 	}
 	if m.ConnectTimeout <= 0 {
 		m.ConnectTimeout = 10 * time.Second
 	}
 	r := reporter{kind: KindMesh, all: &m.problems}
+	if p := mc.GetProxyListenPort(); p != 0 && p != listenPort {
+		r.add(problem.NoEffect("proxyListenPort", fmt.Sprint(p), fmt.Sprintf("connections are always redirected to port %d", listenPort), "remove it"))
+	}
 	if m.DetectionTimeout < 0 {
 		r.add(problem.Negative("protocolDetectionTimeout", m.DetectionTimeout.String()).WithFix("use a duration such as 100ms, or 0s to disable the timeout"))
 		m.DetectionTimeout = 0

@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -12,14 +13,14 @@ import (
 
 // readServiceEntry returns the hosts of an entry, without those that have
 // errors.
-func readServiceEntry(e ServiceEntry, m Mesh, r reporter) []Host {
+func readServiceEntry(e ServiceEntry, r reporter) []Host {
 	s := e.Spec
 	if s == nil {
 		r.add(problem.Required("spec", "add hosts, ports and resolution"))
 		return nil
 	}
 	noteUnsupported(s, r)
-	ports := readPorts(s, m, r)
+	ports := readPorts(s, r)
 	addresses := readAddresses(s, r)
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "service entry must have at least one host", "add a host name")
@@ -66,7 +67,7 @@ type entryPort struct {
 	protocol       Protocol
 }
 
-func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPort {
+func readPorts(s *networkingv1alpha3.ServiceEntry, r reporter) []entryPort {
 	if len(s.Ports) == 0 {
 		r.error("spec.ports", "", "service entry must have at least one port", "add number, name and protocol")
 	}
@@ -81,7 +82,7 @@ func readPorts(s *networkingv1alpha3.ServiceEntry, m Mesh, r reporter) []entryPo
 		switch number := fmt.Sprint(d.number); {
 		case d.number == 0 || d.number > 65535:
 			r.add(problem.Port(path+".number", number).WithFix("use the port that applications connect to"))
-		case d.number == m.ListenPort:
+		case slices.Contains(SidecarPorts(), d.number):
 			r.error(path+".number", number, "port is reserved by the sidecar", "use another port")
 		case twice:
 			r.add(problem.Duplicate(path+".number", number, fmt.Sprintf("port number, also in spec.ports[%d]", first)))

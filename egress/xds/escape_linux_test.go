@@ -44,7 +44,8 @@ func newBypassTest(t *testing.T) *bypassTest {
 
 func bypassEntries(t *testing.T) []func(*egress.Input) {
 	entry := func(name, spec string) func(*egress.Input) { return entryOf(t, "shop", name, spec) }
-	const web = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 15000, "name": "admin", "protocol": "HTTP"}]`
+	const web = `"ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 15020, "name": "admin", "protocol": "HTTP"`
+	const toAdmin = web + `, "targetPort": 15000}]`
 	var hosts []string
 	for name := range forbidden {
 		if !strings.Contains(name, "wild") {
@@ -52,8 +53,8 @@ func bypassEntries(t *testing.T) []func(*egress.Input) {
 		}
 	}
 	return []func(*egress.Input){
-		entry("evil", `{"hosts": [`+strings.Join(hosts, ", ")+`], `+web+`, "resolution": "DNS"}`),
-		entry("wild", `{"hosts": ["*.wild.test"], `+web+`, "resolution": "NONE"}`),
+		entry("evil", `{"hosts": [`+strings.Join(hosts, ", ")+`], `+toAdmin+`, "resolution": "DNS"}`),
+		entry("wild", `{"hosts": ["*.wild.test"], `+web+`}], "resolution": "NONE"}`),
 		entry("good", `{"hosts": ["good.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 443, "name": "tls", "protocol": "TLS"}], "resolution": "NONE"}`),
 		entry("several", `{"hosts": ["several.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS", "endpoints": [{"address": "loop.test"}, {"address": "metadata.test"}]}`),
 		entry("tcp", `{"hosts": ["loop.test"], "ports": [{"number": 9000, "name": "tcp", "protocol": "TCP"}], "resolution": "DNS"}`),
@@ -83,7 +84,7 @@ func TestBypassAttempts(t *testing.T) {
 
 func (m *bypassTest) forbiddenAnswers(t *testing.T) {
 	for name := range forbidden {
-		for _, host := range []string{name, name + ":15000"} {
+		for _, host := range []string{name, name + ":15020"} {
 			if got := m.get("http", host, addrOther, "/"); !rejectedHTTP(got) {
 				t.Errorf("%s: %q", host, got)
 			}
