@@ -51,8 +51,8 @@ func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 	if slices.Contains(ignoredNamespaces, namespace) {
 		return skip(ReasonIgnoredNamespace, fmt.Sprintf("pods in namespace %s are never injected", namespace))
 	}
-	if runsOnWindows(pod) {
-		return skip(ReasonWindows, "the pod runs on Windows nodes, where traffic redirection is not supported")
+	if where := windowsBy(&pod.Spec); where != "" {
+		return skip(ReasonWindows, fmt.Sprintf("the pod runs on Windows nodes (%s), where traffic redirection is not supported", where))
 	}
 	if d, ok := decideByRequest(pod); ok {
 		return d
@@ -89,13 +89,6 @@ func decideByRequest(pod *corev1.Pod) (Decision, bool) {
 		return skip(ReasonAnnotationFalse, `the pod has the annotation sidecar.istio.io/inject: "false"`), true
 	}
 	return Decision{}, false
-}
-
-func runsOnWindows(pod *corev1.Pod) bool {
-	if pod.Spec.OS != nil && pod.Spec.OS.Name == corev1.Windows {
-		return true
-	}
-	return pod.Spec.NodeSelector[corev1.LabelOSStable] == string(corev1.Windows)
 }
 
 func firstMatch(selectors []config.Selector, labels map[string]string) string {

@@ -12,6 +12,7 @@
 // Each file uses only those before it:
 //
 //   - version.go: Kubernetes versions
+//   - windows.go: whether a pod runs on Windows nodes
 //   - decide.go: whether a pod is injected, with the reason
 //   - settings.go: the settings of a pod with their sources
 //   - request.go: the environment, a request, its result and patch
