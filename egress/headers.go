@@ -49,6 +49,8 @@ func readHeaderName(name, path string, host bool, r reporter) {
 		if !host {
 			r.error(path, name, "Host supports only \"set\" on requests", "use rewrite.authority, or headers.request.set")
 		}
+	case strings.EqualFold(name, ClusterHeader):
+		r.error(path, name, "header is reserved by the sidecar", "use another header")
 	case !validToken(name):
 		r.error(path, name, "header cannot be modified", fixHeaderName)
 	}

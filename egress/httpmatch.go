@@ -77,10 +77,17 @@ func readURI(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) {
 func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path string, r reporter) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := path + "." + name
-		switch {
+		const ownFields = "pseudo-headers have fields of their own"
+		switch lower, field := strings.ToLower(name), pseudoField(name); {
 		case slices.Contains(pseudoHeaders(), name):
-			r.add(problem.NoEffect(at, "", "pseudo-headers have fields of their own", "use the field "+name))
+			r.add(problem.NoEffect(at, "", ownFields, "use the field "+name))
 			continue
+		case slices.Contains(pseudoHeaders(), lower):
+			r.warn(at, name, "compares a header of this name, which requests do not have: "+ownFields, "use the field "+lower)
+		case field != "":
+			r.error(at, name, ownFields, "use the field "+field)
+		case lower == ClusterHeader:
+			r.error(at, name, "header is reserved by the sidecar", "use another header")
 		case !validToken(name):
 			r.error(at, name, "invalid header name", fixHeaderName)
 		}

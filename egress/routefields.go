@@ -31,6 +31,17 @@ func authorityOf(h *networkingv1alpha3.Headers) string {
 // ignored, as in Istio.
 func pseudoHeaders() []string { return []string{"uri", "scheme", "method", "authority"} }
 
+// pseudoField is the field of a match that compares a pseudo-header of HTTP/2,
+// which is no header of a match; empty: the name is another one's.
+func pseudoField(name string) string {
+	return map[string]string{":authority": "authority", ":method": "method", ":path": "uri", ":scheme": "scheme"}[strings.ToLower(name)]
+}
+
+// ClusterHeader passes the name of a cluster from the sidecar's filters to its
+// routes. An application's value is overwritten, and the header is removed from
+// all requests.
+const ClusterHeader = "x-outrider-cluster"
+
 // HeaderNames are the headers that a match compares, sorted.
 func HeaderNames(of map[string]*networkingv1alpha3.StringMatch) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(of)), func(name string) bool { return slices.Contains(pseudoHeaders(), name) })

@@ -89,13 +89,23 @@ func matchAndHeaderProblems() map[string]routeProblem {
 		"regex classes": {match(`uri: {regex: "/\\pL{900}"}`), "spec.http[0].match[0].uri.regex: \"/\\\\pL{900}\": regex program too large"},
 		"regex case":    {match(`uri: {regex: /a}, ignoreUriCase: true`), `spec.http[0].match[0].uri: "/a": ignoreUriCase has no effect`},
 		"case alone":    {match(`ignoreUriCase: true`), "spec.http[0].match[0].ignoreUriCase: no effect: uri is not set"},
-		"header name":   {route(`headers: {request: {set: {? ` + strings.Repeat("a", 70000) + ` : x}}}`), strings.Repeat("a", 200) + "…: \"" + strings.Repeat("a", 80) + "…\": header cannot be modified; use a name such as x-api, of at most 1024 characters"},
-		"header length": {route(`headers: {request: {set: {x: "%PROTOCOL:5%"}}}`), `"%PROTOCOL:5%": %PROTOCOL% does not accept a length; use %% for`},
-		"header opaque": {route(`headers: {request: {set: {x: "%CEL(1 +)%"}}}`), "arguments of %CEL()% cannot be validated"},
-		"header sign":   {route(`headers: {request: {set: {x: "100% y"}}}`), "invalid command operator"},
-		"header REQ":    {route(`headers: {request: {set: {x: "%REQ%"}}}`), "invalid arguments of %REQ()%: use the form %REQ(X-API)%"},
-		"header value":  {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "must not contain line breaks"},
-		"dest header":   {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": Host supports only"},
+		"pseudo header": {match(`headers: {":authority": {exact: a.example}, ":Path": {exact: /}}, withoutHeaders: {":method": {}, ":scheme": {exact: http}}`),
+			"spec.http[0].match[0].headers.:Path: \":Path\": pseudo-headers have fields of their own; use the field uri\n" +
+				"spec.http[0].match[0].headers.:authority: \":authority\": pseudo-headers have fields of their own; use the field authority\n" +
+				"spec.http[0].match[0].withoutHeaders.:method: \":method\": pseudo-headers have fields of their own; use the field method\n" +
+				"spec.http[0].match[0].withoutHeaders.:scheme: \":scheme\": pseudo-headers have fields of their own; use the field scheme"},
+		"pseudo field":   {match(`headers: {authority: {exact: a.example}, Method: {exact: GET}}`), "spec.http[0].match[0].headers.Method: \"Method\": compares a header of this name, which requests do not have: pseudo-headers have fields of their own; use the field method\nspec.http[0].match[0].headers.authority: no effect: pseudo-headers have fields of their own; use the field authority"},
+		"other pseudo":   {match(`headers: {":status": {exact: "200"}}`), `spec.http[0].match[0].headers.:status: ":status": invalid header name`},
+		"own header":     {match(`headers: {X-Outrider-Cluster: {}}`), "header is reserved by the sidecar"},
+		"own header set": {route(`headers: {request: {set: {x-outrider-cluster: x}}}`), "header is reserved by the sidecar"},
+		"host":           {match(`headers: {Host: {exact: a.example}}, withoutHeaders: {host: {exact: b.example}}`), ""},
+		"header name":    {route(`headers: {request: {set: {? ` + strings.Repeat("a", 70000) + ` : x}}}`), strings.Repeat("a", 200) + "…: \"" + strings.Repeat("a", 80) + "…\": header cannot be modified; use a name such as x-api, of at most 1024 characters"},
+		"header length":  {route(`headers: {request: {set: {x: "%PROTOCOL:5%"}}}`), `"%PROTOCOL:5%": %PROTOCOL% does not accept a length; use %% for`},
+		"header opaque":  {route(`headers: {request: {set: {x: "%CEL(1 +)%"}}}`), "arguments of %CEL()% cannot be validated"},
+		"header sign":    {route(`headers: {request: {set: {x: "100% y"}}}`), "invalid command operator"},
+		"header REQ":     {route(`headers: {request: {set: {x: "%REQ%"}}}`), "invalid arguments of %REQ()%: use the form %REQ(X-API)%"},
+		"header value":   {route(`headers: {request: {set: {x: "a\r\nb"}}}`), "must not contain line breaks"},
+		"dest header":    {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}, headers: {request: {remove: [host]}}}]}]}`, "spec.http[0].route[0].headers.request.remove[0]: \"host\": Host supports only"},
 	}
 }
 

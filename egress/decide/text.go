@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -70,15 +71,40 @@ func normalPath(text string) string {
 	return path
 }
 
-// headerOf is a header's values, joined as they are compared.
+// headerOf is a header's values, joined as they are compared. Some headers are not
+// what the application sends by the time that routes are chosen.
 func headerOf(r Request, name string) (string, bool) {
+	name = strings.ToLower(name)
+	if name == "host" { // the same header under its name of HTTP/1
+		return r.Authority, true
+	}
+	if slices.Contains(connectionHeaders(), name) {
+		if _, upgrades := headerOf(r, "upgrade"); name != "connection" || !upgrades {
+			return "", false
+		}
+	}
 	var all []string
 	for n, values := range r.Header {
 		if strings.EqualFold(n, name) {
 			all = append(all, values...)
 		}
 	}
+	if added, ok := addedHeaders()[name]; ok && len(all) == 0 {
+		return added, true
+	}
 	return strings.Join(all, ","), len(all) > 0
+}
+
+// connectionHeaders are those of one connection, which the sidecar removes; the
+// first one stays in a request that upgrades the connection.
+func connectionHeaders() []string {
+	return []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding"}
+}
+
+// addedHeaders are those that the sidecar adds where the application has none.
+// The identifier is an example: each request has another one.
+func addedHeaders() map[string]string {
+	return map[string]string{"x-forwarded-proto": "http", "x-request-id": "00000000-0000-4000-8000-000000000000"}
 }
 
 // parameter is the first value of a query's parameter, as it is written.

@@ -180,10 +180,10 @@ func (b *builder) tcpProxy(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
 	return b.filter("envoy.filters.network.tcp_proxy", p)
 }
 
-// nameCluster sets clusterHeader before a route is selected.
+// nameCluster sets egress.ClusterHeader before a route is selected.
 func (b *builder) nameCluster(port string) []*corev3.TypedExtensionConfig {
 	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: b.pack(&earlyv3.HeaderMutation{
 		Mutations: []*mutationv3.HeaderMutation{{Action: &mutationv3.HeaderMutation_Append{Append: headerOption(
-			clusterHeader, fmt.Sprintf("outbound|%s||%%REQ(:AUTHORITY)%%", port), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}}},
+			egress.ClusterHeader, fmt.Sprintf("outbound|%s||%%REQ(:AUTHORITY)%%", port), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}}},
 	})}}
 }

@@ -24,11 +24,6 @@ const catchAllRoute = "catchall"
 // and this takes 0.2.
 const sharedVirtualHost = "declared"
 
-// clusterHeader passes the name of a cluster from the sidecar's filters to its
-// routes. An application's value is overwritten, and the header is removed from
-// all requests.
-const clusterHeader = "x-outrider-cluster"
-
 // namesCluster is the cluster of all connections that are forwarded to DNS
 // names. Its log lines have the name that a cluster of the host would have. A
 // cluster for each host would hold the addresses of all others, too, because

@@ -32,7 +32,7 @@ func (b *builder) routeConfiguration(name string, domains []egress.Domain) *rout
 		// Once here instead of at each host: routes without retries have
 		// Istio's default.
 		c.RequestHeadersToAdd = retryHeaders(egress.DefaultRetryOn, egress.DefaultRetryAttempts)
-		c.RequestHeadersToRemove = []string{clusterHeader}
+		c.RequestHeadersToRemove = []string{egress.ClusterHeader}
 		c.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(egress.MaxDirectResponseBody)
 	}
 	var shared []string

@@ -22,7 +22,7 @@ func plain(d egress.Domain) bool {
 // domains decide which requests are accepted; the cluster follows from the
 // Host.
 func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.VirtualHost {
-	asWritten := b.sharedRoute(&routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: clusterHeader}})
+	asWritten := b.sharedRoute(&routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: egress.ClusterHeader}})
 	asWritten.Match.Headers = []*routev3.HeaderMatcher{{
 		Name: ":authority",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{

@@ -245,6 +245,9 @@ func match(r *rand.Rand) *networkingv1alpha3.HTTPMatchRequest {
 	if some(r, 1, 4) {
 		m.Headers = map[string]*networkingv1alpha3.StringMatch{Pick(r, "x-a", "X-B"): Pick(r, text(r, "one"), &networkingv1alpha3.StringMatch{})}
 	}
+	if some(r, 1, 8) {
+		m.Headers = map[string]*networkingv1alpha3.StringMatch{Pick(r, "Host", "host"): text(r, Pick(r, Hosts()...)), "X-Forwarded-Proto": text(r, "http")}
+	}
 	if some(r, 1, 4) {
 		m.WithoutHeaders = map[string]*networkingv1alpha3.StringMatch{Pick(r, "x-a", "x-b"): Pick(r, text(r, "one"), &networkingv1alpha3.StringMatch{})}
 	}
