@@ -47,6 +47,7 @@
 //   - routefields.go: the meaning of single fields of routes
 //   - routes.go: validated routes
 //   - fields.go: validation of fields that several objects have
+//   - regexclass.go: what Envoy's regular expressions do not have
 //   - regex.go: validation of regular expressions
 //   - headers.go: validation of header operations
 //   - routedestination.go: validation of the destinations of a route

@@ -3,6 +3,9 @@ package egress
 import (
 	"maps"
 	"slices"
+	"strings"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // What the external tests check of format strings.
@@ -24,4 +27,11 @@ func Commands() []Command {
 		out = append(out, Command{name, knownCommands()[name].example, knownCommands()[name].length})
 	}
 	return out
+}
+
+// RegexFault is the error of a regular expression, or empty.
+func RegexFault(text string) string {
+	var all problem.List
+	readRegex(text, "regex", reporter{all: &all})
+	return strings.Join(all.Errors().Strings(), "\n")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
@@ -19,7 +21,7 @@ const (
 // readRegex returns the expression as it is matched: with the whole text. It is
 // nil if there is an error.
 func readRegex(text, path string, r reporter) *regexp.Regexp {
-	const fix = "see the syntax of RE2"
+	const fix = "see https://github.com/google/re2/wiki/Syntax"
 	if text == "" {
 		r.add(problem.Required(path, "use an expression such as /api/.*"))
 		return nil
@@ -28,9 +30,13 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		r.add(problem.TooLong(path, text, regexLength).WithFix("use a shorter expression"))
 		return nil
 	}
-	parsed, err := syntax.Parse(text, syntax.Perl)
+	parsed, err := syntax.Parse(bytesAsRunes(text), syntax.Perl)
 	if err != nil {
-		r.error(path, text, err.Error(), fix)
+		r.error(path, text, syntaxFault(text, err), fix)
+		return nil
+	}
+	if fault := escapeFault(text); fault != "" {
+		r.error(path, text, fault, fix)
 		return nil
 	}
 	size := 0
@@ -43,16 +49,38 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		r.error(path, text, "regex program too large", "simplify the expression, or use smaller repetitions")
 		return nil
 	}
+	if len(text) != utf8.RuneCountInString(text) {
+		r.warn(path, text, "Envoy compares bytes, and a character outside ASCII is several bytes", "in a path, match its percent-encoded form; elsewhere, match it as a literal and not in brackets")
+	}
 	return fullMatch(text)
+}
+
+// syntaxFault is the error of an expression, in the user's characters if it is one
+// for these, too.
+func syntaxFault(text string, err error) string {
+	if _, own := syntax.Parse(text, syntax.Perl); own != nil {
+		return own.Error()
+	}
+	return err.Error()
 }
 
 // fullMatch matches a whole text with a valid expression.
 func fullMatch(text string) *regexp.Regexp {
-	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	re, err := regexp.Compile(`\A(?:` + bytesAsRunes(text) + `)\z`)
 	if err != nil {
 		return nil
 	}
 	return re
+}
+
+// bytesAsRunes is a text as Envoy's expressions see it: they are compiled as
+// Latin-1, so that each byte is a character.
+func bytesAsRunes(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		b.WriteRune(rune(text[i]))
+	}
+	return b.String()
 }
 
 // substitutionFault finds a reference to a group that the pattern does not have.

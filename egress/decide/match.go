@@ -87,8 +87,26 @@ func matchText(s *networkingv1alpha3.StringMatch, text string) bool {
 	case *networkingv1alpha3.StringMatch_Prefix:
 		return strings.HasPrefix(text, c.Prefix)
 	case *networkingv1alpha3.StringMatch_Regex:
-		re, err := regexp.Compile(`\A(?:` + c.Regex + `)\z`)
-		return err == nil && re.MatchString(text)
+		re, err := regexp.Compile(`\A(?:` + latin1(c.Regex) + `)\z`)
+		return err == nil && re.MatchString(latin1(text))
 	}
 	return true
+}
+
+// latin1 turns each byte of a text into a character, as Envoy's expressions do.
+func latin1(text string) string {
+	runes := make([]rune, len(text))
+	for i := range runes {
+		runes[i] = rune(text[i])
+	}
+	return string(runes)
+}
+
+// fromLatin1 turns each character into a byte.
+func fromLatin1(text string) string {
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
+		out = append(out, byte(r))
+	}
+	return string(out)
 }

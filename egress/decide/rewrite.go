@@ -55,8 +55,8 @@ func rewritePath(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatc
 		}
 		path = w.Uri + path[replaced:]
 	case w.GetUriRegexRewrite() != nil:
-		if re, err := regexp.Compile(w.UriRegexRewrite.Match); err == nil {
-			path = re.ReplaceAllString(path, goTemplate(w.UriRegexRewrite.Rewrite))
+		if re, err := regexp.Compile(latin1(w.UriRegexRewrite.Match)); err == nil {
+			path = fromLatin1(re.ReplaceAllString(latin1(path), goTemplate(latin1(w.UriRegexRewrite.Rewrite))))
 		}
 	}
 	if has {
