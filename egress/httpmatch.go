@@ -32,6 +32,7 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 			readString(f.match, path+"."+f.name, r)
 		}
 	}
+	noteFinalDot(m.Authority, path+".authority", r)
 	readHeaderMatches(m.Headers, path+".headers", r)
 	readHeaderMatches(m.WithoutHeaders, path+".withoutHeaders", r)
 	for _, name := range slices.Sorted(maps.Keys(m.QueryParams)) {
@@ -94,6 +95,16 @@ func readHeaderMatches(headers map[string]*networkingv1alpha3.StringMatch, path 
 		if headers[name].GetMatchType() != nil { // without one the header must be present
 			readString(headers[name], at, r)
 		}
+		if IsAuthority(name) {
+			noteFinalDot(headers[name], at, r)
+		}
+	}
+}
+
+// noteFinalDot warns about a Host that no request has when routes are chosen.
+func noteFinalDot(s *networkingv1alpha3.StringMatch, path string, r reporter) {
+	if text := s.GetExact(); strings.HasSuffix(text, ".") {
+		r.warn(path+".exact", text, "never matches: the final dot of a Host is removed before it is compared", "remove the dot")
 	}
 }
 

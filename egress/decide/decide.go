@@ -89,7 +89,8 @@ func toHost(h egress.Host, r Request, why string) Decision {
 
 // decideSNI decides by the SNI of TLS.
 func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
-	name := strings.ToLower(r.ServerName)
+	r.ServerName = strings.ToLower(strings.TrimSuffix(r.ServerName, "."))
+	name := r.ServerName
 	if name == "" {
 		return undeclared(v, "the client sends no SNI")
 	}

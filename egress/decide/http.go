@@ -16,6 +16,7 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 	for _, d := range v.Domains(p.Number) {
 		domains[d.Name] = d
 	}
+	r.Authority = withoutDot(r.Authority)
 	name := hostOf(r.Authority)
 	found, ok := closestName(domains, name)
 	if !ok {

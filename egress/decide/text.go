@@ -16,6 +16,16 @@ func hostOf(authority string) string {
 	return name
 }
 
+// withoutDot is an authority without the final dot of a fully qualified name. The
+// sidecar removes it before it does anything else with a request.
+func withoutDot(authority string) string {
+	name, port := authority, ""
+	if i := strings.LastIndexByte(authority, '.'); i >= 0 && strings.HasPrefix(authority[i+1:], ":") {
+		name, port = authority[:i+1], authority[i+1:]
+	}
+	return strings.TrimSuffix(name, ".") + port
+}
+
 // closestName is the name itself, or the longest wildcard that covers it.
 func closestName[T any](names map[string]T, name string) (string, bool) {
 	if _, ok := names[name]; ok {

@@ -138,7 +138,8 @@ func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
 func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
 	var early []*corev3.TypedExtensionConfig
-	if route != catchAllRoute { // it has no declared hosts
+	declared := route != catchAllRoute
+	if declared {
 		filters = append(b.hostFilters(), filters...)
 		early = b.nameCluster(route)
 	}
@@ -153,7 +154,9 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 		StreamIdleTimeout: durationpb.New(0),
 		UseRemoteAddress:  wrapperspb.Bool(false),
 		NormalizePath:     wrapperspb.Bool(true),
-		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		// The fully qualified form of a declared name is the same name.
+		StripTrailingHostDot: declared,
+		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	})}
 }
 

@@ -56,12 +56,17 @@ type sniChoice struct {
 	then  *matcherv3.Matcher_OnMatch
 }
 
-// bySNI chooses by SNI.
+// bySNI chooses by SNI. Some clients send the final dot of a fully qualified name,
+// which Envoy compares as it is.
 func (b *builder) bySNI(choices []sniChoice, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	m := &matcherv3.ServerNameMatcher{}
 	for _, c := range choices {
 		if len(c.names) > 0 {
-			m.DomainMatchers = append(m.DomainMatchers, &matcherv3.ServerNameMatcher_DomainMatcher{Domains: c.names, OnMatch: c.then})
+			domains := make([]string, 0, 2*len(c.names))
+			for _, name := range c.names {
+				domains = append(domains, name, name+".")
+			}
+			m.DomainMatchers = append(m.DomainMatchers, &matcherv3.ServerNameMatcher_DomainMatcher{Domains: domains, OnMatch: c.then})
 		}
 	}
 	if len(m.DomainMatchers) == 0 {

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/egress"
 )
@@ -14,14 +15,17 @@ func Clusters(v *egress.View) ([]Resource, error) {
 
 // Cluster is the cluster that a sidecar requests by name when a host is first
 // used; ok is false where no such host is visible to the namespace, or where it
-// has no cluster of its own.
+// has no cluster of its own. The name of an SNI with a final dot is that of a
+// second cluster.
 func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
-	h, ok := v.Host(name)
+	h, ok := v.Host(strings.TrimSuffix(name, "."))
 	if !ok || !hasCluster(h) {
 		return Resource{}, false, nil
 	}
 	b := newBuilder(v)
-	r, err = resource(b.onDemandCluster(h))
+	c := b.onDemandCluster(h)
+	c.Name = name
+	r, err = resource(c)
 	if err == nil {
 		err = b.err
 	}
