@@ -9,7 +9,8 @@
 //
 // Files, each using only those before it: set.go (one family), cidr.go (List),
 // element.go (one element of a list), diagnose.go (what is wrong with one),
-// parse.go, ports.go (lists of ports), keywords.go (names with a fixed meaning).
+// parse.go, ports.go (lists of ports), capture.go (includes less excludes),
+// keywords.go (names with a fixed meaning).
 package cidr
 
 import (

@@ -232,18 +232,40 @@ func remarks(c Config) []Note {
 	if have, missing, ok := c.Include.MissingFamily(); ok {
 		notes = append(notes, Note(fmt.Sprintf("-i has %s ranges only: %s connections bypass the proxy, except to ports in -q", have, missing)))
 	}
-	switch {
-	case c.Include.IsEmpty() && c.IncludePorts.IsEmpty():
-		notes = append(notes, "-i and -q are empty: nothing is captured")
-	case !c.Include.IsEmpty() && c.IncludePorts.IsEmpty() && c.Exclude.ContainsList(c.Include):
-		notes = append(notes, "-x excludes everything that -i includes: nothing is captured")
-	}
+	notes = append(notes, uncaptured(c.capture())...)
 	for _, id := range c.ProxyUIDs {
 		if id == 0 {
 			notes = append(notes, "-u has uid 0: connections of containers that run as root bypass the proxy")
 		}
 	}
 	return notes
+}
+
+// uncaptured is about what is included by no list, or by one and excluded by
+// another.
+func uncaptured(c cidr.Capture) []Note {
+	var included, captured []cidr.Family
+	var notes []Note
+	for _, f := range []cidr.Family{cidr.IPv4, cidr.IPv6} {
+		switch {
+		case !c.Includes(f):
+			continue
+		case c.Captures(f):
+			captured = append(captured, f)
+		default:
+			notes = append(notes, Note(fmt.Sprintf("-x excludes every included %s address: no %s connection is captured", f, f)))
+		}
+		included = append(included, f)
+	}
+	switch {
+	case len(included) == 0:
+		return []Note{"-i and -q are empty: nothing is captured"}
+	case len(captured) > 0:
+		return notes
+	case c.IncludedPorts().IsEmpty() && !c.IncludePorts.IsEmpty():
+		return []Note{"-x and -o exclude everything that -i and -q include: nothing is captured"}
+	}
+	return []Note{"-x excludes everything that -i includes: nothing is captured"}
 }
 
 // Help is the text of --help.

@@ -3,6 +3,7 @@ package redirect
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
@@ -15,14 +16,18 @@ func Summary(c Config, f Family) string {
 		return "captures nothing: no rules in mode NONE"
 	}
 	var captured, bypass []string
-	captured = append(captured, "IPv4 "+included(c.Include, c.Include.V4()))
+	families := []cidr.Family{cidr.IPv4}
 	if f == Inet {
-		captured = append(captured, "IPv6 "+included(c.Include, c.Include.V6()))
-	} else {
+		families = append(families, cidr.IPv6)
+	}
+	for _, family := range families {
+		captured = append(captured, string(family)+" "+c.captured(family))
+	}
+	if f != Inet {
 		captured = append(captured, "no IPv6 in this kernel")
 	}
-	if !c.IncludePorts.IsEmpty() {
-		captured = append(captured, "ports "+c.IncludePorts.String())
+	if ports := c.capture().IncludedPorts(); !ports.IsEmpty() && c.capturesAny(families) {
+		captured = append(captured, "ports "+ports.String())
 	}
 	if v4 := c.Exclude.V4(); len(v4) > 0 {
 		bypass = append(bypass, "IPv4 "+few(v4))
@@ -41,18 +46,37 @@ func Summary(c Config, f Family) string {
 		loopback = "127.0.0.1 and ::1"
 	}
 	bypass = append(bypass, "uid "+join(c.ProxyUIDs), "gid "+join(c.ProxyGIDs), loopback, "non-TCP")
-	return fmt.Sprintf("captures to port %d: %s; bypass: %s",
-		c.ProxyPort, strings.Join(captured, ", "), strings.Join(bypass, ", "))
+	does := fmt.Sprintf("captures to port %d", c.ProxyPort)
+	if !c.capturesAny(families) {
+		does = "captures nothing"
+	}
+	return fmt.Sprintf("%s: %s; bypass: %s", does, strings.Join(captured, ", "), strings.Join(bypass, ", "))
 }
 
-func included(l cidr.List, ps []netip.Prefix) string {
+// captured is what is captured of a family by its address.
+func (c Config) captured(f cidr.Family) string {
+	ps := c.Include.V4()
+	if f == cidr.IPv6 {
+		ps = c.Include.V6()
+	}
 	switch {
-	case l.IsWildcard():
-		return "everything"
 	case len(ps) == 0:
 		return "no range"
+	case !(cidr.Capture{Include: c.Include, Exclude: c.Exclude}).Captures(f):
+		return "nothing (all excluded)"
+	case c.Include.IsWildcard():
+		return "everything"
 	}
-	return few(ps)
+	return few(slices.DeleteFunc(ps, c.Exclude.ContainsPrefix))
+}
+
+func (c Config) capturesAny(families []cidr.Family) bool {
+	return slices.ContainsFunc(families, c.capture().Captures)
+}
+
+// capture is the lists of the configuration.
+func (c Config) capture() cidr.Capture {
+	return cidr.Capture{Include: c.Include, Exclude: c.Exclude, IncludePorts: c.IncludePorts, ExcludePorts: c.ExcludePorts}
 }
 
 // few is the count and the first few ranges.

@@ -176,6 +176,12 @@ func TestInPod(t *testing.T) {
 	runIn(t, pod.NS, []string{"ISTIO_SERVICE_CIDR=*", "ENVOY_PORT=16001", "PROXY_UID="}, "-p", "15001").want(t, 0,
 		everything+"7 rules verified, 4/4 test connections passed\n", "")
 
+	// What is excluded whole is not captured, whatever is included.
+	runIn(t, pod.NS, nil, "-i", "*", "-x", "0.0.0.0/1,128.0.0.0/1").want(t, 0,
+		"outrider-init: captures to port 15001: IPv4 nothing (all excluded), IPv6 everything; "+
+			"bypass: IPv4 1 range (0.0.0.0/0), uid 1337, gid 1337, loopback, non-TCP; 8 rules verified, 3/3 test connections passed\n",
+		"outrider-init: note: -x excludes every included IPv4 address: no IPv4 connection is captured\n")
+
 	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: redirect rules removed\n", "")
 	runIn(t, pod.NS, nil, "--cleanup").want(t, 0, "outrider-init: redirect rules removed\n", "")
 	if rules := pod.Must(t, "", "nft", "list", "ruleset"); rules != "" {
