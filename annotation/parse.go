@@ -191,6 +191,8 @@ func ParseInterfaces(value string) ([]string, error) {
 		}
 		const fix = "use interface names as shown by ip link, separated by commas"
 		switch {
+		case e == "+": // any ending of no name
+			return nil, invalid(e, "excludes every interface", "set sidecar.istio.io/interceptionMode: NONE to capture nothing")
 		case len(e) > longest:
 			return nil, invalid(e, fmt.Sprintf("an interface name has at most %d bytes", longest), fix)
 		case e == "." || e == ".." || strings.ContainsAny(e, "/: \t\r\n\v\f\"'`\\$;&|<>{}()*?") || !printable(e):

@@ -71,7 +71,7 @@ var openShiftRows = []Row{
 
 var trafficRows = []Row{
 	{Name: IncludeOutboundIPRanges, Type: `list of ranges and names, or "*"`, Default: `values global.proxy.includeIPRanges ("*")`,
-		Meaning: "Destinations whose TCP traffic goes through the proxy; empty means none", check: ranges(IncludeRangeOptions), warn: oneFamily},
+		Meaning: "Destinations whose TCP traffic goes through the proxy; empty means none", check: ranges(IncludeRangeOptions)},
 	{Name: ExcludeOutboundIPRanges, Type: "list of ranges and names", Default: "values global.proxy.excludeIPRanges (none)",
 		Meaning: "Destinations that bypass the proxy; takes precedence over every include", check: ranges(ExcludeRangeOptions)},
 	{Name: IncludeOutboundPorts, Type: "port list", Default: "values global.proxy.includeOutboundPorts (none)",
@@ -83,31 +83,6 @@ var trafficRows = []Row{
 	{Name: InterceptionMode, Type: "REDIRECT or NONE", Default: "meshConfig.defaultConfig.interceptionMode (REDIRECT)",
 		Meaning: "REDIRECT sends outbound TCP traffic to the proxy; NONE redirects nothing and adds no init container", check: checkOf(ParseInterceptionMode)},
 }
-
-// oneFamily warns about an include list that lacks a whole family.
-func oneFamily(value string) problem.List {
-	l, err := cidr.Parse(value, IncludeRangeOptions)
-	if err != nil {
-		return nil
-	}
-	if f := OneFamily(l); f != "" {
-		return problem.List{invalid(value, f, OneFamilyFix)}
-	}
-	return nil
-}
-
-// OneFamily is the warning about an include list with ranges of one address
-// family only, or "".
-func OneFamily(l cidr.List) string {
-	have, missing, ok := l.MissingFamily()
-	if !ok {
-		return ""
-	}
-	return "only " + have + " ranges: all " + missing + " traffic bypasses the proxy"
-}
-
-// OneFamilyFix is the fix for OneFamily.
-const OneFamilyFix = `add the cluster's ranges of the other family, or use "*"; not needed on single-stack clusters`
 
 var proxyRows = []Row{
 	{Name: ProxyImage, Type: "image", Default: "values global.proxy.image",

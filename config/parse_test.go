@@ -63,7 +63,6 @@ func TestValuesMessages(t *testing.T) {
 		{"a list of ranges", proxy(`includeIPRanges: [10.0.0.0/8, "fd00::/8"]`), nil},
 		{"a bad element of a list", proxy("excludeIPRanges:\n    - 10.0.0.0/8\n    - '*'"), []string{`error :5:7: global.proxy.excludeIPRanges[1]: "*": wildcard is not allowed here`}},
 		{"helm's escape", proxy(`includeIPRanges: 10.0.0.0/8\,172.16.0.0/12`), []string{`error \,`}},
-		{"one family", proxy(`includeIPRanges: 10.0.0.0/8`), []string{`warning only IPv4 ranges: all IPv6 traffic bypasses the proxy`}},
 		{"include and exclude", proxy(`{includeIPRanges: "10.0.0.0/8,fd00::/8", excludeIPRanges: 10.1.0.0/16}`), nil},
 		{"a number as ports", proxy(`excludeOutboundPorts: 8080`), nil},
 		{"bad ports", proxy(`includeOutboundPorts: "80-90"`), []string{`error global.proxy.includeOutboundPorts: "80-90": `}},

@@ -27,7 +27,10 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	v.Global.ProxyInit.Resources = t.resources("global.proxy_init.resources")
 	t.images(v)
 	t.templateValues()
-	for _, path := range []string{"global.proxy.includeIPRanges", "global.proxy.excludeIPRanges", "global.platform", "global.platformFallback"} {
+	for _, path := range []string{
+		"global.proxy.includeIPRanges", "global.proxy.excludeIPRanges",
+		"global.proxy.includeOutboundPorts", "global.proxy.excludeOutboundPorts", "global.proxy.excludeInterfaces", "global.platform", "global.platformFallback",
+	} {
 		if n := t.at(path); n != nil && n.Line > 0 {
 			v.Places[path] = Place{n.Line, n.Column}
 		}
@@ -131,11 +134,6 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 	p.StartupProbe.FailureThreshold = t.number(at+"startupProbe.failureThreshold", 1, maxSeconds)
 	t.rangeNames(at+"includeIPRanges", p.IncludeIPRanges, named)
 	t.rangeNames(at+"excludeIPRanges", p.ExcludeIPRanges, named)
-	if n := t.at(at + "includeIPRanges"); n != nil && n.Line > 0 {
-		if rule := annotation.OneFamily(p.IncludeIPRanges); rule != "" {
-			t.r.warn(n, at+"includeIPRanges", rule, annotation.OneFamilyFix)
-		}
-	}
 	return p
 }
 

@@ -65,7 +65,7 @@ func (i *Injector) tryDefaults() problem.List {
 		}
 		return problems
 	}
-	var problems problem.List
+	problems := i.bypassProblems(r.settings)
 	for n, o := range r.overlays {
 		if o != nil && o.missing {
 			p := i.templateProblem(r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
@@ -74,6 +74,20 @@ func (i *Injector) tryDefaults() problem.List {
 		}
 	}
 	return problems
+}
+
+// bypassProblems are warnings about what the lists of the values leave uncaptured.
+func (i *Injector) bypassProblems(s *Settings) (out problem.List) {
+	for _, p := range s.bypasses {
+		if path, ok := strings.CutPrefix(p.Path, "values "); ok {
+			out.Add(i.inValues(p, path))
+		}
+	}
+	captures := s.capture().Captures(cidr.IPv4) || s.capture().Captures(cidr.IPv6)
+	if rule := i.env.Ranges.Omitted(s.IncludeIPRanges); rule != "" && captures && i.cfg.Values.Has(valuesIncludeIP) {
+		out.Add(i.valuesWarnings(valuesIncludeIP, rule)...)
+	}
+	return out
 }
 
 // templateProblem is an error about a template of the configuration.
@@ -107,19 +121,17 @@ func (i *Injector) resolveGlobals() problem.List {
 			problems.Add(i.inValues(problem.Invalid("", cidr.Cluster, "resolves to global.platformFallback: "+resolved.fallback, "").AsWarning(), g.path))
 		}
 		if slices.Contains(g.list.Names(), cidr.Cluster) && i.env.Ranges != nil {
-			problems.Add(i.valuesWarnings(g.path, g.list, i.env.Ranges.Warnings)...)
+			problems.Add(i.valuesWarnings(g.path, i.env.Ranges.Warnings...)...)
 		}
-	}
-	if i.cfg.Values.Has(valuesIncludeIP) {
-		problems.Add(i.valuesWarnings(valuesIncludeIP, p.IncludeIPRanges, i.env.Ranges.Omitted(i.include.list))...)
 	}
 	return problems
 }
 
-// valuesWarnings are warnings about a list of the values.
-func (i *Injector) valuesWarnings(path string, list cidr.List, texts []string) (out problem.List) {
+// valuesWarnings are warnings about a list of the values. The list itself is
+// at the place that the warning has.
+func (i *Injector) valuesWarnings(path string, texts ...string) (out problem.List) {
 	for _, text := range texts {
-		out.Add(i.inValues(problem.Invalid("", list.String(), text, "").AsWarning(), path))
+		out.Add(i.inValues(problem.Bypass("", "", text, ""), path))
 	}
 	return out
 }

@@ -25,6 +25,7 @@
 //   - injector.go: a compiled configuration
 //   - resolver.go: the settings of the redirect, the identity and the templates
 //   - resolver_proxy.go: the settings of the proxy
+//   - resolver_bypass.go: warnings about what the redirect does not capture
 //   - resolve.go: all settings and overlays of a pod
 //   - compile.go: a configuration to an Injector
 //   - owner.go: the workload of a pod

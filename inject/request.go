@@ -50,7 +50,7 @@ type Result struct {
 	// Patch turns the incoming pod into the injected one; empty when nothing
 	// changes. Operations are in the order they must be applied.
 	Patch []Operation
-	// Warnings are for the user who applied the pod, in the order of their text.
+	// Warnings are for the user who applied the pod, the worst first.
 	Warnings problem.List
 
 	tree *jsontree.Node // the injected pod; nil when nothing changes

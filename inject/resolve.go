@@ -13,6 +13,7 @@ func (i *Injector) resolve(in podInputs) (*Settings, problem.List) {
 	r.interceptionMode()
 	r.ranges()
 	r.ports()
+	r.bypasses()
 	r.uncaptured()
 	r.proxyConfig() // before what depends on it
 	r.nativeSidecar()

@@ -20,6 +20,8 @@ type resolver struct {
 	in       podInputs
 	out      Settings
 	problems problem.List
+
+	namedInclude bool // the include list has names
 }
 
 func (r *resolver) set(name, value string, source Source) {
@@ -59,9 +61,6 @@ func (r *resolver) interceptionMode() {
 func (r *resolver) ranges() {
 	r.out.IncludeIPRanges = r.rangeList("includeOutboundIPRanges", r.include, valuesIncludeIP, annotation.IncludeOutboundIPRanges, annotation.IncludeRangeOptions)
 	r.out.ExcludeIPRanges = r.rangeList("excludeOutboundIPRanges", r.exclude, valuesExcludeIP, annotation.ExcludeOutboundIPRanges, annotation.ExcludeRangeOptions)
-	if _, own := r.in.annotations[annotation.IncludeOutboundIPRanges]; own {
-		r.out.leftOut = r.env.Ranges.Omitted(r.out.IncludeIPRanges)
-	}
 }
 
 // rangeList uses the annotation's list, or else the values', whose names have been
@@ -70,6 +69,9 @@ func (r *resolver) rangeList(name string, l rangeList, path, annotated string, o
 	source := r.valueSource(path)
 	if value, ok := r.in.annotations[annotated]; ok {
 		l, source = r.annotatedRanges(annotated, value, o), fromAnnotation(annotated)
+	}
+	if annotated == annotation.IncludeOutboundIPRanges {
+		r.namedInclude = l.evidence != ""
 	}
 	r.set(name, l.list.String(), l.source(source))
 	return l.list
@@ -94,7 +96,7 @@ func (r *resolver) annotatedRanges(name, value string, o cidr.Options) rangeList
 	}
 	if l.fallback != "" {
 		p := problem.Invalid(annotation.Path(name, false), cidr.Cluster, "cannot be resolved; global.platformFallback is used instead", "")
-		r.out.fallbacks.Add(p.AsWarning())
+		r.out.bypasses.Add(p.AsWarning())
 	}
 	return l
 }
@@ -119,6 +121,7 @@ func (r *resolver) uncaptured() {
 		return
 	}
 	s := &r.out
+	s.bypasses, s.unpoliced = nil, nil // the mode is the user's decision
 	s.IncludeIPRanges, s.ExcludeIPRanges = cidr.List{}, cidr.List{}
 	s.IncludePorts, s.ExcludePorts, s.ExcludeInterfaces = cidr.Ports{}, cidr.Ports{}, nil
 	mode := s.Setting("interceptionMode").Source

@@ -27,17 +27,16 @@ func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations ma
 	if t.Pointer == "" {
 		return nil
 	}
-	out := annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels)
+	place := annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels)
 	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner})
 	if err != nil {
+		var out problem.List
 		for _, p := range problemsOf(err) {
 			out.Add(denied(p))
 		}
-	} else {
-		out.Add(result.Warnings...)
-		out.Add(ineffective(result.Decision, t)...)
+		return append(out, place.WorstFirst()...)
 	}
-	return sortedByText(out)
+	return slices.Concat(result.Warnings, place, ineffective(result.Decision, t)).WorstFirst()
 }
 
 // denied is a problem of a workload's pods.

@@ -44,8 +44,8 @@ type Settings struct {
 	// with its value as text and its source, in a fixed order.
 	List []Setting
 
-	leftOut    []string          // warnings about the pod's own include list
-	fallbacks  problem.List      // warnings about names resolved to global.platformFallback
+	bypasses   problem.List      // warnings about what is not captured
+	unpoliced  problem.List      // warnings about what REGISTRY_ONLY does not apply to
 	namedLists map[string]string // lists without their names, by the annotation they are in
 }
 

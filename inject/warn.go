@@ -3,34 +3,24 @@ package inject
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 )
 
 // warnings is what a user should know about an injected pod although nothing is
 // wrong enough to reject it.
 func (m *mutation) warnings(found problem.List) problem.List {
-	out := slices.Clone(found)
+	out := slices.Clone(found) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnBypass, warnUncaptured, warnFamilies, warnLeftOut, warnOpenShift, warnStatus,
+		warnBypass, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus,
 	} {
 		out = append(out, check(m)...)
 	}
-	return sortedByText(out)
-}
-
-// sortedByText orders warnings by their text, without duplicates.
-func sortedByText(l problem.List) problem.List {
-	if len(l) > 1 {
-		slices.SortStableFunc(l, func(a, b problem.Problem) int { return strings.Compare(a.String(), b.String()) })
-	}
-	return slices.Compact(l)
+	return out.WorstFirst()
 }
 
 // warning is one warning as a list.
@@ -129,33 +119,10 @@ func warnDNS(m *mutation) problem.List {
 	return warning("spec.dnsPolicy", "None, but the control plane is resolved through cluster DNS: unless the nameservers in dnsConfig resolve it, the pod never becomes ready", "")
 }
 
-// warnBypass: no policy applies to traffic that is not captured.
+// warnBypass: the warnings of the settings.
 func warnBypass(m *mutation) problem.List {
-	if m.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY {
-		return nil
-	}
-	s := m.resolved.settings
-	var out problem.List
-	bypass := func(what, value string) {
-		p := problem.Invalid(what, "", fmt.Sprintf("bypasses REGISTRY_ONLY: this traffic does not go through the sidecar (%s)", s.Setting(what).Source), "").AsWarning()
-		p.Value = strconv.Quote(problem.Clip(value, maxList))
-		out.Add(p)
-	}
-	if !s.ExcludeIPRanges.IsEmpty() {
-		bypass("excludeOutboundIPRanges", s.ExcludeIPRanges.String())
-	}
-	if !s.IncludeIPRanges.IsWildcard() {
-		bypass("includeOutboundIPRanges", s.IncludeIPRanges.String())
-	}
-	if ports := s.ExcludePorts.String(); ports != "" {
-		bypass("excludeOutboundPorts", ports)
-	}
-	return out
+	return slices.Concat(m.resolved.settings.bypasses, m.resolved.settings.unpoliced)
 }
-
-// maxList bounds, in bytes, a list in a warning, of which the API server shows 256
-// characters.
-const maxList = 60
 
 // warnUncaptured: where nothing is redirected, the pod's annotations about the
 // redirect have no effect.
@@ -178,32 +145,6 @@ func warnUncaptured(m *mutation) problem.List {
 var redirectAnnotations = [...]string{
 	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
 	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,
-}
-
-// warnFamilies: annotation.Check has warned already where the list is the
-// pod's own.
-func warnFamilies(m *mutation) problem.List {
-	s := m.resolved.settings
-	have, missing, ok := s.IncludeIPRanges.MissingFamily()
-	if !ok || s.Setting("includeOutboundIPRanges").Source != fromValues(valuesIncludeIP) {
-		return nil
-	}
-	out := warning("includeOutboundIPRanges", fmt.Sprintf("has %s ranges only: all %s traffic bypasses the sidecar", have, missing), fmt.Sprintf("add %s ranges if the cluster has them", missing))
-	out[0].Value = strconv.Quote(problem.Clip(s.IncludeIPRanges.String(), maxList))
-	return out
-}
-
-// warnLeftOut: the configuration's own list is validated when it is applied.
-func warnLeftOut(m *mutation) problem.List {
-	s := m.resolved.settings
-	if s.InterceptionMode == annotation.InterceptionNone {
-		return nil
-	}
-	out := slices.Clone(s.fallbacks)
-	for _, w := range s.leftOut {
-		out.Add(warning(annotation.Path(annotation.IncludeOutboundIPRanges, false), w, "")...)
-	}
-	return out
 }
 
 func warnOpenShift(m *mutation) problem.List {

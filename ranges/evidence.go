@@ -19,12 +19,12 @@ const (
 )
 
 // Family is an address family.
-type Family string
+type Family = cidr.Family
 
 // The families.
 const (
-	IPv4 Family = "IPv4"
-	IPv6 Family = "IPv6"
+	IPv4 = cidr.IPv4
+	IPv6 = cidr.IPv6
 )
 
 func familyOf(a netip.Addr) Family {

@@ -49,6 +49,8 @@ func (d *ClusterData) NamedRanges(o Options) *NamedRanges {
 	}
 	r := d.Resolve(o)
 	n.Platform, n.Warnings, n.APIServer = r.Platform, slices.Concat(r.Warnings, d.unconfirmedDefaults(&r)), d.apiServerAddresses()
+	// The name is then not resolved, for that reason.
+	n.Warnings = slices.DeleteFunc(n.Warnings, func(w string) bool { return slices.Contains(r.lacking, w) })
 	n.Cluster = Resolution{Ranges: r.Service.Union(r.Pod), From: r.sources(), grades: r.grades()}
 	if !r.Known() {
 		n.Cluster.Missing = r.missing()
@@ -148,12 +150,15 @@ func (n *NamedRanges) Resolve(name string) (Resolution, bool) {
 }
 
 // Omitted is ClusterData.Omitted of the data behind the names.
-func (n *NamedRanges) Omitted(include cidr.List) []string {
+func (n *NamedRanges) Omitted(include cidr.List) string {
 	if n == nil {
-		return nil
+		return ""
 	}
 	return n.data.Omitted(include)
 }
+
+// Uses is ClusterData.Uses of the data behind the names.
+func (n *NamedRanges) Uses(f Family) bool { return n != nil && n.data != nil && n.data.Uses(f) }
 
 // Keep is next, with the cluster's ranges of last where the evidence for them
 // has been lost since: where they cannot be resolved any more, or by a weaker
@@ -178,46 +183,59 @@ func Keep(last, next *NamedRanges) *NamedRanges {
 	return &kept
 }
 
-// Omitted are warnings about an include list that omits addresses of the
-// cluster: what goes there bypasses the sidecar.
-func (d *ClusterData) Omitted(include cidr.List) []string {
+// Omitted is what an include list omits of the addresses in use, as a warning: what
+// goes there bypasses the sidecar. A family of which the list has no range at all is
+// not counted: that is one fact, which MissingFamily finds.
+func (d *ClusterData) Omitted(include cidr.List) string {
 	if d == nil || include.IsWildcard() || include.IsEmpty() {
-		return nil
+		return ""
 	}
-	var out []string
-	say := func(format string, args ...any) { out = append(out, problem.Printable(fmt.Sprintf(format, args...))) }
-	named := map[netip.Addr]bool{}
+	_, missing, lacks := include.MissingFamily()
+	omits := func(a Address) bool {
+		return !include.Contains(a.Addr) && !(lacks && familyOf(a.Addr) == Family(missing))
+	}
+	var parts []string
+	// Every pod uses these: they are the first to name.
+	var first Address
 	for _, a := range slices.Concat(d.apiServer, d.dns) {
-		if strings.HasPrefix(a.What, "Service ") && !named[a.Addr] && !include.Contains(a.Addr) {
-			say("omits %s of %s: traffic to it bypasses the sidecar", a.Addr, a.What)
-			named[a.Addr] = true
+		if !first.Addr.IsValid() && strings.HasPrefix(a.What, "Service ") && omits(a) {
+			first = a
 		}
 	}
 	for _, c := range []struct {
-		what string
+		kind Kind
 		in   []Address
-	}{{"Services", d.ClusterIP}, {"pods", d.PodIP}} {
-		var first Address
+	}{{"Service", d.ClusterIP}, {Pod, d.PodIP}} {
 		count := 0
 		for _, a := range c.in {
-			if !named[a.Addr] && !include.Contains(a.Addr) {
-				if count++; count == 1 {
-					first = a
-				}
+			if !omits(a) {
+				continue
+			}
+			if count++; !first.Addr.IsValid() {
+				first = a
 			}
 		}
 		if count > 0 {
-			say("omits %d of %d addresses of %s, such as %s of %s: traffic to them bypasses the sidecar", count, len(c.in), c.what, first.Addr, first.What)
+			parts = append(parts, fmt.Sprintf("%d of %d %s", count, len(c.in), c.kind))
 		}
 	}
-	if have, missing, ok := include.MissingFamily(); ok && d.uses(Family(missing)) {
-		say("has %s ranges only, although the cluster uses %s: all %s traffic bypasses the sidecar", have, missing, missing)
+	if len(parts) == 0 {
+		return ""
 	}
-	return out
+	return problem.Printable(fmt.Sprintf("omits %s addresses in use, such as %s: traffic to them bypasses the sidecar", strings.Join(parts, " and "), first.short()))
 }
 
-// uses reports that an address of the family is in use.
-func (d *ClusterData) uses(family Family) bool {
+// short is an address with what it is of, where that is short enough for a warning.
+func (a Address) short() string {
+	const most = 60
+	if len(a.What) > most {
+		return a.Addr.String()
+	}
+	return a.Addr.String() + " of " + a.What
+}
+
+// Uses reports that an address of the family is in use in the cluster.
+func (d *ClusterData) Uses(family Family) bool {
 	return slices.ContainsFunc(slices.Concat(d.ClusterIP, d.PodIP), func(a Address) bool { return familyOf(a.Addr) == family })
 }
 

@@ -102,34 +102,31 @@ func TestKeep(t *testing.T) {
 
 func TestOmitted(t *testing.T) {
 	data := factsOf(t, docInUse)
-	for list, want := range map[string][]string{
-		"":                                    nil,
-		"0.0.0.0/0,::/0":                      nil,
-		"10.96.0.0/16,10.244.0.0/16,fd00::/8": nil,
-		"10.96.0.0/16,10.244.0.0/16":          {"omits 1 of 2 addresses of pods, such as fd00::7 of pod shop/web", "has IPv4 ranges only, although the cluster uses IPv6"},
-		"10.96.0.0/28,10.244.0.0/16,fd00::/8": {"omits 1 of 3 addresses of Services, such as 10.96.0.20 of Service shop/web"},
-		"10.244.0.0/16,fd00::/8":              {"omits 10.96.0.1 of Service default/kubernetes", "omits 10.96.0.10 of Service kube-system/dns", "omits 1 of 3 addresses of Services"},
+	for list, want := range map[string]string{
+		"":                                    "",
+		"0.0.0.0/0,::/0":                      "",
+		"10.96.0.0/16,10.244.0.0/16,fd00::/8": "",
+		// That IPv6 bypasses the sidecar is a fact of its own.
+		"10.96.0.0/16,10.244.0.0/16":          "",
+		"10.96.0.0/16":                        "omits 1 of 2 pod addresses in use, such as 10.244.0.7 of pod shop/web: traffic to them bypasses the sidecar",
+		"10.96.0.0/28,10.244.0.0/16,fd00::/8": "omits 1 of 3 Service addresses in use, such as 10.96.0.20 of Service shop/web: traffic to them bypasses the sidecar",
+		"10.244.0.0/16,fd00::/8":              "omits 3 of 3 Service addresses in use, such as 10.96.0.1 of Service default/kubernetes: traffic to them bypasses the sidecar",
+		"10.96.0.0/29,192.0.2.0/24":           "omits 2 of 3 Service and 1 of 2 pod addresses in use, such as 10.96.0.10 of Service kube-system/dns: traffic to them bypasses the sidecar",
+		"fd00::/8":                            "",
 	} {
 		l, err := cidr.Parse(list, cidr.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := data.Omitted(l)
-		if len(got) != len(want) {
-			t.Errorf("%s: %q", list, got)
-			continue
-		}
-		for i := range want {
-			if !strings.HasPrefix(got[i], want[i]) || len(got[i]) > 200 {
-				t.Errorf("%s: %q, want %q", list, got[i], want[i])
-			}
+		if got := data.Omitted(l); got != want {
+			t.Errorf("%s: %q, want %q", list, got, want)
 		}
 	}
-	if w := data.Omitted(cidr.Wildcard()); w != nil {
+	if w := data.Omitted(cidr.Wildcard()); w != "" {
 		t.Errorf("*: %q", w)
 	}
 	var none *ClusterData
-	if w := none.Omitted(cidr.List{}); w != nil || none.NamedRanges(Options{}) != nil {
+	if w := none.Omitted(cidr.List{}); w != "" || none.NamedRanges(Options{}) != nil {
 		t.Error("empty data resolve a name")
 	}
 }

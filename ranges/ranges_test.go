@@ -269,7 +269,7 @@ func FuzzRead(f *testing.F) {
 		if c := names.Cluster; c.Missing == "" && (c.Ranges.IsEmpty() || c.From == "") {
 			t.Errorf("the cluster is %+v", c)
 		}
-		if names.Omitted(names.Cluster.Ranges) != nil && names.Cluster.Missing == "" {
+		if names.Omitted(names.Cluster.Ranges) != "" && names.Cluster.Missing == "" {
 			t.Errorf("%s omits addresses in use: %q", names.Cluster.Ranges, names.Omitted(names.Cluster.Ranges))
 		}
 		for _, e := range res.Evidence {

@@ -40,6 +40,8 @@ type Result struct {
 	// Given is a documented value to take as it is although a kind is missing;
 	// only Default sets it.
 	Given string
+
+	lacking []string // the warnings about a kind that lacks a family
 }
 
 // Known reports whether both kinds are complete.
@@ -318,16 +320,25 @@ func (v *resolver) compare(k Kind, won cidr.List, by string, group []int, l cidr
 // families looks for a family that the cluster has and a kind lacks: the other
 // kind has it, or an address in use.
 func (v *resolver) families() {
+	lacking := map[Family][]string{}
 	for _, k := range []Kind{Service, Pod} {
-		mine, other := v.res.Of(k), v.res.Service.Union(v.res.Pod).Union(v.inUse(k))
-		have, missing, ok := mine.MissingFamily()
-		if !ok || missing == string(IPv6) && len(other.V6()) == 0 || missing == string(IPv4) && len(other.V4()) == 0 {
+		mine, used := v.res.Of(k), v.res.Service.Union(v.res.Pod).Union(v.inUse(k))
+		_, missing, ok := mine.MissingFamily()
+		if !ok || missing == string(IPv6) && len(used.V6()) == 0 || missing == string(IPv4) && len(used.V4()) == 0 {
 			continue
 		}
-		v.res.warn("%s ranges are %s only, although the cluster uses %s too: that traffic would bypass the sidecar", k, have, missing)
+		lacking[Family(missing)] = append(lacking[Family(missing)], string(k))
 		if !slices.Contains(v.res.Incomplete, k) {
 			v.res.Incomplete = append(v.res.Incomplete, k)
 			v.miss(Missing{k, "its " + missing + " range is not in the documents", command(v.res.Platform, k)})
+		}
+	}
+	for _, f := range [][2]Family{{IPv4, IPv6}, {IPv6, IPv4}} {
+		have, missing := f[0], f[1]
+		if kinds := lacking[missing]; len(kinds) > 0 {
+			text := fmt.Sprintf("%s ranges are %s only, although the cluster uses %s too: that traffic would bypass the sidecar", strings.Join(kinds, " and "), have, missing)
+			v.res.warn("%s", text)
+			v.res.lacking = append(v.res.lacking, text)
 		}
 	}
 }

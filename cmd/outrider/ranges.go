@@ -171,7 +171,10 @@ func checkInclude(data *ranges.ClusterData) []string {
 		return nil
 	}
 	var out []string
-	for _, w := range data.Omitted(list) {
+	if have, missing, ok := list.MissingFamily(); ok && data.Uses(ranges.Family(missing)) {
+		out = append(out, fmt.Sprintf("includeIPRanges %q of the ConfigMap has %s ranges only, although the cluster uses %s: all %s traffic bypasses the sidecar", list, have, missing, missing))
+	}
+	if w := data.Omitted(list); w != "" {
 		out = append(out, fmt.Sprintf("includeIPRanges %q of the ConfigMap %s", list, w))
 	}
 	return out

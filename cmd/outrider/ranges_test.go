@@ -237,7 +237,7 @@ func TestRanges_Output(t *testing.T) {
 		{"no value from a part", []string{"-f", part, "-o", "helm"}, 3, "", "missing: pod ranges"},
 		{"no cluster", []string{"--kubeconfig", "/does/not/exist"}, 1, "", "no such file"},
 		{"no context", []string{"--kubeconfig", kubeconfig, "--context", "other"}, 1, "", `context "other" does not exist`},
-		{"ConfigMap that omits addresses in use", []string{"-f", used, "-f", narrow}, 3, "", `includeIPRanges "10.1.0.0/16" of the ConfigMap omits 10.0.0.1 of Service default/kubernetes: traffic to it bypasses the sidecar`},
+		{"ConfigMap that omits addresses in use", []string{"-f", used, "-f", narrow}, 3, "", `includeIPRanges "10.1.0.0/16" of the ConfigMap omits 1 of 1 Service addresses in use, such as 10.0.0.1 of Service default/kubernetes: traffic to them bypasses the sidecar`},
 		{"unknown output", []string{"-f", cluster, "-o", "xml"}, 2, "", `-o: "xml"`},
 		{"unknown platform", []string{"--platform", "mainframe"}, 2, "", `--platform: "mainframe": unknown platform`},
 		{"twice standard input", []string{"-f", "-", "-f", "-"}, 2, "", "once"},

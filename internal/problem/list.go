@@ -123,6 +123,37 @@ func (l List) each(f func(Problem) Problem) List {
 	return out
 }
 
+// WorstFirst is the list without duplicates, in the order of how much a problem
+// matters: errors, traffic that bypasses the sidecar, what is wrong otherwise, what
+// has no effect. Problems that matter alike keep their order.
+func (l List) WorstFirst() List {
+	if len(l) < 2 {
+		return l
+	}
+	seen := make(map[Problem]bool, len(l))
+	out := make(List, 0, len(l))
+	for _, p := range l {
+		if !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Problem) int { return cmp.Compare(a.rank(), b.rank()) })
+	return out
+}
+
+func (p Problem) rank() int {
+	switch {
+	case p.Severity == Error:
+		return 0
+	case p.Type == TypeBypass:
+		return 1
+	case p.Type == TypeNoEffect:
+		return 3
+	}
+	return 2
+}
+
 // Sort orders by source, line and column; problems of one place keep the order
 // in which they were found. The sources come in the order of their names, or as
 // they are listed in order; a source that is not listed comes last.

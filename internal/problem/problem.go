@@ -52,6 +52,7 @@ const (
 	TypeUnknown                  // no such field or key
 	TypeNoEffect                 // the value is accepted and ignored
 	TypeConflict                 // two values cannot be combined
+	TypeBypass                   // traffic that should be controlled is not
 )
 
 // Problem is one thing wrong with one input.

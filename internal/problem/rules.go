@@ -74,6 +74,11 @@ func NoEffect(path, value, why, fix string) Problem {
 	return Problem{Severity: Warning, Type: TypeNoEffect, Path: path, Value: shown(value), Rule: "no effect: " + why, Fix: fix}
 }
 
+// Bypass is a warning about traffic that does not go through the sidecar.
+func Bypass(path, value, rule, fix string) Problem {
+	return Problem{Severity: Warning, Type: TypeBypass, Path: path, Value: shown(value), Rule: rule, Fix: fix}
+}
+
 // Conflict is two values of which only one can be set: "cannot be combined with
 // --in-place". with names the other one.
 func Conflict(path, value, with, fix string) Problem {
