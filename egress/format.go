@@ -58,7 +58,6 @@ type commandForm struct {
 	argument string // a pattern; one that matches an empty text also allows no brackets
 	length   bool   // may follow
 	example  string // of the argument; empty: it has none
-	opaque   bool   // the argument is another language
 }
 
 const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
@@ -82,7 +81,7 @@ var commandForms = []commandForm{
 	{names: `QUERY_PARAMS`, length: true},
 	{names: `REQUESTED_SERVER_NAME`, argument: `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, example: `SNI_FIRST:HOST`},
 	{names: `COMMON_DURATION`, argument: `[^:]*:[^:]*(:(ms|us|ns))?`, example: `DS_RX_BEG:US_TX_BEG:us`},
-	{names: `CEL TYPED_CEL COALESCE`, argument: `.+`, length: true, example: `request.path`, opaque: true},
+	{names: `CEL TYPED_CEL COALESCE`, argument: `.+`, length: true, example: `request.path`},
 }
 
 // plainCommands have neither brackets nor a length.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
@@ -38,7 +39,7 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 			fault = "Host must not be empty"
 		}
 		if fault != "" {
-			r.error(at, values[name], fault, "use %% for a percent sign, and command operators of Envoy's access logs such as %REQ(X-API)%")
+			r.error(at, values[name], fault, "use %% for a percent sign, and command operators about the request such as %REQ(X-API)% or %START_TIME%")
 		}
 	}
 }
@@ -56,14 +57,34 @@ func readHeaderName(name, path string, host bool, r reporter) {
 	}
 }
 
-// headerFault is why Envoy would reject the value of a header; empty: it would
-// not. Envoy rejects all routes of a port for one value, and all namespaces may
-// have these routes, so values that only Envoy can validate are rejected.
+// headerCommands are the command operators that may be in the value of a header:
+// they describe the request, its response and the connection to the destination. The
+// value leaves the pod, and the author of the route may be of another namespace than
+// the pod, so operators that read the sidecar's environment, its node, the pod's
+// address or the state of filters are not among them.
+var headerCommands = sync.OnceValue(func() map[string]bool {
+	const names = `BYTES_RECEIVED BYTES_SENT DURATION GRPC_STATUS GRPC_STATUS_NUMBER PATH PROTOCOL QUERY_PARAM QUERY_PARAMS REQ
+REQUESTED_SERVER_NAME REQUEST_DURATION REQUEST_HEADER REQUEST_HEADERS_BYTES REQUEST_TX_DURATION RESP RESPONSE_CODE RESPONSE_CODE_DETAILS
+RESPONSE_DURATION RESPONSE_FLAGS RESPONSE_FLAGS_LONG RESPONSE_HEADER RESPONSE_HEADERS_BYTES RESPONSE_TX_DURATION ROUTE_NAME SPAN_ID
+START_TIME START_TIME_LOCAL STREAM_ID STREAM_INFO_REQ TRACE_ID UNIQUE_ID UPSTREAM_CLUSTER UPSTREAM_HOST UPSTREAM_HOST_NAME
+UPSTREAM_HOST_NAME_WITHOUT_PORT UPSTREAM_PROTOCOL UPSTREAM_REMOTE_ADDRESS UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT UPSTREAM_REMOTE_PORT
+UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_TLS_CIPHER UPSTREAM_TLS_VERSION`
+	all := map[string]bool{}
+	for name := range strings.FieldsSeq(names) {
+		all[name] = true
+	}
+	return all
+})
+
+// headerFault is why the value of a header is rejected; empty: it is not. Envoy
+// rejects all routes of a port for one value that it does not accept, and all
+// namespaces may have these routes.
 func headerFault(text string) string {
 	all, fault := commands(text)
 	for i := 0; i < len(all) && fault == ""; i++ {
-		if fault = all[i].fault(); fault == "" && knownCommands()[all[i].name].opaque {
-			fault = "arguments of %" + all[i].name + "()% cannot be validated"
+		fault = all[i].fault()
+		if _, known := knownCommands()[all[i].name]; known && !headerCommands()[all[i].name] {
+			fault = "%" + all[i].name + "% is not allowed in headers: it is not about the request"
 		}
 	}
 	return fault
