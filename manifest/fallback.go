@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	yaml2 "go.yaml.in/yaml/v2"
 	yaml4 "go.yaml.in/yaml/v4"
 	"sigs.k8s.io/yaml"
 
@@ -39,7 +41,7 @@ func (a *arena) readFallback(text string) (*fallbackDocument, *problem.Problem) 
 		return nil, at(1, fmt.Sprintf("documents over %d MiB may only contain plain YAML, without tags, tabs, \"?\" keys or errors", maxFallback>>20),
 			"split it into several documents")
 	}
-	if trimmed := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(text)) {
+	if isObjects(text) {
 		if p := duplicateInJSON(text); p != nil {
 			return nil, p
 		}
@@ -62,7 +64,29 @@ func (a *arena) readFallback(text string) (*fallbackDocument, *problem.Problem) 
 		}
 		return nil, yamlProblem(err)
 	}
+	if p := moreThanOne(text); p != nil {
+		return nil, p
+	}
 	return a.meaning(string(converted), out)
+}
+
+// moreThanOne is the problem of text after the document, of which the reader that
+// kubectl uses takes no notice.
+func moreThanOne(text string) *problem.Problem {
+	var value any
+	d := yaml2.NewDecoder(strings.NewReader(text))
+	if err := d.Decode(&value); err != nil {
+		return nil
+	}
+	err := d.Decode(&value)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	p := at(1, "text after the object", `separate objects with lines "---"`)
+	if err != nil {
+		p.Line = yamlProblem(err).Line
+	}
+	return p
 }
 
 // line is the line of the value at path, or of the last node on the way to it.

@@ -150,6 +150,8 @@ func chunksOf(text string) []chunk {
 func FuzzSplit(f *testing.F) {
 	f.Add("# c\n---\na: b\n...\n%YAML 1.1\n---\nc: d\n---")
 	f.Add("\ufeffa\n\ufeff---\r\nb\r\n--- # x\n...\n...\n")
+	f.Add("{\"a\": 1}{\n}\n\n{} x\n---#c\na\n---b: c\n")
+	f.Add("\ufeff{}\n{}\n# c\n---\n\ufeff---\na\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		var b strings.Builder
 		line := 1

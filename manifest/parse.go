@@ -46,11 +46,13 @@ const (
 // its "---". It returns nil when the document is not certainly supported.
 func (a *arena) parse(text string, from int) *document {
 	a.problem = nil
-	if !cleanText(text) {
+	if !cleanText(text[:from]) && !strings.HasSuffix(text[:from], string(bom)) || !cleanText(text[from:]) {
 		return nil
 	}
 	p := &parser{s: text, pos: from, doc: &document{text: text}, arena: a}
-	p.bol = strings.LastIndexByte(text[:from], '\n') + 1
+	if p.bol = strings.LastIndexByte(text[:from], '\n') + 1; text[p.bol:from] == string(bom) {
+		p.bol = from
+	}
 	p.content()
 	if p.bad {
 		return nil
@@ -60,6 +62,17 @@ func (a *arena) parse(text string, from int) *document {
 
 // content reads the roots of the document.
 func (p *parser) content() {
+	start := p.pos
+	p.root()
+	if (p.bad || p.col >= 0) && start == 0 && p.arena.problem == nil && p.isJSON() {
+		p.objects()
+		return
+	}
+	p.bad = p.bad || p.col >= 0
+}
+
+// root reads the first root of the document.
+func (p *parser) root() {
 	if p.marker(p.pos) {
 		p.bad = true
 		return
@@ -79,12 +92,15 @@ func (p *parser) content() {
 		return
 	}
 	p.doc.roots = append(p.doc.roots, p.node(-1, p.col, false))
-	for !p.bad && p.col >= 0 {
-		if p.s[p.pos] != '{' || p.doc.roots[0].style != flowStyle {
-			p.bad = true
-			return
-		}
-		p.doc.roots = append(p.doc.roots, p.node(-1, p.col, false))
+}
+
+// objects reads JSON objects one after the other, with or without blanks between
+// them.
+func (p *parser) objects() {
+	p.bad, p.pos, p.bol, p.depth, p.doc.size = false, 0, 0, 0, 0
+	p.doc.roots = nil
+	for p.flowSpace(); !p.bad && p.pos < len(p.s); p.flowSpace() {
+		p.doc.roots = append(p.doc.roots, p.flow())
 	}
 }
 

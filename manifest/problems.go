@@ -18,7 +18,7 @@ func (t *transformer) unreadable(p *problem.Problem) {
 
 // place names the document, and an object in it, in problems.
 func (t *transformer) place(object string) string {
-	place := "document " + strconv.Itoa(t.c.number)
+	place := "document " + strconv.Itoa(t.c.number+t.root)
 	if object != "" {
 		place += " (" + object + ")"
 	}

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -160,12 +159,12 @@ func (p *parser) hex(i, digits int) (rune, bool) {
 	return rune(v), err == nil && v <= utf8.MaxRune
 }
 
-// isJSON reports whether the document is a JSON object, which has rules of its own where it
-// is no part of YAML 1.1.
+// isJSON reports whether the document is JSON objects, one after the other, which have
+// rules of their own where they are no part of YAML 1.1.
 func (p *parser) isJSON() bool {
 	if p.json == 0 {
 		p.json = -1
-		if strings.HasPrefix(strings.TrimLeft(p.s, " \t\r\n"), "{") && json.Valid([]byte(p.s)) {
+		if isObjects(p.s) {
 			p.json = 1
 		}
 	}

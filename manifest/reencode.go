@@ -21,7 +21,7 @@ var errNotWritten = errors.New("it cannot be encoded without changing its meanin
 func (a *arena) reencode(c *chunk, doc *fallbackDocument, want []*node) (string, error) {
 	if doc == nil {
 		var p *problem.Problem
-		if doc, p = a.readFallback(string(c.text)); p != nil {
+		if doc, p = a.readFallback(c.forYAML()); p != nil {
 			return "", errNotWritten
 		}
 	}
@@ -44,12 +44,18 @@ func (a *arena) reencode(c *chunk, doc *fallbackDocument, want []*node) (string,
 }
 
 func (a *arena) reencodeJSON(c *chunk, doc *fallbackDocument, want []*node) (string, error) {
-	if !doc.json || len(want) != 1 {
+	if !doc.json {
 		return "", errNotWritten
 	}
-	out := appendJSON(nil, want[0], "\n", "", "  ")
+	var out []byte
+	for i, root := range want {
+		if i > 0 {
+			out = append(out, '\n')
+		}
+		out = appendJSON(out, root, "\n", "", "  ")
+	}
 	again := a.parseJSON(string(out))
-	if again == nil || len(again.roots) != 1 || !equal(again.roots[0], want[0]) {
+	if again == nil || !slices.EqualFunc(again.roots, want, equal) {
 		return "", errNotWritten
 	}
 	if bytes.HasSuffix(c.text, []byte("\n")) {
@@ -69,14 +75,15 @@ func (a *arena) dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 		return "", false
 	}
 	prefix := string(c.text[:c.from])
-	if prefix != "" {
+	if prefix != "" && !strings.HasSuffix(prefix, string(bom)) {
 		prefix += "\n"
 		if lineBreak == yaml4.LineBreakCRLN {
 			prefix = strings.TrimSuffix(prefix, "\n") + "\r\n"
 		}
 	}
 	text := prefix + string(body)
-	converted, err := yaml.YAMLToJSON([]byte(text))
+	check := chunk{text: []byte(text), from: c.from}
+	converted, err := yaml.YAMLToJSON([]byte(check.forYAML()))
 	if err != nil {
 		return "", false
 	}

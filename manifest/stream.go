@@ -70,6 +70,9 @@ type Options struct {
 	Paths inject.Paths
 	// Format is what is written.
 	Format Format
+	// Separate writes a line "---" between JSON objects that follow one another, for a
+	// result to which other text is added: there kubectl reads YAML.
+	Separate bool
 	// Replaced, if set, is called with the text of every document that changes,
 	// before and after, with the lines of the stream on which they start, in the
 	// order of the stream. It requires Format Text.
@@ -163,7 +166,7 @@ func Transform(r io.Reader, w io.Writer, o Options) (*Report, error) {
 			if len(failed) > 0 {
 				continue
 			}
-			if err := writeChunk(out, &batch[i], &results[i]); err != nil {
+			if err := writeChunk(out, &batch[i], &results[i], o.Separate); err != nil {
 				return report, fmt.Errorf("write: %w", err)
 			}
 			if o.Replaced == nil || !results[i].changed {
@@ -238,7 +241,7 @@ func transformBatch(batch []chunk, o *Options, arenas []*arena) []result {
 
 func (r *Report) add(c *chunk, out *result, each func(Object)) {
 	if c.number > 0 {
-		r.Documents++
+		r.Documents += max(c.objects, 1)
 	}
 	for _, object := range out.objects {
 		if object.Decision.Inject {
@@ -254,17 +257,26 @@ func (r *Report) add(c *chunk, out *result, each func(Object)) {
 	}
 }
 
-func writeChunk(w *bufio.Writer, c *chunk, out *result) error {
-	var err error
+func writeChunk(w *bufio.Writer, c *chunk, out *result, separate bool) error {
+	var failed error
+	put := func(_ int, err error) { failed = errors.Join(failed, err) }
+	if separate && c.number > 1 && c.from == 0 {
+		put(w.WriteString("---\n"))
+	}
 	if c.bom && !out.generated {
-		_, err = w.Write(bom)
+		put(w.Write(bom))
 	}
-	if out.generated || out.changed {
-		_, werr := w.WriteString(out.text)
-		return errors.Join(err, werr)
+	switch {
+	case separate && c.objects > 1 && out.changed:
+		put(w.Write(separated([]byte(out.text))))
+	case separate && c.objects > 1:
+		put(w.Write(separated(c.text)))
+	case out.generated || out.changed:
+		put(w.WriteString(out.text))
+	default:
+		put(w.Write(c.text))
 	}
-	_, werr := w.Write(c.text)
-	return errors.Join(err, werr)
+	return failed
 }
 
 // shift is how many lines the result is ahead of the stream.

@@ -28,6 +28,7 @@ type transformer struct {
 	out      result
 	expanded int     // values that aliases have added to the document
 	want     []*node // the intended roots
+	root     int     // index of the root that is being processed
 
 	patches []byte // the lines of Format Patches
 }
@@ -44,12 +45,18 @@ func transform(c *chunk, o *Options, a *arena) result {
 	if c.number == 0 {
 		return t.out
 	}
+	if c.problem != nil {
+		p := *c.problem
+		t.out.problems.Add(p.In(o.File).At(t.place("")))
+		return t.out
+	}
 	doc := t.read()
 	if doc == nil {
 		return t.out
 	}
 	t.want = slices.Clone(doc.roots)
 	for i, root := range doc.roots {
+		t.root = i
 		t.want[i] = t.objects(found{node: root})
 	}
 	if len(t.out.problems) == 0 {
@@ -61,9 +68,8 @@ func transform(c *chunk, o *Options, a *arena) result {
 // read parses the document: with positions where the parser supports it, else with
 // the libraries of fallback.go.
 func (t *transformer) read() *document {
-	text := string(t.c.text)
 	if !t.c.directive {
-		if doc := t.mem.parse(text, t.c.from); doc != nil {
+		if doc := t.mem.parse(string(t.c.text), t.c.from); doc != nil {
 			return doc
 		}
 		if t.mem.problem != nil {
@@ -71,7 +77,7 @@ func (t *transformer) read() *document {
 			return nil
 		}
 	}
-	fallback, problem := t.mem.readFallback(text)
+	fallback, problem := t.mem.readFallback(t.c.forYAML())
 	if problem != nil {
 		t.unreadable(problem)
 		return nil
@@ -143,7 +149,7 @@ func (t *transformer) pod(f found, n, want *node, template *inject.Template, sev
 		t.patch(n, template, result.Patch)
 	}
 	object := Object{
-		Document: t.c.number, Line: t.line(f),
+		Document: t.c.number + t.root, Line: t.line(f),
 		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
 		Decision: result.Decision, Changed: want != before,
 		Warnings: t.warnings(template, result.Warnings),

@@ -180,10 +180,10 @@ func TestUnchangedBytes(t *testing.T) {
 	skipped := "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations: {skip: \"true\"}\n"
 	cases := []string{
 		"", "\n", "# only a comment", "---\n", "---\n---\n---\n", "...\n", "---\n...\n# tail\n", service, "\ufeff" + service,
-		"# head\n%YAML 1.1\n---\n" + service + "...\n# tail\n%YAML 1.1\n--- # x\n" + service,
+		"# head\n---\n" + service + "...\n# tail\n%YAML 1.1\n--- # x\n" + service,
 		strings.ReplaceAll(service+"---\n"+skipped, "\n", "\r\n"),
 		"---\n" + service + "\n\n---   \n\n" + skipped + "--- # c\n" + service + "---",
-		service + "---\n\ufeff" + skipped + "\ufeff---\n" + service, "a: !!str 1\nb: !x y\n", "- just\n- a list\n", "text", "--- text\n",
+		service + "---\n\ufeff" + skipped + "---\n" + service, "a: !!str 1\nb: !x y\n", "- just\n- a list\n", "text",
 		"? complex\n: key\n", "kind: Pod\napiVersion: other/v1\n", "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nspec: {template: {spec: {containers: []}}}\n",
 		"{\"kind\": \"Service\"}\n{\"kind\":\"X\"}\n", "a: |\n  ---\n  x\n ---\nb: c\n"[:14], "a: \"\tx\"\n", "a: b\t\n", "kind: List\nitems: []\n",
 		"kind: List\napiVersion: v1\nitems: null\n", "a: &a [b, *a]\n"[:10] + "]\n",

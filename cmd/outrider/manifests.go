@@ -92,7 +92,8 @@ type work struct {
 	report   func(w io.Writer, file string, object manifest.Object)
 	nothing  string // reported for each file when none has an object to work on
 
-	objects int // with a pod template, in all files
+	objects int  // with a pod template, in all files
+	several bool // the result is of several files
 }
 
 // run transforms the files. The results are committed only after the last one, and
@@ -129,6 +130,7 @@ func (w *work) run(ctx context.Context) error {
 func (w *work) all(out *results) error {
 	files, err := inputs(w.files, w.recursive)
 	failed := []error{err}
+	w.several = len(files) > 1 && !w.inPlace && !w.diff
 	for _, file := range files {
 		failed = append(failed, w.file(file, out))
 	}
@@ -160,6 +162,7 @@ func (w *work) file(file string, out *results) error {
 			w.report(w.stdio.err, name, object)
 		},
 	}
+	o.Separate = w.several && o.Format == manifest.Text
 	target := io.Writer(to)
 	switch {
 	case w.diff:
