@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,6 +17,7 @@ import (
 const (
 	regexLength       = 1024
 	regexInstructions = 20_000
+	maxRepeat         = 1000 // RE2's, of nested repetitions together
 )
 
 // readRegex returns the expression as it is matched: with the whole text. It is
@@ -39,6 +41,10 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		r.error(path, text, fault, fix)
 		return nil
 	}
+	if repeatsTooOften(parsed, maxRepeat) {
+		r.error(path, text, fmt.Sprintf("nested repetitions exceed %d", maxRepeat), "simplify the expression, or use smaller repetitions")
+		return nil
+	}
 	size := 0
 	if program, err := syntax.Compile(parsed.Simplify()); err == nil {
 		for _, i := range program.Inst {
@@ -53,6 +59,17 @@ func readRegex(text, path string, r reporter) *regexp.Regexp {
 		r.warn(path, text, "Envoy compares bytes, and a character outside ASCII is several bytes", "in a path, match its percent-encoded form; elsewhere, match it as a literal and not in brackets")
 	}
 	return fullMatch(text)
+}
+
+// repeatsTooOften reports whether nested repetitions multiply to more than n. Go
+// does not count what is repeated zero times, and RE2 does.
+func repeatsTooOften(e *syntax.Regexp, n int) bool {
+	if e.Op == syntax.OpRepeat {
+		if times := max(e.Min, e.Max); times > 0 {
+			n /= times
+		}
+	}
+	return n == 0 || slices.ContainsFunc(e.Sub, func(sub *syntax.Regexp) bool { return repeatsTooOften(sub, n) })
 }
 
 // syntaxFault is the error of an expression, in the user's characters if it is one

@@ -23,18 +23,19 @@ var expressions = flag.Int("expressions", 4000, "how many random regular express
 // TestRegexFaults has what Go accepts and Envoy rejects.
 func TestRegexFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		`\p{Letter}`:            `\p{Letter}: Envoy has no character class of that name`,
-		`\p{ASCII}`:             `\p{ASCII}: Envoy has no character class of that name`,
-		`/a\P{greek}+`:          `\P{greek}: Envoy has no character class of that name`,
-		`[a\p{^Nd_}]`:           `\p{Nd_}: Envoy has no character class of that name`,
-		`\p{^Lowercase_Letter}`: `\p{Lowercase_Letter}: Envoy has no character class of that name`,
-		`\p{lu}`:                `\p{lu}: Envoy has no character class of that name`,
-		`\p{LC}`:                `\p{LC}: Envoy has no character class of that name`,
-		`\pQ`:                   "error parsing regexp: invalid character class range: `\\pQ`",
-		`\x{100}`:               `\x{100}: Envoy compares bytes, and the value exceeds ff`,
-		`[\x{20}-\x{10FFFF}]`:   `\x{10FFFF}: Envoy compares bytes, and the value exceeds ff`,
-		`\Qa\E\x{1F600}`:        `\x{1F600}: Envoy compares bytes, and the value exceeds ff`,
-		`[ü-a]`:                 "error parsing regexp: invalid character class range",
+		`\p{Letter}`:                  `\p{Letter}: Envoy has no character class of that name`,
+		`\p{ASCII}`:                   `\p{ASCII}: Envoy has no character class of that name`,
+		`/a\P{greek}+`:                `\P{greek}: Envoy has no character class of that name`,
+		`[a\p{^Nd_}]`:                 `\p{Nd_}: Envoy has no character class of that name`,
+		`\p{^Lowercase_Letter}`:       `\p{Lowercase_Letter}: Envoy has no character class of that name`,
+		`\p{lu}`:                      `\p{lu}: Envoy has no character class of that name`,
+		`\p{LC}`:                      `\p{LC}: Envoy has no character class of that name`,
+		`\pQ`:                         "error parsing regexp: invalid character class range: `\\pQ`",
+		`\x{100}`:                     `\x{100}: Envoy compares bytes, and the value exceeds ff`,
+		`[\x{20}-\x{10FFFF}]`:         `\x{10FFFF}: Envoy compares bytes, and the value exceeds ff`,
+		`\Qa\E\x{1F600}`:              `\x{1F600}: Envoy compares bytes, and the value exceeds ff`,
+		`[ü-a]`:                       "error parsing regexp: invalid character class range",
+		`(?:(?:(?:a{2}){0}){17}){39}`: `nested repetitions exceed 1000`,
 	} {
 		if got := egress.RegexFault(text); !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", text, got, want)
