@@ -15,7 +15,7 @@ type answer struct {
 	http   *httpError // set where the response is not a review
 	err    error      // the cause, for the log, where the response does not have it
 	stack  []byte     // of a panic
-	all    []string   // the warnings, before they were limited
+	all    []message  // the warnings, before they were limited
 
 	resource string // of the request, as it came
 }
@@ -45,14 +45,17 @@ func ignored(reason string) answer {
 
 // unvalidated allows what could not be validated, with a warning.
 func unvalidated(string) answer {
-	return answer{all: []string{"not validated: internal error; see the Outrider log"}, response: response{allowed: true}}
+	return answer{
+		all:      messages("", problem.List{warning("not validated: internal error; see the Outrider log")}),
+		response: response{allowed: true},
+	}
 }
 
 // injected is the answer about a pod: injected, unchanged or skipped.
 func injected(result *inject.Result) answer {
 	a := answer{
 		result:   resultSkipped,
-		all:      result.Warnings.Strings(),
+		all:      messages("", result.Warnings),
 		response: response{allowed: true, reason: string(result.Decision.Reason)},
 	}
 	if result.Decision.Inject {

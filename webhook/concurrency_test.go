@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
@@ -178,7 +179,7 @@ func fuzzHandlers(tb testing.TB) map[string]http.Handler {
 	repeating := newHandler(o, "repeat")
 	repeating.count, repeating.panicked = metrics.pod, unvalidated
 	repeating.decide = func(r *request) answer {
-		return answer{all: []string{string(r.Object)}, response: response{allowed: true}}
+		return answer{all: messages("", problem.List{warning(string(r.Object))}), response: response{allowed: true}}
 	}
 	return map[string]http.Handler{"pods": NewPodHandler(o), "workloads": NewWorkloadHandler(o), "repeating": repeating}
 }

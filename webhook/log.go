@@ -62,7 +62,11 @@ func (a *answer) appendMessages(fields []any) []any {
 		fields = append(fields, "status", a.status.code, "message", a.status.message)
 	}
 	if len(a.all) > 0 {
-		fields = append(fields, "warnings", a.all)
+		texts := make([]string, len(a.all))
+		for i, m := range a.all {
+			texts[i] = m.String()
+		}
+		fields = append(fields, "warnings", texts)
 	}
 	return fields
 }

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,44 +28,97 @@ const (
 // maxName is the maximum length of a name in Kubernetes.
 const maxName = 253
 
+// message is a warning with what it is about, which comes first; both may be
+// longer than the API server forwards.
+type message struct {
+	subject string // "ServiceEntry shop/a: "; may be empty
+	problem.Problem
+}
+
+// messages are the problems as warnings about a subject, the worst first.
+func messages(subject string, problems problem.List) []message {
+	var out []message
+	for _, p := range problems.WorstFirst() {
+		out = append(out, message{subject, p})
+	}
+	return out
+}
+
+func (m message) String() string { return m.subject + m.Problem.String() }
+
+// short is the warning in at most maxWarning characters: the value is cut first,
+// then the fix and the value are omitted; what is wrong, and where, come last.
+func (m message) short() string {
+	text := m.String()
+	if fits(text) {
+		return text
+	}
+	excess := utf8.RuneCountInString(text) - maxWarning
+	if s := m.withShorterValue(excess); fits(s.String()) {
+		return s.String()
+	}
+	m = m.withShorterValue(len(m.Value))
+	m.Fix = ""
+	if text = m.String(); fits(text) {
+		return text
+	}
+	m.Value = ""
+	return clipWarning(m.String(), maxWarning)
+}
+
+func fits(s string) bool { return len(s) <= maxWarning || utf8.RuneCountInString(s) <= maxWarning }
+
+// minValue is how much of a value remains, in bytes, so that it can be recognized.
+const minValue = 16
+
+// withShorterValue is the message with a value that is shorter by a number of
+// characters, where it is a quoted one and long enough.
+func (m message) withShorterValue(excess int) message {
+	value, err := strconv.Unquote(m.Value)
+	if err != nil || len(value) <= minValue {
+		return m
+	}
+	// One more for the ellipsis.
+	m.Value = strconv.Quote(problem.Clip(strings.TrimSuffix(value, "…"), max(minValue, len(value)-excess-len("…"))))
+	return m
+}
+
 // limitWarnings cuts warnings to what the API server forwards and counts those
-// that are omitted. The argument is not changed.
-func limitWarnings(warnings []string) []string {
-	kept, size := warnings, 0
+// that are omitted, the last ones.
+func limitWarnings(warnings []message) []string {
+	texts := make([]string, len(warnings))
 	for i, w := range warnings {
-		size += min(utf8.RuneCountInString(w), maxWarning)
+		texts[i] = w.short()
+	}
+	kept, size := texts, 0
+	for i, w := range texts {
+		size += utf8.RuneCountInString(w)
 		if size > maxWarnings {
-			kept = warnings[:i]
+			kept = texts[:i]
 			break
 		}
 	}
-	if len(kept) < len(warnings) {
-		// The last sentence needs room too.
-		for size = total(kept); size > maxWarnings-64; size = total(kept) {
-			kept = kept[:len(kept)-1]
-		}
+	if len(kept) == len(texts) {
+		return texts
 	}
-	out := make([]string, 0, len(kept)+1)
-	for _, w := range kept {
-		out = append(out, clipWarning(w, maxWarning))
+	// The last sentence needs room too.
+	for size = total(kept); size > maxWarnings-64; size = total(kept) {
+		kept = kept[:len(kept)-1]
 	}
-	if left := len(warnings) - len(kept); left > 0 {
-		out = append(out, fmt.Sprintf("and %d more warnings; see the Outrider log", left))
-	}
-	return out
+	return append(kept, fmt.Sprintf("and %d more warnings; see the Outrider log", len(texts)-len(kept)))
 }
 
 func total(warnings []string) int {
 	n := 0
 	for _, w := range warnings {
-		n += min(utf8.RuneCountInString(w), maxWarning)
+		n += utf8.RuneCountInString(w)
 	}
 	return n
 }
 
 // clipWarning cuts s to at most limit characters, the last one being an
-// ellipsis. The API server counts characters; problem.Clip counts bytes and
-// would cut a warning in another script to a third.
+// ellipsis, after a word where there is one. The API server counts characters;
+// problem.Clip counts bytes and would cut a warning in another script to a third.
 func clipWarning(s string, limit int) string {
 	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
 		return s
@@ -72,11 +126,16 @@ func clipWarning(s string, limit int) string {
 	n := 0
 	for i := range s {
 		if n == limit-1 {
-			return s[:i] + "…"
+			s = s[:i]
+			break
 		}
 		n++
 	}
-	return s
+	// Not in the second half: that is no sentence.
+	if end := strings.LastIndexByte(s, ' '); end > len(s)/2 {
+		s = strings.TrimRight(s[:end], " :;,")
+	}
+	return s + "…"
 }
 
 // layout is how several problems become one message: what follows their number,

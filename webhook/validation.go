@@ -22,16 +22,14 @@ func (v validation) answer(unchanged bool) answer {
 		a = denied(resultDenied, "invalid", http.StatusBadRequest, v.subject+": "+perLine.join(errs))
 		errs = nil
 	}
-	for _, e := range errs {
-		a.all = append(a.all, v.subject+": error (not applied): "+e.String())
+	if len(errs) > 0 {
 		a.result, a.reason = resultWarned, "invalid_unchanged"
 	}
-	for _, w := range v.problems.Warnings() {
-		a.all = append(a.all, v.subject+": "+w.String())
-		if a.result == resultClean {
-			a.result = resultWarned
-		}
+	warnings := v.problems.Warnings()
+	if len(warnings) > 0 && a.result == resultClean {
+		a.result = resultWarned
 	}
+	a.all = append(messages(v.subject+": error (not applied): ", errs), messages(v.subject+": ", warnings)...)
 	return a
 }
 

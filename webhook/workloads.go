@@ -28,7 +28,7 @@ func (h *handler) reviewWorkload(r *request) answer {
 	}
 	a := answer{
 		result:   resultClean,
-		all:      injector.ReviewWorkload(r.Object, r.Namespace, h.namespaceAnnotations(r.Namespace)).Strings(),
+		all:      messages("", injector.ReviewWorkload(r.Object, r.Namespace, h.namespaceAnnotations(r.Namespace))),
 		response: response{allowed: true, config: injector.Hash()},
 	}
 	if len(a.all) > 0 {
