@@ -46,15 +46,25 @@
 //   - host.go: a declared host and its endpoints
 //   - routefields.go: the meaning of single fields of routes
 //   - routes.go: validated routes
+//   - exports.go: validation of exportTo
+//   - support.go: which fields of an object have an effect
+//   - gateways.go: what of a VirtualService is for the sidecars
 //   - fields.go: validation of fields that several objects have
 //   - regexclass.go: what Envoy's regular expressions do not have
 //   - regex.go: validation of regular expressions
 //   - headers.go: validation of header operations
 //   - routedestination.go: validation of the destinations of a route
 //   - httpmatch.go: validation of the matches of HTTP routes
+//   - cors.go: validation of CORS policies
+//   - retries.go: validation of retries
+//   - redirect.go: validation of redirects
+//   - rewrite.go: validation of rewrites
 //   - httproute.go: validation of HTTP routes
 //   - tlsroute.go: validation of TLS routes
 //   - virtualservice.go: validation of a VirtualService
+//   - portnames.go: validation of the names of ports
+//   - endpoints.go: validation of the endpoints of a ServiceEntry
+//   - tlsport.go: HTTP on ports that have TLS
 //   - serviceentry.go: validation of a ServiceEntry
 //   - owners.go: which host owns the addresses of a TCP port
 //   - model.go: the model of all objects

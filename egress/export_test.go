@@ -14,6 +14,9 @@ var (
 	HeaderFault = headerFault
 )
 
+// SupportOf is the problem of a field that is set.
+var SupportOf = supportOf
+
 // Command is a known command of format strings.
 type Command struct {
 	Name, Example string

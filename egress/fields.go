@@ -3,12 +3,9 @@ package egress
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
@@ -27,30 +24,21 @@ const (
 	nameLimit             = 1 << 10  // Envoy's for a parameter's name
 )
 
-// unsupported reports every field that is set and not in the list.
-func (r reporter) unsupported(m proto.Message, path, fix string, supported ...string) {
-	message := m.ProtoReflect()
-	fields := message.Descriptor().Fields()
-	for i := range fields.Len() {
-		if f := fields.Get(i); message.Has(f) && !slices.Contains(supported, f.JSONName()) {
-			r.error(path+"."+f.JSONName(), fieldText(message, f), "not supported", fix)
-		}
-	}
-}
-
-func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
-	if f.IsList() || f.IsMap() || f.Message() != nil {
-		return ""
-	}
-	return strings.Trim(m.Get(f).String(), `"`)
-}
-
 // readText validates text that becomes part of a header: a path, a Host.
 func readText(text, path string, r reporter) {
 	if len(text) > textLimit {
 		r.add(problem.TooLong(path, text, textLimit).WithFix("use a shorter text"))
 	} else if strings.ContainsAny(text, "\r\n\x00") {
 		r.error(path, text, "must not contain line breaks", "use one line")
+	}
+}
+
+// readAuthority validates a Host: NAME or NAME:PORT.
+func readAuthority(text, path string, r reporter) {
+	readText(text, path, r)
+	if strings.ContainsFunc(text, func(c rune) bool { return c > '~' || strings.ContainsRune("/ @?#", c) }) {
+		_, fault := normalHost(text)
+		r.fault(fault.AsWarning(), path, "use a name such as www.example.com, with :port if it is not the default one")
 	}
 }
 
@@ -94,17 +82,4 @@ func readPercent(p *networkingv1alpha3.Percent, path string, r reporter) {
 	if v := p.GetValue(); v < 0 || v > 100 || math.IsNaN(v) {
 		r.error(path+".value", fmt.Sprint(v), "must be in the range 0..100", "use a number such as 50")
 	}
-}
-
-// readGateways reports whether routes apply to the sidecars.
-func readGateways(gateways []string, path string, r reporter) bool {
-	if len(gateways) == 0 {
-		return true
-	}
-	for i, g := range gateways {
-		if g != "mesh" {
-			r.add(problem.NoEffect(fmt.Sprintf("%s[%d]", path, i), g, "only gateway \"mesh\" is supported", "remove it, or use mesh"))
-		}
-	}
-	return slices.Contains(gateways, "mesh")
 }

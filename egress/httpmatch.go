@@ -16,13 +16,7 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 		r.add(problem.Required(path, "specify a match, or remove the item"))
 		return
 	}
-	r.unsupported(m, path, "remove it; the routes are not used with it", "name", "uri", "scheme", "method", "authority", "headers",
-		"port", "queryParams", "ignoreUriCase", "withoutHeaders", "gateways", "statPrefix")
 	readText(m.Name, path+".name", r)
-	if m.StatPrefix != "" {
-		r.add(problem.NoEffect(path+".statPrefix", m.StatPrefix, "statistics by route are not supported", "remove it"))
-	}
-	readGateways(m.Gateways, path+".gateways", r)
 	readURI(m, path, r)
 	for _, f := range []struct {
 		name  string
@@ -138,6 +132,6 @@ func noteUnreachable(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
 
 func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
 	return s != nil && (len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(m *networkingv1alpha3.HTTPMatchRequest) bool {
-		return m.GetPort() == 0 && MatchesEverything(m)
+		return m != nil && m.Port == 0 && MatchesEverything(m)
 	}))
 }

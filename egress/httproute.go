@@ -3,7 +3,6 @@ package egress
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
@@ -16,11 +15,14 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTT
 		r.add(problem.Required(path, "specify a route, or remove the item"))
 		return out
 	}
-	r.unsupported(s, path, "remove it; the routes are not used with it", "name", "match", "route", "redirect", "directResponse",
-		"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "mirrorPercent", "mirrorPercentage", "corsPolicy", "headers")
+	if allElsewhere(s.Match) {
+		return out
+	}
 	readText(s.Name, path+".name", r)
 	for i, m := range s.Match {
-		readMatch(m, fmt.Sprintf("%s.match[%d]", path, i), r)
+		if forMesh(m.GetGateways()) {
+			readMatch(m, fmt.Sprintf("%s.match[%d]", path, i), r)
+		}
 	}
 	out.Destinations = readDestinations(s.Route, path+".route", r)
 	for i, d := range s.Route {
@@ -32,7 +34,7 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTT
 	}
 	readRouteKind(s, path, r)
 	readTime(s.Timeout, path+".timeout", true, r)
-	readRetries(s.Retries, path+".retries", r)
+	readRetries(s, path+".retries", r)
 	readRewrite(s.Rewrite, path+".rewrite", r)
 	readHeaders(s.Headers, path+".headers", r)
 	if s.GetRewrite().GetAuthority() != "" && authorityOf(s.Headers) != "" {
@@ -53,10 +55,10 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 			kinds++
 		}
 	}
-	if kinds != 1 {
+	if kinds > 1 || kinds == 0 && s.Delegate == nil { // which is reported as not supported
 		r.error(path, "", "exactly one of route, redirect or directResponse must be set", "set one of them, and remove the others")
 	}
-	if s.Redirect != nil || s.DirectResponse != nil {
+	if len(s.Route) == 0 && (s.Redirect != nil || s.DirectResponse != nil) {
 		for _, field := range []struct {
 			name string
 			set  bool
@@ -83,71 +85,6 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 	}
 }
 
-func redirectCodes() []uint32 { return []uint32{301, 302, 303, 307, 308} }
-
-func readRedirect(d *networkingv1alpha3.HTTPRedirect, path string, r reporter) {
-	if d == nil {
-		return
-	}
-	r.unsupported(d, path, "use uri", "uri", "authority", "port", "derivePort", "scheme", "redirectCode")
-	readText(d.Uri, path+".uri", r)
-	readText(d.Authority, path+".authority", r)
-	if d.RedirectCode != 0 && !slices.Contains(redirectCodes(), d.RedirectCode) {
-		r.error(path+".redirectCode", fmt.Sprint(d.RedirectCode), "redirectCode must be one of 301, 302, 303, 307, 308", "use one of them")
-	}
-	if p, ok := d.RedirectPort.(*networkingv1alpha3.HTTPRedirect_Port); ok && (p.Port == 0 || p.Port > 65535) {
-		r.add(problem.Port(path+".port", fmt.Sprint(p.Port)).WithFix("use the target's port"))
-	}
-	if d.Scheme != "" && d.Scheme != "http" && d.Scheme != "https" {
-		r.add(problem.NotSupported(path+".scheme", d.Scheme, "http", "https").WithFix("use one of them"))
-	}
-	if d.Uri+d.Authority+d.Scheme == "" && d.RedirectPort == nil {
-		r.error(path, "", "redirect has no target", "set uri, authority, port or scheme")
-	}
-}
-
-func readRewrite(w *networkingv1alpha3.HTTPRewrite, path string, r reporter) {
-	if w == nil {
-		return
-	}
-	readText(w.Uri, path+".uri", r)
-	readText(w.Authority, path+".authority", r)
-	x := w.UriRegexRewrite
-	switch {
-	case w.Uri == "" && w.Authority == "" && x == nil:
-		r.error(path, "", "empty rewrite", "set uri, authority or uriRegexRewrite")
-	case w.Uri != "" && x != nil:
-		r.add(problem.Conflict(path+".uriRegexRewrite", x.Match, "uri", "set one of them"))
-	case x != nil:
-		pattern := readRegex(x.Match, path+".uriRegexRewrite.match", r)
-		readText(x.Rewrite, path+".uriRegexRewrite.rewrite", r)
-		if fault := substitutionFault(x.Rewrite, pattern); fault != "" {
-			r.error(path+".uriRegexRewrite.rewrite", x.Rewrite, fault, `use \1 for the first capture group of match, and \\ for a backslash`)
-		}
-	}
-}
-
-func readRetries(t *networkingv1alpha3.HTTPRetry, path string, r reporter) {
-	if t == nil {
-		return
-	}
-	if t.Attempts < 0 {
-		r.add(problem.Negative(path+".attempts", fmt.Sprint(t.Attempts)).WithFix("use 0 to disable retries"))
-	}
-	readTime(t.PerTryTimeout, path+".perTryTimeout", false, r)
-	readTime(t.Backoff, path+".backoff", false, r)
-	if t.RetryRemoteLocalities != nil {
-		r.add(problem.NoEffect(path+".retryRemoteLocalities", "", "locality retry is not supported", "remove it"))
-	}
-	on, statuses, unknown := readRetryOn(t.RetryOn)
-	for _, u := range unknown {
-		r.error(path+".retryOn", u, "unknown retryOn condition", "use HTTP statuses and "+strings.Join(retryConditions(), ", "))
-	}
-	if t.RetryOn != "" && len(on)+len(statuses)+len(unknown) == 0 {
-		r.error(path+".retryOn", t.RetryOn, "no condition", "remove it, or use a condition such as 5xx")
-	}
-}
-
 func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter) {
 	if f == nil {
 		return
@@ -157,7 +94,6 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 	}
 	if d := f.Delay; d != nil {
 		at := path + ".delay"
-		r.unsupported(d, at, "use fixedDelay", "percent", "percentage", "fixedDelay")
 		if d.GetFixedDelay() == nil && d.GetExponentialDelay() == nil {
 			r.add(problem.Required(at+".fixedDelay", "use a duration such as 5s"))
 		}
@@ -172,7 +108,6 @@ func readFault(f *networkingv1alpha3.HTTPFaultInjection, path string, r reporter
 	}
 	if a := f.Abort; a != nil {
 		at := path + ".abort"
-		r.unsupported(a, at, "use httpStatus or grpcStatus", "httpStatus", "grpcStatus", "percentage")
 		switch e := a.ErrorType.(type) {
 		case *networkingv1alpha3.HTTPFaultInjection_Abort_HttpStatus:
 			if e.HttpStatus < 200 || e.HttpStatus > 599 {
@@ -226,27 +161,4 @@ func readMirrors(s *networkingv1alpha3.HTTPRoute, path string, r reporter) []Rou
 		out = append(out, t)
 	}
 	return slices.DeleteFunc(out, func(t RouteDestination) bool { return t.Weight == 0 })
-}
-
-func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {
-	if c == nil {
-		return
-	}
-	for i, o := range c.AllowOrigins {
-		readString(o, fmt.Sprintf("%s.allowOrigins[%d]", path, i), r)
-	}
-	for i, o := range allowOrigin(c) {
-		readText(o, fmt.Sprintf("%s.allowOrigin[%d]", path, i), r)
-	}
-	if len(c.AllowOrigins) > 0 && len(allowOrigin(c)) > 0 {
-		r.add(problem.Conflict(path+".allowOrigin", "", "allowOrigins", "move all of them to allowOrigins"))
-	}
-	for i, m := range c.AllowMethods {
-		if m != "*" && !validToken(m) {
-			r.error(fmt.Sprintf("%s.allowMethods[%d]", path, i), m, "invalid HTTP method", "use a method such as GET")
-		}
-	}
-	readNames(c.AllowHeaders, path+".allowHeaders", r)
-	readNames(c.ExposeHeaders, path+".exposeHeaders", r)
-	readTime(c.MaxAge, path+".maxAge", true, r)
 }

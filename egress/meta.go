@@ -30,24 +30,6 @@ type exports struct {
 	namespaces []string
 }
 
-// readExports reads exportTo: an empty list and "*" are all namespaces, "." is
-// the object's own, "~" is none.
-func readExports(list []string, m Meta) exports {
-	e := exports{all: len(list) == 0}
-	for _, ns := range list {
-		switch ns {
-		case "*":
-			e.all = true
-		case ".":
-			e.namespaces = append(e.namespaces, m.Namespace)
-		case "~":
-		default:
-			e.namespaces = append(e.namespaces, ns)
-		}
-	}
-	return e
-}
-
 func (e exports) to(namespace string) bool { return e.all || slices.Contains(e.namespaces, namespace) }
 
 func (e exports) none() bool { return !e.all && len(e.namespaces) == 0 }

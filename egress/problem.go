@@ -76,6 +76,15 @@ func (r reporter) errors() int {
 	return n
 }
 
+// fault adds a problem that was found without its place. fix is for one that has
+// none of its own.
+func (r reporter) fault(p problem.Problem, path, fix string) {
+	if p.Fix == "" {
+		p.Fix = fix
+	}
+	r.add(p.At(path))
+}
+
 func (r reporter) error(path, value, rule, fix string) {
 	r.add(problem.Invalid(path, value, rule, fix))
 }

@@ -31,7 +31,7 @@ func TestProblems(t *testing.T) {
 		"sidecar ports": {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 15000, name: a, protocol: HTTP}, {number: 15021, name: b, protocol: HTTP}, {number: 15090, name: c, protocol: TLS}, {number: 15020, name: d, protocol: HTTP}], resolution: DNS}`),
 			`spec.ports[0].number: "15000": port is reserved by the sidecar` + "\n" + `spec.ports[1].number: "15021": port is` + "\n" + `spec.ports[2].number: "15090": port is`, []string{"outbound|15020||a.example"}},
 		"listen port":    {"proxyListenPort: 15002\n", `proxyListenPort: "15002": no effect: connections are always redirected to port 15001`, nil},
-		"port twice":     {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, protocol: HTTP}, {number: 80, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": duplicate port number, also in spec.ports[0]`, []string{"outbound|80||a.example"}},
+		"port twice":     {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}, {number: 80, name: tcp, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": duplicate port number, also in spec.ports[0]`, []string{"outbound|80||a.example"}},
 		"protocol":       {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, protocol: UDP}], resolution: DNS}`), `spec.ports[0].protocol: "UDP": protocol is not supported`, nil},
 		"range":          {egresstest.EntryText(`{hosts: [a.example], addresses: [0.0.0.0/0], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses[0]: \"0.0.0.0/0\": must not cover all addresses", nil},
 		"no address":     {egresstest.EntryText(`{hosts: [a.example], addresses: [x], ports: [{number: 1, protocol: TCP}], resolution: DNS}`), "spec.addresses[0]: \"x\": must be an IP address or a CIDR", nil},
@@ -46,7 +46,7 @@ func TestProblems(t *testing.T) {
 		"two at once":    {egresstest.EntryText(`{hosts: ["*"], ports: [{number: 0, protocol: TCP}]}`), "spec.ports[0].number\nspec.hosts[0]", nil},
 
 		"zone":          {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: "fd00::1%eth0"}]}`), `spec.endpoints[0].address: "fd00::1%eth0": IPv6 zones are not allowed`, nil},
-		"endpoint port": {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports: "70000": port number must be in the range 1..65535`, nil},
+		"endpoint port": {egresstest.EntryText(`{hosts: [a.example], ` + port80 + `resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 70000}}]}`), `spec.endpoints[0].ports.http: "70000": port number must be in the range 1..65535`, nil},
 		"log file":      {"accessLogFile: /var/log/x\n", `accessLogFile: "/var/log/x": if the file is not writable`, nil},
 		"log sign":      {"accessLogFormat: \"100% x\"\n", `MeshConfig: accessLogFormat: "100% x": invalid command operator`, nil},
 		"log end":       {"accessLogFormat: \"%PROTOCOL\"\n", "unterminated command operator: missing %", nil},

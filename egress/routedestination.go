@@ -16,13 +16,10 @@ func readDestination(d *networkingv1alpha3.Destination, path string, r reporter)
 		return t
 	}
 	name, fault := normalHost(d.Host)
-	if fault != "" {
-		r.error(path+".host", d.Host, fault, "use a host that a ServiceEntry declares")
+	if fault.Rule != "" {
+		r.fault(fault, path+".host", "use a host that a ServiceEntry declares")
 	}
 	t.Host = name
-	if d.Subset != "" {
-		r.error(path+".subset", d.Subset, "subset is not supported", "remove it")
-	}
 	if d.Port != nil && (t.Port == 0 || t.Port > 65535) {
 		r.add(problem.Port(path+".port.number", fmt.Sprint(t.Port)).WithFix("use a port that the ServiceEntry declares, or remove it"))
 	}

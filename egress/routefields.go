@@ -47,8 +47,13 @@ func HeaderNames(of map[string]*networkingv1alpha3.StringMatch) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(of)), func(name string) bool { return slices.Contains(pseudoHeaders(), name) })
 }
 
+// meshGateway is the gateway that all sidecars are.
+const meshGateway = "mesh"
+
 // forMesh reports whether a list of gateways includes the sidecars.
-func forMesh(gateways []string) bool { return len(gateways) == 0 || slices.Contains(gateways, "mesh") }
+func forMesh(gateways []string) bool {
+	return len(gateways) == 0 || slices.Contains(gateways, meshGateway)
+}
 
 // MatchesEverything reports whether a match has no condition but the port.
 func MatchesEverything(m *networkingv1alpha3.HTTPMatchRequest) bool {

@@ -19,9 +19,13 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 		r.add(problem.Required("spec", "add hosts, ports and resolution"))
 		return nil
 	}
-	noteUnsupported(s, r)
+	r.fields(s, "spec")
+	exports, exported := readExports(s.ExportTo, e.Meta, r)
 	ports := readPorts(s, r)
+	readPortNames(s, r)
+	notePlaintext(s, ports, r)
 	addresses := readAddresses(s, r)
+	endpoints := readEndpoints(s, r)
 	if len(s.Hosts) == 0 {
 		r.error("spec.hosts", "", "service entry must have at least one host", "add a host name")
 	}
@@ -30,8 +34,8 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 	for i, text := range s.Hosts {
 		path := fmt.Sprintf("spec.hosts[%d]", i)
 		name, fault := normalHost(text)
-		if fault != "" {
-			r.error(path, text, fault, "use a name such as httpbin.org or *.example.com")
+		if fault.Rule != "" {
+			r.fault(fault, path, "use a name such as httpbin.org or *.example.com")
 			continue
 		}
 		if seen[name] {
@@ -40,31 +44,16 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 		}
 		seen[name] = true
 		for _, p := range ports {
-			h := Host{Meta: e.Meta, exports: readExports(s.ExportTo, e.Meta), Name: name, Port: p.number, TargetPort: p.target, Protocol: p.protocol}
-			if h.resolve(s, p, addresses, path, r) {
+			h := Host{Meta: e.Meta, exports: exports, Name: name, Port: p.number, TargetPort: p.target, Protocol: p.protocol}
+			if h.resolve(s, p, addresses, endpoints, path, r) {
 				out = append(out, h)
 			}
 		}
 	}
+	if !exported {
+		return nil
+	}
 	return out
-}
-
-// noteUnsupported warns about valid fields that have no effect.
-func noteUnsupported(s *networkingv1alpha3.ServiceEntry, r reporter) {
-	const fix = "remove it"
-	if s.WorkloadSelector != nil {
-		r.add(problem.NoEffect("spec.workloadSelector", "", "workloadSelector is not supported", "list the endpoints"))
-	}
-	if len(s.SubjectAltNames) > 0 {
-		r.add(problem.NoEffect("spec.subjectAltNames", "", "the sidecar does not originate TLS", fix))
-	}
-}
-
-// entryPort is one valid port of an entry.
-type entryPort struct {
-	name           string
-	number, target uint32
-	protocol       Protocol
 }
 
 func readPorts(s *networkingv1alpha3.ServiceEntry, r reporter) []entryPort {
@@ -75,7 +64,7 @@ func readPorts(s *networkingv1alpha3.ServiceEntry, r reporter) []entryPort {
 	seen := map[uint32]int{}
 	for i, p := range s.Ports {
 		path := fmt.Sprintf("spec.ports[%d]", i)
-		d := entryPort{name: p.GetName(), number: p.GetNumber(), target: p.GetTargetPort()}
+		d := entryPort{index: i, name: p.GetName(), number: p.GetNumber(), target: p.GetTargetPort()}
 		protocol, known := readProtocol(p.GetProtocol(), p.GetName())
 		d.protocol = protocol
 		first, twice := seen[d.number]
@@ -149,7 +138,7 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 }
 
 // resolve sets the endpoints of the host, and reports whether it is valid.
-func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, path string, r reporter) bool {
+func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, endpoints []entryEndpoint, path string, r reporter) bool {
 	if h.Protocol == ProtocolTCP {
 		h.Addresses = addresses
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
@@ -158,14 +147,14 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 	}
 	switch s.Resolution {
 	case networkingv1alpha3.ServiceEntry_STATIC:
-		h.Endpoints = readEndpoints(s, p, true, r)
+		h.Endpoints = endpointsFor(p, endpoints)
 		if len(s.Endpoints) == 0 {
 			r.error("spec.endpoints", "", "resolution STATIC requires endpoints", "add endpoints, or use resolution DNS")
 		}
 		return len(h.Endpoints) > 0
 	case networkingv1alpha3.ServiceEntry_DNS, networkingv1alpha3.ServiceEntry_DNS_ROUND_ROBIN:
 		if len(s.Endpoints) > 0 {
-			h.Endpoints = readEndpoints(s, p, false, r)
+			h.Endpoints = endpointsFor(p, endpoints)
 			return len(h.Endpoints) > 0
 		}
 		if h.Wildcard() {
@@ -198,36 +187,4 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 		h.Endpoints = []Endpoint{{Address: h.Name, Port: p.target}}
 	}
 	return true
-}
-
-func readEndpoints(s *networkingv1alpha3.ServiceEntry, p entryPort, static bool, r reporter) []Endpoint {
-	var out []Endpoint
-	for i, e := range s.Endpoints {
-		path := fmt.Sprintf("spec.endpoints[%d]", i)
-		to := Endpoint{Address: e.GetAddress(), Port: p.target, Weight: e.GetWeight()}
-		if n := e.GetPorts()[p.name]; n > 0 {
-			to.Port = n
-		}
-		a, err := netip.ParseAddr(to.Address)
-		name, fault := normalHost(to.Address)
-		switch {
-		case to.Port > 65535:
-			r.add(problem.Port(path+".ports", fmt.Sprint(to.Port)).WithFix("use the port that the endpoint serves"))
-		case err == nil && a.Zone() != "":
-			r.error(path+".address", to.Address, "IPv6 zones are not allowed", "remove the zone")
-		case err == nil && isLocal(a):
-			r.error(path+".address", to.Address, "loopback and link-local addresses are not allowed", "use the service's address")
-		case err == nil:
-			to.Address = a.Unmap().String()
-			out = append(out, to)
-		case static:
-			r.error(path+".address", to.Address, "resolution STATIC requires IP addresses", "use an IP address, or resolution DNS")
-		case fault != "" || strings.HasPrefix(name, "*"):
-			r.error(path+".address", to.Address, "must be an IP address or a DNS name", "use an IP address or a name")
-		default:
-			to.Address = name
-			out = append(out, to)
-		}
-	}
-	return out
 }

@@ -18,6 +18,9 @@ func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []TLSRoute 
 			r.add(problem.Required(path, "specify a route, or remove the item"))
 			continue
 		}
+		if allElsewhere(t.Match) {
+			continue
+		}
 		route := TLSRoute{Path: path, Destinations: readDestinations(t.Route, path+".route", r)}
 		if len(t.Route) == 0 {
 			r.error(path+".route", "", "destination is required", "add a destination")
@@ -26,7 +29,9 @@ func readTLSRoutes(s *networkingv1alpha3.VirtualService, r reporter) []TLSRoute 
 			r.error(path+".match", "", "match.sniHosts is required", "add a match with sniHosts")
 		}
 		for j, m := range t.Match {
-			route.matches = append(route.matches, readSNIMatch(m, s.Hosts, fmt.Sprintf("%s.match[%d]", path, j), r))
+			if forMesh(m.GetGateways()) {
+				route.matches = append(route.matches, readSNIMatch(m, s.Hosts, fmt.Sprintf("%s.match[%d]", path, j), r))
+			}
 		}
 		route.matches = slices.DeleteFunc(route.matches, func(m sniMatch) bool { return len(m.names) == 0 })
 		out = append(out, route)
@@ -40,12 +45,10 @@ func readSNIMatch(m *networkingv1alpha3.TLSMatchAttributes, hosts []string, path
 		r.add(problem.Required(path, "specify a match, or remove the item"))
 		return out
 	}
-	r.unsupported(m, path, "remove it; the routes are not used with it", "sniHosts", "port", "gateways")
 	out.port = m.Port
 	if m.Port > 65535 {
 		r.add(problem.Port(path+".port", fmt.Sprint(m.Port)).WithFix("use a port that the ServiceEntry declares"))
 	}
-	forSidecars := readGateways(m.Gateways, path+".gateways", r)
 	if len(m.SniHosts) == 0 {
 		r.add(problem.Required(path+".sniHosts", "list the SNI names of clients"))
 	}
@@ -53,15 +56,15 @@ func readSNIMatch(m *networkingv1alpha3.TLSMatchAttributes, hosts []string, path
 		at := fmt.Sprintf("%s.sniHosts[%d]", path, i)
 		name, fault := normalHost(text)
 		within := slices.ContainsFunc(hosts, func(h string) bool {
-			host, _ := normalHost(h)
-			return covers(host, name)
+			host, fault := normalHost(h)
+			return covers(host, name) || fault.Rule != "" // which is reported at the host
 		})
 		switch {
-		case fault != "":
-			r.error(at, text, fault, "use a name such as www.google.com or *.example.com")
+		case fault.Rule != "":
+			r.fault(fault, at, "use a name such as www.google.com or *.example.com")
 		case !within:
 			r.error(at, text, "must be listed in spec.hosts", "add it to spec.hosts, or remove it")
-		case forSidecars:
+		default:
 			out.names = append(out.names, name)
 		}
 	}

@@ -18,32 +18,44 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 		return nil
 	}
 	errors := r.errors()
+	if !readGateways(s, r) || isDelegate(s, r) {
+		return nil
+	}
+	exports, exported := readExports(s.ExportTo, v.Meta, r)
+	r.fields(s, "spec")
 	names := readRouteHosts(s, r)
-	forSidecars := readGateways(s.Gateways, "spec.gateways", r)
 	http := make([]HTTPRoute, 0, len(s.Http))
 	for i, route := range s.Http {
 		http = append(http, readHTTPRoute(route, fmt.Sprintf("spec.http[%d]", i), r))
 	}
 	noteUnreachable(s.Http, r)
+	noteRewrites(s.Http, r)
 	tls := readTLSRoutes(s, r)
-	if len(s.Tcp) > 0 {
-		r.error("spec.tcp", "", "TCP routes are not supported", "remove them")
-	}
 	if len(s.Http)+len(s.Tls)+len(s.Tcp) == 0 {
 		r.error("spec.http", "", "http, tcp or tls must be provided in virtual service", "add http or tls routes")
 	}
-	if r.errors() > errors || !forSidecars {
+	if r.errors() > errors || !exported {
 		return nil
 	}
 	var out []hostRoutes
 	for i, name := range names {
 		if name != "" {
 			out = append(out, hostRoutes{
-				meta: v.Meta, exports: readExports(s.ExportTo, v.Meta), host: name, path: fmt.Sprintf("spec.hosts[%d]", i), http: http, tls: tls,
+				meta: v.Meta, exports: exports, host: name, path: fmt.Sprintf("spec.hosts[%d]", i), http: http, tls: tls,
 			})
 		}
 	}
 	return out
+}
+
+// isDelegate reports whether an object has routes without hosts, for another one
+// to refer to. Its warning is the only one.
+func isDelegate(s *networkingv1alpha3.VirtualService, r reporter) bool {
+	if len(s.Hosts) > 0 || len(s.Http) == 0 || len(s.Tls)+len(s.Tcp) > 0 {
+		return false
+	}
+	r.warn("spec.hosts", "", "virtual service must have at least one host to apply to sidecars: without one it is a delegate, and delegates are not supported", "use the host of a ServiceEntry")
+	return true
 }
 
 // readRouteHosts returns the normalized hosts, each once, with an empty one in
@@ -57,8 +69,8 @@ func readRouteHosts(s *networkingv1alpha3.VirtualService, r reporter) []string {
 		path := fmt.Sprintf("spec.hosts[%d]", i)
 		name, fault := normalHost(text)
 		switch {
-		case fault != "":
-			r.error(path, text, fault, "use the host of a ServiceEntry")
+		case fault.Rule != "":
+			r.fault(fault, path, "use the host of a ServiceEntry")
 		case slices.Contains(names[:i], name):
 			r.add(problem.Duplicate(path, text, "host").AsWarning())
 		default:

@@ -66,7 +66,7 @@ func routeProblems() map[string]routeProblem {
 		"tcp":        {`{hosts: [a.example], tcp: [{}]}`, "spec.tcp: TCP routes are not supported"},
 		"gateway":    {`{hosts: [a.example], gateways: [g], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.gateways[0]: "g": no effect`},
 		"undeclared": {`{hosts: [c.example], http: [{route: [{destination: {host: a.example}}]}]}`, `spec.hosts[0]: "c.example": no effect: no visible ServiceEntry`},
-		"delegate":   {`{hosts: [a.example], http: [{delegate: {name: d}}]}`, "spec.http[0].delegate: not supported\nspec.http[0]: exactly one of route, redirect or directResponse must be set"},
+		"delegate":   {`{hosts: [a.example], http: [{delegate: {name: d}}]}`, "spec.http[0].delegate: not supported"},
 		"two kinds":  {route(`directResponse: {status: 200}`), "spec.http[0]: exactly one of"},
 		"unreached":  {`{hosts: [a.example], http: [{route: [{destination: {host: a.example}}]}, {route: [{destination: {host: b.example}}]}]}`, "spec.http[1]: unreachable: spec.http[0] matches all requests"},
 		"short":      {route(`timeout: 0.0001s`), `spec.http[0].timeout: "100µs": duration must be at least 1ms`},

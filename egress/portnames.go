@@ -1,0 +1,69 @@
+package egress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
+)
+
+// readPortNames validates the names of the ports: endpoints refer to them.
+func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
+	first := map[string]int{}
+	for i, p := range s.Ports {
+		path, name := fmt.Sprintf("spec.ports[%d].name", i), p.GetName()
+		other, twice := first[name]
+		switch {
+		case name == "" && len(s.Ports) > 1:
+			r.add(problem.Required(path, "give each port a name, such as http or tcp-db"))
+		case name == "":
+		case len(validation.IsDNS1123Label(strings.ToLower(name))) > 0:
+			r.error(path, name, "invalid port name: it must have 1 to 63 letters, digits and \"-\", and begin and end with a letter or a digit", "use a name such as http or tcp-db")
+		case twice:
+			r.add(problem.Duplicate(path, name, fmt.Sprintf("port name, also in spec.ports[%d]", other)).WithFix("give each port a name of its own"))
+		default:
+			first[name] = i
+		}
+	}
+}
+
+// readEndpointPorts validates the ports of an endpoint, and reports whether they
+// are valid. Each is the port for one port of the entry, by its name.
+func readEndpointPorts(e *networkingv1alpha3.WorkloadEntry, s *networkingv1alpha3.ServiceEntry, path string, r reporter) bool {
+	valid := true
+	for _, name := range slices.Sorted(maps.Keys(e.GetPorts())) {
+		at, number := path+".ports."+name, e.Ports[name]
+		if !slices.ContainsFunc(s.Ports, func(p *networkingv1alpha3.ServicePort) bool { return p.GetName() == name }) {
+			valid = false
+			r.error(at, fmt.Sprint(number), fmt.Sprintf("no port in spec.ports has the name %s", problem.Quote(name)), portNameFix(name, s))
+			continue
+		}
+		if number == 0 || number > 65535 {
+			valid = false
+			r.add(problem.Port(at, fmt.Sprint(number)).WithFix("use the port that the endpoint serves"))
+		}
+	}
+	return valid
+}
+
+func portNameFix(name string, s *networkingv1alpha3.ServiceEntry) string {
+	var names []string
+	for _, p := range s.Ports {
+		if p.GetName() != "" {
+			names = append(names, p.Name)
+		}
+	}
+	if near := document.Nearest(name, names); near != "" {
+		return "did you mean " + problem.Quote(near) + "?"
+	}
+	if len(names) == 0 {
+		return "give the port in spec.ports this name"
+	}
+	return "use " + strings.Join(names[:min(len(names), 5)], " or ")
+}

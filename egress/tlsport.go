@@ -1,0 +1,45 @@
+package egress
+
+import (
+	"fmt"
+	"slices"
+
+	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
+)
+
+// tlsPorts are the ports that servers use for HTTP over TLS: the one of HTTPS, and
+// those that IANA lists as HTTPS of a product and that Kubernetes and others use.
+func usuallyTLS(port uint32) bool { return slices.Contains([]uint32{443, 6443, 8443, 9443}, port) }
+
+// notePlaintext warns about ports whose protocol and number do not fit: a sidecar
+// does not originate TLS, so what it sends to a TLS port as HTTP fails.
+func notePlaintext(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r reporter) {
+	for _, p := range ports {
+		switch at := fmt.Sprintf("spec.ports[%d]", p.index); {
+		case p.protocol.IsHTTP() && usuallyTLS(p.number):
+			r.warn(at+".number", fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match a port that is declared as HTTP, and http:// requests are sent without TLS",
+				"use protocol HTTPS, or a port for plaintext HTTP such as 80")
+		case p.protocol.IsHTTP():
+			notePlaintextTargets(s, p, at, r)
+		case p.protocol == ProtocolTLS && p.number == 80:
+			r.warn(at+".number", "80", "clients usually have no TLS on this port: http:// requests do not match a port that is declared as TLS", "use protocol HTTP, or a port for TLS such as 443")
+		}
+	}
+}
+
+// notePlaintextTargets warns about ports that HTTP is sent to.
+func notePlaintextTargets(s *networkingv1alpha3.ServiceEntry, p entryPort, at string, r reporter) {
+	const rule = "HTTP is sent to this port without TLS, and servers usually require TLS on it: the sidecar does not originate TLS"
+	const fix = "declare port 443 with protocol HTTPS, and let clients use https://"
+	byName := len(s.Endpoints) > 0
+	for i, e := range s.Endpoints {
+		n, own := e.GetPorts()[p.name]
+		if own && usuallyTLS(n) {
+			r.warn(fmt.Sprintf("spec.endpoints[%d].ports.%s", i, p.name), fmt.Sprint(n), rule, fix)
+		}
+		byName = byName && own
+	}
+	if !byName && p.target != p.number && usuallyTLS(p.target) {
+		r.warn(at+".targetPort", fmt.Sprint(p.target), rule, fix)
+	}
+}
