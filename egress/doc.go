@@ -78,6 +78,7 @@
 //   - sni.go: the routes by SNI of a view
 //   - version.go: the version of a view
 //   - views.go: the view of a namespace, made from the model
+//   - sharedports.go: problems of TCP hosts that share a port with others
 //   - reference.go: problems between objects
 //   - build.go: the model, made from all objects
 //   - check.go: the problems of one object

@@ -6,12 +6,20 @@ import (
 	"slices"
 )
 
-// findDomains returns every declared HTTP host, with the routes of the
+// findDomains returns every host that is matched by Host: every declared HTTP host, with the routes of the
 // VirtualService whose host matches it most closely, and every name that a
-// VirtualService has under a declared wildcard.
+// VirtualService has under a declared wildcard, and every TCP host without
+// addresses on a port that is not for TCP alone.
 func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
 	var out []Domain
 	ports := map[uint32]bool{}
+	for _, p := range v.Ports() {
+		for _, h := range p.Hosts {
+			if h.AnyAddress && !p.OnlyTCP() {
+				out = append(out, Domain{Name: h.Name, Host: h})
+			}
+		}
+	}
 	for _, h := range v.hosts {
 		if !h.Protocol.IsHTTP() {
 			continue

@@ -37,11 +37,23 @@ type Host struct {
 	TargetPort uint32
 	// Addresses are the destinations of a TCP port; an empty list is any.
 	Addresses []netip.Prefix
+	// AnyAddress is set where a TCP host is declared without addresses. It is
+	// matched by port; on a port that the protocol of connections is detected on,
+	// also by name: by the Host of requests and the SNI of TLS.
+	AnyAddress bool
 	// Shadowed is set where other hosts own all addresses of its TCP port.
 	Shadowed bool
 	// Passthrough keeps the original destination: TCP without resolution.
 	Passthrough bool
 }
+
+// ByHost reports whether requests are matched with the host's name, where the
+// sidecar detects them.
+func (h Host) ByHost() bool { return h.Protocol.IsHTTP() || h.AnyAddress }
+
+// BySNI reports whether TLS connections are matched with the host's name, where the
+// sidecar detects them.
+func (h Host) BySNI() bool { return h.Protocol == ProtocolTLS || h.AnyAddress }
 
 // Wildcard reports whether the host is *.example.com.
 func (h Host) Wildcard() bool { return strings.HasPrefix(h.Name, "*") }

@@ -17,6 +17,7 @@ import (
 func (m *Model) checkReferences(problems *problem.List) {
 	views := map[string]*View{}
 	m.checkConflicts(problems)
+	m.checkSharedPorts(problems)
 	for _, r := range m.routes {
 		class := m.Class(r.meta.Namespace)
 		if views[class] == nil {
@@ -46,9 +47,11 @@ func (m *Model) checkConflicts(problems *problem.List) {
 			byNamespace[h.Meta.Namespace] = owners{}
 		}
 		if owner := byNamespace[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
-			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name,
-				fmt.Sprintf("no effect on TCP port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name),
-				"use different addresses or ports for each TCP host")
+			rule := fmt.Sprintf("no effect on TCP port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name)
+			if h.AnyAddress && m.detects(h.Port, h.Meta.Namespace) {
+				rule = fmt.Sprintf("on TCP port %d only HTTP and TLS are matched, by Host and SNI: without addresses, ServiceEntry %s/%s takes precedence", h.Port, owner.Namespace, owner.Name)
+			}
+			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name, rule, "use different addresses or ports for each TCP host")
 		}
 	}
 	for _, r := range m.routes {

@@ -140,7 +140,7 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 // resolve sets the endpoints of the host, and reports whether it is valid.
 func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, endpoints []entryEndpoint, path string, r reporter) bool {
 	if h.Protocol == ProtocolTCP {
-		h.Addresses = addresses
+		h.Addresses, h.AnyAddress = addresses, len(s.Addresses) == 0
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
 			return false // all of them are invalid; without any the host would have all addresses of the port
 		}

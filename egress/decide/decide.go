@@ -54,7 +54,7 @@ func decideOn(v *egress.View, p egress.Port, r Request) Decision {
 	switch {
 	case p.OnlyTCP() || r.Protocol == TCP:
 		for _, h := range p.Hosts {
-			if h.Protocol == egress.ProtocolTCP && !h.Shadowed && len(h.Addresses) == 0 {
+			if h.AnyAddress && !h.Shadowed {
 				return toHost(h, r, fmt.Sprintf("it has all addresses of TCP port %d", p.Number))
 			}
 		}
@@ -97,7 +97,7 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 	hosts, routes := map[string]egress.Host{}, map[string]egress.SNIRoute{}
 	names := map[string]bool{}
 	for _, h := range p.Hosts {
-		if h.Protocol == egress.ProtocolTLS {
+		if h.Protocol == egress.ProtocolTLS || h.AnyAddress {
 			hosts[h.Name], names[h.Name] = h, true
 		}
 	}

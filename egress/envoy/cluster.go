@@ -113,20 +113,28 @@ func unbroken() *clusterv3.CircuitBreakers {
 
 // hasCluster reports whether the host has a cluster of its own. Connections to
 // the DNS names of other hosts use namesCluster.
-func hasCluster(h egress.Host) bool { return h.Protocol.IsHTTP() || h.Passthrough || h.Static() }
+func hasCluster(h egress.Host) bool { return h.ByHost() || h.Passthrough || h.Static() }
+
+// upstreamProtocol is the protocol that requests to a host are sent with.
+func upstreamProtocol(h egress.Host) egress.Protocol {
+	if h.AnyAddress { // for requests that are detected on its port
+		return egress.ProtocolHTTP
+	}
+	return h.Protocol
+}
 
 func (b *builder) onDemandCluster(h egress.Host) *clusterv3.Cluster {
 	switch {
 	case h.Passthrough:
 		return b.originalDestination(h.ClusterName())
 	case h.Static():
-		return b.listedCluster(h, nil, b.upstream(h.Protocol))
+		return b.listedCluster(h, nil, b.upstream(upstreamProtocol(h)))
 	case len(h.Endpoints) == 0:
 		return b.wildcardCluster(h)
 	}
 	// This type of cluster balances over all answers and cannot filter them: a
 	// request to a local address is rejected at the connection.
-	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(h.Protocol))
+	return b.listedCluster(h, b.strictDNS(), b.guardedUpstream(upstreamProtocol(h)))
 }
 
 // strictDNS is the type of clusters that resolve their endpoints.
@@ -228,7 +236,7 @@ func (b *builder) listedCluster(h egress.Host, dynamic *clusterv3.Cluster_Cluste
 	} else {
 		c.ClusterDiscoveryType = ofType(clusterv3.Cluster_STATIC)
 	}
-	if h.Protocol.IsHTTP() {
+	if h.ByHost() {
 		c.Metadata = metadata(metadataOperation, operationOf(h.Name, h.Port))
 	}
 	return c

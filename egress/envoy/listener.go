@@ -107,7 +107,7 @@ func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 	for _, h := range p.Hosts {
 		to, named := h.SingleName()
 		switch {
-		case h.Protocol != egress.ProtocolTLS || routed[h.Name]:
+		case !h.BySNI() || routed[h.Name]:
 		case named && to.Address == h.Name && to.Port == h.Port:
 			plain.names = append(plain.names, h.Name)
 		case !named && !h.Wildcard() && !h.SeveralNames():

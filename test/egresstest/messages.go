@@ -41,7 +41,7 @@ func Make(t testing.TB, v *egress.View) Messages {
 		r, ok, err := envoy.Cluster(v, name)
 		kit.Must(t, err)
 		h, declared := v.Host(name)
-		if hasCluster := h.Protocol.IsHTTP() || h.Passthrough || h.Static(); !declared || ok != hasCluster {
+		if hasCluster := h.ByHost() || h.Passthrough || h.Static(); !declared || ok != hasCluster {
 			t.Fatalf("cluster %s: %v", name, ok)
 		}
 		if ok {

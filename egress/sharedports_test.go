@@ -1,0 +1,64 @@
+package egress_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/test/egresstest"
+)
+
+// entryIn is a ServiceEntry NAMESPACE/NAME with its spec.
+func entryIn(object, spec string) string {
+	namespace, name, _ := strings.Cut(object, "/")
+	return "\n---\nkind: ServiceEntry\nmetadata: {namespace: " + namespace + ", name: " + name + "}\nspec: {" + spec + "}\n"
+}
+
+// TestSharedPorts has entries with one port, and the warnings of each object, which
+// name the other one.
+func TestSharedPorts(t *testing.T) {
+	tcp := func(port, more string) string {
+		return entryIn("shop/tcp", `hosts: [tcp.example], ports: [{number: `+port+`, name: tcp, protocol: TCP}], resolution: DNS`+more)
+	}
+	web := func(object, port, protocol, more string) string {
+		return entryIn(object, `hosts: [web.example], ports: [{number: `+port+`, name: web, protocol: `+protocol+`}], resolution: DNS`+more)
+	}
+	const (
+		toTCP = "ServiceEntry shop/tcp: spec.addresses: ServiceEntry bank/web declares HTTP or TLS on TCP port 8080: requests are matched by Host, TLS by SNI, and servers that send first are not reached; add addresses"
+		toWeb = `ServiceEntry bank/web: spec.ports: "8080": ServiceEntry shop/tcp declares the port as TCP without addresses, and receives only requests with its Host`
+	)
+	for name, c := range map[string]struct{ text, want string }{
+		"HTTP in another namespace": {tcp("8080", "") + web("bank/web", "8080", "HTTP", ""), toWeb + "\n" + toTCP},
+		"TLS in another namespace":  {tcp("8080", "") + web("bank/web", "8080", "TLS", ""), toWeb + "\n" + toTCP},
+		"in the same namespace":     {tcp("8080", ", exportTo: [.]") + web("shop/web", "8080", "GRPC", ""), "ServiceEntry shop/tcp: spec.addresses: ServiceEntry shop/web\nServiceEntry shop/web: spec.ports: \"8080\": ServiceEntry shop/tcp"},
+		"visible by name":           {tcp("8080", ", exportTo: [bank]") + web("bank/web", "8080", "HTTP", ", exportTo: [.]"), toWeb + "\n" + toTCP},
+		"not visible together":      {tcp("8080", ", exportTo: [.]") + web("bank/web", "8080", "HTTP", ", exportTo: [.]"), ""},
+		"another port":              {tcp("8080", "") + web("bank/web", "8081", "HTTP", ""), ""},
+		"with addresses":            {tcp("8080", ", addresses: [198.51.100.7]") + web("bank/web", "8080", "HTTP", ""), ""},
+		"a port of HTTP or TLS":     {tcp("443", "") + web("bank/web", "443", "TLS", ""), ""},
+		"two TCP hosts on such a port": {tcp("443", "") + entryIn("shop/vault", `hosts: [vault.example], ports: [{number: 443, name: tcp, protocol: TCP}], resolution: DNS`),
+			`ServiceEntry shop/vault: spec.addresses: "vault.example": on TCP port 443 only HTTP and TLS are matched, by Host and SNI: without addresses, ServiceEntry shop/tcp takes precedence`},
+		"two TCP hosts on another port": {tcp("9000", "") + entryIn("shop/vault", `hosts: [vault.example], ports: [{number: 9000, name: tcp, protocol: TCP}], resolution: DNS`),
+			`ServiceEntry shop/vault: spec.addresses: "vault.example": no effect on TCP port 9000: the addresses conflict with ServiceEntry shop/tcp`},
+		"two hosts of one entry": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}, {number: 443, name: b, protocol: TCP}], resolution: DNS`),
+			`ServiceEntry shop/two: spec.hosts: "b.example": no effect on TCP port 9000: without addresses all connections go to a.example`},
+		"two hosts with the same endpoints": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+c.text))
+			var want []string
+			if c.want != "" {
+				want = strings.Split(c.want, "\n")
+			}
+			if len(problems) != len(want) {
+				t.Fatalf("problems %v, want %q", problems, want)
+			}
+			for i, p := range problems {
+				if !strings.HasPrefix(p.String(), want[i]) || p.Severity != problem.Warning {
+					t.Errorf("problem %q, want %q", p, want[i])
+				}
+			}
+		})
+	}
+}
