@@ -23,7 +23,8 @@
 //   - ranges.go: the names in range lists
 //   - overlay.go: the data of templates, and the overlays they render to
 //   - injector.go: a compiled configuration
-//   - resolver.go: the settings of the redirect, the identity and the templates
+//   - resolver.go: the settings of the redirect and the templates
+//   - resolver_identity.go: the uid and gid of the sidecar
 //   - resolver_proxy.go: the settings of the proxy
 //   - resolver_bypass.go: warnings about what the redirect does not capture
 //   - resolve.go: all settings and overlays of a pod
@@ -33,8 +34,11 @@
 //   - overrides.go: the user's own versions of injected containers
 //   - status.go: the status annotation, and the removal of an injection by it
 //   - mutation.go: an injection in progress
+//   - containers.go: the containers of the user's pod
+//   - own.go: checks of those with the name of an injected one
 //   - steps.go: the steps of an injection
 //   - steps_user.go: the steps about the user's own containers, and the status
+//   - outcome.go: checks of the injected pod
 //   - warn.go: warnings about an injected pod
 //   - inject.go: the injection
 //   - uninject.go: the removal of an injection

@@ -123,7 +123,7 @@ func removeAt(n *jsontree.Node, path []string) *jsontree.Node {
 	return n.Without(key)
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	if len(m) == 0 {
 		return nil
 	}

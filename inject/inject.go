@@ -40,12 +40,14 @@ func rejectAnnotations(problems, unresolved problem.List) *Error {
 var mutators = []func(*mutation) error{
 	(*mutation).strip,               // the earlier injection: all below starts from the user's pod
 	(*mutation).resolve,             // settings and overlays, by annotations the user wrote
+	(*mutation).checkOwn,            // all problems are reported together, by the check of the outcome
 	(*mutation).setUserAside,        // the user's own istio-proxy must not be mixed with ours
 	(*mutation).merge,               // the templates, in order
 	(*mutation).reapplyUser,         // the user's changes to our containers take precedence
 	(*mutation).injectedAnnotations, // the admin's annotations for every injected pod
 	(*mutation).defaultContainer,    // kubectl should open the application, not the sidecar
 	(*mutation).order,               // what starts before what
+	(*mutation).checkOutcome,        // what the API server would reject
 	(*mutation).status,              // last: it records what the steps above did
 }
 

@@ -108,7 +108,8 @@ func (i *Injector) render(t *compiledTemplate, data templateData) (*overlay, err
 type podInputs struct {
 	annotations map[string]string
 	namespace   map[string]string // the namespace's annotations
-	uid         *int64            // runAsUser of the pod's own istio-proxy container
+	uid, gid    *int64            // runAsUser and runAsGroup of the pod's own istio-proxy container
+	taken       []int64           // ids of the applications; set where the namespace has a range of ids
 }
 
 // settingNames are the annotations that resolve reads, in key order.
@@ -124,7 +125,7 @@ var settingNames = [...]string{
 
 // key identifies the inputs; "" for a pod that sets nothing.
 func (in podInputs) key() string {
-	if in.uid == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
+	if in.uid == nil && in.gid == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
 		return ""
 	}
 	var b []byte
@@ -143,6 +144,12 @@ func (in podInputs) key() string {
 	}
 	if in.uid != nil {
 		add("uid", formatInt(*in.uid))
+	}
+	if in.gid != nil {
+		add("gid", formatInt(*in.gid))
+	}
+	for _, id := range in.taken {
+		add("taken", formatInt(id))
 	}
 	return string(b)
 }

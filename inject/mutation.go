@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/outrider-mesh/outrider/internal/jsontree"
+	"github.com/outrider-mesh/outrider/internal/problem"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,6 +33,10 @@ type mutation struct {
 	resolved *resolved
 	overlays []*overlay
 	user     overrides // the user's versions of injected containers
+	assigned bool      // OpenShift set the uid of the pod's own istio-proxy container
+
+	misplaced []string     // containers of the user's that cannot override the injected ones of their names
+	problems  problem.List // of the pod with what is injected
 }
 
 func (m *mutation) annotate(name, value string) {
@@ -57,18 +62,6 @@ func (m *mutation) namespace() string {
 		return m.request.Namespace
 	}
 	return m.pod.Namespace
-}
-
-// userUID is the uid of the pod's own istio-proxy container, if it sets one.
-func (m *mutation) userUID() *int64 {
-	for _, list := range [][]corev1.Container{m.pod.Spec.Containers, m.pod.Spec.InitContainers} {
-		for c := range list {
-			if list[c].Name == proxyContainerName && list[c].SecurityContext != nil {
-				return list[c].SecurityContext.RunAsUser
-			}
-		}
-	}
-	return nil
 }
 
 // templateData adds the pod to what templates see.

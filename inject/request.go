@@ -40,6 +40,8 @@ type Request struct {
 	NamespaceAnnotations map[string]string
 	// Owner is the workload, if the caller has it.
 	Owner Owner
+	// Claims are the volumes that the workload's controller adds to its pods.
+	Claims []string
 }
 
 // Result is the outcome for one pod that was admitted: injected or skipped.

@@ -169,53 +169,6 @@ func (r *resolver) nativeSidecar() {
 	r.set("nativeSidecar", strconv.FormatBool(native), source)
 }
 
-// identity selects the uid and gid of the sidecar. On OpenShift a pod may only use
-// uids of its namespace's range; the last one is used, as applications get the
-// first. A pod with its own istio-proxy container sets the uid itself.
-func (r *resolver) identity() {
-	uid, gid, source := int64(1337), int64(1337), SourceDefault
-	if text, ok := r.in.namespace[annotation.OpenShiftUIDRange]; ok {
-		last, err := lastOfRange(text)
-		if err != nil {
-			r.namespaceProblem(annotation.OpenShiftUIDRange, err)
-		}
-		uid, gid, source = last, last, SourceNamespace
-	}
-	if text, ok := r.in.namespace[annotation.OpenShiftSupplementalGroups]; ok {
-		last, err := lastOfRange(text)
-		if err != nil {
-			r.namespaceProblem(annotation.OpenShiftSupplementalGroups, err)
-		}
-		gid = last
-	}
-	if r.in.uid != nil && *r.in.uid != 0 {
-		uid, source = *r.in.uid, SourceContainer
-	}
-	r.out.ProxyUID, r.out.ProxyGID = uid, gid
-	r.set("proxyUID", formatInt(uid), source)
-	r.set("proxyGID", formatInt(gid), source)
-}
-
-// lastOfRange returns the last id of OpenShift's "first/size" or "first-last",
-// of the first block where several are listed.
-func lastOfRange(text string) (int64, error) {
-	block, _, _ := strings.Cut(text, ",")
-	if first, size, ok := strings.Cut(block, "/"); ok {
-		a, errA := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-		n, errN := strconv.ParseInt(strings.TrimSpace(size), 10, 64)
-		if errA == nil && errN == nil && a >= 0 && n > 0 && a+n-1 <= 1<<31-1 {
-			return a + n - 1, nil
-		}
-	} else if first, last, ok := strings.Cut(block, "-"); ok {
-		a, errA := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-		b, errB := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
-		if errA == nil && errB == nil && a >= 0 && b >= a && b <= 1<<31-1 {
-			return b, nil
-		}
-	}
-	return 0, problem.Invalid("", text, "invalid UID range", "expected FIRST/SIZE or FIRST-LAST")
-}
-
 // templateNames resolves the requested names: an alias expands to its list, once,
 // and not recursively.
 func (r *resolver) templateNames() {

@@ -28,7 +28,7 @@ func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations ma
 		return nil
 	}
 	place := annotation.CheckPlace(annotation.OnWorkload, t.Owner.Kind, t.Annotations, t.Labels)
-	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner})
+	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner, Claims: t.Claims})
 	if err != nil {
 		var out problem.List
 		for _, p := range problemsOf(err) {

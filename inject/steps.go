@@ -31,7 +31,7 @@ func (m *mutation) strip() error {
 // the earlier injection, the steps start from the incoming pod: what other webhooks
 // have added to the injected containers since then stays.
 func (m *mutation) resolve() (err error) {
-	in := podInputs{annotations: m.pod.Annotations, namespace: m.request.NamespaceAnnotations, uid: m.userUID()}
+	in := m.inputs()
 	if m.resolved, err = m.Injector.resolved(in); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
@@ -21,24 +22,41 @@ func (m *mutation) setUserAside() error {
 			name := item.Get("name").Text()
 			// A user's container istio-proxy is the sidecar, in whichever list it runs on
 			// this cluster.
-			if m.injects("containers", name) || m.injects("initContainers", name) {
+			if found, _ := m.brings(name); !found {
+				continue
+			}
+			m.tree = removeNamed(m.tree, list, []string{name})
+			if !slices.Contains(m.misplaced, name) {
 				m.user.nodes = append(m.user.nodes, userContainer{list, item})
-				m.tree = removeNamed(m.tree, list, []string{name})
 			}
 		}
 	}
 	return nil
 }
 
-// reapplyUser merges the user's versions into the injected containers. The image
-// "auto" requests the injected one: the API server requires an image.
+// override is what a user's version changes in the injected container. The API server
+// requires an image, and OpenShift sets a uid where the user did not.
+func (m *mutation) override(c userContainer) *jsontree.Node {
+	node := c.node
+	if node.Get("image").Text() == imageAuto {
+		node = node.Without("image")
+	}
+	security := node.Get("securityContext")
+	assigned := m.assigned
+	if node.Get("name").Text() == initContainerName {
+		uid, err := strconv.ParseInt(security.Get("runAsUser").JSON(), 10, 64)
+		assigned = err == nil && uid != 0 && m.inNamespaceRange(uid)
+	}
+	if assigned && security.Get("runAsUser") != nil {
+		node = node.With("securityContext", security.Without("runAsUser"))
+	}
+	return node
+}
+
+// reapplyUser merges the user's versions into the injected containers.
 func (m *mutation) reapplyUser() error {
 	for _, c := range m.user.nodes {
-		node := c.node
-		if node.Get("image").Text() == "auto" {
-			node = node.Without("image")
-		}
-		node = jsontree.Parse(node.JSON()).Seal()
+		node := jsontree.Parse(m.override(c).JSON()).Seal()
 		for _, list := range []string{"containers", "initContainers"} {
 			items := m.tree.At("spec", list).Items()
 			i := indexBy(items, "name", node.Get("name"))

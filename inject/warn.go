@@ -57,41 +57,25 @@ func warnEarlyInit(m *mutation) problem.List {
 		"use native sidecars (Kubernetes 1.29 or newer)")
 }
 
-// warnProxyIdentity: the redirect excludes the proxy's own uid and gid, so an
-// application that has them bypasses the sidecar.
+// warnProxyIdentity: the redirect exempts the proxy's uid and gid. That is used on purpose
+// for init containers, which a classic sidecar would leave without network.
 func warnProxyIdentity(m *mutation) problem.List {
 	s := m.resolved.settings
+	if !s.NativeSidecar || !m.redirects() {
+		return nil
+	}
 	var names []string
-	for _, list := range [][]corev1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for c := range list {
-			if uid, gid := runsAs(m.pod, &list[c]); !m.user.has(list[c].Name) && (same(uid, s.ProxyUID) || same(gid, s.ProxyGID)) {
-				names = append(names, list[c].Name)
-			}
+	for c := range m.containers() {
+		if uid, gid := runsAs(m.pod, c.Container); !c.lasts() && !m.user.has(c.Name) && (same(uid, s.ProxyUID) || same(gid, s.ProxyGID)) {
+			names = append(names, c.Name)
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	return warning("", fmt.Sprintf("container %s runs with the sidecar's uid or gid (%d, %d): its traffic bypasses the sidecar", strings.Join(names, ", "), s.ProxyUID, s.ProxyGID),
+	return warning("", fmt.Sprintf("init container %s runs with the sidecar's uid or gid (%d, %d): its traffic bypasses the sidecar", problem.Clip(strings.Join(names, ", "), maxList), s.ProxyUID, s.ProxyGID),
 		"use another runAsUser and runAsGroup")
 }
-
-func runsAs(pod *corev1.Pod, c *corev1.Container) (uid, gid *int64) {
-	if p := pod.Spec.SecurityContext; p != nil {
-		uid, gid = p.RunAsUser, p.RunAsGroup
-	}
-	if own := c.SecurityContext; own != nil {
-		if own.RunAsUser != nil {
-			uid = own.RunAsUser
-		}
-		if own.RunAsGroup != nil {
-			gid = own.RunAsGroup
-		}
-	}
-	return uid, gid
-}
-
-func same(id *int64, other int64) bool { return id != nil && *id == other }
 
 func warnJob(m *mutation) problem.List {
 	if m.resolved.settings.NativeSidecar {

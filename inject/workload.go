@@ -27,6 +27,9 @@ type Template struct {
 	// Annotations and Labels are those of the object's own metadata. For a workload they
 	// have no effect on the pod; a warning reports it.
 	Annotations, Labels map[string]string
+	// Claims are the names of the workload's volumeClaimTemplates, as of a StatefulSet:
+	// its controller adds a volume for each to its pods.
+	Claims []string
 	// Pod is the JSON to give to Injector.Inject as Request.Pod.
 	Pod []byte
 }
@@ -136,6 +139,7 @@ func FindTemplates(object []byte, more Paths) ([]Template, error) {
 		t := Template{
 			Owner:     Owner{APIVersion: meta.APIVersion, Kind: meta.Kind, Name: meta.Name},
 			Namespace: meta.Namespace, Annotations: meta.Annotations, Labels: meta.Labels,
+			Claims: claims(root),
 		}
 		node := root
 		for _, key := range path {
@@ -149,4 +153,11 @@ func FindTemplates(object []byte, more Paths) ([]Template, error) {
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+func claims(object *jsontree.Node) (names []string) {
+	for _, claim := range object.At("spec", "volumeClaimTemplates").Items() {
+		names = append(names, claim.At("metadata", "name").Text())
+	}
+	return names
 }

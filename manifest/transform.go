@@ -134,7 +134,7 @@ func (t *transformer) pod(f found, n, want *node, template *inject.Template, sev
 		template.Namespace = t.o.Namespace
 	}
 	result, err := t.o.Injector.Inject(inject.Request{
-		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner,
+		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner, Claims: template.Claims,
 	})
 	if err != nil {
 		t.rejected(f, n, template.Pointer, err)
