@@ -67,7 +67,7 @@ func TestValues(t *testing.T) {
 		InterceptionMode:        {[]string{"REDIRECT", "NONE"}, []string{"TPROXY", "redirect", ""}},
 		InjectTemplates:         {[]string{"sidecar", "sidecar, extra"}, []string{"", "sidecar,"}},
 		NativeSidecar:           {[]string{"true", "false"}, []string{"True", "1", ""}},
-		ProxyImage:              {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:00"}, []string{"", "a b", "https://x/y", "a:", "a\nb"}},
+		ProxyImage:              {[]string{"proxyv2", "r.example:5000/a/b:1@sha256:" + strings.Repeat("0", 64)}, []string{"", "a b", "https://x/y", "a:", "a\nb", "A"}},
 		ProxyImageType:          {[]string{"debug", "distroless", "default"}, []string{"", "alpine"}},
 		ProxyCPU:                {[]string{"100m", "2", "0"}, []string{"", "-1", "2 cores", "1\n2"}},
 		ProxyCPULimit:           {[]string{"100m"}, []string{"x"}},

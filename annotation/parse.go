@@ -150,25 +150,6 @@ func meant(name string, known []string) string {
 	return "the components are " + strings.Join(known, ", ")
 }
 
-// ParseImage reads an image reference, or an image name below the configured hub.
-func ParseImage(value string) (string, error) {
-	switch {
-	case value == "":
-		return "", invalid(value, "image must not be empty", "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0, or remove it")
-	case len(value) > 512:
-		return "", invalid(value, "an image reference has at most 512 bytes", "")
-	}
-	for _, r := range value {
-		if r > '~' || r <= ' ' || strings.ContainsRune("\"'`\\{}()[]<>|&;$*?!#%^~=,+", r) {
-			return "", invalid(value, fmt.Sprintf("invalid character %q in an image reference", r), "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0")
-		}
-	}
-	if strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.HasSuffix(value, ":") || strings.Contains(value, "//") || strings.Contains(value, "://") {
-		return "", invalid(value, "not an image reference", "use a reference such as docker.io/envoyproxy/envoy:distroless-v1.40.0")
-	}
-	return value, nil
-}
-
 var imageTypes = []string{"default", "debug", "distroless"}
 
 // ParseImageType reads default, debug or distroless.
