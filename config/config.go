@@ -70,7 +70,7 @@ type Injection struct {
 	DefaultTemplates      []string
 	Templates             map[string]string   // the user's; BuiltinTemplate is added by inject when absent
 	Aliases               map[string][]string // name -> templates, not followed further
-	DefaultTemplatesGiven bool                // the text has the key, even if empty
+	DefaultTemplatesGiven bool                // the text has some
 
 	Source string           // the text it was read from, for messages about templates
 	Places map[string]Place // of each template's key in that text
@@ -101,6 +101,8 @@ func (v *Values) Has(path string) bool { return v != nil && v.set[path] }
 // Global is values.global.
 type Global struct {
 	Hub, Tag         string
+	Variant          string // "", or of the proxy's image: default, debug, distroless
+	LogAsJSON        bool
 	ImagePullPolicy  string // "", Always, IfNotPresent, Never
 	ImagePullSecrets []string
 	Platform         string // "" and "auto": detected
@@ -133,6 +135,8 @@ type Proxy struct {
 
 	Privileged                      bool
 	HoldApplicationUntilProxyStarts bool
+
+	StatusPort int32 // 0: the proxy has no probes; no other value has an effect
 
 	ReadinessInitialDelaySeconds int32
 	ReadinessPeriodSeconds       int32

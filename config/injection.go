@@ -31,6 +31,7 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 	if n == nil {
 		return in
 	}
+	n = r.unwrap(n, injectionWrapper)
 	for _, f := range n.Fields {
 		switch f.Name {
 		case "policy":
@@ -47,16 +48,18 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 		case "templates":
 			in.Templates = r.stringMap(f.Value, f.Name)
 			in.Places = places(f.Value)
+			r.emptyTemplates(f.Value, f.Name)
 		case "defaultTemplates":
-			if f.Value.Kind != document.Null {
-				in.DefaultTemplates, in.DefaultTemplatesGiven = r.texts(f.Value, f.Name), true
+			// An empty list is an absent one, as in Istio: pods would get nothing.
+			if names := r.texts(f.Value, f.Name); len(names) > 0 {
+				in.DefaultTemplates, in.DefaultTemplatesGiven = names, true
 			}
 		case "aliases":
 			in.Aliases = r.aliases(f.Value)
 		case "template":
 			r.singular(f)
 		default:
-			r.add(f.Unknown(document.Join("", f.Name), injectionKeys))
+			r.unknownKey(f, injectionWrapper, injectionKeys)
 		}
 	}
 	r.templateNames(n, in)
@@ -68,6 +71,17 @@ func places(n *document.Node) map[string]Place {
 	out := map[string]Place{}
 	for _, f := range n.Fields {
 		out[f.Name] = Place{f.Line, f.Column}
+	}
+	return out
+}
+
+// templateTexts are the user's own templates.
+func templateTexts(n *document.Node) map[string]string {
+	out := map[string]string{}
+	if templates := n.Get("templates"); templates != nil {
+		for _, f := range templates.Fields {
+			out[f.Name] = f.Value.Str()
+		}
 	}
 	return out
 }
@@ -133,6 +147,20 @@ func (r *reader) stringMap(n *document.Node, path string) map[string]string {
 	return out
 }
 
+// emptyTemplates warns about templates whose text was lost or commented out.
+func (r *reader) emptyTemplates(n *document.Node, path string) {
+	for _, f := range n.Fields {
+		if f.Value.Kind != document.String || strings.TrimSpace(f.Value.Text) != "" {
+			continue
+		}
+		rule := "empty: it adds nothing to a pod"
+		if f.Name == BuiltinTemplate {
+			rule = "empty: it replaces the built-in template, so pods get no sidecar"
+		}
+		r.warn(f.Value, document.Join(path, f.Name), rule, "set its text, or remove it")
+	}
+}
+
 func (r *reader) annotationNames(n *document.Node) {
 	for _, f := range n.Fields {
 		if bad := validation.IsQualifiedName(strings.ToLower(f.Name)); len(bad) > 0 {
@@ -151,7 +179,10 @@ func (r *reader) aliases(n *document.Node) map[string][]string {
 	}
 	out := make(map[string][]string, len(n.Fields))
 	for _, f := range n.Fields {
-		out[f.Name] = r.texts(f.Value, document.Join("aliases", f.Name))
+		at := document.Join("aliases", f.Name)
+		if out[f.Name] = r.texts(f.Value, at); f.Value.Kind == document.Null || f.Value.Kind == document.List && len(f.Value.Items) == 0 {
+			r.error(f.Value, at, "lists no templates", "list them, or remove the alias")
+		}
 	}
 	return out
 }

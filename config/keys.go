@@ -24,12 +24,15 @@ global.proxy_init.image
 pilot.env.ENABLE_NATIVE_SIDECARS
 `
 
-// typedKeys hold Kubernetes objects, whose own fields are checked by type, and
-// mappings whose keys the user chooses.
-const typedKeys = `
-global.namedRanges
+// objectKeys hold Kubernetes objects, whose own fields are checked by type.
+const objectKeys = `
 global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
 `
+
+// mappingKeys hold mappings whose keys the user chooses.
+const mappingKeys = `global.namedRanges`
+
+var objectPaths = strings.Fields(objectKeys)
 
 // silentKeys are valid and have no effect on injected pods, which no user who sets
 // them expects. Keys below them are not checked.
@@ -68,6 +71,8 @@ type ineffective struct {
 const whyInbound = "inbound traffic is never captured, so every inbound port reaches the application directly"
 
 var ineffectiveKeys = map[string]ineffective{
+	"global.network":                   {[]string{""}, "the mesh is one network", "remove it"},
+	"global.logging.level":             {[]string{"default:info", "info", ""}, "there is no agent", "use global.proxy.logLevel"},
 	"global.proxy.includeInboundPorts": {[]string{"*", ""}, whyInbound, "remove it"},
 	"global.proxy.excludeInboundPorts": {[]string{""}, whyInbound, "remove it"},
 	"global.proxy.statusPort":          {[]string{"15020", "0"}, "there is no agent; the proxy answers readiness on 15021", "remove it"},
@@ -105,7 +110,7 @@ func buildKeys() keyTable {
 	for _, path := range strings.Fields(usedKeys) {
 		t.add(path, keyUsed)
 	}
-	for _, path := range strings.Fields(typedKeys) {
+	for _, path := range strings.Fields(objectKeys + mappingKeys) {
 		t.add(path, keyTyped)
 	}
 	for _, path := range strings.Fields(silentKeys) {

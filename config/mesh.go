@@ -4,43 +4,116 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
-
-// ineffectiveFields are the fields of MeshConfig that are valid and have no effect although
-// users expect one on pods. The many other ignored fields give no warning.
-var ineffectiveFields = map[string]ineffective{
-	"enableTracing":               {[]string{"false"}, "the proxies send no traces", "remove it"},
-	"enableEnvoyAccessLogService": {[]string{"false"}, "access logs go to a file or to standard output only", "use accessLogFile"},
-	"inboundTrafficPolicy":        {nil, "inbound traffic is never captured", "remove it"},
-}
-
-// quietProxy are fields of defaultConfig that Istio's own installation sets, or
-// that are only paths and addresses.
-var quietProxy = []string{
-	"binaryPath", "configPath", "controlPlaneAuthPolicy", "discoveryAddress", "meshId", "proxyAdminPort", "serviceCluster",
-	"statNameLength", "statusPort", "tracing",
-}
 
 // mesh reads the key "mesh" and applies the defaults.
 func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 	m := &meshconfig.MeshConfig{}
-	r.add(document.Message(n, "", m)...)
 	if n != nil {
-		for _, f := range n.Fields {
-			if note, ok := ineffectiveFields[f.Name]; ok {
-				r.ineffective(f, f.Name, note)
+		n = r.unwrap(n, meshWrapper)
+		for _, p := range document.Message(n, "", m) {
+			if f, ok := fieldAt(n, p.Line, p.Column); p.Type == problem.TypeUnknown && ok && losesPolicy(f) {
+				p = lostPolicy(p, meshWrapper.key)
 			}
-			if f.Name == "defaultConfig" || f.Name == "default_config" {
-				r.defaultConfig(f.Value, f.Name, m.GetDefaultConfig())
-			}
+			r.add(p)
 		}
+		r.ineffectiveFields(n, m)
 	}
+	r.listenPort(n, m.GetProxyListenPort())
 	applyMeshDefaults(m, func(path string) bool { return has(n, path) })
 	return m
+}
+
+// listenPort checks the port that captured connections are redirected to.
+func (r *reader) listenPort(n *document.Node, port int32) {
+	const name = "proxyListenPort"
+	at := n.GetProto(name)
+	switch {
+	case at == nil || port == 0:
+	case port < 0 || port > 65535:
+		r.add(at.Locate(problem.Port(name, "")))
+	case slices.Contains(sidecarPorts, port):
+		r.error(at, name, "the sidecar itself has this port for another purpose", "use another port, such as 15001")
+	}
+}
+
+// sidecarPorts are the sidecar's own ports: of its admin interface, its readiness
+// and its metrics.
+var sidecarPorts = []int32{15000, 15021, 15090}
+
+// fieldAt is the field whose name is at a place of the text.
+func fieldAt(n *document.Node, line, column int) (document.Field, bool) {
+	for _, item := range n.Items {
+		if f, ok := fieldAt(item, line, column); ok {
+			return f, true
+		}
+	}
+	for _, f := range n.Fields {
+		if f.Line == line && f.Column == column {
+			return f, true
+		}
+		if inner, ok := fieldAt(f.Value, line, column); ok {
+			return inner, true
+		}
+	}
+	return document.Field{}, false
+}
+
+// ineffectiveFields warns about the fields that are valid and have no effect.
+func (r *reader) ineffectiveFields(n *document.Node, m *meshconfig.MeshConfig) {
+	for _, f := range n.Fields {
+		fd := meshField(f.Name)
+		switch {
+		case fd == nil:
+		case fd.JSONName() == "defaultConfig":
+			r.defaultConfig(f.Value, f.Name, m.GetDefaultConfig())
+		case fd.JSONName() == "outboundTrafficPolicy":
+			r.outboundPolicy(f)
+		case slices.Contains(effectiveMeshFields, fd.JSONName()):
+		case r.templatesRead(".MeshConfig." + goName(fd)), fd.JSONName() == "inboundTrafficPolicy" && r.templatesRead(".InboundTrafficPolicyMode"):
+		default:
+			note, ok := ineffectiveMeshFields[fd.JSONName()]
+			if !ok { // newer than the table
+				note = ineffective{nil, "the proxies do not use it", "remove it"}
+			}
+			r.ineffective(f, f.Name, note)
+		}
+	}
+}
+
+// outboundPolicy warns about what is not supported of the policy.
+func (r *reader) outboundPolicy(policy document.Field) {
+	for _, f := range policy.Value.Fields {
+		switch {
+		case f.Name == "mode" && f.Value.Text == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS.String():
+			r.ineffective(f, document.Join(policy.Name, f.Name), ineffective{nil, "not supported, the mode is ALLOW_ANY: " +
+				"a connection to an undeclared host goes to the address that the application chose", "set ALLOW_ANY"})
+		case f.Name == "tls":
+			r.ineffective(f, document.Join(policy.Name, f.Name), ineffective{nil, whyTLS, "remove it"})
+		}
+	}
+}
+
+// meshField is the field of MeshConfig with a name, in either spelling of
+// protobuf's names, or nil.
+func meshField(name string) protoreflect.FieldDescriptor {
+	known := (&meshconfig.MeshConfig{}).ProtoReflect().Descriptor().Fields()
+	if fd := known.ByJSONName(name); fd != nil {
+		return fd
+	}
+	return known.ByTextName(name)
+}
+
+// goName is a field's name in templates.
+func goName(fd protoreflect.FieldDescriptor) string {
+	name := fd.JSONName()
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 func (r *reader) defaultConfig(n *document.Node, path string, pc *meshconfig.ProxyConfig) {
@@ -48,8 +121,12 @@ func (r *reader) defaultConfig(n *document.Node, path string, pc *meshconfig.Pro
 		return
 	}
 	r.add(annotation.ProxyConfigProblems(n, path, pc)...)
+	if r.templatesRead("JSON .ProxyConfig") { // a template that hands it to an agent
+		return
+	}
 	for _, p := range annotation.IgnoredProxyConfig(n, path) {
-		if !slices.Contains(quietProxy, strings.TrimPrefix(p.Path, path+".")) {
+		name := strings.TrimPrefix(p.Path, path+".")
+		if v := n.Get(name); v == nil || !slices.Contains(quietProxyValues[name], v.Text) && compact(v) != "{}" && compact(v) != "[]" {
 			r.add(p)
 		}
 	}

@@ -28,8 +28,14 @@ func (t tree) namedRanges(path string) map[string]cidr.List {
 			t.r.error(f.Value, at, "reserved name", "use a name other than "+strings.Join(cidr.Keywords(), ", "))
 		case !cidr.ValidName(f.Name):
 			t.r.error(f.Value, at, "invalid range name", "use at most 63 lower-case letters, digits and dashes, starting with a letter")
+		case f.Value.Kind == document.Null:
+			out[f.Name] = cidr.List{} // as a known name
+			t.r.error(f.Value, at, "required", "set its ranges, or remove the name")
 		default:
-			out[f.Name] = t.ranges(at, cidr.Options{})
+			before := len(*t.r.ps)
+			if out[f.Name] = t.ranges(at, cidr.Options{}); out[f.Name].IsEmpty() && len(*t.r.ps) == before {
+				t.r.warn(f.Value, at, "has no ranges", "set its ranges, or remove the name")
+			}
 		}
 	}
 	return out

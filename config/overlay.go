@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/outrider-mesh/outrider/internal/document"
 )
 
@@ -27,36 +29,60 @@ func unplaced(n *document.Node) *document.Node {
 }
 
 // overlay lays the user's tree over the defaults, as Helm merges values:
-// mappings field by field, everything else replaces. A null removes a
-// default that is a mapping (resources: null means none), and any other default
-// stays. The result shares nodes with both.
-func overlay(defaults, user *document.Node) *document.Node {
+// mappings field by field, everything else replaces. A null in or in place of a
+// Kubernetes object removes what the defaults have there (limits: {cpu: null}).
+// Any other null is an absent key: YAML reads a section whose keys are all
+// commented out as null, and that must not remove the defaults. path is that of
+// the two trees. The result shares nodes with both.
+func overlay(defaults, user *document.Node, path string) *document.Node {
 	switch {
 	case user == nil:
 		return defaults
-	case defaults == nil:
+	case user.Kind != document.Map:
 		return user
-	case user.Kind != document.Map || defaults.Kind != document.Map:
-		return user
+	case defaults == nil || defaults.Kind != document.Map:
+		defaults = &document.Node{Kind: document.Map}
 	}
 	out := &document.Node{Line: user.Line, Column: user.Column, Kind: document.Map}
 	for _, d := range defaults.Fields {
-		u := user.Get(d.Name)
+		u, at := user.Get(d.Name), joined(path, d.Name)
 		switch {
 		case u == nil:
 		case u.Kind != document.Null:
-			d.Value = overlay(d.Value, u)
-		case d.Value.Kind == document.Map:
+			d.Value = overlay(d.Value, u, at)
+		case nullRemoves(at):
 			continue
 		}
 		out.Fields = append(out.Fields, d)
 	}
 	for _, u := range user.Fields {
-		if defaults.Get(u.Name) == nil {
-			out.Fields = append(out.Fields, u)
+		at := joined(path, u.Name)
+		if defaults.Get(u.Name) != nil || u.Value.Kind == document.Null && nullRemoves(at) {
+			continue
 		}
+		u.Value = overlay(nil, u.Value, at)
+		out.Fields = append(out.Fields, u)
 	}
 	return out
+}
+
+// joined is the path of a key, without the quotes that messages need.
+func joined(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// nullRemoves reports that a path is that of a Kubernetes object or of a field of
+// one.
+func nullRemoves(path string) bool {
+	for _, object := range objectPaths {
+		if rest, ok := strings.CutPrefix(path, object); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // replace sets the raw value at a path; the parents are mappings, or the text has

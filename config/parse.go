@@ -25,9 +25,13 @@ func Parse(t Texts, l Labels) (*Config, problem.List) {
 	values := newReader(&ps, l.Values, labelValues)
 	mesh := newReader(&ps, l.Mesh, labelMesh)
 
+	root := injection.load(t.Config)
+	values.templates = templateTexts(root)
+	mesh.templates = values.templates
+
 	c := &Config{}
 	c.Values, c.RawValues = values.values(values.load(t.Values))
-	c.Injection = injection.injection(injection.load(t.Config), c.Values)
+	c.Injection = injection.injection(root, c.Values)
 	c.meshText = meshText{mesh.source, mesh.load(t.Mesh)}
 	c.Mesh = mesh.mesh(c.meshText.root)
 

@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -12,10 +14,24 @@ import (
 type reader struct {
 	ps     *problem.List
 	source string // the text, as Labels names it
+	// templates are the user's own templates: a key that one of them reads has an
+	// effect.
+	templates map[string]string
 }
 
 func newReader(ps *problem.List, label, fallback string) *reader {
-	return &reader{ps, cmp.Or(label, fallback)}
+	return &reader{ps: ps, source: cmp.Or(label, fallback)}
+}
+
+// templatesRead reports that one of the user's own templates has a text, such as
+// ".statusPort".
+func (r *reader) templatesRead(text string) bool {
+	for _, t := range r.templates {
+		if strings.Contains(t, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // load reads the text into a mapping, or nil when there is none.
@@ -115,12 +131,21 @@ func (r *reader) ineffective(f document.Field, path string, n ineffective) {
 	v := f.Value
 	empty := v.Kind == document.Null || v.Kind == document.List && len(v.Items) == 0 || v.Kind == document.Map && len(v.Fields) == 0
 	scalar := v.Kind != document.List && v.Kind != document.Map
-	if n.why == "" || empty || scalar && slices.Contains(n.quiet, v.Text) {
+	if n.why == "" || empty || scalar && slices.Contains(n.quiet, v.Text) || !scalar && slices.Contains(n.quiet, compact(v)) {
 		return
 	}
 	p := problem.NoEffect(path, "", n.why, n.fix)
 	p.Value = v.Quoted()
 	r.add(f.Locate(p))
+}
+
+// compact is a list or mapping as JSON.
+func compact(n *document.Node) string {
+	b, err := json.Marshal(n.Any())
+	if err != nil {
+		return "" // what Any returns always has a JSON form
+	}
+	return string(b)
 }
 
 // onlyUnknown reports that unknown fields are the only problems.

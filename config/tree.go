@@ -48,6 +48,15 @@ func (t tree) parsed(path string, parse func(string) (string, error)) string {
 	return out
 }
 
+// filled is parsed for a key that must not be empty.
+func (t tree) filled(path string, parse func(string) (string, error)) string {
+	if n := t.at(path); n != nil && n.Kind == document.String && n.Text == "" {
+		t.r.error(n, path, "must not be empty", "remove the key for the default")
+		return ""
+	}
+	return t.parsed(path, parse)
+}
+
 // found notes the problems of a parser, at the value's place.
 func (t tree) found(n *document.Node, path string, err error) {
 	for _, p := range problem.Of(err) {
@@ -71,14 +80,12 @@ func (t tree) label(path string) string {
 }
 
 func (t tree) domain(path string) string {
-	s := t.text(path)
-	if s == "" {
-		return ""
-	}
-	if bad := validation.IsDNS1123Subdomain(s); len(bad) > 0 {
-		t.r.error(t.at(path), path, "invalid domain name: "+bad[0], "")
-	}
-	return s
+	return t.filled(path, func(s string) (string, error) {
+		if bad := validation.IsDNS1123Subdomain(s); len(bad) > 0 {
+			return "", problem.Invalid("", "", "invalid domain name: "+bad[0], "")
+		}
+		return s, nil
+	})
 }
 
 // tag keeps the text of a number (1.30 is not 1.3), for templates too.

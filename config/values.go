@@ -7,15 +7,17 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/internal/document"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // values reads the key "values": keys first, then every value that is used.
 func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	v := &Values{set: map[string]bool{}, Source: r.source, Places: map[string]Place{}}
 	if user != nil {
+		user = r.unwrap(user, valuesWrapper)
 		r.keys(user, "", v.set)
 	}
-	root := overlay(builtin, user)
+	root := overlay(builtin, user, "")
 	raw, _ := root.Any().(map[string]any)
 	t := tree{r: r, root: root, raw: raw}
 
@@ -41,19 +43,20 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 // keys walks the user's tree: unknown keys, ignored keys, and the set paths.
 func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 	for _, f := range n.Fields {
-		at := f.Name
-		if path != "" {
-			at = path + "." + f.Name
-		}
+		at := joined(path, f.Name)
 		if f.Value.Kind != document.Null {
 			set[at] = true
 		}
 		kind := valueKeys.kind[at]
-		if note, ok := ineffectiveKeys[at]; ok {
-			r.ineffective(f, at, note)
-		}
+		note, ineffective := ineffectiveKeys[at]
 		switch {
-		case kind == keyUnknown && path == "pilot.env": // any environment variable
+		case path == "pilot.env" && kind == keyUnknown: // any environment variable
+		case (kind == keyUnknown || kind == keySilent) && losesPolicy(f):
+			r.add(lostPolicy(f.Unknown(document.Join(path, f.Name), nil), valuesWrapper.key))
+		case ineffective:
+			if !r.templatesRead("." + f.Name) {
+				r.ineffective(f, at, note)
+			}
 		case kind == keyUnknown:
 			r.add(f.Unknown(document.Join(path, f.Name), valueKeys.children[path]))
 		case kind == keyParent && f.Value.Kind == document.Map:
@@ -80,8 +83,10 @@ func mark(n *document.Node, path string, set map[string]bool) {
 
 func (t tree) global() Global {
 	g := Global{
-		Hub:             t.parsed("global.hub", annotation.ParseImage),
+		Hub:             t.parsed("global.hub", annotation.ParseHub),
 		Tag:             t.tag("global.tag"),
+		Variant:         t.parsed("global.variant", annotation.ParseImageType),
+		LogAsJSON:       t.boolean("global.logAsJson"),
 		ImagePullPolicy: t.oneOf("global.imagePullPolicy", "", "Always", "IfNotPresent", "Never"),
 		Platform:        t.text("global.platform"),
 	}
@@ -95,13 +100,10 @@ func (t tree) global() Global {
 
 // templateValues checks the values that only templates read, in RawValues.
 func (t tree) templateValues() {
-	t.text("global.variant")
 	t.text("global.network")
 	t.parsed("global.logging.level", annotation.ParseAgentLogLevel)
-	t.boolean("global.logAsJson")
 	t.text("global.proxy.includeInboundPorts")
 	t.text("global.proxy.excludeInboundPorts")
-	t.number("global.proxy.statusPort", 0, 65535)
 }
 
 func (t tree) proxy(named map[string]cidr.List) Proxy {
@@ -115,7 +117,7 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 		ExcludeInterfaces:    t.interfaces(at + "excludeInterfaces"),
 
 		Image:             t.image(at + "image"),
-		LogLevel:          t.parsed(at+"logLevel", annotation.ParseLogLevel),
+		LogLevel:          t.filled(at+"logLevel", annotation.ParseLogLevel),
 		ComponentLogLevel: t.parsed(at+"componentLogLevel", annotation.ParseComponentLogLevel),
 		ClusterDomain:     t.domain(at + "clusterDomain"),
 
@@ -126,6 +128,8 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 		Privileged:                      t.boolean(at + "privileged"),
 		HoldApplicationUntilProxyStarts: t.boolean(at + "holdApplicationUntilProxyStarts"),
 
+		StatusPort: t.number(at+"statusPort", 0, 65535),
+
 		ReadinessInitialDelaySeconds: t.number(at+"readinessInitialDelaySeconds", 0, maxSeconds),
 		ReadinessPeriodSeconds:       t.number(at+"readinessPeriodSeconds", 1, maxSeconds),
 		ReadinessFailureThreshold:    t.number(at+"readinessFailureThreshold", 1, maxSeconds),
@@ -134,6 +138,10 @@ func (t tree) proxy(named map[string]cidr.List) Proxy {
 	p.StartupProbe.FailureThreshold = t.number(at+"startupProbe.failureThreshold", 1, maxSeconds)
 	t.rangeNames(at+"includeIPRanges", p.IncludeIPRanges, named)
 	t.rangeNames(at+"excludeIPRanges", p.ExcludeIPRanges, named)
+	if n := t.at(at + "includeIPRanges"); n != nil && n.Line > 0 && !t.r.ps.HasErrors() && p.IncludeIPRanges.IsEmpty() &&
+		!p.IncludeIPRanges.IsWildcard() && p.IncludeOutboundPorts.IsEmpty() {
+		t.r.warn(n, at+"includeIPRanges", "no address: nothing is captured, and all traffic bypasses the proxy", `use "*" to capture everything, or remove the key`)
+	}
 	return p
 }
 
@@ -149,17 +157,29 @@ func (t tree) images(v *Values) {
 		if n == nil || i.image == "" {
 			continue
 		}
-		short := !strings.Contains(i.image, "/")
-		for _, part := range []struct{ path, value string }{{"global.hub", g.Hub}, {"global.tag", g.Tag}} {
-			if m := t.at(part.path); short && part.value == "" && m != nil && m.Kind == document.String {
-				t.r.error(m, part.path, fmt.Sprintf("required, because %s is the short name %q", i.path, i.image), "set it, or use a full image reference there")
-			}
-		}
+		t.imageParts(i.path, i.image, g)
 		name := i.image[strings.LastIndexByte(i.image, '/')+1:]
-		if name, _, _ = strings.Cut(name, ":"); name == "proxyv2" && n.Line > 0 {
+		if name, _, _ = strings.Cut(name, ":"); name == "proxyv2" && n.Line > 0 && t.r.templates[BuiltinTemplate] == "" {
 			t.r.warn(n, i.path, "not an Envoy image, which the built-in template requires",
 				"remove the key, unless a custom template needs it")
 		}
+	}
+}
+
+// imageParts checks hub, tag and variant of one image.
+func (t tree) imageParts(path, image string, g Global) {
+	for _, part := range []struct {
+		path, value string
+		needed      bool
+	}{
+		{"global.hub", g.Hub, !strings.Contains(image, "/")}, {"global.tag", g.Tag, annotation.NeedsTag(image)},
+	} {
+		if m := t.at(part.path); part.needed && part.value == "" && m != nil && m.Kind == document.String && m.Text == "" {
+			t.r.error(m, part.path, fmt.Sprintf("required, because %s is the short name %q", path, image), "set it, or use a full image reference there")
+		}
+	}
+	if m := t.at("global.variant"); path == "global.proxy.image" && g.Variant != "" && strings.Contains(image, "@") {
+		t.r.add(m.Locate(problem.NoEffect("global.variant", "", path+" has a digest, which is that of one variant", "remove one of the two")))
 	}
 }
 
