@@ -48,9 +48,23 @@ func (i *Injector) compileTemplates(sources map[string]string) problem.List {
 			problems = append(problems, i.templateProblem(name, err.Error(), "fix the template"))
 			continue
 		}
-		i.templates[name] = &compiledTemplate{Template: t, name: name}
+		i.templates[name] = &compiledTemplate{Template: t, name: name, source: sources[name]}
+		if t.Missing != "" {
+			problems.Add(i.unusable(name, t.Missing))
+		}
 	}
 	return problems
+}
+
+// unusable is the problem of a template that cannot be rendered: a warning unless
+// every pod gets it. Istio's own templates for gateways read data that only its
+// gateway controller has.
+func (i *Injector) unusable(name, missing string) problem.Problem {
+	names := (&resolver{Injector: i}).defaultTemplates()
+	if slices.Contains(names, name) {
+		return i.templateProblem(name, missing, "fix the template, or remove it from the default templates")
+	}
+	return i.templateProblem(name, missing, "pods that request this template are denied").AsWarning()
 }
 
 // tryDefaults resolves and renders what a pod without annotations gets: what

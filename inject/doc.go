@@ -38,6 +38,7 @@
 //   - own.go: checks of those with the name of an injected one
 //   - steps.go: the steps of an injection
 //   - steps_user.go: the steps about the user's own containers, and the status
+//   - limits.go: the sidecar's requests compared with its limits
 //   - outcome.go: checks of the injected pod
 //   - warn.go: warnings about an injected pod
 //   - inject.go: the injection

@@ -83,6 +83,8 @@ func (i *Injector) data(s *Settings) templateData {
 			ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
 			SeccompProfile: g.Proxy.SeccompProfile, Lifecycle: g.Proxy.Lifecycle, Privileged: g.Proxy.Privileged,
 			ClusterDomain: g.Proxy.ClusterDomain,
+			LogAsJSON:     g.LogAsJSON,
+			Probes:        g.Proxy.StatusPort != 0,
 			StartupProbe:  g.Proxy.StartupProbe.Enabled, StartupFailures: g.Proxy.StartupProbe.FailureThreshold,
 			ReadinessDelay: g.Proxy.ReadinessInitialDelaySeconds, ReadinessPeriod: g.Proxy.ReadinessPeriodSeconds,
 			ReadinessFailures: g.Proxy.ReadinessFailureThreshold,
@@ -162,6 +164,8 @@ type resolved struct {
 	overlays []*overlay
 	// effective is the settings' part of the status annotation.
 	effective json.RawMessage
+	// setsResources is set when annotations set a request or limit.
+	setsResources bool
 }
 
 // resolvedCache holds the settings and overlays of recent inputs. Most pods of a

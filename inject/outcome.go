@@ -19,12 +19,18 @@ import (
 // would be about parts that the pod's author did not write.
 func (m *mutation) checkOutcome() error {
 	m.checkIdentity()
+	others := len(m.problems)
+	m.checkLimits()
+	limits := len(m.problems) - others
 	if !m.again { // what others have added since then is theirs
 		m.checkVolumes()
 		m.checkContainers()
 	}
-	if len(m.problems) == 0 {
+	switch len(m.problems) {
+	case 0:
 		return nil
+	case limits:
+		return reject(RejectedAnnotation, m.problems...)
 	}
 	return reject(RejectedMerge, m.problems...)
 }

@@ -64,6 +64,8 @@ type templateSettings struct {
 	Lifecycle         *corev1.Lifecycle
 	Privileged        bool
 	ClusterDomain     string
+	LogAsJSON         bool
+	Probes            bool // readiness and startup
 	StartupProbe      bool
 	StartupFailures   int32
 	ReadinessDelay    int32
@@ -148,8 +150,11 @@ func cleanYAMLError(err error) string {
 // compiledTemplate is a template with its name.
 type compiledTemplate struct {
 	*podtemplate.Template
-	name string
+	name, source string
 }
+
+// reads reports that the template's text has the name of an annotation or label.
+func (t *compiledTemplate) reads(name string) bool { return strings.Contains(t.source, name) }
 
 func contentHash(parts ...string) string {
 	h := sha256.New()

@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
@@ -42,10 +43,19 @@ func (i *Injector) resolved(in podInputs) (*resolved, error) {
 		return nil, reject(RejectedAnnotation, problems...)
 	}
 	r := &resolved{settings: settings, effective: effectiveJSON(settings)}
+	for _, name := range []string{annotation.ProxyCPU, annotation.ProxyMemory, annotation.ProxyCPULimit, annotation.ProxyMemoryLimit} {
+		_, ok := in.annotations[name]
+		r.setsResources = r.setsResources || ok
+	}
 	for _, name := range settings.Templates {
 		t := i.templates[name]
 		if t == nil {
 			return nil, reject(RejectedUnknown, i.unknownTemplate(name, in))
+		}
+		if t.Missing != "" {
+			p := i.unknownTemplate(name, in)
+			p.Rule, p.Fix = "the template cannot be rendered: "+t.Missing, "request another template, or fix it in the configuration"
+			return nil, reject(RejectedTemplate, p)
 		}
 		if t.ReadsPod {
 			r.overlays = append(r.overlays, nil)

@@ -54,7 +54,7 @@ func (r *resolver) interceptionMode() {
 	if value, ok := r.in.annotations[annotation.InterceptionMode]; ok {
 		mode, source = value, fromAnnotation(annotation.InterceptionMode)
 	}
-	r.out.InterceptionMode = mode
+	r.out.InterceptionMode, r.out.ProxyPort = mode, r.cfg.Mesh.GetProxyListenPort()
 	r.set("interceptionMode", mode, source)
 }
 
@@ -180,16 +180,24 @@ func (r *resolver) templateNames() {
 	if value, ok := r.in.annotations[annotation.InjectTemplates]; ok {
 		wanted, source = splitNames(value), fromAnnotation(annotation.InjectTemplates)
 	}
+	r.out.Templates = r.expanded(wanted)
+	r.set("templates", strings.Join(r.out.Templates, ","), source)
+}
+
+// defaultTemplates are the templates of a pod that does not request any.
+func (r *resolver) defaultTemplates() []string { return r.expanded(r.cfg.Injection.DefaultTemplates) }
+
+// expanded is a list of names with each alias replaced by its templates.
+func (r *resolver) expanded(wanted []string) []string {
 	var names []string
 	for _, name := range wanted {
-		if alias, ok := c.Aliases[name]; ok {
+		if alias, ok := r.cfg.Injection.Aliases[name]; ok {
 			names = append(names, alias...)
 		} else {
 			names = append(names, name)
 		}
 	}
-	r.out.Templates = slices.Compact(names)
-	r.set("templates", strings.Join(r.out.Templates, ","), source)
+	return slices.Compact(names)
 }
 
 // splitNames splits a comma list, dropping blanks around and between.

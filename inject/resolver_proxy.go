@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -41,10 +40,16 @@ func (r *resolver) images() {
 	if value, ok := r.in.annotations[annotation.ProxyImage]; ok {
 		image, source = r.imageReference(value), fromAnnotation(annotation.ProxyImage)
 	}
-	kind := r.out.ProxyConfig.GetImage().GetImageType()
+	kind, from := g.Variant, "global.variant"
+	if value := r.out.ProxyConfig.GetImage().GetImageType(); value != "" {
+		kind, from = value, "image.imageType of the ProxyConfig"
+	}
 	if value, ok := r.in.annotations[annotation.ProxyImageType]; ok {
-		kind = value
+		kind, from = value, annotation.Path(annotation.ProxyImageType, false)
 		source = fromAnnotation(annotation.ProxyImageType)
+	}
+	if kind != "" && strings.Contains(image, "@") && source != r.valueSource("global.proxy.image") {
+		r.out.notes.Add(problem.NoEffect(from, "", "the image has a digest, which is that of one variant", "remove one of the two"))
 	}
 	r.out.ProxyImage = withImageType(image, kind)
 	r.out.InitImage = r.imageReference(g.ProxyInit.Image)
@@ -52,13 +57,8 @@ func (r *resolver) images() {
 	r.set("initImage", r.out.InitImage, r.valueSource("global.proxy_init.image"))
 }
 
-// imageReference completes a bare image name with hub and tag; a name with a
-// "/" is complete.
-func (r *resolver) imageReference(name string) string {
-	if strings.Contains(name, "/") {
-		return name
-	}
-	return r.cfg.Values.Global.Hub + "/" + name + ":" + r.cfg.Values.Global.Tag
+func (r *resolver) imageReference(image string) string {
+	return annotation.CompleteImage(image, r.cfg.Values.Global.Hub, r.cfg.Values.Global.Tag)
 }
 
 // imageTypes are the variants that Istio and upstream Envoy publish as a part
@@ -120,7 +120,6 @@ func (r *resolver) resources() {
 	r.quantity("proxyMemory", annotation.ProxyMemory, &r.out.Resources.Requests, corev1.ResourceMemory, "requests.memory")
 	r.quantity("proxyCPULimit", annotation.ProxyCPULimit, &r.out.Resources.Limits, corev1.ResourceCPU, "limits.cpu")
 	r.quantity("proxyMemoryLimit", annotation.ProxyMemoryLimit, &r.out.Resources.Limits, corev1.ResourceMemory, "limits.memory")
-	r.requestsWithinLimits()
 }
 
 func (r *resolver) quantity(name, annotated string, list *corev1.ResourceList, what corev1.ResourceName, path string) {
@@ -138,38 +137,6 @@ func (r *resolver) quantity(name, annotated string, list *corev1.ResourceList, w
 	}
 	if q, ok := (*list)[what]; ok {
 		r.set(name, q.String(), source)
-	}
-}
-
-// requestsWithinLimits: one annotation may contradict a global limit; the API
-// server would reject the pod with a message about a container its author did not
-// write, so the problem is reported here, with the annotation's name.
-func (r *resolver) requestsWithinLimits() {
-	for _, p := range []struct {
-		what                      corev1.ResourceName
-		request, limit            string // settings
-		annotated, limitAnnotated string
-	}{
-		{corev1.ResourceCPU, "proxyCPU", "proxyCPULimit", annotation.ProxyCPU, annotation.ProxyCPULimit},
-		{corev1.ResourceMemory, "proxyMemory", "proxyMemoryLimit", annotation.ProxyMemory, annotation.ProxyMemoryLimit},
-	} {
-		request, limit := r.out.Resources.Requests[p.what], r.out.Resources.Limits[p.what]
-		if limit.IsZero() || request.Cmp(limit) <= 0 {
-			continue
-		}
-		fix := fmt.Sprintf("set both annotations %s and %s", p.annotated, p.limitAnnotated)
-		_, ofRequest := r.in.annotations[p.annotated]
-		_, ofLimit := r.in.annotations[p.limitAnnotated]
-		rule := fmt.Sprintf("must be less than or equal to %s %s (%s)", p.limit, limit.String(), r.out.Setting(p.limit).Source)
-		path, value := annotation.Path(p.annotated, false), request.String()
-		switch {
-		case !ofRequest && !ofLimit:
-			path, fix = "global.proxy.resources.requests."+string(p.what), "lower the request or raise the limit"
-		case !ofRequest:
-			rule = fmt.Sprintf("must be greater than or equal to %s %s (%s)", p.request, request.String(), r.out.Setting(p.request).Source)
-			path, value = annotation.Path(p.limitAnnotated, false), limit.String()
-		}
-		r.problems.Add(problem.Invalid(path, value, rule, fix))
 	}
 }
 

@@ -25,6 +25,7 @@ type Settings struct {
 	ExcludePorts      cidr.Ports
 	ExcludeInterfaces []string
 
+	ProxyPort     int32 // where captured connections go
 	NativeSidecar bool
 	HoldApp       bool  // holdApplicationUntilProxyStarts; always the case with a native sidecar
 	ProxyUID      int64 // the uid whose own traffic is not redirected
@@ -44,6 +45,7 @@ type Settings struct {
 	// with its value as text and its source, in a fixed order.
 	List []Setting
 
+	notes      problem.List      // warnings about settings without an effect
 	bypasses   problem.List      // warnings about what is not captured
 	unpoliced  problem.List      // warnings about what REGISTRY_ONLY does not apply to
 	namedLists map[string]string // lists without their names, by the annotation they are in
@@ -68,6 +70,7 @@ const (
 	SourceKubernetes  Source = "Kubernetes version"
 	SourceNamespace   Source = "namespace annotation"
 	SourceContainer   Source = "container istio-proxy of the pod"
+	sourceTemplate    Source = "template"
 	sourceAnnotation         = "annotation "
 	sourceValues             = "ConfigMap istio-sidecar-injector values "
 	valuesIncludeIP          = "global.proxy.includeIPRanges"
@@ -98,7 +101,7 @@ func (s *Settings) Setting(name string) Setting {
 func (s *Settings) InitArgs() []string {
 	args := []string{
 		"istio-iptables",
-		"-p", "15001", // where captured outbound connections go
+		"-p", formatInt(int64(s.ProxyPort)),
 		"-z", "15006",
 		"-u", formatInt(s.ProxyUID),
 		"-g", formatInt(s.ProxyGID),

@@ -14,13 +14,26 @@ import (
 // warnings is what a user should know about an injected pod although nothing is
 // wrong enough to reject it.
 func (m *mutation) warnings(found problem.List) problem.List {
-	out := slices.Clone(found) // of annotation.Check
+	out := slices.DeleteFunc(slices.Clone(found), m.readByTemplate) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnBypass, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus,
+		warnBypass, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
 	} {
 		out = append(out, check(m)...)
 	}
 	return out.WorstFirst()
+}
+
+// readByTemplate reports that a warning is about an annotation or label that has no
+// effect by itself, and that one of the pod's templates reads it nevertheless.
+func (m *mutation) readByTemplate(p problem.Problem) bool {
+	_, name, ok := strings.Cut(p.Path, " ")
+	if !strings.HasPrefix(p.Rule, "no effect") || !ok {
+		return false
+	}
+	if name == annotation.ProxyConfig {
+		name = "JSON .ProxyConfig" // as a whole, for an agent
+	}
+	return slices.ContainsFunc(m.resolved.settings.Templates, func(t string) bool { return m.templates[t].reads(name) })
 }
 
 // warning is one warning as a list.
@@ -130,6 +143,8 @@ var redirectAnnotations = [...]string{
 	annotation.IncludeOutboundIPRanges, annotation.ExcludeOutboundIPRanges,
 	annotation.IncludeOutboundPorts, annotation.ExcludeOutboundPorts, annotation.ExcludeInterfaces,
 }
+
+func warnNotes(m *mutation) problem.List { return m.resolved.settings.notes }
 
 func warnOpenShift(m *mutation) problem.List {
 	_, known := m.request.NamespaceAnnotations[annotation.OpenShiftUIDRange]

@@ -142,7 +142,7 @@ func TestCompileProblems(t *testing.T) {
 	for text, want := range map[string]string{
 		"templates:\n  a: '{{ if }}'":                    `istio-sidecar-injector key "config":2:3: templates.a: template "a": line 1`,
 		"templates: {a: '{{ if }}'}":                     `templates.a: template "a": line 1`,
-		"templates: {a: '{{ now }}'}":                    `function "now" not defined`,
+		"templates: {sidecar: '{{ now }}'}":              `function "now" not defined`,
 		"templates: {sidecar: '{{ .Nope }}'}":            "no such field: .Nope",
 		"templates: {sidecar: 'spec: ['}":                "invalid YAML",
 		"templates: {sidecar: '[]'}":                     "not a mapping",

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/redirect"
 )
 
@@ -130,7 +131,8 @@ func (t *trial) arguments() {
 }
 
 func (t *trial) compareArguments(o object, s podStatus, got redirect.Config) {
-	if got.Mode != redirect.ModeRedirect || got.Action != redirect.Apply || got.ProxyPort != 15001 {
+	cfg, _ := config.Parse(t.texts(""))
+	if got.Mode != redirect.ModeRedirect || got.Action != redirect.Apply || int32(got.ProxyPort) != cfg.Mesh.GetProxyListenPort() {
 		t.Errorf("%s: the init container gets %+v", o.name(), got)
 	}
 	for name, value := range map[string]string{

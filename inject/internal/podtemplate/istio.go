@@ -199,7 +199,7 @@ func appendMultusNetwork(existing, network string) (string, error) {
 	}
 	if !strings.HasPrefix(strings.TrimSpace(existing), "[") {
 		for _, n := range strings.Split(existing, ",") {
-			if strings.TrimSpace(n) == network {
+			if name, _, _ := strings.Cut(strings.TrimSpace(n), "@"); name == network { // NAME@INTERFACE
 				return existing, nil
 			}
 		}
@@ -209,13 +209,19 @@ func appendMultusNetwork(existing, network string) (string, error) {
 	if err := json.Unmarshal([]byte(existing), &networks); err != nil {
 		return "", fmt.Errorf("appendMultusNetwork: %w", err)
 	}
+	// The JSON form has the two parts of "namespace/name" in fields of their own.
+	wanted := map[string]string{"name": network}
+	if namespace, name, ok := strings.Cut(network, "/"); ok {
+		wanted = map[string]string{"name": name, "namespace": namespace}
+	}
 	for _, n := range networks {
-		if n["name"] == network {
+		namespace, _ := n["namespace"].(string)
+		if n["name"] == wanted["name"] && namespace == wanted["namespace"] {
 			return existing, nil
 		}
 	}
 	end := strings.LastIndexByte(existing, ']')
-	entry, err := marshalJSON(map[string]string{"name": network})
+	entry, err := marshalJSON(wanted)
 	if err != nil {
 		return "", err
 	}

@@ -16,8 +16,6 @@ package podtemplate
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"text/template"
 )
@@ -48,6 +46,9 @@ type Template struct {
 	// Mutates is set when the template calls a helper that changes the maps it is
 	// given: Render must then be called with its own copy of the data.
 	Mutates bool
+	// Missing names the fields and functions that the template uses and that do not
+	// exist here. Such a template cannot be rendered; it may be one that no pod uses.
+	Missing string
 
 	name string
 	tmpl *template.Template
@@ -59,7 +60,12 @@ func Compile(name, source string, origins map[string]Origin) (*Template, error) 
 	if len(source) > maxSource {
 		return nil, fmt.Errorf("template %q: %d bytes exceed the maximum length of %d", name, len(source), maxSource)
 	}
-	tmpl, err := template.New(name).Funcs(funcs()).Parse(source)
+	functions := funcs()
+	absent := absentFuncs(name, source, functions)
+	for _, fn := range absent {
+		functions[fn] = func(...any) string { return "" }
+	}
+	tmpl, err := template.New(name).Funcs(functions).Parse(source)
 	if err != nil {
 		return nil, fmt.Errorf("template %q: %s", name, message(err, name))
 	}
@@ -68,15 +74,30 @@ func Compile(name, source string, origins map[string]Origin) (*Template, error) 
 	if a.cycle() != "" {
 		return nil, fmt.Errorf("template %q: a template defined in it calls itself; recursion is not supported", name)
 	}
+	var missing []string
 	if len(a.unknown) > 0 {
-		return nil, fmt.Errorf("template %q: no such field: .%s; the data has .%s", name,
-			strings.Join(a.unknown, ", ."), strings.Join(slices.Sorted(maps.Keys(origins)), ", ."))
+		missing = append(missing, "no such field: ."+clipped(a.unknown, ", ."))
 	}
-	return &Template{ReadsPod: a.readsPod, Mutates: a.mutates, name: name, tmpl: tmpl}, nil
+	if len(absent) > 0 {
+		missing = append(missing, fmt.Sprintf(`function "%s" not defined`, clipped(absent, `", "`)))
+	}
+	return &Template{ReadsPod: a.readsPod, Mutates: a.mutates, Missing: strings.Join(missing, ", "), name: name, tmpl: tmpl}, nil
+}
+
+// clipped is a list of names, the first few of a long one.
+func clipped(names []string, separator string) string {
+	const most = 5 // of a message that the API server cuts at 256 characters
+	if len(names) <= most {
+		return strings.Join(names, separator)
+	}
+	return strings.Join(names[:most], separator) + fmt.Sprintf(" and %d more", len(names)-most)
 }
 
 // Render executes the template and returns its text.
 func (t *Template) Render(data any) (out []byte, err error) {
+	if t.Missing != "" {
+		return nil, fmt.Errorf("template %q: %s", t.name, t.Missing)
+	}
 	defer func() {
 		// A library's function may panic on an unexpected value; that must be an error
 		// of the template, not crash the process.
