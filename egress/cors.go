@@ -12,11 +12,6 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// httpMethods are the methods of HTTP, which are case-sensitive.
-func httpMethods() []string {
-	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"}
-}
-
 func readCORS(c *networkingv1alpha3.CorsPolicy, path string, r reporter) {
 	if c == nil {
 		return

@@ -19,14 +19,14 @@ const maxSpec = 3 << 19
 func Decode(kind string, m Meta, spec []byte) (proto.Message, problem.List) {
 	message := newSpec(kind)
 	if protojson.Unmarshal(spec, message) == nil {
-		return message, nil
+		return message, absentWeights(m, spec, message)
 	}
 	// The strict decoder is slower, and reports every problem with its path.
 	message = newSpec(kind)
 	node, found := document.Load(string(spec), maxSpec)
 	found = append(found, document.Message(node, "spec", message)...)
 	if len(found) == 0 {
-		return message, nil // a form that only the strict decoder accepts
+		return message, absentWeights(m, spec, message) // a form that only the strict decoder accepts
 	}
 	var problems problem.List
 	r := reporter{kind, m, &problems}

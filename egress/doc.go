@@ -42,12 +42,13 @@
 //   - accesslog.go: the access log of the mesh
 //   - mesh.go: the mesh configuration
 //   - input.go: all that a model is made of
-//   - decode.go: objects from JSON
 //   - host.go: a declared host and its endpoints
 //   - routefields.go: the meaning of single fields of routes
 //   - routes.go: validated routes
 //   - exports.go: validation of exportTo
 //   - support.go: which fields of an object have an effect
+//   - weights.go: destinations without a weight, in JSON
+//   - decode.go: objects from JSON
 //   - gateways.go: what of a VirtualService is for the sidecars
 //   - fields.go: validation of fields that several objects have
 //   - regexclass.go: what Envoy's regular expressions do not have
@@ -79,6 +80,7 @@
 //   - version.go: the version of a view
 //   - views.go: the view of a namespace, made from the model
 //   - sharedports.go: problems of TCP hosts that share a port with others
+//   - tlsdestination.go: HTTP that routes send to ports that have TLS
 //   - reference.go: problems between objects
 //   - build.go: the model, made from all objects
 //   - check.go: the problems of one object

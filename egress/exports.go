@@ -57,6 +57,7 @@ func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 // the name of a namespace, or ".".
 func exportFix(value string) string {
 	name := strings.ToLower(strings.Trim(value, "./* \t\r\n"))
+	before, _, _ := strings.Cut(value, "/")
 	switch {
 	case value == exportAll:
 		return `use "*" alone for all namespaces, or list the namespaces without it`
@@ -66,6 +67,8 @@ func exportFix(value string) string {
 		return ""
 	case strings.HasPrefix(value, "./") || strings.HasPrefix(value, "*/"):
 		return `use "." for the namespace of the object, or "*" for all`
+	case strings.Contains(value, "/") && len(validation.IsDNS1123Label(before)) == 0:
+		return "use " + problem.Quote(before)
 	case strings.Contains(value, "*"):
 		return "list the namespaces by name"
 	case len(validation.IsDNS1123Label(name)) == 0:

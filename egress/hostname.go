@@ -15,7 +15,7 @@ import (
 
 // normalHost is a host in lower case without a final dot, or why it is not one.
 // A wildcard is the whole first label: *.example.com. The fault has a fix where the
-// name that was meant can be told from the text.
+// text shows which name is meant.
 func normalHost(text string) (name string, fault problem.Problem) {
 	name, rule := plainHost(text)
 	if rule == "" {

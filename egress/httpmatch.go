@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -27,6 +29,7 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 		}
 	}
 	noteFinalDot(m.Authority, path+".authority", r)
+	noteMethod(m.Method, path+".method", r)
 	readHeaderMatches(m.Headers, path+".headers", r)
 	readHeaderMatches(m.WithoutHeaders, path+".withoutHeaders", r)
 	for _, name := range slices.Sorted(maps.Keys(m.QueryParams)) {
@@ -134,4 +137,16 @@ func takesAll(s *networkingv1alpha3.HTTPRoute) bool {
 	return s != nil && (len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(m *networkingv1alpha3.HTTPMatchRequest) bool {
 		return m != nil && m.Port == 0 && MatchesEverything(m)
 	}))
+}
+
+// noteMethod warns about an exact method that is another one in capitals, or close
+// to one: methods are case-sensitive.
+func noteMethod(m *networkingv1alpha3.StringMatch, path string, r reporter) {
+	method, ok := m.GetMatchType().(*networkingv1alpha3.StringMatch_Exact)
+	if !ok || slices.Contains(httpMethods(), method.Exact) {
+		return
+	}
+	if near := document.Nearest(method.Exact, httpMethods()); near != "" || !validToken(method.Exact) {
+		r.warn(path+".exact", method.Exact, "not an HTTP method", "use a method such as "+cmp.Or(near, "GET"))
+	}
 }

@@ -71,6 +71,9 @@ func readRouteKind(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 			}
 		}
 	}
+	if len(s.Route) == 0 && s.Headers.GetRequest() != nil {
+		r.add(problem.NoEffect(path+".headers.request", "", "the request is not forwarded", fixRemove))
+	}
 	readRedirect(s.Redirect, path+".redirect", r)
 	if d := s.DirectResponse; d != nil {
 		if d.Status < 200 || d.Status > 599 {

@@ -143,14 +143,21 @@ func (v *View) checkRoute(route HTTPRoute, d Domain, r reporter) {
 		return
 	}
 	for _, t := range route.Destinations {
-		if p := v.Destination(route, t, d).Problem; p != nil && t.Weight > 0 {
-			r.add(*p)
+		if t.Weight == 0 {
+			continue
 		}
+		to := v.Destination(route, t, d)
+		if to.Problem != nil {
+			r.add(*to.Problem)
+		}
+		notePlaintextDestination(to, t, r)
 	}
 	for _, t := range route.Mirrors {
-		if p := v.MirrorDestination(t, d).Problem; p != nil {
-			r.add(*p)
+		to := v.MirrorDestination(t, d)
+		if to.Problem != nil {
+			r.add(*to.Problem)
 		}
+		notePlaintextDestination(to, t, r)
 	}
 }
 

@@ -69,6 +69,11 @@ func MatchesEverything(m *networkingv1alpha3.HTTPMatchRequest) bool {
 	return all && conditions == 0 && m.GetScheme() == nil && m.GetMethod() == nil && m.GetAuthority() == nil && forMesh(m.GetGateways())
 }
 
+// httpMethods are the methods of HTTP, which are case-sensitive.
+func httpMethods() []string {
+	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"}
+}
+
 // DefaultRetryOn and DefaultRetryAttempts are Istio's, for routes without
 // retries.
 const (

@@ -7,8 +7,8 @@ import (
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 )
 
-// tlsPorts are the ports that servers use for HTTP over TLS: the one of HTTPS, and
-// those that IANA lists as HTTPS of a product and that Kubernetes and others use.
+// usuallyTLS reports whether a port is one that servers use for HTTP over TLS: the one of
+// HTTPS, or one that IANA lists as HTTPS of a product and others use, too.
 func usuallyTLS(port uint32) bool { return slices.Contains([]uint32{443, 6443, 8443, 9443}, port) }
 
 // notePlaintext warns about ports whose protocol and number do not fit: a sidecar
@@ -17,20 +17,20 @@ func notePlaintext(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r repo
 	for _, p := range ports {
 		switch at := fmt.Sprintf("spec.ports[%d]", p.index); {
 		case p.protocol.IsHTTP() && usuallyTLS(p.number):
-			r.warn(at+".number", fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match a port that is declared as HTTP, and http:// requests are sent without TLS",
-				"use protocol HTTPS, or a port for plaintext HTTP such as 80")
+			r.warn(at+".number", fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match an HTTP port, and http:// requests are sent as plaintext",
+				"use protocol HTTPS, or a port such as 80")
 		case p.protocol.IsHTTP():
 			notePlaintextTargets(s, p, at, r)
 		case p.protocol == ProtocolTLS && p.number == 80:
-			r.warn(at+".number", "80", "clients usually have no TLS on this port: http:// requests do not match a port that is declared as TLS", "use protocol HTTP, or a port for TLS such as 443")
+			r.warn(at+".number", "80", "clients usually send plaintext to this port: http:// requests do not match a TLS port", "use protocol HTTP, or a port such as 443")
 		}
 	}
 }
 
 // notePlaintextTargets warns about ports that HTTP is sent to.
 func notePlaintextTargets(s *networkingv1alpha3.ServiceEntry, p entryPort, at string, r reporter) {
-	const rule = "HTTP is sent to this port without TLS, and servers usually require TLS on it: the sidecar does not originate TLS"
-	const fix = "declare port 443 with protocol HTTPS, and let clients use https://"
+	const rule = "HTTP is sent to this port as plaintext, and servers usually have TLS on it: " + withoutTLS
+	const fix = "use port 443 with protocol HTTPS, and https:// in clients"
 	byName := len(s.Endpoints) > 0
 	for i, e := range s.Endpoints {
 		n, own := e.GetPorts()[p.name]

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -51,14 +50,11 @@ func Parse(t testing.TB, text string) egress.Input {
 		}
 		kit.Must(t, yaml.Unmarshal([]byte(d), &o))
 		switch o.Kind {
-		case egress.KindServiceEntry:
-			s := &networkingv1alpha3.ServiceEntry{}
-			kit.Must(t, s.UnmarshalJSON(o.Spec))
-			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: o.Metadata, Spec: s})
-		case egress.KindVirtualService:
-			s := &networkingv1alpha3.VirtualService{}
-			kit.Must(t, s.UnmarshalJSON(o.Spec))
-			in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: o.Metadata, Spec: s})
+		case egress.KindServiceEntry, egress.KindVirtualService:
+			spec, problems := egress.Decode(o.Kind, o.Metadata, o.Spec)
+			kit.Must(t, problems.Err())
+			in.Add(o.Metadata, spec)
+			in.Problems = append(in.Problems, problems...)
 		default:
 			for _, d := range o.InCluster {
 				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports})
