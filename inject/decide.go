@@ -19,6 +19,7 @@ const (
 	ReasonHostNetwork      Reason = "host_network"      // skip: spec.hostNetwork
 	ReasonIgnoredNamespace Reason = "ignored_namespace" // skip: a namespace of the system
 	ReasonWindows          Reason = "windows"           // skip: the pod runs on Windows nodes
+	ReasonNoContainers     Reason = "no_containers"     // skip: the pod has no containers
 	ReasonLabelTrue        Reason = "label_true"        // inject: label sidecar.istio.io/inject: "true"
 	ReasonLabelFalse       Reason = "label_false"       // skip
 	ReasonAnnotationTrue   Reason = "annotation_true"   // inject
@@ -41,8 +42,9 @@ type Decision struct {
 // does. The list is Istio's.
 var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
-// decide follows Istio's order (pkg/kube/inject, injectRequired); the one rule of
-// our own, Windows, is among those about pods that cannot have a sidecar.
+// decide follows Istio's order (pkg/kube/inject, injectRequired); the rules of
+// our own, Windows and no containers, are among those about pods that cannot have a
+// sidecar.
 // namespace is "" for a file without one.
 func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 	if pod.Spec.HostNetwork {
@@ -53,6 +55,9 @@ func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 	}
 	if where := windowsBy(&pod.Spec); where != "" {
 		return skip(ReasonWindows, fmt.Sprintf("the pod runs on Windows nodes (%s), where traffic redirection is not supported", where))
+	}
+	if len(pod.Spec.Containers) == 0 {
+		return skip(ReasonNoContainers, "the pod has no containers")
 	}
 	if d, ok := decideByRequest(pod); ok {
 		return d

@@ -45,6 +45,8 @@ func TestDecide(t *testing.T) {
 		{name: "windows by os", spec: windows, labels: label("true"), want: ReasonWindows},
 		{name: "windows by node selector", spec: corev1.PodSpec{NodeSelector: meta{"kubernetes.io/os": "windows"}}, want: ReasonWindows},
 		{name: "linux by node selector", spec: corev1.PodSpec{NodeSelector: meta{"kubernetes.io/os": "linux"}}, want: ReasonPolicyEnabled, inject: true},
+		{name: "no containers", labels: label("true"), want: ReasonNoContainers},
+		{name: "init containers only", spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: "a"}}}, want: ReasonNoContainers},
 		{name: "label true", policy: "disabled", labels: label("true"), want: ReasonLabelTrue, inject: true},
 		{name: "label false", labels: label("false"), want: ReasonLabelFalse},
 		{name: "annotation true", policy: "disabled", annotations: label("true"), want: ReasonAnnotationTrue, inject: true},
@@ -67,6 +69,9 @@ func TestDecide(t *testing.T) {
 				policy = "enabled"
 			}
 			cfg := mustConfig(t, config.Texts{Config: sprintf(selectorsConfig, policy)})
+			if c.want != ReasonNoContainers {
+				c.spec.Containers = []corev1.Container{{Name: "app"}}
+			}
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: c.labels, Annotations: c.annotations}, Spec: c.spec}
 			got := decide(pod, c.namespace, &cfg.Injection)
 			if got.Reason != c.want || got.Inject != c.inject || got.Sentence == "" {

@@ -84,7 +84,7 @@ func (m *mutation) defaultContainer() error {
 		return nil
 	}
 	for c := range m.pod.Spec.Containers {
-		if name := m.pod.Spec.Containers[c].Name; name != proxyContainerName {
+		if name := m.pod.Spec.Containers[c].Name; name != proxyContainerName && name != "" {
 			m.annotate(annotation.DefaultContainer, name)
 			break
 		}

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,8 @@ type Template struct {
 	// Claims are the names of the workload's volumeClaimTemplates, as of a StatefulSet:
 	// its controller adds a volume for each to its pods.
 	Claims []string
-	// Pod is the JSON to give to Injector.Inject as Request.Pod.
+	// Pod is the JSON to give to Injector.Inject as Request.Pod; nil where the object
+	// has no template there, such as a patch that changes something else.
 	Pod []byte
 }
 
@@ -54,6 +56,7 @@ var templatePaths = Paths{
 	"batch/Job":                          {{"spec", "template"}},
 	"batch/CronJob":                      {{"spec", "jobTemplate", "spec", "template"}},
 	"apps.openshift.io/DeploymentConfig": {{"spec", "template"}},
+	"DeploymentConfig":                   {{"spec", "template"}}, // of OpenShift 3, in the core group
 	rollout:                              {{"spec", "template"}},
 }
 
@@ -89,6 +92,52 @@ func (p Paths) ParsePath(text string) error {
 
 var kindName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
 
+// Spelling corrects the API version and kind of an object that is not of a built-in
+// kind, but close to one: "kind: Deployment", "apiVersion: apps/v1". It is empty where
+// none is close, and for kinds of other API groups.
+func Spelling(apiVersion, kind string) string {
+	group, version, versioned := strings.Cut(apiVersion, "/")
+	if !versioned {
+		group, version = "", apiVersion
+	}
+	if strings.Contains(group, ".") {
+		return ""
+	}
+	near := ""
+	for _, id := range slices.Sorted(maps.Keys(templatePaths)) {
+		knownGroup, known, grouped := strings.Cut(id, "/")
+		if !grouped {
+			knownGroup, known = "", id
+		}
+		if !strings.EqualFold(known, kind) && !strings.EqualFold(known+"s", kind) {
+			continue
+		}
+		switch {
+		case known == kind && knownGroup == group:
+			return ""
+		case knownGroup == group && version != "":
+			return "kind: " + known
+		case near == "" && id != "DeploymentConfig":
+			near = "apiVersion: " + firstVersion(knownGroup)
+			if known != kind {
+				near += ", kind: " + known
+			}
+		}
+	}
+	return near
+}
+
+// firstVersion is the API version to write for a group of built-in kinds.
+func firstVersion(group string) string {
+	switch group {
+	case "":
+		return "v1"
+	case "argoproj.io":
+		return group + "/v1alpha1"
+	}
+	return group + "/v1"
+}
+
 func dotted(path []string) string {
 	if len(path) == 0 {
 		return "the object itself"
@@ -100,7 +149,7 @@ func dotted(path []string) string {
 // kinds without one, and for unknown kinds.
 func FindTemplate(object []byte) (Template, bool, error) {
 	found, err := FindTemplates(object, nil)
-	if err != nil || len(found) == 0 {
+	if err != nil || len(found) == 0 || found[0].Pod == nil {
 		return Template{}, false, err
 	}
 	return found[0], true, nil
@@ -142,14 +191,15 @@ func FindTemplates(object []byte, more Paths) ([]Template, error) {
 			Claims: claims(root),
 		}
 		node := root
-		for _, key := range path {
+		for i, key := range path {
 			t.Pointer = string(jsontree.AppendPointer([]byte(t.Pointer), key))
-			node = node.Get(key)
+			if node = node.Get(key); node.Kind() != jsontree.Object && node.Kind() != jsontree.Null {
+				return nil, reject(RejectedPod, problem.Invalid(dotted(path[:i+1]), "", "must be an object", ""))
+			}
 		}
-		if node.Kind() != jsontree.Object {
-			return nil, reject(RejectedPod, problem.Invalid(fmt.Sprintf("%s %q", meta.Kind, meta.Name), "", "pod template not found at "+dotted(path), ""))
+		if node.Kind() == jsontree.Object {
+			t.Pod = []byte(node.JSON())
 		}
-		t.Pod = []byte(node.JSON())
 		out = append(out, t)
 	}
 	return out, nil

@@ -41,8 +41,9 @@ func TestFindTemplate(t *testing.T) {
 		}
 	}
 	for object, want := range map[string]string{
-		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"n"}}`:                      `Deployment "n": pod template not found at spec.template`,
-		`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"n"},"spec":{"template":{}}}`: "pod template not found at spec.jobTemplate.spec.template",
+		`{"apiVersion":"apps/v1","kind":"Deployment","spec":[]}`:                          "spec: must be an object",
+		`{"apiVersion":"apps/v1","kind":"Deployment","spec":{"template":"a"}}`:            "spec.template: must be an object",
+		`{"apiVersion":"batch/v1","kind":"CronJob","spec":{"jobTemplate":{"spec":true}}}`: "spec.jobTemplate.spec: must be an object",
 		`[]`: "not a valid Kubernetes object",
 		`{`:  "not a valid Kubernetes object",
 	} {
@@ -69,8 +70,9 @@ func TestPaths(t *testing.T) {
 	if found, err = FindTemplates([]byte(`{"apiVersion":"other/v1","kind":"Ray"}`), more); err != nil || found != nil {
 		t.Errorf("another group: %+v, %v", found, err)
 	}
-	if _, err = FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","spec":{"head":{"template":{}}}}`), more); err == nil || !strings.Contains(err.Error(), "not found at spec.worker.template") {
-		t.Errorf("a template is missing: %v", err)
+	found, err = FindTemplates([]byte(`{"apiVersion":"ray.io/v1","kind":"Ray","spec":{"head":{"template":{}},"worker":{"template":null}}}`), more)
+	if err != nil || len(found) != 2 || string(found[0].Pod) != "{}" || found[1].Pod != nil {
+		t.Errorf("a template is missing: %+v %v", found, err)
 	}
 	for text, want := range map[string]string{
 		"": "kind is required", "=spec": "kind is required", "thing=spec": "kind is required", "Thing": "kind is required",
@@ -97,11 +99,11 @@ func TestReviewWorkload(t *testing.T) {
 	for _, c := range []struct{ name, kind, meta, template, want string }{
 		{"nothing to report", "Deployment", `{"name":"a"}`, plain, ""},
 		{"annotation on the wrong object", "Deployment", `{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"10.0.0.0/8"}}`, plain, "spec.template.metadata"},
-		{"bad value", "Deployment", `{}`, `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"x"}},"spec":{"containers":[]}}`, "pods will be denied: annotation"},
-		{"a setting with no effect", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, "annotation sidecar.istio.io/proxyCPU: no effect: pods are not injected: the pod's labels match neverInjectSelector"},
-		{"opted out", "Deployment", `{}`, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[]}}`, ""},
+		{"bad value", "Deployment", `{}`, `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"x"}},"spec":{"containers":[{"name":"a","image":"i"}]}}`, "pods will be denied: annotation"},
+		{"a setting with no effect", "Deployment", `{}`, `{"metadata":{"labels":{"skip":"me"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[{"name":"a","image":"i"}]}}`, "annotation sidecar.istio.io/proxyCPU: no effect: pods are not injected: the pod's labels match neverInjectSelector"},
+		{"opted out", "Deployment", `{}`, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"},"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"containers":[{"name":"a","image":"i"}]}}`, ""},
 		{"job with a classic sidecar", "Job", `{}`, plain, "does not complete"},
-		{"no template", "Deployment", `{}`, `null`, "not found at spec.template"},
+		{"no template", "Deployment", `{}`, `null`, ""},
 	} {
 		got := review(c.kind, c.meta, c.template)
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
@@ -169,7 +171,7 @@ func TestMissingValueIsAWarning(t *testing.T) {
 func TestTemplateFailsForOnePod(t *testing.T) {
 	i := mustCompile(t, config.Texts{Config: "templates: {sidecar: '{{ if eq .ObjectMeta.Name `bad` }}{{ fail `not this one` }}{{ end }}'}"}, Environment{})
 	mustInject(t, i, Request{Pod: []byte(aTemplate)})
-	e := rejection(t, i, Request{Pod: []byte(`{"metadata":{"name":"bad"},"spec":{"containers":[]}}`)})
+	e := rejection(t, i, Request{Pod: []byte(`{"metadata":{"name":"bad"},"spec":{"containers":[{"name":"a","image":"i"}]}}`)})
 	if e.Code != RejectedTemplate || !strings.Contains(e.Error(), `template "sidecar": line 1`) || !strings.Contains(e.Error(), "not this one") {
 		t.Errorf("%s: %v", e.Code, e)
 	}

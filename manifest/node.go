@@ -170,3 +170,11 @@ func (n *node) str(key string) string {
 	}
 	return ""
 }
+
+// at follows keys of mappings.
+func (n *node) at(path []string) *node {
+	for _, key := range path {
+		n = n.get(key)
+	}
+	return n
+}

@@ -34,12 +34,7 @@ func (t *transformer) problem(f found, problems ...problem.Problem) {
 
 // problemAt adds a problem of an object, at the value at path within it.
 func (t *transformer) problemAt(f found, p problem.Problem, path ...string) {
-	n := f.node.resolved()
-	namespace := n.get("metadata").str("namespace")
-	if namespace == "" {
-		namespace = t.o.Namespace
-	}
-	place := t.place(objectName(n.str("kind"), namespace, objectLabel(n)))
+	place := t.place(t.name(f.node.resolved()))
 	if p.Path != "" {
 		place += ": " + p.Path
 	}
@@ -80,4 +75,13 @@ func keyOf(metadata *node, p problem.Problem) (field, key string) {
 		}
 	}
 	return "", ""
+}
+
+// name names an object: "Deployment default/sleep".
+func (t *transformer) name(n *node) string {
+	namespace := n.get("metadata").str("namespace")
+	if namespace == "" {
+		namespace = t.o.Namespace
+	}
+	return objectName(n.str("kind"), namespace, objectLabel(n))
 }

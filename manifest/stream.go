@@ -70,6 +70,8 @@ type Options struct {
 	Paths inject.Paths
 	// Format is what is written.
 	Format Format
+	// Whole skips pod templates that are not whole, such as those of patches.
+	Whole bool
 	// Separate writes a line "---" between JSON objects that follow one another, for a
 	// result to which other text is added: there kubectl reads YAML.
 	Separate bool
@@ -135,6 +137,7 @@ type Report struct {
 	Documents int // documents, without trailing comments
 	Injected  int // objects whose pods are injected now, or were before
 	Skipped   int
+	Others    []Other  // by kind, bounded
 	Objects   []Object // those with a pod template, in the order of the stream, unless Options.Each is set
 }
 
@@ -243,6 +246,7 @@ func (r *Report) add(c *chunk, out *result, each func(Object)) {
 	if c.number > 0 {
 		r.Documents += max(c.objects, 1)
 	}
+	r.Others = Merge(r.Others, out.others...)
 	for _, object := range out.objects {
 		if object.Decision.Inject {
 			r.Injected++

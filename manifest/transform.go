@@ -16,6 +16,7 @@ type result struct {
 	changed   bool   // text replaces the chunk's
 	generated bool   // text replaces its byte order mark too: it is not of the stream
 	objects   []Object
+	others    []Other
 	problems  problem.List
 }
 
@@ -90,6 +91,9 @@ func (t *transformer) read() *document {
 // same node where nothing changes.
 func (t *transformer) objects(f found) *node {
 	n := f.node.resolved()
+	if n.kind == sequenceKind {
+		t.list(n)
+	}
 	if n.kind != mappingKind {
 		return f.node
 	}
@@ -120,8 +124,15 @@ func (t *transformer) object(f found, n *node) *node {
 		t.rejected(f, n, "", err)
 		return f.node
 	}
+	if len(templates) == 0 {
+		t.other(n)
+	}
 	want := f.node
 	for i := range templates {
+		if templates[i].Pod == nil {
+			t.incomplete(f, n, &templates[i], len(templates) > 1)
+			continue
+		}
 		want = t.pod(f, n, want, &templates[i], len(templates) > 1)
 	}
 	return want
@@ -130,8 +141,13 @@ func (t *transformer) object(f found, n *node) *node {
 // pod injects the pod of one template of the object n, and returns want, the intended
 // object so far, with the result.
 func (t *transformer) pod(f found, n, want *node, template *inject.Template, several bool) *node {
-	if template.Namespace == "" {
-		template.Namespace = t.o.Namespace
+	object := t.result(f, n, template, several)
+	if t.o.Whole {
+		if why := partial(n.at(splitPointer(template.Pointer))); why != "" {
+			object.Decision = inject.Decision{Reason: ReasonPartial, Sentence: why}
+			t.out.objects = append(t.out.objects, object)
+			return want
+		}
 	}
 	result, err := t.o.Injector.Inject(inject.Request{
 		Pod: template.Pod, Namespace: template.Namespace, Owner: template.Owner, Claims: template.Claims,
@@ -148,17 +164,25 @@ func (t *transformer) pod(f found, n, want *node, template *inject.Template, sev
 		}
 		t.patch(n, template, result.Patch)
 	}
+	object.Decision, object.Changed = result.Decision, want != before
+	object.Warnings = t.warnings(template, result.Warnings)
+	t.out.objects = append(t.out.objects, object)
+	return want
+}
+
+// result is what is known of an object before it is injected.
+func (t *transformer) result(f found, n *node, template *inject.Template, several bool) Object {
+	if template.Namespace == "" {
+		template.Namespace = t.o.Namespace
+	}
 	object := Object{
 		Document: t.c.number + t.root, Line: t.line(f),
 		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
-		Decision: result.Decision, Changed: want != before,
-		Warnings: t.warnings(template, result.Warnings),
 	}
 	if several {
-		object.Template = strings.ReplaceAll(strings.TrimPrefix(template.Pointer, "/"), "/", ".")
+		object.Template = dotted(template.Pointer)
 	}
-	t.out.objects = append(t.out.objects, object)
-	return want
+	return object
 }
 
 // objectLabel is the object's name, or what its name is generated from.

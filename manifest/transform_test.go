@@ -294,7 +294,6 @@ func TestProblems(t *testing.T) {
 		{"alias to itself", "a: &a\n  b: *a\n", []string{"f.yaml:1: document 1: not valid YAML: "}},
 		{"deep", "a: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n", []string{"f.yaml:1: document 1: "}},
 		{"deep, still YAML", "a: " + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "\n", []string{"f.yaml:1: document 1: the document is nested deeper"}},
-		{"no template", "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n", []string{"f.yaml:1: document 1 (Deployment ns/x): "}},
 		{"infinity", "apiVersion: v1\nkind: Pod\nspec: {a: .inf}\n", []string{"f.yaml:1: document 1: "}},
 		{"list item", "apiVersion: v1\nkind: List\nitems:\n- kind: X\n- apiVersion: v1\n  kind: Pod\n  metadata:\n    name: b\n    annotations:\n      bad: X\n", []string{"f.yaml:10: document 1 (Pod ns/b)", "worse"}},
 		{"tags", "\n---\n\n# c\n" + strings.Replace(bad, "skip: x", "skip: !!str x", 1), []string{"f.yaml:11: document 1 (Pod ns/b)", "worse"}},

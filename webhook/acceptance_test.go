@@ -44,7 +44,7 @@ func TestPodHandler_VeryLargePods(t *testing.T) {
 		{"a million bytes of an earlier status", annotated("sidecar.istio.io/status", strings.Repeat(`{"a":`, million/5)), true, ""},
 		{"ten thousand containers", containers(10_000), true, ""},
 		{"three megabytes", variables(3 << 20), true, ""},
-		{"an unknown field nested 9,000 deep", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":` + strings.Repeat(`{"a":`, 9000) + `1` + strings.Repeat(`}`, 9000) + `}`, true, ""},
+		{"an unknown field nested 9,000 deep", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a"}],"a":` + strings.Repeat(`{"a":`, 9000) + `1` + strings.Repeat(`}`, 9000) + `}}`, true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newFixture(t, compiled(t, ""))

@@ -42,7 +42,7 @@ func TestHandler_ConcurrentRequestsDoNotMix(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				name := fmt.Sprintf("pod-%d-%d-%s", worker, i, strings.Repeat("x", (i%5)*20000))
-				body := reviewOf(`{"kind":"Pod","metadata":{"name":"`+name+`"}}`, func(r *admissionv1.AdmissionReview) {
+				body := reviewOf(`{"kind":"Pod","metadata":{"name":"`+name+`"},"spec":{"containers":[{"name":"a"}]}}`, func(r *admissionv1.AdmissionReview) {
 					r.Request.UID = types.UID(name)
 				})
 				resp, err := http.Post(server.URL, "application/json", bytes.NewReader(body))

@@ -91,9 +91,13 @@ type work struct {
 	paths    inject.Paths
 	report   func(w io.Writer, file string, object manifest.Object)
 	nothing  string // reported for each file when none has an object to work on
+	whole    bool   // parts of objects, such as patches, are skipped
+	ignored  string // what happens to objects of kinds that are not read
 
 	objects int  // with a pod template, in all files
 	several bool // the result is of several files
+	others  []manifest.Other
+	first   []string // the file of each of others
 }
 
 // run transforms the files. The results are committed only after the last one, and
@@ -134,13 +138,25 @@ func (w *work) all(out *results) error {
 	for _, file := range files {
 		failed = append(failed, w.file(file, out))
 	}
-	if err = errors.Join(failed...); err != nil || w.objects > 0 {
+	w.reportOthers()
+	if err = errors.Join(failed...); err != nil || w.objects+len(w.others) > 0 {
 		return err
 	}
 	for _, file := range files {
 		fmt.Fprintf(w.stdio.err, "%s: %s\n", nameOf(file), w.nothing)
 	}
 	return nil
+}
+
+// reportOthers reports the kinds that have pods but are not read, one line each.
+func (w *work) reportOthers() {
+	for i, o := range w.others {
+		more := ""
+		if o.Count > 1 {
+			more = fmt.Sprintf(" (%d objects)", o.Count)
+		}
+		fmt.Fprintf(w.stdio.err, "%s: document %d (%s): %s: %s%s\n", w.first[i], o.Document, problem.Printable(o.Object), w.ignored, o.Problem.Finding(), more)
+	}
 }
 
 // file transforms one file.
@@ -156,7 +172,7 @@ func (w *work) file(file string, out *results) error {
 	}
 	changed := false
 	o := manifest.Options{
-		Injector: w.injector, File: name, Namespace: w.namespace, Paths: w.paths, Format: formats[w.format], Workers: workers(),
+		Injector: w.injector, File: name, Namespace: w.namespace, Paths: w.paths, Format: formats[w.format], Workers: workers(), Whole: w.whole,
 		Each: func(object manifest.Object) {
 			changed = changed || object.Changed
 			w.report(w.stdio.err, name, object)
@@ -173,6 +189,10 @@ func (w *work) file(file string, out *results) error {
 	}
 	report, err := manifest.Transform(r, target, o)
 	w.objects += report.Injected + report.Skipped
+	w.others = manifest.Merge(w.others, report.Others...)
+	for len(w.first) < len(w.others) {
+		w.first = append(w.first, name)
+	}
 	if err != nil {
 		err = inFile(name, err)
 	}

@@ -276,7 +276,7 @@ spec:
         - name: worker
           image: ray
 `
-	if got := runWith(t, in, "kube-inject", "-f", "-"); got.out != in || !strings.Contains(got.err, "nothing to inject") {
+	if got := runWith(t, in, "kube-inject", "-f", "-"); got.out != in || !strings.Contains(got.err, "use --pod-template-path RayCluster.ray.io=spec.head.template") {
 		t.Errorf("without the flag: %+v", got)
 	}
 	args := []string{"-f", "-", "--pod-template-path", "RayCluster.ray.io=spec.head.template", "--pod-template-path", "RayCluster.ray.io=.spec.worker.template"}
@@ -290,7 +290,7 @@ spec:
 		t.Errorf("%+v", back)
 	}
 	got = runWith(t, in, "kube-inject", "-f", "-", "--pod-template-path", "RayCluster.ray.io=spec.template")
-	if got.code != 1 || !strings.Contains(got.err, `RayCluster "ray": pod template not found at spec.template`) {
+	if got.code != 1 || !strings.Contains(got.err, "(RayCluster ray): spec.template: pod template not found; it is at spec.head.template, spec.worker.template; correct --pod-template-path") {
 		t.Errorf("%+v", got)
 	}
 }
