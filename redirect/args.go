@@ -128,13 +128,22 @@ func (a *arguments) fromEnvironment(env func(string) string) {
 	}
 }
 
+// isOff reports a boolean false.
+func isOff(text string) bool {
+	switch strings.ToLower(text) {
+	case "false", "f", "0":
+		return true
+	}
+	return false
+}
+
 // isSet reads a boolean flag.
 func (a *arguments) isSet(f *flag) bool {
 	v := a.values[f.long]
-	switch strings.ToLower(v.text) {
-	case "", "false", "f", "0":
+	switch text := strings.ToLower(v.text); {
+	case text == "" || isOff(text):
 		return false
-	case "true", "t", "1":
+	case text == "true" || text == "t" || text == "1":
 		return true
 	}
 	a.invalid(v.source, v.text, "not a boolean", "use true or false")

@@ -48,13 +48,14 @@ var flags = []flag{
 	{long: "drop-invalid", env: "INVALID_DROP", isBool: true, does: inbound},
 
 	{long: "restore-format", letter: 'f', isBool: true, does: ignored, help: "iptables is not used"},
-	{long: "force-iptables-binary", does: ignored, help: "iptables is not used"},
+	{long: "native-nftables", env: "NATIVE_NFTABLES", isBool: true, does: ignored, help: "rules are always nftables"},
+	{long: "force-iptables-binary", env: "FORCE_IPTABLES_BINARY", does: ignored, help: "iptables is not used"},
 	{long: "dual-stack", env: "ISTIO_DUAL_STACK", isBool: true, does: ignored, help: "both address families always have rules"},
-	{long: "force-apply", isBool: true, does: ignored, help: "rules are always replaced as a whole"},
-	{long: "reconcile", isBool: true, does: ignored, help: "rules are always replaced as a whole"},
-	{long: "run-validation", isBool: true, does: ignored, help: "rules are always verified"},
-	{long: "iptables-probe-port", does: ignored, help: "verification uses the proxy port"},
-	{long: "probe-timeout", does: ignored, help: "verification has a fixed timeout"},
+	{long: "force-apply", env: "FORCE_APPLY", isBool: true, does: ignored, help: "rules are always replaced as a whole"},
+	{long: "reconcile", env: "RECONCILE", isBool: true, does: ignored, help: "rules are always replaced as a whole"},
+	{long: "run-validation", env: "RUN_VALIDATION", isBool: true, does: ignored, help: "rules are always verified"},
+	{long: "iptables-probe-port", env: "IPTABLES_PROBE_PORT", does: ignored, help: "verification uses the proxy port"},
+	{long: "probe-timeout", env: "PROBE_TIMEOUT", does: ignored, help: "verification has a fixed timeout"},
 
 	{long: "kube-virt-interfaces", letter: 'k', env: "KUBE_VIRT_INTERFACES", does: rejected, help: "traffic of virtual machines behind an interface is not captured"},
 	{long: "redirect-dns", env: "ISTIO_META_DNS_CAPTURE", isBool: true, does: rejected, help: "DNS is not captured"},
@@ -66,6 +67,31 @@ var flags = []flag{
 	{long: "host-nsenter-exec", isBool: true, does: rejected, help: "rules are installed in the pod's network namespace only"},
 	{long: "istio-outbound-owner-groups", env: "ISTIO_OUTBOUND_OWNER_GROUPS", does: rejected, off: "*", help: "capture by owner group is not supported"},
 	{long: "istio-outbound-owner-groups-exclude", env: "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", does: rejected, help: "exclusion by owner group is not supported; use -g"},
+}
+
+// variable is an environment variable of istio-iptables that is ignored, whatever
+// its flag does: those of a pod may have another purpose.
+type variable struct {
+	name string
+	off  string // the value, besides empty and a boolean false, that sets nothing
+	why  string
+}
+
+var ignoredVariables = []variable{
+	{"DUAL_STACK", "", "both address families always have rules"},
+	{"DROP_INVALID", "", "inbound capture is not supported"},
+	{"INBOUND_INTERCEPTION_MODE", "REDIRECT", "inbound capture is not supported"},
+	{"INBOUND_TPROXY_MARK", "", "inbound capture is not supported"},
+	{"REDIRECT_DNS", "", "DNS is not captured"},
+	{"CAPTURE_ALL_DNS", "", "DNS is not captured"},
+	{"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "127.0.0.1/32", "127.0.0.1 and ::1 are never captured"},
+	{"ENVOY_USER", "", "use -u"},
+	{"IPTABLES_TRACE_LOGGING", "", "rules count packets instead"},
+	{"SKIP_RULE_APPLY", "", "rules are always installed"},
+	{"NETWORK_NAMESPACE", "", "rules are installed in the pod's network namespace only"},
+	{"CNI_MODE", "", "only an init container is supported"},
+	{"HOST_NSENTER_EXEC", "", "rules are installed in the pod's network namespace only"},
+	{"DRY_RUN_FILE_PATH", "", "--dry-run prints to standard output"},
 }
 
 // logPrefix is the prefix of the flags of Istio's logger. They are accepted

@@ -27,7 +27,7 @@ func ParseArgs(args []string, env func(string) string) (Config, []Note, error) {
 	a := &arguments{values: map[string]value{}}
 	a.read(args)
 	a.fromEnvironment(env)
-	notes := a.validate()
+	notes := a.validate(env)
 	c := a.config()
 	if err := a.problems.Err(); err != nil {
 		return Config{}, nil, err
@@ -36,7 +36,7 @@ func ParseArgs(args []string, env func(string) string) (Config, []Note, error) {
 }
 
 // validate rejects what is not supported and notes what is ignored.
-func (a *arguments) validate() []Note {
+func (a *arguments) validate(env func(string) string) []Note {
 	var noInbound, noEffect []string
 	for i := range flags {
 		f := &flags[i]
@@ -54,6 +54,11 @@ func (a *arguments) validate() []Note {
 			noEffect = append(noEffect, fmt.Sprintf("%s (%s)", v.source, f.help))
 		case rejected:
 			a.invalid(v.source, v.text, "not supported: "+f.help, "remove it")
+		}
+	}
+	for _, v := range ignoredVariables {
+		if text := env(v.name); text != "" && text != v.off && !isOff(text) {
+			noEffect = append(noEffect, fmt.Sprintf("environment variable %s (%s)", v.name, v.why))
 		}
 	}
 	var notes []Note
@@ -289,6 +294,10 @@ func Help() string {
 		if f.does == inbound {
 			b.WriteString(" " + f.name())
 		}
+	}
+	b.WriteString("\nIgnored environment variables of istio-iptables:")
+	for _, v := range ignoredVariables {
+		b.WriteString(" " + v.name)
 	}
 	b.WriteString("\nExit code: 0 success; 1 rules could not be installed or verified; 2 invalid arguments.\n")
 	return b.String()

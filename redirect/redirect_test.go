@@ -153,6 +153,34 @@ func TestParseArgs_Rejects(t *testing.T) {
 	}
 }
 
+// What istio-iptables reads from its environment and this program does not is
+// listed, unless it requests what happens anyway.
+func TestIgnoredVariables(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{args: []string{"--native-nftables"}, want: "ignored: --native-nftables (rules are always nftables)"},
+		{args: []string{"--native-nftables=false"}},
+		{env: map[string]string{"NATIVE_NFTABLES": "true"}, want: "ignored: environment variable NATIVE_NFTABLES (rules are always nftables)"},
+		{env: map[string]string{"DUAL_STACK": "true"}, want: "ignored: environment variable DUAL_STACK (both address families always have rules)"},
+		{env: map[string]string{"ISTIO_DUAL_STACK": "true"}, want: "ignored: environment variable ISTIO_DUAL_STACK (both address families always have rules)"},
+		{env: map[string]string{"FORCE_APPLY": "1", "RECONCILE": "true", "PROBE_TIMEOUT": "5s"},
+			want: "ignored: environment variable FORCE_APPLY (rules are always replaced as a whole), environment variable RECONCILE (rules are always replaced as a whole), environment variable PROBE_TIMEOUT (verification has a fixed timeout)"},
+		{env: map[string]string{"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR": "127.0.0.0/8"}, want: "ignored: environment variable ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR (127.0.0.1 and ::1 are never captured)"},
+		{env: map[string]string{"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR": "127.0.0.1/32", "INBOUND_INTERCEPTION_MODE": "REDIRECT", "DROP_INVALID": "false", "REDIRECT_DNS": "0"}},
+		{env: map[string]string{"REDIRECT_DNS": "true", "SKIP_RULE_APPLY": "true"}, want: "ignored: environment variable REDIRECT_DNS (DNS is not captured), environment variable SKIP_RULE_APPLY (rules are always installed)"},
+		{env: map[string]string{"INVALID_DROP": "true", "INBOUND_CAPTURE_PORT": "15006"}, want: "ignored (inbound capture is not supported): environment variable INBOUND_CAPTURE_PORT, environment variable INVALID_DROP"},
+		{env: map[string]string{"PATH": "/bin", "HOME": "/"}},
+	} {
+		_, notes, err := ParseArgs(append([]string{"-i", "*"}, c.args...), func(name string) string { return c.env[name] })
+		if err != nil || len(notes) > 1 || len(notes) == 1 != (c.want != "") || len(notes) == 1 && string(notes[0]) != c.want {
+			t.Errorf("%v %v: %q, %v; want %q", c.args, c.env, notes, err, c.want)
+		}
+	}
+}
+
 func TestNotes(t *testing.T) {
 	for _, c := range []struct {
 		args []string
