@@ -66,6 +66,7 @@
 //   - portnames.go: validation of the names of ports
 //   - endpoints.go: validation of the endpoints of a ServiceEntry
 //   - tlsport.go: HTTP on ports that have TLS
+//   - entryaddress.go: the addresses of a ServiceEntry
 //   - serviceentry.go: validation of a ServiceEntry
 //   - owners.go: which host owns the addresses of a TCP port
 //   - model.go: the model of all objects

@@ -26,7 +26,7 @@ func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
 		}
 		ports[h.Port] = true
 		d := Domain{Name: h.Name, Host: h}
-		if r, ok := closest(routes, h.Name, func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
+		if r, ok := closest(routes, h.RoutesName(), func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
 			d.Routes, d.By = r.http, r.meta
 		}
 		out = append(out, d)

@@ -27,7 +27,8 @@ type Host struct {
 	Meta    Meta
 	exports exports
 
-	Name     string // httpbin.org or *.example.com
+	Name     string // httpbin.org or *.example.com; 192.0.2.7 or [2001:db8::7] with Of
+	Of       string // the host that requests to an address belong to; empty: not an address
 	Port     uint32 // that applications connect to
 	Protocol Protocol
 	// Endpoints are where the cluster connects to. A wildcard has none, it
@@ -35,7 +36,9 @@ type Host struct {
 	Endpoints []Endpoint
 	// TargetPort is the port of endpoints that have none of their own.
 	TargetPort uint32
-	// Addresses are the destinations of a TCP port; an empty list is any.
+	// Addresses are the destinations of a TCP port; an empty list is any. Of a TLS
+	// port they are the destinations of connections without SNI; an empty list is
+	// none.
 	Addresses []netip.Prefix
 	// AnyAddress is set where a TCP host is declared without addresses. It is
 	// matched by port; on a port that the protocol of connections is detected on,
@@ -43,6 +46,9 @@ type Host struct {
 	AnyAddress bool
 	// Shadowed is set where other hosts own all addresses of its TCP port.
 	Shadowed bool
+	// Unresolved is set where the entry has no resolution. Connections that are
+	// matched by one of Addresses keep their original destination.
+	Unresolved bool
 	// Passthrough keeps the original destination: TCP without resolution.
 	Passthrough bool
 }
@@ -54,6 +60,34 @@ func (h Host) ByHost() bool { return h.Protocol.IsHTTP() || h.AnyAddress }
 // BySNI reports whether TLS connections are matched with the host's name, where the
 // sidecar detects them.
 func (h Host) BySNI() bool { return h.Protocol == ProtocolTLS || h.AnyAddress }
+
+// at is the host of requests that have an address as their Host.
+func (h Host) at(a netip.Addr) Host {
+	h.Of = h.Name
+	if h.Name = a.String(); a.Is6() {
+		h.Name = "[" + h.Name + "]"
+	}
+	if h.Unresolved {
+		h.Endpoints = []Endpoint{{Address: a.String(), Port: h.TargetPort}}
+	}
+	return h
+}
+
+// RoutesName is the name whose routes the host has.
+func (h Host) RoutesName() string {
+	if h.Of != "" {
+		return h.Of
+	}
+	return h.Name
+}
+
+// path is the field of its object that declares the host.
+func (h Host) path() string {
+	if h.Of != "" {
+		return "spec.addresses"
+	}
+	return "spec.hosts"
+}
 
 // Wildcard reports whether the host is *.example.com.
 func (h Host) Wildcard() bool { return strings.HasPrefix(h.Name, "*") }

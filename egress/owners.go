@@ -13,7 +13,7 @@ type owners map[string]Meta
 // addressKeys are the keys of a host's addresses in owners: one for each range,
 // or one for all addresses of the port.
 func (h Host) addressKeys() []string {
-	if h.Protocol != ProtocolTCP {
+	if h.Protocol.IsHTTP() || h.Protocol == ProtocolTLS && len(h.Addresses) == 0 {
 		return nil
 	}
 	if len(h.Addresses) == 0 {
@@ -21,17 +21,17 @@ func (h Host) addressKeys() []string {
 	}
 	var out []string
 	for _, p := range h.Addresses {
-		out = append(out, addressKey(h.Port, p))
+		out = append(out, h.addressKey(p))
 	}
 	return out
 }
 
-func addressKey(port uint32, p netip.Prefix) string { return fmt.Sprint(port, p) }
+func (h Host) addressKey(p netip.Prefix) string { return fmt.Sprint(h.Port, h.Protocol, p) }
 
-// assign makes a TCP host the owner of its addresses that have none yet, and
+// assign makes a TCP or TLS host the owner of its addresses that have none yet, and
 // removes the others from it. It returns the owner of the last one removed.
 func (o owners) assign(h *Host) (owner Meta) {
-	if h.Protocol != ProtocolTCP {
+	if len(h.addressKeys()) == 0 {
 		return Meta{}
 	}
 	if len(h.Addresses) == 0 {
@@ -44,7 +44,7 @@ func (o owners) assign(h *Host) (owner Meta) {
 		return Meta{}
 	}
 	h.Addresses = slices.DeleteFunc(slices.Clone(h.Addresses), func(p netip.Prefix) bool {
-		key := addressKey(h.Port, p)
+		key := h.addressKey(p)
 		other, taken := o[key]
 		if taken {
 			owner = other
@@ -53,6 +53,6 @@ func (o owners) assign(h *Host) (owner Meta) {
 		}
 		return taken
 	})
-	h.Shadowed = len(h.Addresses) == 0
+	h.Shadowed = h.Protocol == ProtocolTCP && len(h.Addresses) == 0
 	return owner
 }

@@ -45,7 +45,7 @@ func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.Li
 func (m *Model) mentions(kind string) (out []mention) {
 	if kind == KindServiceEntry {
 		for _, h := range m.hosts {
-			out = append(out, mention{h.ClusterName(), "spec.hosts", h.Name, h.Meta, h.exports})
+			out = append(out, mention{h.ClusterName(), h.path(), h.Name, h.Meta, h.exports})
 		}
 		return out
 	}

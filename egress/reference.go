@@ -35,7 +35,7 @@ func (m *Model) checkConflicts(problems *problem.List) {
 	for _, h := range m.hosts {
 		key := h.Meta.Namespace + " " + h.ClusterName()
 		if winner, taken := first[key]; taken && winner != h.Meta {
-			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.hosts", h.Name,
+			reporter{KindServiceEntry, h.Meta, problems}.warn(h.path(), h.Name,
 				fmt.Sprintf("no effect on port %d: conflicts with ServiceEntry %s/%s, which takes precedence", h.Port, winner.Namespace, winner.Name), fix)
 		} else if !taken {
 			first[key] = h.Meta
@@ -46,7 +46,13 @@ func (m *Model) checkConflicts(problems *problem.List) {
 		if byNamespace[h.Meta.Namespace] == nil {
 			byNamespace[h.Meta.Namespace] = owners{}
 		}
-		if owner := byNamespace[h.Meta.Namespace].assign(&h); h.Shadowed && owner != h.Meta {
+		owner := byNamespace[h.Meta.Namespace].assign(&h)
+		if h.Protocol == ProtocolTLS && owner != (Meta{}) && owner != h.Meta {
+			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name,
+				fmt.Sprintf("no effect on TLS without SNI on port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name),
+				"use different addresses for each entry")
+		}
+		if h.Shadowed && owner != h.Meta {
 			rule := fmt.Sprintf("no effect on TCP port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name)
 			if h.AnyAddress && m.detects(h.Port, h.Meta.Namespace) {
 				rule = fmt.Sprintf("on TCP port %d only HTTP and TLS are matched, by Host and SNI: without addresses, ServiceEntry %s/%s takes precedence", h.Port, owner.Namespace, owner.Name)

@@ -50,6 +50,7 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 			}
 		}
 	}
+	out = append(out, addressHosts(out, ports, addresses, r)...)
 	if !exported {
 		return nil
 	}
@@ -113,30 +114,6 @@ func readProtocol(text, name string) (Protocol, bool) {
 	return 0, false
 }
 
-func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefix {
-	var out []netip.Prefix
-	for i, text := range s.Addresses {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			var a netip.Addr
-			if a, err = netip.ParseAddr(text); err == nil {
-				a = a.Unmap()
-				prefix = netip.PrefixFrom(a, a.BitLen())
-			}
-		}
-		path := fmt.Sprintf("spec.addresses[%d]", i)
-		switch {
-		case err != nil:
-			r.error(path, text, "must be an IP address or a CIDR", "use 192.0.2.7 or 192.0.2.0/24")
-		case prefix.Bits() == 0:
-			r.error(path, text, "must not cover all addresses", "use a smaller range")
-		default:
-			out = append(out, prefix.Masked())
-		}
-	}
-	return out
-}
-
 // resolve sets the endpoints of the host, and reports whether it is valid.
 func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresses []netip.Prefix, endpoints []entryEndpoint, path string, r reporter) bool {
 	if h.Protocol == ProtocolTCP {
@@ -144,6 +121,9 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 		if len(s.Addresses) > 0 && len(addresses) == 0 {
 			return false // all of them are invalid; without any the host would have all addresses of the port
 		}
+	}
+	if h.Protocol == ProtocolTLS {
+		h.Addresses = addresses
 	}
 	switch s.Resolution {
 	case networkingv1alpha3.ServiceEntry_STATIC:
@@ -162,6 +142,7 @@ func (h *Host) resolve(s *networkingv1alpha3.ServiceEntry, p entryPort, addresse
 			return false
 		}
 	default: // NONE and DYNAMIC_DNS
+		h.Unresolved = true
 		if len(s.Endpoints) > 0 {
 			r.error("spec.endpoints", "", "endpoints cannot be used with resolution "+s.Resolution.String(), "use resolution STATIC or DNS")
 			return false

@@ -44,6 +44,13 @@ func TestSharedPorts(t *testing.T) {
 		"two hosts of one entry": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}, {number: 443, name: b, protocol: TCP}], resolution: DNS`),
 			`ServiceEntry shop/two: spec.hosts: "b.example": no effect on TCP port 9000: without addresses all connections go to a.example`},
 		"two hosts with the same endpoints": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`), ""},
+		"a range on an HTTP port": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, 198.51.100.7, 198.51.100.7/32], ports: [{number: 80, name: a, protocol: HTTP}], resolution: DNS`),
+			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host`},
+		"a local address of an HTTP port": {entryIn("shop/local", `hosts: [a.example], addresses: [127.0.0.1, 169.254.169.254], ports: [{number: 80, name: a, protocol: HTTP}], resolution: NONE`),
+			"ServiceEntry shop/local: spec.addresses: \"127.0.0.1\": no effect on HTTP port 80: loopback and link-local addresses are not allowed\nServiceEntry shop/local: spec.addresses: \"169.254.169.254\": no effect"},
+		"an address of two entries": {entryIn("shop/one", `hosts: [a.example, c.example], addresses: [198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 443, name: t, protocol: TLS}], resolution: DNS`) +
+			entryIn("shop/two", `hosts: [b.example], addresses: [198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 443, name: t, protocol: TLS}], resolution: DNS`),
+			"ServiceEntry shop/two: spec.addresses: \"198.51.100.7\": no effect on port 80: conflicts with ServiceEntry shop/one\nServiceEntry shop/two: spec.addresses: \"b.example\": no effect on TLS without SNI on port 443: the addresses conflict with ServiceEntry shop/one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, problems := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+c.text))

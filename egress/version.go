@@ -60,7 +60,9 @@ func (h *Host) appendText(b []byte) []byte {
 	for _, p := range h.Addresses {
 		b = p.AppendTo(append(b, ' '))
 	}
+	b = strconv.AppendQuote(append(b, ' '), h.Of)
 	b = strconv.AppendBool(append(b, ' '), h.AnyAddress)
+	b = strconv.AppendBool(append(b, ' '), h.Unresolved)
 	b = strconv.AppendBool(append(b, ' '), h.Shadowed)
 	b = strconv.AppendBool(append(b, ' '), h.Passthrough)
 	return append(b, '\n')

@@ -35,8 +35,8 @@ func TestTextOfAHostHasAllItsFields(t *testing.T) {
 			}
 		}
 	}
-	if fields != 12 {
-		t.Errorf("%d fields were changed, want 12", fields)
+	if fields != 14 {
+		t.Errorf("%d fields were changed, want 14", fields)
 	}
 }
 

@@ -48,7 +48,7 @@ func undeclared(v *egress.View, rule string) Decision {
 
 // decideOn decides on a port with a listener of its own.
 func decideOn(v *egress.View, p egress.Port, r Request) Decision {
-	if h, ok := byAddress(p, r.Address); ok {
+	if h, ok := byAddress(p, egress.ProtocolTCP, r.Address); ok {
 		return toHost(h, r, fmt.Sprintf("%s is in its addresses", r.Address))
 	}
 	switch {
@@ -65,12 +65,12 @@ func decideOn(v *egress.View, p egress.Port, r Request) Decision {
 	return decideHTTP(v, p, r)
 }
 
-// byAddress finds the TCP host with the closest range around an address.
-func byAddress(p egress.Port, a netip.Addr) (found egress.Host, ok bool) {
+// byAddress finds the host of a protocol with the closest range around an address.
+func byAddress(p egress.Port, protocol egress.Protocol, a netip.Addr) (found egress.Host, ok bool) {
 	bits := -1
 	for _, h := range p.Hosts {
 		for _, prefix := range h.Addresses {
-			if h.Protocol == egress.ProtocolTCP && !h.Shadowed && prefix.Contains(a) && prefix.Bits() > bits {
+			if h.Protocol == protocol && !h.Shadowed && prefix.Contains(a) && prefix.Bits() > bits {
 				found, ok, bits = h, true, prefix.Bits()
 			}
 		}
@@ -92,6 +92,12 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 	r.ServerName = strings.ToLower(strings.TrimSuffix(r.ServerName, "."))
 	name := r.ServerName
 	if name == "" {
+		if h, ok := byAddress(p, egress.ProtocolTLS, r.Address); ok {
+			if h.Unresolved {
+				h.Endpoints, h.Passthrough = nil, true
+			}
+			return toHost(h, r, fmt.Sprintf("%s is in its addresses, and the client sends no SNI", r.Address))
+		}
 		return undeclared(v, "the client sends no SNI")
 	}
 	hosts, routes := map[string]egress.Host{}, map[string]egress.SNIRoute{}

@@ -116,7 +116,28 @@ func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 			choices = append(choices, sniChoice{[]string{h.Name}, b.splitChains(l, "tls "+h.Name, b.hostBranches(h, log))})
 		}
 	}
-	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.chain(chainRest))
+	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.withoutSNI(p, l, log))
+}
+
+// withoutSNI adds a chain for each TLS host with addresses, for clients that send
+// no SNI. Any other SNI than a declared one is not affected by the addresses.
+func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+	var choices []addressChoice
+	for _, h := range p.Hosts {
+		if h.Protocol != egress.ProtocolTLS || len(h.Addresses) == 0 {
+			continue
+		}
+		branches := []branch{{1, b.tcp(egress.PassthroughCluster, b.logAs(h.ClusterName()))}}
+		if !h.Unresolved {
+			branches = b.hostBranches(h, log)
+		}
+		choices = append(choices, addressChoice{h.Addresses, b.splitChains(l, "address "+h.Name, branches)})
+	}
+	rest := b.chain(chainRest)
+	if len(choices) == 0 {
+		return rest
+	}
+	return b.ifSNI(rest, b.byAddress(choices, rest))
 }
 
 // tlsRoutes adds a chain for each route by SNI, and returns the names they

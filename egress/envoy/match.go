@@ -75,6 +75,25 @@ func (b *builder) bySNI(choices []sniChoice, otherwise *matcherv3.Matcher_OnMatc
 	return b.custom(&inputv3.ServerNameInput{}, "envoy.matching.custom_matchers.domain_matcher", m, otherwise)
 }
 
+// ifSNI chooses by whether there is an SNI.
+func (b *builder) ifSNI(then, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
+	any := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
+		Regex: ".+", EngineType: &matcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &matcherv3.RegexMatcher_GoogleRE2{}},
+	}}}
+	return &matcherv3.Matcher_OnMatch{OnMatch: &matcherv3.Matcher_OnMatch_Matcher{Matcher: &matcherv3.Matcher{
+		MatcherType: &matcherv3.Matcher_MatcherList_{MatcherList: &matcherv3.Matcher_MatcherList{Matchers: []*matcherv3.Matcher_MatcherList_FieldMatcher{{
+			OnMatch: then,
+			Predicate: &matcherv3.Matcher_MatcherList_Predicate{MatchType: &matcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{
+				SinglePredicate: &matcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
+					Input:   b.typed("input", &inputv3.ServerNameInput{}),
+					Matcher: &matcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: any},
+				},
+			}},
+		}}}},
+		OnNoMatch: otherwise,
+	}}}
+}
+
 // custom chooses by an input with one of Envoy's custom matchers.
 func (b *builder) custom(input proto.Message, name string, matcher proto.Message, otherwise *matcherv3.Matcher_OnMatch) *matcherv3.Matcher_OnMatch {
 	return tree(&matcherv3.Matcher_MatcherTree{

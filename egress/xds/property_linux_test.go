@@ -113,6 +113,11 @@ func randomRequest(r *rand.Rand) decide.Request {
 		q.Authority = fmt.Sprintf("%s:%d", host, q.Port)
 	case 2:
 		q.Authority = host + ":8081"
+	case 4:
+		q.Authority = q.Address.String()
+		if q.Address.Is6() {
+			q.Authority = "[" + q.Authority + "]"
+		}
 	case 3:
 		q.Authority = strings.ToUpper(host) + objects.Pick(r, ":80", ":", ".", ":80:80", ":x")
 	}

@@ -56,7 +56,9 @@ func (m *mesh) raw(q decide.Request) string {
 	before := len(m.log.String())
 	var conn net.Conn
 	var err error
-	m.Do(func() { conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(q.Address, q.Port).String(), 5*time.Second) })
+	m.Do(func() {
+		conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(q.Address, q.Port).String(), 5*time.Second)
+	})
 	kit.Must(m.t, err)
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, err = io.WriteString(conn, "no request and no handshake\r\n\r\n")
