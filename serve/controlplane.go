@@ -42,7 +42,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	}
 	p := &controlPlane{client: client, log: o.Log.WithName("sidecars")}
 	reporter := xds.Reporter{Pods: client.CoreV1(), Events: mgr.GetEventRecorder("outrider"), Log: p.log}
-	p.server = xds.New(xds.NewTokens(client.AuthenticationV1().TokenReviews()), xds.Metrics(o.Registry, reporter.Observer()))
+	p.server = xds.New(xds.NewTokens(client.AuthenticationV1().TokenReviews()), xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
 	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate}, Log: p.log}
 	status, err := p.newStatusWriter(o)
 	if err != nil {

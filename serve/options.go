@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	NoWebhook bool
 	// XDSAddress is the bind address of the control plane; empty and "0" disable it.
 	XDSAddress string
+	// XDSLimits bound the clients of the control plane.
+	XDSLimits xds.Limits
 	// MetricsAddress and HealthAddress are bind addresses of plain HTTP; "0" disables
 	// them.
 	MetricsAddress, HealthAddress string

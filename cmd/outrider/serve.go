@@ -8,11 +8,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/webhook"
 )
@@ -66,6 +68,7 @@ injected pods.`,
 	f.StringVar(&o.Address, "port", ":9443", "webhook bind address: PORT, :PORT or HOST:PORT")
 	f.BoolVar(&admission, "webhook", true, "serve the admission webhooks; false runs only the xDS control plane")
 	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address; 0 disables it")
+	xdsLimitFlags(f, &o.XDSLimits)
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
@@ -74,6 +77,9 @@ injected pods.`,
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if o.MaxConcurrent < 1 {
 			return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
+		}
+		if least := min(o.XDSLimits.MessageBytes, o.XDSLimits.NamesPerStream, o.XDSLimits.StreamsPerPod, o.XDSLimits.StreamsPerNamespace, o.XDSLimits.NamespaceBytes); least < 1 {
+			return usagef("--xds-max-*: %d: must be at least 1", least)
 		}
 		if o.ShutdownDelay < 0 {
 			return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
@@ -91,6 +97,14 @@ injected pods.`,
 		return nil
 	}
 	return cmd
+}
+
+func xdsLimitFlags(f *pflag.FlagSet, l *xds.Limits) {
+	f.IntVar(&l.MessageBytes, "xds-max-message-bytes", xds.DefaultMessageBytes, "maximum size of a sidecar's request; a reconnect takes some 150 bytes per host in use")
+	f.IntVar(&l.NamesPerStream, "xds-max-names", xds.DefaultNamesPerStream, "maximum names that a sidecar subscribes to")
+	f.IntVar(&l.StreamsPerPod, "xds-max-streams-per-pod", xds.DefaultStreamsPerPod, "maximum streams of a pod; the oldest is closed")
+	f.IntVar(&l.StreamsPerNamespace, "xds-max-streams-per-namespace", xds.DefaultStreamsPerNamespace, "maximum streams of the pods of a namespace")
+	f.IntVar(&l.NamespaceBytes, "xds-max-namespace-bytes", xds.DefaultNamespaceBytes, "maximum memory for the subscriptions of a namespace's pods")
 }
 
 // address expands a bare port to the port on all addresses.

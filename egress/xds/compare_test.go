@@ -71,7 +71,7 @@ func BenchmarkCompare(b *testing.B) {
 }
 
 func ownServer(_ *testing.B, models [2]*egress.Model) (func(int), func(*memoryStream) error) {
-	s := New(AuthenticatorFunc(func(context.Context, string) (Identity, error) { return Identity{Namespace: "shop"}, nil }), Observer{})
+	s := New(AuthenticatorFunc(func(context.Context, string) (Identity, error) { return Identity{Namespace: "shop"}, nil }), Observer{}, Limits{StreamsPerPod: 1 << 20, StreamsPerNamespace: 1 << 20, NamespaceBytes: 1 << 40})
 	return func(i int) { s.Publish(models[i]) }, func(st *memoryStream) error { return s.serve(st) }
 }
 

@@ -79,7 +79,7 @@ func (m *mesh) serveControlPlane() {
 			}
 		},
 		Sent: func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
-	})
+	}, Limits{})
 	var l net.Listener
 	var err error
 	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })

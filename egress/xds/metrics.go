@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	connections, rejected, failures   prometheus.Counter
 	responses, resources, bytes, nack *prometheus.CounterVec
+	limited                           *prometheus.CounterVec
 	connected                         prometheus.Gauge
 }
 
@@ -31,11 +32,15 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 		resources:   byType("resources_total", "Resources sent, by resource type."),
 		bytes:       byType("resource_bytes_total", "Bytes of resources sent, by resource type."),
 		nack:        byType("rejections_total", "Responses rejected by a sidecar (NACK), by resource type."),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "outrider", Subsystem: "xds", Name: "limit_exceeded_total",
+			Help: "Streams rejected or closed because they exceeded a limit, by limit.",
+		}, []string{"limit"}),
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Connected sidecars.",
 		}),
 	}
-	registry.MustRegister(m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.connected)
+	registry.MustRegister(m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.limited, m.connected)
 	return m.observer(next)
 }
 
@@ -44,6 +49,12 @@ func (m metrics) observer(next Observer) Observer {
 		Connected:      func(i Identity) { m.connections.Inc(); m.connected.Inc(); next.connected(i) },
 		Disconnected:   func(i Identity) { m.connected.Dec(); next.disconnected(i) },
 		StreamRejected: func(err error) { m.rejected.Inc(); _ = next.streamRejected(err) },
+		Limited: func(i Identity, limit, message string) {
+			m.limited.WithLabelValues(limit).Inc()
+			if next.Limited != nil {
+				next.Limited(i, limit, message)
+			}
+		},
 		Sent: func(typeURL string, resources, bytes int) {
 			label := ShortType(typeURL)
 			m.responses.WithLabelValues(label).Inc()

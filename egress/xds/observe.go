@@ -1,6 +1,9 @@
 package xds
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Observer receives the server's events; nil members are skipped. The functions
 // are called from the streams and must not block.
@@ -10,6 +13,9 @@ type Observer struct {
 	Connected, Disconnected func(Identity)
 	// StreamRejected is called when a stream is rejected.
 	StreamRejected func(error)
+	// Limited is called when a stream is rejected or closed because it exceeds a
+	// limit.
+	Limited func(id Identity, limit, message string)
 	// Sent is called for every response.
 	Sent func(typeURL string, resources, bytes int)
 	// Rejected is called when a sidecar rejects a response (NACK).
@@ -53,6 +59,15 @@ func (o Observer) disconnected(i Identity) {
 func (o Observer) streamRejected(err error) error {
 	if o.StreamRejected != nil {
 		o.StreamRejected(err)
+	}
+	return err
+}
+
+// limited passes the error of a stream on.
+func (o Observer) limited(id Identity, err error) error {
+	var over limitError
+	if errors.As(err, &over) && o.Limited != nil {
+		o.Limited(id, over.limit, over.status.Message())
 	}
 	return err
 }

@@ -29,7 +29,10 @@ func (r Reporter) Observer() Observer {
 		Connected:      func(i Identity) { r.Log.V(1).Info("connected", "sidecar", i.String()) },
 		Disconnected:   func(i Identity) { r.Log.V(1).Info("disconnected", "sidecar", i.String()) },
 		StreamRejected: func(err error) { r.Log.Info("xDS stream rejected", "reason", err.Error()) },
-		Rejected:       r.nack,
+		Limited: func(i Identity, limit, message string) {
+			r.Log.Info("xDS stream closed: limit exceeded", "sidecar", i.String(), "limit", limit, "reason", message)
+		},
+		Rejected: r.nack,
 		Failed: func(namespace string, err error) {
 			r.Log.Error(err, "failed to build namespace configuration; sidecars keep the previous one", "namespace", namespace)
 		},

@@ -26,13 +26,20 @@ type Server struct {
 
 	publishing sync.Mutex
 
-	mu      sync.Mutex
-	streams map[*stream]bool
+	limits Limits
+
+	mu         sync.Mutex
+	streams    map[*stream]bool
+	pods       map[string][]*stream // by identity; the oldest first
+	namespaces map[string]*usage
 }
 
 // New makes a server without a configuration: it rejects streams until Publish.
-func New(auth Authenticator, observer Observer) *Server {
-	return &Server{auth: auth, observer: observer, streams: map[*stream]bool{}}
+func New(auth Authenticator, observer Observer, limits Limits) *Server {
+	return &Server{
+		auth: auth, observer: observer, limits: limits.withDefaults(),
+		streams: map[*stream]bool{}, pods: map[string][]*stream{}, namespaces: map[string]*usage{},
+	}
 }
 
 // Publish updates every stream to a model. It does not wait for them.
@@ -110,6 +117,13 @@ const (
 	keepaliveTimeout = 10 * time.Second
 	// A sidecar opens one stream.
 	streamsPerConnection = 8
+	// The headers have a token, of 1 to 2 KiB.
+	maxHeaders = 16 << 10
+	// The time for TLS and HTTP/2, before the first stream.
+	handshakeTimeout = 10 * time.Second
+	// The bytes of requests that a client may send ahead, of a stream and of a
+	// connection: the default of HTTP/2, and the least that gRPC takes.
+	window = 64 << 10
 )
 
 // readBuffer is each connection's read buffer: a sidecar's requests are small.
@@ -124,6 +138,11 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.Creds(credentials.NewTLS(config)),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(streamsPerConnection),
+		grpc.MaxRecvMsgSize(s.limits.MessageBytes),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		// Fixed windows: gRPC would let a client enlarge them to megabytes.
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		grpc.ReadBufferSize(readBuffer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -152,15 +171,11 @@ func (s *Server) serve(conn grpc.ServerStream) error {
 		return s.observer.streamRejected(err)
 	}
 	st := newStream(s, conn, id)
-	s.mu.Lock()
-	s.streams[st] = true
-	s.mu.Unlock()
+	if err := s.add(st); err != nil {
+		return s.observer.limited(id, err)
+	}
+	defer s.remove(st)
 	s.observer.connected(id)
-	defer func() {
-		s.mu.Lock()
-		delete(s.streams, st)
-		s.mu.Unlock()
-		s.observer.disconnected(id)
-	}()
-	return st.run()
+	defer s.observer.disconnected(id)
+	return s.observer.limited(id, st.run())
 }

@@ -25,7 +25,8 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// served is a server on loopback; a token is its identity's namespace.
+// served is a server on loopback; a token is its identity's namespace, or namespace
+// and pod.
 type served struct {
 	*Server
 	address string
@@ -35,12 +36,19 @@ type served struct {
 	mu       sync.Mutex
 	rejected []Rejection
 	sent     int // bytes of resources
+	limited  map[string]int
 }
 
+// serve has no limit of streams; the simulated sidecars are one pod.
 func serve(t testing.TB) *served {
 	t.Helper()
+	return serveWith(t, Limits{StreamsPerPod: 1 << 20, StreamsPerNamespace: 1 << 20, NamespaceBytes: 1 << 40})
+}
+
+func serveWith(t testing.TB, limits Limits) *served {
+	t.Helper()
 	cert, ca := selfSigned(t, []string{"127.0.0.1"})
-	s := &served{roots: x509.NewCertPool(), root: cert.Certificate[0]}
+	s := &served{roots: x509.NewCertPool(), root: cert.Certificate[0], limited: map[string]int{}}
 	s.roots.AppendCertsFromPEM([]byte(ca))
 	s.Server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
 		switch token {
@@ -49,11 +57,13 @@ func serve(t testing.TB) *served {
 		case "unavailable":
 			return Identity{}, fmt.Errorf("the API server is unavailable")
 		}
-		return Identity{Namespace: token}, nil
+		namespace, pod, _ := strings.Cut(token, "/")
+		return Identity{Namespace: namespace, Pod: pod}, nil
 	}), Observer{
+		Limited:  func(_ Identity, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
 		Rejected: func(r Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.rejected = append(s.rejected, r) },
 		Sent:     func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
-	})
+	}, limits)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
 	s.address = l.Addr().String()
@@ -247,23 +257,9 @@ func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
 	kit.EventuallyTrue(t, "the ACK clears the rejection", func() bool { return len(s.Status()[0].Rejected) == 0 })
 }
 
-func TestSubscriptionLimit(t *testing.T) {
-	s := serve(t)
-	s.Publish(modelOf(t, "ALLOW_ANY"))
-	c := s.dial(t, "Bearer shop")
-	names := make([]string, namesLimit+1)
-	for i := range names {
-		names[i] = fmt.Sprint(i)
-	}
-	c.subscribe(envoy.TypeCluster, names...)
-	if _, err := c.Recv(); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("%d names: %v", len(names), err)
-	}
-}
-
 // Equal views are shared, across generations too.
 func TestViewsAreShared(t *testing.T) {
-	s := New(nil, Observer{})
+	s := New(nil, Observer{}, Limits{})
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	of := func(namespace string) *view {
 		v, err := s.current.Load().view(namespace)

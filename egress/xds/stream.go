@@ -15,13 +15,6 @@ import (
 	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
-// namesLimit bounds the memory that one stream can take: ten times the 5,000
-// hosts that a mesh is tested with, each with two ports.
-const namesLimit = 100_000
-
-// pendingLimit bounds the unacknowledged responses of a stream.
-const pendingLimit = 1000
-
 // stream is one sidecar. Only its loop sends, and only its loop changes its
 // state.
 type stream struct {
@@ -30,6 +23,12 @@ type stream struct {
 	identity Identity
 	since    time.Time
 	nonces   uint64
+	outgoing chan *response // to the goroutine that sends
+	sent     chan error
+	closed   chan struct{} // by close
+	closing  sync.Once
+	reason   error // of close
+	bytes    int   // charged to the namespace; Server.mu
 
 	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
@@ -50,20 +49,34 @@ type subscription struct {
 }
 
 func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
-	return &stream{server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{}}
+	return &stream{
+		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
+		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
+	}
+}
+
+// close ends the stream with an error; of several calls the first counts.
+func (st *stream) close(reason error) {
+	st.closing.Do(func() { st.reason = reason; close(st.closed) })
 }
 
 // run handles requests and published generations, one at a time.
 func (st *stream) run() error {
 	requests, failed := make(chan *discoveryv3.DeltaDiscoveryRequest), make(chan error, 1)
 	go st.receive(requests, failed)
+	go st.sender()
 	if err := st.update(st.server.current.Load()); err != nil {
 		return err
 	}
 	for {
 		select {
 		case err := <-failed:
+			if status.Code(err) == codes.ResourceExhausted {
+				return exceeds(limitMessage, "a request exceeds %d bytes", st.server.limits.MessageBytes)
+			}
 			return err
+		case <-st.closed:
+			return st.reason
 		case r := <-requests:
 			if err := st.handle(r); err != nil {
 				return err
@@ -87,6 +100,19 @@ func (st *stream) receive(requests chan<- *discoveryv3.DeltaDiscoveryRequest, fa
 		case requests <- r:
 		case <-st.conn.Context().Done():
 			failed <- st.conn.Context().Err() // or run would wait until the next generation
+			return
+		}
+	}
+}
+
+// sender sends one response at a time. The loop waits for it no longer than
+// sendTimeout.
+func (st *stream) sender() {
+	for {
+		select {
+		case r := <-st.outgoing:
+			st.sent <- st.conn.SendMsg(r)
+		case <-st.conn.Context().Done():
 			return
 		}
 	}
@@ -132,20 +158,25 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	default:
 		return nil // a type that is never served
 	}
+	if err := checkNames(r.ResourceNamesSubscribe, slices.Collect(maps.Keys(r.InitialResourceVersions))); err != nil {
+		return err
+	}
 	s, first := st.types[r.TypeUrl], false
 	if s == nil {
 		first = true
 		s = &subscription{names: map[string]bool{}, sent: map[string]string{}, pending: map[string][]string{}}
 		st.types[r.TypeUrl] = s
-		maps.Copy(s.sent, r.InitialResourceVersions)
+		st.resume(s, r)
 		s.wildcard = len(r.ResourceNamesSubscribe) == 0
 	}
 	if r.ResponseNonce != "" {
 		st.acknowledge(s, r)
 	}
-	s.subscribe(r, first)
-	if len(s.names)+len(s.sent) > namesLimit {
-		return status.Errorf(codes.ResourceExhausted, "subscription limit is %d names", namesLimit)
+	if err := st.server.charge(st, st.subscribe(s, r, first)); err != nil {
+		return err
+	}
+	if n := st.names(); n > st.server.limits.NamesPerStream {
+		return exceeds(limitNames, "the stream has subscribed to %d names: the limit is %d", n, st.server.limits.NamesPerStream)
 	}
 	return st.send(r.TypeUrl, selection{updates: true, removals: true, always: first && s.wildcard})
 }
@@ -169,11 +200,34 @@ func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequ
 	st.server.observer.rejected(*s.rejected)
 }
 
-func (s *subscription) subscribe(r *discoveryv3.DeltaDiscoveryRequest, first bool) {
+// resume takes the versions that the sidecar has of an earlier stream. Only whether
+// they are current is kept.
+func (st *stream) resume(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) {
+	for name, version := range r.InitialResourceVersions {
+		if e, err := st.view.get(r.TypeUrl, name); err == nil && e != nil && e.version == version {
+			s.sent[e.name] = e.version
+		} else {
+			s.sent[name] = staleVersion
+		}
+	}
+}
+
+// staleVersion is the version of no resource.
+const staleVersion = "?"
+
+// subscribe changes the subscription, and returns the memory that its names take
+// more. A name is kept as the resource has it, which the streams share.
+func (st *stream) subscribe(s *subscription, r *discoveryv3.DeltaDiscoveryRequest, first bool) (bytes int) {
 	for _, name := range r.ResourceNamesSubscribe {
 		if name == "*" {
 			s.wildcard = true
 			continue
+		}
+		if !s.names[name] {
+			bytes += len(name) + nameOverhead
+			if e, err := st.view.get(r.TypeUrl, name); err == nil && e != nil {
+				name = e.name
+			}
 		}
 		s.names[name] = true
 		if !first {
@@ -185,9 +239,21 @@ func (s *subscription) subscribe(r *discoveryv3.DeltaDiscoveryRequest, first boo
 			s.wildcard = false
 			continue
 		}
+		if s.names[name] {
+			bytes -= len(name) + nameOverhead
+		}
 		delete(s.names, name)
 		delete(s.sent, name)
 	}
+	return bytes
+}
+
+// names counts the names of all types.
+func (st *stream) names() (n int) {
+	for _, s := range st.types {
+		n += len(s.names)
+	}
+	return n
 }
 
 // selection is what to send of the difference between two states.
@@ -266,18 +332,40 @@ func (st *stream) transmit(s *subscription, r *response) error {
 		}
 	}
 	s.pending[r.nonce] = names
-	if len(s.pending) > pendingLimit {
-		return status.Errorf(codes.ResourceExhausted, "%d responses unacknowledged", pendingLimit)
+	unacknowledged := 0
+	for _, names := range s.pending {
+		unacknowledged += len(names)
 	}
-	// A sidecar that reads slowly must not block status and describe.
-	st.mu.Unlock()
-	err := st.conn.SendMsg(r)
-	st.mu.Lock()
-	if err != nil {
+	if len(s.pending) > pendingResponses || len(s.pending) > 1 && unacknowledged > pendingNames {
+		return exceeds(limitPending, "%d responses with %d resources are not acknowledged", len(s.pending), unacknowledged)
+	}
+	if err := st.deliver(r); err != nil {
 		return err
 	}
 	st.server.observer.sent(r.typeURL, len(r.entries), bytes)
 	return nil
+}
+
+// deliver sends a response. A sidecar that reads slowly must not block status and
+// describe, and one that does not read must not keep its stream.
+func (st *stream) deliver(r *response) error {
+	st.mu.Unlock()
+	defer st.mu.Lock()
+	timeout := time.NewTimer(sendTimeout)
+	defer timeout.Stop()
+	select {
+	case st.outgoing <- r:
+	case <-st.conn.Context().Done():
+		return st.conn.Context().Err()
+	}
+	select {
+	case err := <-st.sent:
+		return err
+	case <-st.closed:
+		return st.reason
+	case <-timeout.C:
+		return exceeds(limitSend, "the client did not read a response for %s", sendTimeout)
+	}
 }
 
 func (st *stream) status() StreamStatus {
