@@ -36,6 +36,7 @@
 //   - mutation.go: an injection in progress
 //   - containers.go: the containers of the user's pod
 //   - own.go: checks of those with the name of an injected one
+//   - budget.go: the resources of a pod as a whole
 //   - steps.go: the steps of an injection
 //   - steps_user.go: the steps about the user's own containers, and the status
 //   - limits.go: the sidecar's requests compared with its limits

@@ -48,6 +48,7 @@ var mutators = []func(*mutation) error{
 	(*mutation).defaultContainer,    // kubectl should open the application, not the sidecar
 	(*mutation).order,               // what starts before what
 	(*mutation).checkOutcome,        // what the API server would reject
+	(*mutation).growBudget,          // the pod's own resources, by what the containers above request
 	(*mutation).status,              // last: it records what the steps above did
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/test/kube"
 )
 
 // outrider is the program, built once for all tests.
@@ -33,7 +35,7 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return kube.Main(m)
 }
 
 // uninject takes the injection of a file back.
