@@ -2,7 +2,9 @@ package egress
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
@@ -40,7 +42,8 @@ func (m *Model) checkSharedPorts(problems *problem.List) {
 		meta Meta
 		port uint32
 	}
-	warned := map[place]bool{}
+	warned, hidden := map[place]bool{}, map[place]bool{}
+	routed := m.routedBySNI()
 	for _, h := range m.hosts {
 		at, p, r := place{h.Meta, h.Port}, ports[h.Port], reporter{KindServiceEntry, h.Meta, problems}
 		if p == nil {
@@ -49,8 +52,76 @@ func (m *Model) checkSharedPorts(problems *problem.List) {
 		if !warned[at] {
 			warned[at] = checkDetection(h, p, r)
 		}
+		if !hidden[at] {
+			hidden[at] = checkHidden(h, p, routed, r)
+		}
 		checkSiblings(h, p, r)
 	}
+}
+
+// routedBySNI are the hosts that VirtualServices have routes by SNI for.
+func (m *Model) routedBySNI() map[string]bool {
+	out := map[string]bool{}
+	for _, r := range m.routes {
+		if len(r.tls) > 0 {
+			out[r.host] = true
+		}
+	}
+	return out
+}
+
+// checkHidden warns about TCP hosts with addresses that other hosts may have, too:
+// a connection is matched by address before its protocol is detected, so that no
+// route applies to it. Without routes TLS is forwarded in both cases.
+func checkHidden(h Host, p *sharedPort, routed map[string]bool, r reporter) (warned bool) {
+	if h.Protocol == ProtocolTCP {
+		for _, other := range p.others {
+			if prefix, hides := h.hides(other, routed); hides && h.exports.meets(other.exports) {
+				r.warn("spec.addresses", prefix.String(), fmt.Sprintf("hides the routes of %s of ServiceEntry %s/%s: connections to these addresses on port %d are not matched by Host or SNI",
+					other.RoutesName(), other.Meta.Namespace, other.Meta.Name, h.Port), "use single addresses of the TCP host, or another port")
+				return true
+			}
+		}
+		return false
+	}
+	for _, tcp := range p.tcp {
+		if prefix, hides := tcp.hides(h, routed); hides && h.exports.meets(tcp.exports) {
+			r.warn("spec.ports", fmt.Sprint(h.Port), fmt.Sprintf("routes of %s do not apply to connections to %s: ServiceEntry %s/%s declares these addresses as TCP",
+				h.RoutesName(), prefix, tcp.Meta.Namespace, tcp.Meta.Name), "use another port, or set exportTo to limit one of the entries")
+			return true
+		}
+	}
+	return false
+}
+
+// hides finds a prefix of a TCP host that covers an address of another host, as far
+// as it is declared; a name may resolve to any address of a range.
+func (h Host) hides(other Host, routed map[string]bool) (netip.Prefix, bool) {
+	if _, has := closest(routed, other.Name, func(bool) bool { return true }); other.Protocol == ProtocolTLS && !has {
+		return netip.Prefix{}, false
+	}
+	known := other.declaredAddresses()
+	for _, prefix := range h.Addresses {
+		if len(known) == 0 && !prefix.IsSingleIP() || slices.ContainsFunc(known, prefix.Contains) {
+			return prefix, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// declaredAddresses are the addresses that a host certainly has.
+func (h Host) declaredAddresses() []netip.Addr {
+	var out []netip.Addr
+	if a, err := netip.ParseAddr(strings.Trim(h.Name, "[]")); h.Of != "" && err == nil {
+		return append(out, a)
+	}
+	if h.Static() {
+		for _, e := range h.Endpoints {
+			a, _ := netip.ParseAddr(e.Address) // each is one
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // checkSiblings warns about a TCP host without addresses that another one of its

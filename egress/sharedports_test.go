@@ -24,6 +24,9 @@ func TestSharedPorts(t *testing.T) {
 	web := func(object, port, protocol, more string) string {
 		return entryIn(object, `hosts: [web.example], ports: [{number: `+port+`, name: web, protocol: `+protocol+`}], resolution: DNS`+more)
 	}
+	ranged := func(address, port string) string {
+		return entryIn("shop/range", `hosts: [range.example], addresses: ["`+address+`"], ports: [{number: `+port+`, name: tcp, protocol: TCP}], resolution: NONE`)
+	}
 	const (
 		toTCP = "ServiceEntry shop/tcp: spec.addresses: ServiceEntry bank/web declares HTTP or TLS on TCP port 8080: requests are matched by Host, TLS by SNI, and servers that send first are not reached; add addresses"
 		toWeb = `ServiceEntry bank/web: spec.ports: "8080": ServiceEntry shop/tcp declares the port as TCP without addresses, and receives only requests with its Host`
@@ -44,6 +47,21 @@ func TestSharedPorts(t *testing.T) {
 		"two hosts of one entry": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}, {number: 443, name: b, protocol: TCP}], resolution: DNS`),
 			`ServiceEntry shop/two: spec.hosts: "b.example": no effect on TCP port 9000: without addresses all connections go to a.example`},
 		"two hosts with the same endpoints": {entryIn("shop/two", `hosts: [a.example, b.example], ports: [{number: 9000, name: a, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`), ""},
+		"a range and a name": {ranged("198.51.100.0/24", "80") + web("bank/web", "80", "HTTP", ""),
+			`ServiceEntry bank/web: spec.ports: "80": routes of web.example do not apply to connections to 198.51.100.0/24: ServiceEntry shop/range declares these addresses as TCP` + "\n" +
+				`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": hides the routes of web.example of ServiceEntry bank/web: connections to these addresses on port 80 are not matched by Host or SNI`},
+		"a single address and a name": {ranged("198.51.100.7", "80") + web("bank/web", "80", "HTTP", ""), ""},
+		"a range and other endpoints": {ranged("198.51.100.0/24", "80") + entryIn("bank/web", `hosts: [web.example], ports: [{number: 80, name: h, protocol: HTTP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`), ""},
+		"a single address, and an endpoint": {ranged("192.0.2.1", "80") + entryIn("bank/web", `hosts: [web.example], ports: [{number: 80, name: h, protocol: GRPC}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`),
+			`ServiceEntry bank/web: spec.ports: "80": routes of web.example do not apply to connections to 192.0.2.1/32` + "\n" + `ServiceEntry shop/range: spec.addresses: "192.0.2.1/32": hides the routes of web.example`},
+		"a range, and an address": {ranged("2001:db8::/32", "80") + entryIn("bank/web", `hosts: [web.example], addresses: ["2001:db8::7"], ports: [{number: 80, name: h, protocol: HTTP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`),
+			`ServiceEntry bank/web: spec.ports: "80": routes of web.example do not apply to connections to 2001:db8::/32` + "\n" + `ServiceEntry shop/range: spec.addresses: "2001:db8::/32": hides the routes of web.example`},
+		"a range and TLS": {ranged("198.51.100.0/24", "443") + web("bank/web", "443", "TLS", ""), ""},
+		"a range and TLS with routes": {ranged("198.51.100.0/24", "443") + web("shop/web", "443", "TLS", "") +
+			"\n---\nkind: VirtualService\nmetadata: {namespace: shop, name: v}\nspec: {hosts: [web.example], tls: [{match: [{sniHosts: [web.example]}], route: [{destination: {host: web.example}}]}]}\n",
+			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": hides the routes of web.example of ServiceEntry shop/web` + "\n" + `ServiceEntry shop/web: spec.ports: "443": routes of web.example do not apply`},
+		"a range of another port":     {ranged("198.51.100.0/24", "81") + web("bank/web", "80", "HTTP", ""), ""},
+		"a range that is not visible": {entryIn("shop/range", `hosts: [r.example], addresses: [198.51.100.0/24], ports: [{number: 80, name: t, protocol: TCP}], exportTo: [.]`) + web("bank/web", "80", "HTTP", ", exportTo: [gym]"), ""},
 		"a range on an HTTP port": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, 198.51.100.7, 198.51.100.7/32], ports: [{number: 80, name: a, protocol: HTTP}], resolution: DNS`),
 			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host`},
 		"a local address of an HTTP port": {entryIn("shop/local", `hosts: [a.example], addresses: [127.0.0.1, 169.254.169.254], ports: [{number: 80, name: a, protocol: HTTP}], resolution: NONE`),
