@@ -2,8 +2,11 @@ package egress
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 )
 
 // View is the model as the sidecars of one namespace see it: without the objects
@@ -47,6 +50,23 @@ func (v *View) Host(cluster string) (Host, bool) {
 		return Host{}, false
 	}
 	return v.hosts[i], true
+}
+
+// HostOfAddress is the TLS host with endpoints that has a single address, by the
+// name of a cluster with the address in place of the host.
+func (v *View) HostOfAddress(cluster string) (Host, bool) {
+	port, address, _ := strings.Cut(strings.TrimPrefix(cluster, "outbound|"), "||")
+	n, err := strconv.ParseUint(port, 10, 16)
+	a, invalid := netip.ParseAddr(address)
+	if err != nil || invalid != nil || ClusterName(uint32(n), address) != cluster {
+		return Host{}, false
+	}
+	for _, h := range ofPort(v.hosts, uint32(n), func(h *Host) uint32 { return h.Port }) {
+		if h.Protocol == ProtocolTLS && h.Static() && slices.Contains(h.Addresses, netip.PrefixFrom(a, a.BitLen())) {
+			return h, true
+		}
+	}
+	return Host{}, false
 }
 
 // Ports are the ports that have a listener of their own, sorted.

@@ -96,7 +96,9 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 			if h.Unresolved {
 				h.Endpoints, h.Passthrough = nil, true
 			}
-			return toHost(h, r, fmt.Sprintf("%s is in its addresses, and the client sends no SNI", r.Address))
+			d := toHost(h, r, fmt.Sprintf("%s is in its addresses, and the client sends no SNI", r.Address))
+			d.Clusters[0].Cluster = egress.ClusterName(h.Port, r.Address.String())
+			return d
 		}
 		return undeclared(v, "the client sends no SNI")
 	}

@@ -61,12 +61,18 @@ func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*l
 // SNI. The chain is the same whatever is declared, so no ServiceEntry disturbs
 // connections to the hosts of another; only declared names get here.
 func (b *builder) bySNICluster(port uint32, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	return b.byNamedCluster(port, egress.ClusterName(port, "%REQUESTED_SERVER_NAME%"), log)
+}
+
+// byNamedCluster forwards a connection to the cluster whose name is a format
+// string.
+func (b *builder) byNamedCluster(port uint32, name string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	proxy := &tcpproxyv3.TcpProxy{
 		StatPrefix: fmt.Sprintf("outbound_%d_tls", port), AccessLog: log,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: egress.BlackHoleCluster},
 		OnDemand:         &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: fromADS(onDemandTimeout), Timeout: durationpb.New(onDemandTimeout)},
 	}
-	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")}), b.tcpProxy(proxy)}
+	return []*listenerv3.Filter{b.state(map[string]string{stateCluster: name}), b.tcpProxy(proxy)}
 }
 
 // bySNIName resolves the SNI and forwards the connection. This chain, too, is

@@ -2,6 +2,8 @@ package envoy
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
@@ -119,21 +121,39 @@ func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.withoutSNI(p, l, log))
 }
 
-// withoutSNI adds a chain for each TLS host with addresses, for clients that send
-// no SNI. Any other SNI than a declared one is not affected by the addresses.
+// withoutSNI matches the addresses of TLS hosts, for clients that send no SNI; an SNI
+// that is not declared is not affected by them. Hosts without resolution share a
+// chain, and so do the single addresses of hosts with endpoints: their clusters are
+// named after the address. A range may have any number of addresses.
 func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+	kept, listed := addressChoice{then: b.chain(chainAddress)}, addressChoice{then: b.chain(chainAddressListed)}
 	var choices []addressChoice
 	for _, h := range p.Hosts {
 		if h.Protocol != egress.ProtocolTLS || len(h.Addresses) == 0 {
 			continue
 		}
-		branches := []branch{{1, b.tcp(egress.PassthroughCluster, b.logAs(h.ClusterName()))}}
-		if !h.Unresolved {
-			branches = b.hostBranches(h, log)
+		if h.Unresolved {
+			kept.prefixes = append(kept.prefixes, h.Addresses...)
+			continue
 		}
-		choices = append(choices, addressChoice{h.Addresses, b.splitChains(l, "address "+h.Name, branches)})
+		own := h.Addresses
+		if h.Static() {
+			own = slices.DeleteFunc(slices.Clone(own), netip.Prefix.IsSingleIP)
+			listed.prefixes = append(listed.prefixes, slices.DeleteFunc(slices.Clone(h.Addresses), func(a netip.Prefix) bool { return !a.IsSingleIP() })...)
+		}
+		if len(own) > 0 {
+			choices = append(choices, addressChoice{own, b.splitChains(l, "address "+h.Name, b.addressBranches(h))})
+		}
 	}
 	rest := b.chain(chainRest)
+	if len(kept.prefixes) > 0 {
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddress, Filters: b.tcp(egress.PassthroughCluster, b.logAs(addressCluster(p.Number)))})
+		choices = append(choices, kept)
+	}
+	if len(listed.prefixes) > 0 {
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddressListed, Filters: b.byNamedCluster(p.Number, addressCluster(p.Number), log)})
+		choices = append(choices, listed)
+	}
 	if len(choices) == 0 {
 		return rest
 	}

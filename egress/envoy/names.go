@@ -1,15 +1,21 @@
 package envoy
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/outrider-mesh/outrider/egress"
+)
 
 // The filter chains of a listener.
 const (
-	chainInCluster = "in-cluster"          // forwarded to the original destination
-	chainHTTP      = "http"                // routed by Host in the route configuration
-	chainTLS       = "known-sni"           // a declared name, which is resolved
-	chainTLSListed = "known-sni-endpoints" // a declared name with endpoints of its own
-	chainRest      = "rest"                // handled by outboundTrafficPolicy
-	chainLoop      = "loop"                // the sidecar's own port: closed
+	chainInCluster     = "in-cluster"              // forwarded to the original destination
+	chainHTTP          = "http"                    // routed by Host in the route configuration
+	chainTLS           = "known-sni"               // a declared name, which is resolved
+	chainTLSListed     = "known-sni-endpoints"     // a declared name with endpoints of its own
+	chainAddress       = "known-address"           // an address without resolution
+	chainAddressListed = "known-address-endpoints" // an address of a host with endpoints
+	chainRest          = "rest"                    // handled by outboundTrafficPolicy
+	chainLoop          = "loop"                    // the sidecar's own port: closed
 )
 
 // virtualOutbound receives all redirected connections, and hands them to the
@@ -65,6 +71,12 @@ const (
 	metadataPort      = "port"
 	metadataOperation = "operation"
 )
+
+// addressCluster is the name of a cluster for connections to an address, as a
+// format string.
+func addressCluster(port uint32) string {
+	return egress.ClusterName(port, "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%")
+}
 
 // operationOf is the X-Envoy-Decorator-Operation of requests without a route.
 func operationOf(name string, port uint32) string { return fmt.Sprintf("%s:%d/*", name, port) }

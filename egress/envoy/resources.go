@@ -16,9 +16,12 @@ func Clusters(v *egress.View) ([]Resource, error) {
 // Cluster is the cluster that a sidecar requests by name when a host is first
 // used; ok is false where no such host is visible to the namespace, or where it
 // has no cluster of its own. The name of an SNI with a final dot is that of a
-// second cluster.
+// second cluster, as is an address of a TLS host with endpoints.
 func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
 	h, ok := v.Host(strings.TrimSuffix(name, "."))
+	if !ok {
+		h, ok = v.HostOfAddress(name)
+	}
 	if !ok || !hasCluster(h) {
 		return Resource{}, false, nil
 	}

@@ -81,6 +81,19 @@ func (b *builder) hostBranches(h egress.Host, log []*accesslogv3.AccessLog) []br
 	return out
 }
 
+// addressBranches are the branches of connections to the addresses of a host. In
+// the access log they have the address.
+func (b *builder) addressBranches(h egress.Host) []branch {
+	if h.Static() {
+		return []branch{{1, b.onDemandTCP(h.ClusterName(), b.logAs(addressCluster(h.Port)))}}
+	}
+	var out []branch
+	for _, e := range h.Endpoints {
+		out = append(out, branch{float64(max(e.Weight, 1)), b.toName(e, addressCluster(h.Port))})
+	}
+	return out
+}
+
 // routeBranches are the branches of a route by SNI, by weight.
 func (b *builder) routeBranches(s egress.SNIRoute, log []*accesslogv3.AccessLog) []branch {
 	var out []branch

@@ -23,6 +23,7 @@ func TestAddressesAreNames(t *testing.T) {
 		model := modelOf(t, mode.name,
 			entryOf(t, "shop", "logs", `{"hosts": ["logs.test", "second.test"], "addresses": ["198.51.100.7", "2001:db8::7/128"], `+web+`"resolution": "DNS"}`),
 			entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], "addresses": ["198.51.100.8/32"], `+web+`"resolution": "STATIC", "endpoints": [{"address": "192.0.2.85"}]}`),
+			entryOf(t, "shop", "fixed6", `{"hosts": ["fixed6.test"], "addresses": ["2001:db8::8", "198.51.101.0/24"], `+web+`"resolution": "STATIC", "endpoints": [{"address": "192.0.2.86"}]}`),
 			entryOf(t, "shop", "none", `{"hosts": ["legacy.test"], "addresses": ["198.51.100.9", "2001:db8::9"], `+web+`"resolution": "NONE"}`),
 			entryOf(t, "shop", "routed", `{"hosts": ["routed.test", "to.test"], "addresses": ["198.51.100.10"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`),
 			routeOf(t, "shop", "routed", `{"hosts": ["routed.test"], "http": [{"match": [{"uri": {"prefix": "/gone"}}], "directResponse": {"status": 299}}, {"route": [{"destination": {"host": "to.test"}}]}]}`),
@@ -37,6 +38,7 @@ func TestAddressesAreNames(t *testing.T) {
 			{byDNS6, "[" + byDNS6 + "]", "192.0.2.81", "192.0.2.81"}, {byDNS6, "[2001:DB8::7]:80", "192.0.2.81", "192.0.2.81"},
 			{fixed, fixed, "192.0.2.85", "192.0.2.85"}, {none, none, none, none}, {other, none, none, mode.tls}, {none6, "[" + none6 + "]", none6, none6},
 			{routed, routed, "192.0.2.84", strings.Replace(mode.tls, other, routed, 1)}, {wildcard, wildcard, wildcard, wildcard}, {other, other, mode.http, mode.tls},
+			{"2001:db8::8", "[2001:db8::8]", "192.0.2.86", "192.0.2.86"}, {"198.51.101.3", "198.51.101.3", strings.Replace(mode.http, other, "198.51.101.3", 1), "192.0.2.86"},
 			{ranged, "", "", ranged}, {"203.0.113.1", "", "", "203.0.113.1"},
 		} {
 			q := decide.Request{Address: netip.MustParseAddr(c.address), Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: c.host, Path: "/"}
@@ -53,8 +55,10 @@ func TestAddressesAreNames(t *testing.T) {
 		}
 	}
 	m.logged("outbound|80||198.51.100.7 ", `"192.0.2.81:80"`)
-	m.logged("outbound|443||logs.test ", `"192.0.2.81:443"`)
-	m.logged("outbound|443||ranged.test ", `"203.0.113.77:443"`)
+	m.logged("outbound|443||198.51.100.7 ", `"192.0.2.81:443"`)
+	m.logged("outbound|443||2001:db8::7 ", `"192.0.2.81:443"`)
+	m.logged("outbound|443||198.51.100.8 ", `"192.0.2.85:443"`)
+	m.logged("outbound|443||203.0.113.77 ", `"203.0.113.77:443"`)
 }
 
 // wantAt compares the result of a request, and the model's decision about it, with
