@@ -92,20 +92,27 @@ func (m *mutation) defaultContainer() error {
 	return nil
 }
 
-// order arranges the containers. Native: redirect and proxy come before the
-// user's init containers, whose traffic then goes through the proxy. Classic:
-// the redirect comes last, since no proxy runs yet to accept the traffic.
+// order arranges the containers. The user's keep their order; what the templates add
+// comes after them, except the mesh's own. Where the proxy is an init container, redirect
+// and proxy come before the user's init containers, whose traffic then goes through the
+// proxy. Elsewhere the redirect comes last, since no proxy runs yet to accept the traffic.
+// As in Istio, it is not the setting that decides, but where the templates have the proxy.
 func (m *mutation) order() error {
-	s := m.resolved.settings
-	if s.NativeSidecar {
-		m.arrange("initContainers", []string{validationContainerName, initContainerName, proxyContainerName, coreDumpContainerName}, nil)
-		return nil
+	for _, list := range []string{"containers", "initContainers"} {
+		// An earlier injection has ordered them; what was added since then stays.
+		if !m.again && len(m.user.nodes) > 0 {
+			m.tree = reorder(m.tree, list, itemNames(m.base.At("spec", list)))
+		}
 	}
-	m.arrange("initContainers", []string{validationContainerName}, []string{initContainerName, coreDumpContainerName})
-	if s.HoldApp {
+	if m.resolved.settings.HoldApp {
 		m.arrange("containers", []string{proxyContainerName}, nil)
 	} else {
 		m.arrange("containers", nil, []string{proxyContainerName})
+	}
+	if indexBy(m.tree.At("spec", "initContainers").Items(), "name", jsontree.NewString(proxyContainerName)) >= 0 {
+		m.arrange("initContainers", []string{validationContainerName, initContainerName, proxyContainerName, coreDumpContainerName}, nil)
+	} else {
+		m.arrange("initContainers", []string{validationContainerName}, []string{initContainerName, coreDumpContainerName})
 	}
 	return nil
 }
