@@ -11,6 +11,7 @@ import (
 
 // unreadable adds a problem of the document's text.
 func (t *transformer) unreadable(p *problem.Problem) {
+	p = t.unrendered(p)
 	p.Source, p.Path = t.o.File, t.place("")
 	p.Line += t.c.line - 1
 	t.out.problems.Add(*p)

@@ -78,6 +78,9 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 // readConfig reads the text for one key of a ConfigMap from a file with either the
 // value alone or the full ConfigMap.
 func readConfig(flag, path, key string, w io.Writer) (text, label string, err error) {
+	if isURL(path) {
+		return "", "", notAFile(flag, path)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", "", fmt.Errorf("%s %s: %w", flag, path, cause(err))

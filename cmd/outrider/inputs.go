@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 )
 
 // extensions are those of the manifests in a directory, as for kubectl.
@@ -15,12 +17,20 @@ var extensions = []string{".json", ".yaml", ".yml"}
 
 // inputs expands the arguments of -f: a directory becomes the manifests in it, in
 // the order of their names, and a repeated file is read once. The error holds all
-// problems.
-func inputs(named []string, recursive bool) ([]string, error) {
+// problems. command is the one whose arguments they are.
+func inputs(command string, named []string, recursive bool) ([]string, error) {
 	var files []string
 	var failed []error
 	for _, name := range named {
+		if isURL(name) {
+			failed = append(failed, fmt.Errorf("-f %s: a URL is not a file; use curl -fsSL %s | outrider %s -f -", name, shellWord(name), command))
+			continue
+		}
 		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(name, "*?[") {
+			failed = append(failed, fmt.Errorf("-f %s: no such file; the shell expands patterns without quotes only, and -f takes one file: repeat it, or use a directory", name))
+			continue
+		}
 		if name == "-" || err != nil || !info.IsDir() {
 			files = append(files, name) // an error is reported when it is opened
 			continue
@@ -38,6 +48,26 @@ func inputs(named []string, recursive bool) ([]string, error) {
 	}
 	return unique(files), errors.Join(failed...)
 }
+
+// isURL reports whether an argument is a URL, as kubectl reads it.
+func isURL(name string) bool { return urlScheme.MatchString(name) }
+
+// notAFile is the error of a flag that takes a file and has a URL.
+func notAFile(flag, url string) error {
+	return fmt.Errorf("%s %s: a URL is not a file; download it first: curl -fsSLO %s", flag, url, shellWord(url))
+}
+
+var urlScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
+
+// shellWord is a word of a shell command.
+func shellWord(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
 
 // manifestsIn lists a directory's manifests.
 func manifestsIn(dir string, recursive bool) (files []string, err error) {
@@ -83,6 +113,9 @@ func unique(files []string) (out []string) {
 func openInput(flag, file string, in io.Reader) (io.ReadCloser, string, error) {
 	if file == "-" {
 		return io.NopCloser(in), nameOf(file), nil
+	}
+	if isURL(file) {
+		return nil, "", notAFile(flag, file)
 	}
 	f, err := os.Open(file)
 	if err != nil {

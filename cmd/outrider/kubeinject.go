@@ -84,7 +84,7 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 	}
 	w := &work{
 		manifestOptions: o.manifestOptions, stdio: stdio, injector: injector, paths: paths, report: reportInjection,
-		nothing: "nothing to inject: no Pods or supported workloads found", whole: true, ignored: "not injected",
+		nothing: "nothing to inject: no Pods or supported workloads found", command: "kube-inject", whole: true, ignored: "not injected",
 	}
 	return w.run(ctx)
 }

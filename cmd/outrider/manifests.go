@@ -91,6 +91,7 @@ type work struct {
 	paths    inject.Paths
 	report   func(w io.Writer, file string, object manifest.Object)
 	nothing  string // reported for each file when none has an object to work on
+	command  string // its name
 	whole    bool   // parts of objects, such as patches, are skipped
 	ignored  string // what happens to objects of kinds that are not read
 
@@ -132,7 +133,7 @@ func (w *work) run(ctx context.Context) error {
 
 // all transforms the files one after the other.
 func (w *work) all(out *results) error {
-	files, err := inputs(w.files, w.recursive)
+	files, err := inputs(w.command, w.files, w.recursive)
 	failed := []error{err}
 	w.several = len(files) > 1 && !w.inPlace && !w.diff
 	for _, file := range files {

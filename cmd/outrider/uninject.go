@@ -44,7 +44,7 @@ func uninjectCommand(stdio stdio) *cobra.Command {
 			return interruptible(cmd.Context(), func(ctx context.Context) error {
 				w := &work{
 					manifestOptions: o, stdio: stdio, injector: inject.Uninjector{}, paths: paths, report: reportUninjection,
-					nothing: "nothing to uninject: no Pods or supported workloads found", ignored: "unchanged",
+					nothing: "nothing to uninject: no Pods or supported workloads found", command: "uninject", ignored: "unchanged",
 				}
 				return w.run(ctx)
 			})
