@@ -112,7 +112,8 @@ func plaintextFaults() []fault {
 		entryFault("target 443 of HTTPS", port(`number: 8443, protocol: HTTPS, targetPort: 443`), ""),
 		entryFault("target 443 of HTTP/2", port(`number: 80, protocol: HTTP2, targetPort: 443`), `warning: spec.ports[0].targetPort: "443": `+http),
 		entryFault("endpoint 443", fixed(httpPort, `ports: {http: 443}`), `warning: spec.endpoints[0].ports.http: "443": `+http),
-		entryFault("target that no endpoint has", fixed(`{number: 80, name: http, protocol: HTTP, targetPort: 443}`, `ports: {http: 8080}`), ""),
+		entryFault("target that no endpoint has", fixed(`{number: 80, name: http, protocol: HTTP, targetPort: 443}`, `ports: {http: 8080}`), `warning: spec.ports[0].targetPort: "443": no effect: all endpoints have a port of their own for it`),
+		entryFault("target of the original destination", `{hosts: [e.example], addresses: [198.51.100.7], ports: [{number: 9001, name: tcp, protocol: TCP, targetPort: 9002}]}`, `warning: spec.ports[0].targetPort: "9002": no effect: TCP with resolution NONE goes to the original destination`),
 		entryFault("wildcard", `{hosts: ["*.example.com"], ports: [{number: 443, name: http, protocol: HTTP}]}`, `warning: spec.ports[0].number: "443": `+tls),
 		routeFault("route to 443", to(`plain.example, port: {number: 443}`), `warning: spec.http[0].route[0].destination: "plain.example": HTTP is sent to port 443 as plaintext`),
 		routeFault("route to a target of 443", to(`plain.example, port: {number: 80}`), `warning: spec.http[0].route[0].destination: "plain.example": HTTP is sent to port 443 as plaintext`),
@@ -137,7 +138,7 @@ spec:
 
 // TestFaults has objects as people write them, among those of the world.
 func TestFaults(t *testing.T) {
-	for _, group := range [][]fault{portNameFaults(), exportFaults(), plaintextFaults(), gatewayFaults(), routeFaults(), rewriteFaults(), hostFaults()} {
+	for _, group := range [][]fault{portNameFaults(), exportFaults(), plaintextFaults(), gatewayFaults(), routeFaults(), rewriteFaults(), hostFaults(), ordinaryObjects()} {
 		for _, c := range group {
 			t.Run(c.kind+" "+c.name, func(t *testing.T) { checkFault(t, c) })
 		}

@@ -33,6 +33,24 @@ func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	}
 }
 
+// noteTargetPorts warns about target ports that nothing connects to.
+func noteTargetPorts(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r reporter) {
+	for _, p := range ports {
+		without := slices.ContainsFunc(s.Endpoints, func(e *networkingv1alpha3.WorkloadEntry) bool {
+			_, own := e.GetPorts()[p.name]
+			return !own
+		})
+		path, text := fmt.Sprintf("spec.ports[%d].targetPort", p.index), fmt.Sprint(p.target)
+		switch {
+		case p.target == p.number:
+		case p.protocol == ProtocolTCP && s.Resolution == networkingv1alpha3.ServiceEntry_NONE:
+			r.add(problem.NoEffect(path, text, "TCP with resolution NONE goes to the original destination", "remove it, or use resolution DNS or STATIC"))
+		case len(s.Endpoints) > 0 && !without:
+			r.add(problem.NoEffect(path, text, "all endpoints have a port of their own for it", fixRemove))
+		}
+	}
+}
+
 // readEndpointPorts validates the ports of an endpoint, and reports whether they
 // are valid. Each is the port for one port of the entry, by its name.
 func readEndpointPorts(e *networkingv1alpha3.WorkloadEntry, s *networkingv1alpha3.ServiceEntry, path string, r reporter) bool {

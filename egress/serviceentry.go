@@ -23,6 +23,7 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 	exports, exported := readExports(s.ExportTo, e.Meta, r)
 	ports := readPorts(s, r)
 	readPortNames(s, r)
+	noteTargetPorts(s, ports, r)
 	notePlaintext(s, ports, r)
 	addresses := readAddresses(s, r)
 	endpoints := readEndpoints(s, r)

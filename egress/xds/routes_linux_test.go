@@ -64,6 +64,10 @@ const routed = `{"hosts": ["httpbin.org"], "http": [
 	 "mirrors": [{"destination": {"host": "mirror.test"}}, {"destination": {"host": "fixed.test"}}, {"destination": {"host": "loop.test"}}]},
 	{"match": [{"uri": {"exact": "/half"}}], "route": [{"destination": {"host": "httpbin.org"}}], "mirror": {"host": "mirror.test"}, "mirrorPercentage": {"value": 0}},
 	{"match": [{"uri": {"exact": "/split"}}], "route": [{"destination": {"host": "one.test"}, "weight": 75}, {"destination": {"host": "fixed.test"}, "weight": 25}]},
+	{"match": [{"uri": {"exact": "/unweighted"}}], "route": [{"destination": {"host": "one.test"}, "weight": 100}, {"destination": {"host": "fixed.test"}}]},
+	{"match": [{"uri": {"prefix": "/bare"}}], "rewrite": {"uri": "/"}, "route": [{"destination": {"host": "httpbin.org"}}]},
+	{"match": [{"uri": {"prefix": "/slash/"}}], "rewrite": {"uri": "/v2"}, "route": [{"destination": {"host": "httpbin.org"}}]},
+	{"match": [{"uri": {"prefix": "/strip/"}}], "rewrite": {"uri": "/"}, "route": [{"destination": {"host": "httpbin.org"}}]},
 	{"route": [{"destination": {"host": "httpbin.org"}}]}]}`
 
 // routesTest is a real sidecar with the routes of routed, and the requests that
@@ -122,6 +126,7 @@ func TestRoutes(t *testing.T) {
 		{"a mirror port changes", (*routesTest).routeMirrorPortChange},
 		{"WebSocket", (*routesTest).routeWebSocket},
 		{"weights", (*routesTest).routeWeights},
+		{"rewrites with a warning", (*routesTest).routeRewrites},
 		{"undeclared host", (*routesTest).routeUndeclared},
 		{"default retries", (*routesTest).routeDefaultRetries},
 	} {
@@ -231,8 +236,26 @@ func (m *routesTest) routeWeights(t *testing.T) {
 	for range 400 { // the first ones, with a body, before the clusters are there
 		at[strings.Fields(m.fetch("POST", "httpbin.org", "/split", nil))[0]]++
 	}
+	for range 20 {
+		if got := m.fetch("GET", "httpbin.org", "/unweighted", nil); !strings.HasPrefix(got, "at=192.0.2.42") {
+			t.Errorf("beside the only destination with a weight: %q", got)
+		}
+	}
 	if one := at["at=192.0.2.42"]; one+at["at=192.0.2.43"] != 400 || one < 240 || one > 360 {
 		t.Errorf("%v, want three of four at 192.0.2.42", at)
+	}
+}
+
+// routeRewrites has the paths that the warnings about rewrites name.
+func (m *routesTest) routeRewrites(t *testing.T) {
+	for path, want := range map[string]string{"/bare/r": "//r", "/slash/r": "/v2r", "/strip/r": "/r", "/strip": "/strip"} {
+		m.fetch("GET", "httpbin.org", path, nil)
+		if len(m.world.of(want)) != 1 {
+			t.Errorf("%s did not become %s", path, want)
+		}
+		if d := decide.Decide(m.model.View("shop"), decide.Request{Port: 80, Protocol: decide.HTTP, Method: "GET", Authority: "httpbin.org", Path: path}); d.Path != want {
+			t.Errorf("%s is decided to become %s, want %s", path, d.Path, want)
+		}
 	}
 }
 

@@ -126,10 +126,10 @@ func httpRoute(r *rand.Rand, own []string, certain bool) *networkingv1alpha3.HTT
 	h.Route[0].Weight += 10
 	h.Timeout = Pick(r, nil, nil, durationpb.New(0), durationpb.New(5*time.Second))
 	if some(r, 1, 3) {
-		h.Retries = &networkingv1alpha3.HTTPRetry{
-			Attempts: int32(r.IntN(4)), RetryOn: Pick(r, "", "5xx", "gateway-error, 503,reset", "connect-failure"),
-			PerTryTimeout: Pick(r, nil, durationpb.New(4*time.Second)), Backoff: Pick(r, nil, durationpb.New(10*time.Millisecond)),
-			RetryIgnorePreviousHosts: Pick(r, nil, wrapperspb.Bool(false)),
+		h.Retries = &networkingv1alpha3.HTTPRetry{Attempts: int32(r.IntN(4)), RetryIgnorePreviousHosts: Pick(r, nil, wrapperspb.Bool(false))}
+		if h.Retries.Attempts > 0 {
+			h.Retries.RetryOn = Pick(r, "", "5xx", "gateway-error, 503,reset", "connect-failure")
+			h.Retries.PerTryTimeout, h.Retries.Backoff = Pick(r, nil, durationpb.New(4*time.Second)), Pick(r, nil, durationpb.New(10*time.Millisecond))
 		}
 	}
 	h.Rewrite = Pick(r, nil, nil, rewrite(r))
