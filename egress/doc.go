@@ -63,7 +63,7 @@
 //   - httproute.go: validation of HTTP routes
 //   - tlsroute.go: validation of TLS routes
 //   - virtualservice.go: validation of a VirtualService
-//   - portnames.go: validation of the names of ports
+//   - portnames.go: validation of the ports' names and targets
 //   - endpoints.go: validation of the endpoints of a ServiceEntry
 //   - tlsport.go: HTTP on ports that have TLS
 //   - entryaddress.go: the addresses of a ServiceEntry

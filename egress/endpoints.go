@@ -10,14 +10,6 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// entryPort is one valid port of an entry.
-type entryPort struct {
-	index          int // in spec.ports
-	name           string
-	number, target uint32
-	protocol       Protocol
-}
-
 // entryEndpoint is one valid endpoint of an entry.
 type entryEndpoint struct {
 	address string

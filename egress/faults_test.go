@@ -136,7 +136,7 @@ spec:
   endpoints: [{address: 192.0.2.1, ports: {c: 8443}}]
 `
 
-// TestFaults has objects as people write them, among those of the world.
+// TestFaults has objects as people write them, among valid ones.
 func TestFaults(t *testing.T) {
 	for _, group := range [][]fault{portNameFaults(), exportFaults(), plaintextFaults(), gatewayFaults(), routeFaults(), rewriteFaults(), hostFaults(), ordinaryObjects()} {
 		for _, c := range group {

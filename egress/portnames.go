@@ -13,6 +13,14 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
+// entryPort is one valid port of an entry.
+type entryPort struct {
+	index          int // in spec.ports
+	name           string
+	number, target uint32
+	protocol       Protocol
+}
+
 // readPortNames validates the names of the ports: endpoints refer to them.
 func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	first := map[string]int{}
