@@ -99,7 +99,7 @@ func (p *parser) plainKey() *node {
 // asKey gives a key the text that it has in JSON, where every key is a string.
 func (p *parser) asKey(key *node) bool {
 	if key.end-key.start > maxKeyLength && !p.isJSON() ||
-		strings.IndexByte(p.s[key.start:key.end], '\n') >= 0 {
+		strings.IndexByte(p.s[key.start:key.end], '\n') >= 0 || p.breaks > 0 && !p.isJSON() && hasBreak(p.s[key.start:key.end]) {
 		return false
 	}
 	if key.style == quotedStyle {

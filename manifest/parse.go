@@ -23,9 +23,12 @@ type parser struct {
 	bad     bool
 	json    int8 // 0 not determined yet, 1 yes, -1 no
 	depth   int
+	breaks  int // line breaks beyond ASCII in s
 	anchors map[string]*node
 	doc     *document
 	arena   *arena
+
+	quotedBreaks int // of breaks, those in values in quotes
 }
 
 const (
@@ -46,15 +49,20 @@ const (
 // its "---". It returns nil when the document is not certainly supported.
 func (a *arena) parse(text string, from int) *document {
 	a.problem = nil
-	if !cleanText(text[:from]) && !strings.HasSuffix(text[:from], string(bom)) || !cleanText(text[from:]) {
+	head, breaks := readable(strings.TrimSuffix(text[:from], string(bom)))
+	if !head || breaks > 0 {
 		return nil
 	}
-	p := &parser{s: text, pos: from, doc: &document{text: text}, arena: a}
+	ok, breaks := readable(text[from:])
+	p := &parser{s: text, pos: from, doc: &document{text: text}, arena: a, breaks: breaks}
+	if !ok && (from > 0 || notText(text) != nil || !p.isJSON()) {
+		return nil
+	}
 	if p.bol = strings.LastIndexByte(text[:from], '\n') + 1; text[p.bol:from] == string(bom) {
 		p.bol = from
 	}
 	p.content()
-	if p.bad {
+	if p.bad || p.breaks != p.quotedBreaks {
 		return nil
 	}
 	return p.doc
@@ -97,7 +105,7 @@ func (p *parser) root() {
 // objects reads JSON objects one after the other, with or without blanks between
 // them.
 func (p *parser) objects() {
-	p.bad, p.pos, p.bol, p.depth, p.doc.size = false, 0, 0, 0, 0
+	p.bad, p.pos, p.bol, p.depth, p.doc.size, p.quotedBreaks = false, 0, 0, 0, 0, 0
 	p.doc.roots = nil
 	for p.flowSpace(); !p.bad && p.pos < len(p.s); p.flowSpace() {
 		p.doc.roots = append(p.doc.roots, p.flow())

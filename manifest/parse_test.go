@@ -49,6 +49,7 @@ var oddities = []string{
 	"a: {b:c}\n", "a: {\"b\":c}\n", "a: {'b':c, d: 'e'}\n", "a: [-]\n", "a: [-1, - 2]\n", "a: [?b, c?d]\n", "a: {? b: c}\n",
 	"a:\n    b: 1\n  c: 2\n", "a:\n- b\n - c\n", "a: |x\n  b\n", "a: | # c\n  b\n", "a: |#c\n  b\n", "a: >1\n  b\n", "a: |-2+\n  b\n",
 	"a: \x01\n", "a: \u0085b\n", "a: b\u2028c\n", "\ufeffa: b\n", "a: b\rc: d\r", "a: b\r\nc:\r\n- d\r\n- |\r\n  e\r\n\r\n  f\r\n",
+	"a: \"x\u2028y\"\n", "a: 'x \u2029\u0085 y'\n", "a: \"x\n  \u2028\n  y\u0085z\"\n", "a: \"x\u2028--- y\"\n", "a: \"x\u2028---y\"\n", "\"a\u2028b\": c\n", "a: \"\u2028\\n\u0085\"\n", "a: x\ufeffy\n", "a: \"x\u2028\ty\"\n", "a: {\"b\": \"c\u0085d\"}\n", "a: | # \u2028\n  b\n", "a: b # \u2028c: d\n",
 	"a: x\n\n\n  y\n", "a: x # c\n  y\n", "a: x\n# c\n  y\n", "a: x\n  # c\n  y\n", "a: \"x\ny\"\n", "a:\n  \"x\ny\"\n", "a: 'b'c\n", "a: 'b' c\n",
 	"a: |\n   x\n  # c\nb: 1\n", "a: |\n    x\n  y\n", "a:\n   \n  b\n", "a: |\n     \n  b\n", "--- {a: b}\n", "--- a\n", "---\n- a\n",
 }

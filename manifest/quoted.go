@@ -10,6 +10,18 @@ import (
 // quoted reads a scalar in quotes. Its further lines must be indented deeper
 // than parent.
 func (p *parser) quoted(parent int) *node {
+	n := p.quotedScalar(parent)
+	if n != nil && p.breaks > 0 {
+		for i := n.start; i < n.end; i++ {
+			if lineBreak(p.s[i:]) > 0 {
+				p.quotedBreaks++
+			}
+		}
+	}
+	return n
+}
+
+func (p *parser) quotedScalar(parent int) *node {
 	n := p.new(scalarKind, p.pos)
 	n.style = quotedStyle
 	quote := p.s[p.pos]
@@ -21,7 +33,7 @@ func (p *parser) quoted(parent int) *node {
 			p.pos = i + 1
 			n.end = p.pos
 			return n
-		case c == quote, c == '\\' && quote == '"', c == '\n', c == '\r':
+		case c == quote, c == '\\' && quote == '"', c == '\n', c == '\r', p.breakAt(i):
 			if p.quotedEscaped(n, from, i, parent); p.bad {
 				return nil
 			}
@@ -54,6 +66,18 @@ func (p *parser) quotedEscaped(n *node, from, i, parent int) {
 				return
 			}
 			solid = len(buf)
+		case p.breakAt(i) || p.breaks > 0 && !p.isJSON() && (c == '\n' || c == '\r'):
+			for len(buf) > solid && (buf[len(buf)-1] == ' ' || buf[len(buf)-1] == '\t') {
+				buf = buf[:len(buf)-1]
+			}
+			next, folded := p.foldBreaks(i, parent)
+			if next < 0 {
+				p.bad = true
+				return
+			}
+			buf = append(buf, folded...)
+			solid = len(buf)
+			i = next
 		case c == '\n' || c == '\r':
 			for len(buf) > solid && (buf[len(buf)-1] == ' ' || buf[len(buf)-1] == '\t') {
 				buf = buf[:len(buf)-1]
@@ -74,6 +98,50 @@ func (p *parser) quotedEscaped(n *node, from, i, parent int) {
 		}
 	}
 	p.bad = true
+}
+
+// breakAt reports whether a line break beyond ASCII is at i, for YAML.
+func (p *parser) breakAt(i int) bool {
+	return p.breaks > 0 && p.s[i] >= 0xc2 && lineBreak(p.s[i:]) > 0 && !p.isJSON()
+}
+
+// foldBreaks goes over the line breaks from i, of any kind. It returns where the scalar
+// goes on, and what they become: U+2028 and U+2029 stay. next is -1 where the scalar does
+// not go on.
+func (p *parser) foldBreaks(i, parent int) (next int, folded string) {
+	var first, more string
+	least := -1 // column of the text below
+	for i < len(p.s) {
+		n, text := 1, "\n"
+		switch c := p.s[i]; {
+		case c == ' ' || c == '\r':
+			i++
+			continue
+		case c == '\n':
+			least = parent
+			p.bol = i + 1
+		case lineBreak(p.s[i:]) > 0:
+			n = lineBreak(p.s[i:])
+			least = -1
+			if n > len("\u0085") {
+				text = p.s[i : i+n]
+			}
+		case c == '\t' || i-p.bol <= least || strings.HasPrefix(p.s[i:], "---") || strings.HasPrefix(p.s[i:], "..."):
+			return -1, ""
+		case first != "\n":
+			return i, first + more
+		case more == "":
+			return i, " "
+		default:
+			return i, more
+		}
+		if i += n; first == "" {
+			first = text
+		} else {
+			more += text
+		}
+	}
+	return -1, ""
 }
 
 // quotedContinuation is continuation, for text in which # starts no comment.

@@ -31,6 +31,44 @@ func cleanText(text string) bool {
 	return true
 }
 
+// readable reports whether text holds only characters that YAML 1.1 allows, and no
+// byte order mark at the start of a line. breaks is how many of its line breaks beyond
+// ASCII the text has: the parser reads them within quotes only.
+func readable(text string) (ok bool, breaks int) {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if cleanByte[c] || c == '\r' && i+1 < len(text) && text[i+1] == '\n' {
+			continue
+		}
+		if c < utf8.RuneSelf {
+			return false, 0
+		}
+		r, n := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == '\u0085', r == '\u2028', r == '\u2029':
+			breaks++
+		case r == utf8.RuneError && n < 2, r < 0xa0, r == 0xfffe, r == 0xffff,
+			r == 0xfeff && (i == 0 || text[i-1] == '\n'):
+			return false, 0
+		}
+		i += n - 1
+	}
+	return true, breaks
+}
+
+// lineBreak is the length of the line break beyond ASCII at the start of s, or 0.
+func lineBreak(s string) int {
+	for _, b := range []string{"\u0085", "\u2028", "\u2029"} {
+		if strings.HasPrefix(s, b) {
+			return len(b)
+		}
+	}
+	return 0
+}
+
+// hasBreak reports a line break beyond ASCII.
+func hasBreak(s string) bool { return strings.ContainsAny(s, "\u0085\u2028\u2029") }
+
 // cleanByte is true for the characters of one byte that are clean anywhere.
 var cleanByte = func() (table [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
