@@ -50,6 +50,8 @@ func readHeaderName(name, path string, host bool, r reporter) {
 		if !host {
 			r.error(path, name, "Host supports only \"set\" on requests", "use rewrite.authority, or headers.request.set")
 		}
+	case pseudoField(name) == "uri":
+		r.error(path, name, "header cannot be modified", "use rewrite.uri")
 	case strings.EqualFold(name, ClusterHeader):
 		r.error(path, name, "header is reserved by the sidecar", "use another header")
 	case !validToken(name):

@@ -29,6 +29,9 @@ func (m *Model) checkSharedPorts(problems *problem.List) {
 			ports[h.Port] = &sharedPort{}
 		}
 	}
+	if len(ports) == 0 {
+		return
+	}
 	for _, h := range m.hosts {
 		switch p := ports[h.Port]; {
 		case p == nil:

@@ -96,6 +96,7 @@ func matchAndHeaderProblems() map[string]routeProblem {
 				"spec.http[0].match[0].withoutHeaders.:scheme: \":scheme\": pseudo-headers have fields of their own; use the field scheme"},
 		"pseudo field":   {match(`headers: {authority: {exact: a.example}, Method: {exact: GET}}`), "spec.http[0].match[0].headers.Method: \"Method\": compares a header of this name, which requests do not have: pseudo-headers have fields of their own; use the field method\nspec.http[0].match[0].headers.authority: no effect: pseudo-headers have fields of their own; use the field authority"},
 		"final dot":      {match(`authority: {exact: a.example.}, headers: {Host: {exact: a.example.}, x: {exact: a.}}`), "spec.http[0].match[0].authority.exact: \"a.example.\": never matches: the final dot\nspec.http[0].match[0].headers.Host.exact: \"a.example.\": never matches"},
+		"pseudo set":     {route(`headers: {request: {set: {":path": /x}}}`), `spec.http[0].headers.request.set.:path: ":path": header cannot be modified; use rewrite.uri`},
 		"other pseudo":   {match(`headers: {":status": {exact: "200"}}`), `spec.http[0].match[0].headers.:status: ":status": invalid header name`},
 		"own header":     {match(`headers: {X-Outrider-Cluster: {}}`), "header is reserved by the sidecar"},
 		"own header set": {route(`headers: {request: {set: {x-outrider-cluster: x}}}`), "header is reserved by the sidecar"},

@@ -43,6 +43,21 @@ spec:
     route: [{destination: {host: a.example}, weight: 9}, {destination: {host: c.example}, weight: 1}]
 
 ---
+kind: ServiceEntry
+metadata: {namespace: shop, name: vault}
+spec: {hosts: [vault.example], ports: [{number: 443, name: tcp, protocol: TCP}], resolution: DNS}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: logs}
+spec: {hosts: [logs.example], addresses: [192.0.2.7, "2001:db8::7"], ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}], resolution: DNS}
+
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: kept}
+spec: {hosts: [kept.example], addresses: [192.0.2.64/26], ports: [{number: 443, name: tls, protocol: TLS}], resolution: NONE}
+
+---
 inCluster: [{address: 10.96.0.1, ports: [443]}]
 `
 
@@ -86,6 +101,14 @@ func TestDecide(t *testing.T) {
 		"another address":    {connect("203.0.113.1", 9000, decide.TCP, ""), decide.Closed, 0, "BlackHoleCluster to ", "no ServiceEntry declares 203.0.113.1 on port 9000"},
 		"another port":       {connect("203.0.113.1", 9001, decide.TCP, ""), decide.Closed, 0, "BlackHoleCluster to ", "no ServiceEntry declares port 9001"},
 		"in the cluster":     {connect("::ffff:10.96.0.1", 443, decide.TLS, ""), decide.Forwarded, 0, "PassthroughCluster to ", "10.96.0.1:443 is in the cluster"},
+		"final dot":          {get("B.Example.:80", "/"), decide.Forwarded, 0, "outbound|80||b.example to b.example:80", "ServiceEntry shop/a declares b.example"},
+		"SNI, final dot":     {connect("203.0.113.1", 443, decide.TLS, "x.Wild.example."), decide.Forwarded, 0, "outbound|443||*.wild.example to x.wild.example:443", "SNI is x.wild.example"},
+		"TCP by SNI":         {connect("203.0.113.1", 443, decide.TLS, "vault.example"), decide.Forwarded, 0, "outbound|443||vault.example to vault.example:443", "SNI is vault.example"},
+		"address as Host":    {get("192.0.2.7", "/"), decide.Forwarded, 0, "outbound|80||192.0.2.7 to logs.example:80", "ServiceEntry shop/logs declares 192.0.2.7"},
+		"IPv6 as Host":       {get("[2001:DB8::7]:80", "/"), decide.Forwarded, 0, "outbound|80||[2001:db8::7] to logs.example:80", "ServiceEntry shop/logs declares [2001:db8::7]"},
+		"address, no SNI":    {connect("192.0.2.7", 443, decide.TLS, ""), decide.Forwarded, 0, "outbound|443||192.0.2.7 to logs.example:443", "192.0.2.7 is in its addresses, and the client sends no SNI"},
+		"range, no SNI":      {connect("192.0.2.70", 443, decide.TLS, ""), decide.Forwarded, 0, "outbound|443||192.0.2.70 to ", "192.0.2.70 is in its addresses"},
+		"address, other SNI": {connect("192.0.2.7", 443, decide.TLS, "x.example"), decide.Closed, 0, "BlackHoleCluster to ", "no ServiceEntry declares x.example as TLS"},
 		"the sidecar's port": {connect("203.0.113.1", 15001, decide.TCP, ""), decide.Closed, 0, "", "port 15001 is reserved by the sidecar"},
 	} {
 		t.Run(name, func(t *testing.T) {
