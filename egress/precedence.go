@@ -14,6 +14,7 @@ type mention struct {
 	path, host string
 	meta       Meta
 	exports    exports
+	address    bool // of a TCP or TLS host
 }
 
 // CrossNamespaceConflicts returns warnings about hosts of an object that
@@ -28,15 +29,22 @@ func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.Li
 	for _, other := range all {
 		byKey[other.key] = append(byKey[other.key], other)
 	}
+	reported := map[Meta]bool{} // by its host, which says it all
 	for _, own := range all {
 		if own.meta.Namespace != namespace || own.meta.Name != name {
 			continue
 		}
-		rivals := slices.DeleteFunc(slices.Clone(byKey[own.key]), func(other mention) bool { return !sharedAudience(own, other) })
+		rivals := slices.DeleteFunc(slices.Clone(byKey[own.key]), func(other mention) bool {
+			return !sharedAudience(own, other) || own.address && reported[other.meta]
+		})
+		rivals = slices.CompactFunc(rivals, func(a, b mention) bool { return a.meta == b.meta })
 		if len(rivals) == 0 {
 			continue
 		}
 		rival := slices.MinFunc(rivals, func(a, b mention) int { return m.comparePrecedence(a.meta, b.meta) })
+		for _, rival := range rivals {
+			reported[rival.meta] = true
+		}
 		m.warnPrecedence(own, rival, len(rivals)-1, reporter{kind, own.meta, &out})
 	}
 	return out
@@ -45,12 +53,19 @@ func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.Li
 func (m *Model) mentions(kind string) (out []mention) {
 	if kind == KindServiceEntry {
 		for _, h := range m.hosts {
-			out = append(out, mention{h.ClusterName(), h.path(), h.Name, h.Meta, h.exports})
+			out = append(out, mention{h.ClusterName(), h.path(), h.Name, h.Meta, h.exports, false})
+			if h.AnyAddress {
+				out = append(out, mention{h.addressKeys()[0], "spec.ports", fmt.Sprintf("TCP port %d", h.Port), h.Meta, h.exports, true})
+				continue
+			}
+			for i, key := range h.addressKeys() {
+				out = append(out, mention{key, "spec.addresses", h.Addresses[i].String(), h.Meta, h.exports, true})
+			}
 		}
 		return out
 	}
 	for _, r := range m.routes {
-		out = append(out, mention{r.host, r.path, r.host, r.meta, r.exports})
+		out = append(out, mention{r.host, r.path, r.host, r.meta, r.exports, false})
 	}
 	return out
 }

@@ -51,3 +51,32 @@ func TestCrossNamespaceConflicts(t *testing.T) {
 		}
 	}
 }
+
+// TestCrossNamespaceAddresses has entries of two namespaces that claim the same
+// connections of a third one by address, or by port alone.
+func TestCrossNamespaceAddresses(t *testing.T) {
+	entry := func(object, host, more string) string {
+		return entryIn(object, "hosts: ["+host+"], resolution: DNS, "+more)
+	}
+	const tcp, tls, address = "ports: [{number: 9000, name: t, protocol: TCP}]", "ports: [{number: 443, name: t, protocol: TLS}]", ", addresses: [198.51.100.7, 203.0.113.0/24]"
+	for name, c := range map[string]struct{ own, other, want string }{
+		"TCP without addresses":           {entry("shop/o", "o.example, p.example", tcp), entry("bank/b", "b.example, c.example", tcp), `spec.ports: "TCP port 9000": ServiceEntry bank/b takes precedence in other namespaces (alphabetical order)`},
+		"TCP with one of them":            {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", tcp+", addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7/32": ServiceEntry bank/b takes precedence in other namespaces`},
+		"TLS with addresses":              {entry("shop/o", "o.example", tls+address), entry("bank/b", "b.example", tls+", addresses: [203.0.113.0/24]"), `spec.addresses: "203.0.113.0/24": ServiceEntry bank/b takes precedence`},
+		"HTTP with an address":            {entry("shop/o", "o.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), entry("bank/b", "b.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7": ServiceEntry bank/b takes precedence`},
+		"the same host":                   {entry("shop/o", "o.example", tcp), entry("bank/b", "o.example", tcp), `spec.hosts: "o.example": ServiceEntry bank/b takes precedence`},
+		"with and without":                {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", tcp+address), ""},
+		"TLS without":                     {entry("shop/o", "o.example", tls), entry("bank/b", "b.example", tls), ""},
+		"another port":                    {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", strings.Replace(tcp, "9000", "9001", 1)), ""},
+		"exported to its namespace alone": {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", tcp+", exportTo: [.]"), ""},
+	} {
+		m, _ := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+c.own+c.other))
+		got := m.CrossNamespaceConflicts(egress.KindServiceEntry, "shop", "o")
+		if c.want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || !strings.Contains(got[0].String(), c.want) || got[0].Severity != problem.Warning {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+	}
+}
