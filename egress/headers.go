@@ -40,6 +40,8 @@ func readHeaderValues(values map[string]string, path string, host bool, r report
 		}
 		if fault != "" {
 			r.error(at, values[name], fault, "use %% for a percent sign, and command operators about the request such as %REQ(X-API)% or %START_TIME%")
+		} else if host && IsAuthority(name) {
+			readAuthority(values[name], at, r)
 		}
 	}
 }

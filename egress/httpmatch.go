@@ -29,6 +29,7 @@ func readMatch(m *networkingv1alpha3.HTTPMatchRequest, path string, r reporter) 
 		}
 	}
 	noteFinalDot(m.Authority, path+".authority", r)
+	readAuthority(m.Authority.GetExact(), path+".authority.exact", r)
 	noteMethod(m.Method, path+".method", r)
 	readHeaderMatches(m.Headers, path+".headers", r)
 	readHeaderMatches(m.WithoutHeaders, path+".withoutHeaders", r)

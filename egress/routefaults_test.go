@@ -95,6 +95,9 @@ func rewriteFaults() []fault {
 		routeFault("another route has it", strings.Replace(to(prefix("/api/"), "/"), "http: [", "http: [{match: [{uri: {exact: /api}}], redirect: {uri: /api/}}, ", 1), ""),
 		routeFault("authority", route(`rewrite: {authority: "http://b.example"}`), `warning: spec.http[0].rewrite.authority: "http://b.example": invalid DNS name: ':' is not a letter, digit, "-" or "_"; use b.example`),
 		routeFault("authority in another script", route(`rewrite: {authority: bücher.example}`), `warning: spec.http[0].rewrite.authority: "bücher.example": invalid DNS name: "ü" is not an ASCII letter, digit, "-" or "_"; use xn--bcher-kva.example`),
+		routeFault("a header as authority", route(`headers: {request: {set: {Host: bücher.example}}}`), `warning: spec.http[0].headers.request.set.Host: "bücher.example": invalid DNS name: "ü" is not`),
+		routeFault("match of an authority", match(`authority: {exact: "https://a.example"}`), `warning: spec.http[0].match[0].authority.exact: "https://a.example": invalid DNS name: ':' is not a letter, digit, "-" or "_"; use a.example`),
+		routeFault("match of an authority in another script", match(`authority: {exact: bücher.example}`), `warning: spec.http[0].match[0].authority.exact: "bücher.example": invalid DNS name: "ü" is not an ASCII letter, digit, "-" or "_"; use xn--bcher-kva.example`),
 		routeFault("authority with a port", route(`rewrite: {authority: "b.example:8080"}`), ""),
 	}
 }

@@ -96,14 +96,33 @@ func supportOfRoutes(field string) problem.Problem {
 // with the number of others: an entry may have thousands of endpoints. What a
 // VirtualService has for other gateways only is not included.
 func (r reporter) fields(m proto.Message, path string) {
-	w := fieldWalk{first: map[protoreflect.FullName]int{}}
-	w.walk(m.ProtoReflect(), path)
+	w := fieldWalk{}
+	w.walk(m.ProtoReflect(), &place{name: path, index: -1})
 	for i, p := range w.found {
 		if more := w.more[i]; more > 0 {
 			p.Rule += fmt.Sprintf(" (and %d more)", more)
 		}
 		r.add(p)
 	}
+}
+
+// place is where a message is: a field of another one, or an item of a list in it.
+// The text is made for problems only.
+type place struct {
+	in    *place
+	name  string
+	index int // -1 where it is no item
+}
+
+func (p *place) String() string {
+	text := p.name
+	if p.in != nil {
+		text = p.in.String() + "." + text
+	}
+	if p.index >= 0 {
+		text += fmt.Sprintf("[%d]", p.index)
+	}
+	return text
 }
 
 // fieldWalk collects problems of fields.
@@ -113,30 +132,37 @@ type fieldWalk struct {
 	first map[protoreflect.FullName]int // the warning about a field
 }
 
-func (w *fieldWalk) walk(m protoreflect.Message, path string) {
+func (w *fieldWalk) walk(m protoreflect.Message, at *place) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		if !m.Has(f) {
 			continue
 		}
-		inner := messagesOf(m.Get(f), f)
-		if len(inner) > 0 && !slices.ContainsFunc(inner, func(n located) bool { return !elsewhere(n.message) }) {
+		nested := isNested(f)
+		if nested && isElsewhere(m.Get(f), f) {
 			continue
 		}
 		if p := supportOf(f.FullName()); p.Rule != "" {
-			w.add(p.At(path+"."+f.JSONName()), m, f)
+			w.add(p, at, m, f)
 			continue
 		}
-		for _, n := range inner {
-			if !elsewhere(n.message) {
-				w.walk(n.message, path+"."+f.JSONName()+n.at)
+		switch {
+		case !nested:
+		case f.IsList():
+			items := m.Get(f).List()
+			for i := range items.Len() {
+				if item := items.Get(i).Message(); !elsewhere(item) {
+					w.walk(item, &place{at, f.JSONName(), i})
+				}
 			}
+		default:
+			w.walk(m.Get(f).Message(), &place{at, f.JSONName(), -1})
 		}
 	}
 }
 
-func (w *fieldWalk) add(p problem.Problem, m protoreflect.Message, f protoreflect.FieldDescriptor) {
+func (w *fieldWalk) add(p problem.Problem, at *place, m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	if i, again := w.first[f.FullName()]; again && p.Severity == problem.Warning {
 		w.more[i]++
 		return
@@ -144,30 +170,30 @@ func (w *fieldWalk) add(p problem.Problem, m protoreflect.Message, f protoreflec
 	if text := fieldText(m, f); text != "" {
 		p.Value = problem.Quote(text)
 	}
+	if w.first == nil {
+		w.first = map[protoreflect.FullName]int{}
+	}
 	w.first[f.FullName()] = len(w.found)
-	w.found, w.more = append(w.found, p), append(w.more, 0)
+	w.found, w.more = append(w.found, p.At(at.String()+"."+f.JSONName())), append(w.more, 0)
 }
 
-// located is a message in a field, and where it is in the field.
-type located struct {
-	message protoreflect.Message
-	at      string // [0] in a list
+// isNested reports whether a field has messages of the API. A mapping has only
+// values of which all fields have an effect.
+func isNested(f protoreflect.FieldDescriptor) bool {
+	return f.Message() != nil && !f.IsMap() && strings.HasPrefix(string(f.Message().FullName()), apiPackage)
 }
 
-// messagesOf are the messages of the API in a field. A mapping has only values
-// of which all fields have an effect.
-func messagesOf(v protoreflect.Value, f protoreflect.FieldDescriptor) []located {
-	if f.Message() == nil || f.IsMap() || !strings.HasPrefix(string(f.Message().FullName()), apiPackage) {
-		return nil
-	}
+// isElsewhere reports whether a field has messages for other gateways only.
+func isElsewhere(v protoreflect.Value, f protoreflect.FieldDescriptor) bool {
 	if !f.IsList() {
-		return []located{{message: v.Message()}}
+		return false // only routes and matches are for gateways
 	}
-	var out []located
 	for i := range v.List().Len() {
-		out = append(out, located{v.List().Get(i).Message(), fmt.Sprintf("[%d]", i)})
+		if !elsewhere(v.List().Get(i).Message()) {
+			return false
+		}
 	}
-	return out
+	return v.List().Len() > 0
 }
 
 func fieldText(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
