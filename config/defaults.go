@@ -30,6 +30,10 @@ global:
   logging:
     level: "default:info"
   istioNamespace: istio-system
+  # Printed by Istio's own templates.
+  pilotCertProvider: istiod
+  sds:
+    token: {aud: istio-ca}
   proxy:
     autoInject: enabled
     includeIPRanges: "*"

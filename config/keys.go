@@ -39,7 +39,11 @@ var objectPaths = strings.Fields(objectKeys)
 const silentKeys = `
 _internal_defaults_do_not_set defaults profile compatibilityVersion defaultRevision ownerName revisionTags
 experimental gatewayClasses base pdb telemetry ztunnel cni istiodRemote sidecarInjectorWebhook gateways
-pilot.cni.chained pilot.cni.provider
+pilot.cni.affinity pilot.cni.ambient pilot.cni.chained pilot.cni.cniBinDir pilot.cni.cniConfDir pilot.cni.cniConfFileName
+pilot.cni.cniNetnsDir pilot.cni.env pilot.cni.excludeNamespaces pilot.cni.hub pilot.cni.image pilot.cni.istioOwnedCNIConfig
+pilot.cni.istioOwnedCNIConfigFileName pilot.cni.logging pilot.cni.podAnnotations pilot.cni.podLabels pilot.cni.provider
+pilot.cni.pullPolicy pilot.cni.repair pilot.cni.resourceQuotas pilot.cni.resources pilot.cni.seccompProfile pilot.cni.tag
+pilot.cni.tolerations pilot.cni.variant
 global.arch global.agentgateway global.caAddress global.caName global.certSigners global.configCluster global.configValidation
 global.defaultNodeSelector global.defaultPodDisruptionBudget global.defaultResources global.defaultTolerations
 global.enableReaderRBAC global.externalIstiod global.ipFamilies global.ipFamilyPolicy global.istioNamespace global.istiod
