@@ -89,7 +89,7 @@ type Values struct {
 	NativeSidecars string // pilot.env.ENABLE_NATIVE_SIDECARS: "", "true", "false" or "auto"
 
 	Source string           // the text it was read from, for messages about range lists
-	Places map[string]Place // of what has to do with ranges, where the user wrote it
+	Places map[string]Place // of the keys that inject checks, where the user wrote them
 
 	set map[string]bool // paths the user wrote, parents included
 }

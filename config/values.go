@@ -30,7 +30,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	t.images(v)
 	t.templateValues()
 	for _, path := range []string{
-		"global.proxy.includeIPRanges", "global.proxy.excludeIPRanges",
+		"revision", "global.proxy.includeIPRanges", "global.proxy.excludeIPRanges",
 		"global.proxy.includeOutboundPorts", "global.proxy.excludeOutboundPorts", "global.proxy.excludeInterfaces", "global.platform", "global.platformFallback",
 	} {
 		if n := t.at(path); n != nil && n.Line > 0 {

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 	}
 	sources := map[string]string{config.BuiltinTemplate: templates.Sidecar}
 	maps.Copy(sources, cfg.Injection.Templates)
-	problems := append(i.resolveGlobals(), i.compileTemplates(sources)...)
+	problems := slices.Concat(i.revisionProblems(), i.resolveGlobals(), i.compileTemplates(sources))
 	i.values = i.resolvedValues()
 	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate])
 	if key := i.rangesKey(); key != "" {
@@ -167,13 +168,28 @@ func (i *Injector) inValues(p problem.Problem, path string) problem.Problem {
 	return p.In(i.cfg.Values.Source).On(place.Line, place.Column).At(path)
 }
 
-// resolvedValues are the values as templates see them, with the names in lists
-// resolved.
-func (i *Injector) resolvedValues() map[string]any {
-	if i.rangesKey() == "" {
-		return i.cfg.RawValues
+// revisionProblems warns about values that were made for another revision.
+func (i *Injector) revisionProblems() problem.List {
+	values := i.cfg.Values.Revision
+	if i.env.Revision == "" || values == "" || i.env.Revision.Matches(values) {
+		return nil
 	}
-	raw := runtime.DeepCopyJSON(i.cfg.RawValues)
+	p := problem.Invalid("", values, fmt.Sprintf("no effect: the control plane is of revision %q", i.env.Revision), "use the values of that revision")
+	return problem.List{i.inValues(p.AsWarning(), "revision")}
+}
+
+// resolvedValues are the values as templates see them, with the revision, and the
+// names in lists resolved.
+func (i *Injector) resolvedValues() map[string]any {
+	values := i.cfg.RawValues
+	if r := i.env.Revision; r != "" && !r.Matches(i.cfg.Values.Revision) {
+		values = maps.Clone(values)
+		values["revision"] = string(r)
+	}
+	if i.rangesKey() == "" {
+		return values
+	}
+	raw := runtime.DeepCopyJSON(values)
 	global, _ := raw["global"].(map[string]any)
 	if proxy, ok := global["proxy"].(map[string]any); ok {
 		proxy["includeIPRanges"], proxy["excludeIPRanges"] = i.include.list.String(), i.exclude.list.String()

@@ -41,6 +41,7 @@
 //   - steps_user.go: the steps about the user's own containers, and the status
 //   - limits.go: the sidecar's requests compared with its limits
 //   - outcome.go: checks of the injected pod
+//   - warn_conflict.go: warnings about what the sidecar shares with the pod
 //   - warn.go: warnings about an injected pod
 //   - inject.go: the injection
 //   - uninject.go: the removal of an injection

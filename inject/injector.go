@@ -13,6 +13,7 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
@@ -41,10 +42,10 @@ func (i *Injector) RangeNames() *ranges.NamedRanges { return i.env.Ranges }
 func (i *Injector) Hash() string { return i.hash }
 
 func (i *Injector) revision() string {
-	if r := i.cfg.Values.Revision; r != "" {
-		return r
+	if r := i.env.Revision; r != "" {
+		return r.String()
 	}
-	return "default"
+	return revision.Revision(i.cfg.Values.Revision).String()
 }
 
 // rangesKey is the two lists with their names resolved, for the hash; empty where

@@ -3,6 +3,7 @@ package inject
 import (
 	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
 )
 
@@ -15,6 +16,8 @@ type Environment struct {
 	// Ranges are the ranges of names such as "cluster" in range lists, as RangeNames
 	// returns them; nil where the cluster is unknown.
 	Ranges *ranges.NamedRanges
+	// Revision is the one that injects; empty means the one in the values.
+	Revision revision.Revision
 }
 
 // Owner names the workload a pod belongs to, as templates see it in TypeMeta

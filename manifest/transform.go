@@ -204,14 +204,7 @@ func (t *transformer) warnings(template *inject.Template, warnings problem.List)
 	if !ok || template.Pointer == "" || !mentionsMesh(template.Annotations) && !mentionsMesh(template.Labels) {
 		return warnings
 	}
-	warnings = slices.Clone(warnings)
-	for _, w := range reviewer.Review(template, template.Namespace, nil) {
-		if !slices.Contains(warnings, w) {
-			warnings = append(warnings, w)
-		}
-	}
-	slices.SortStableFunc(warnings, func(a, b problem.Problem) int { return strings.Compare(a.String(), b.String()) })
-	return warnings
+	return slices.Concat(warnings, reviewer.Review(template, template.Namespace, nil)).WorstFirst()
 }
 
 func mentionsMesh(keys map[string]string) bool {

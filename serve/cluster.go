@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // openShiftGroup is served by OpenShift alone. There, namespaces carry the UID
@@ -25,14 +26,15 @@ type cluster struct {
 	discovery discovery.DiscoveryInterface
 	cache     cache.Cache
 	openShift atomic.Bool // and namespaces are watched
+	revision  revision.Revision
 }
 
-func newCluster(mgr manager.Manager) (*cluster, error) {
+func newCluster(mgr manager.Manager, r revision.Revision) (*cluster, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("create discovery client: %w", err)
 	}
-	return &cluster{discovery: d, cache: mgr.GetCache()}, nil
+	return &cluster{discovery: d, cache: mgr.GetCache(), revision: r}, nil
 }
 
 // environment reads the API server's version, when namespaces are watched where
@@ -49,7 +51,7 @@ func (c *cluster) environment(ctx context.Context) (inject.Environment, error) {
 	if err != nil {
 		return inject.Environment{}, fmt.Errorf("parse the API server's version: %w", err)
 	}
-	return inject.Environment{Kubernetes: version}, nil
+	return inject.Environment{Kubernetes: version, Revision: revision.Revision(c.revision.String())}, nil
 }
 
 // watchNamespaces watches the metadata of namespaces on OpenShift, and does

@@ -44,7 +44,7 @@ func assemble(o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := newCluster(mgr)
+	cluster, err := newCluster(mgr, o.Revision)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // compile builds the injector from the flags. A file takes precedence over the
@@ -55,8 +56,9 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 	cfg, problems := config.Parse(texts, labels)
 	var injector *inject.Injector
 	if cfg != nil {
-		if err := setRevision(cfg, o.revision); err != nil {
-			return nil, err
+		if env.Revision = revision.Revision(o.revision); o.revision != "" && cfg.Values.Revision != "" && !env.Revision.Matches(cfg.Values.Revision) {
+			return nil, fmt.Errorf("--revision %q: values are for revision %q; pass matching values or omit --revision",
+				o.revision, cfg.Values.Revision)
 		}
 		var err error
 		if env.Ranges, err = rangeNames(ctx, cfg, o, stdin); err != nil {
@@ -99,19 +101,4 @@ func readConfig(flag, path, key string, w io.Writer) (text, label string, err er
 	}
 	fmt.Fprintf(w, "note: %s %s is a full ConfigMap; using key %q\n", flag, path, key)
 	return text, fmt.Sprintf("%s key %q", path, key), nil
-}
-
-// setRevision sets the revision of the injected pods. The values may set the same
-// one, but no other.
-func setRevision(cfg *config.Config, revision string) error {
-	switch {
-	case revision == "" || revision == cfg.Values.Revision:
-	case cfg.Values.Revision != "":
-		return fmt.Errorf("--revision %q: values are for revision %q; pass matching values or omit --revision",
-			revision, cfg.Values.Revision)
-	default:
-		cfg.Values.Revision = revision
-		cfg.RawValues["revision"] = revision
-	}
-	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/manifest"
 )
 
@@ -53,6 +55,9 @@ func kubeInjectCommand(stdio stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
+			}
+			if bad := validation.IsDNS1123Label(o.revision); o.revision != "" && len(bad) > 0 {
+				return usagef("--revision: %s: invalid name: %s", problem.Quote(o.revision), bad[0])
 			}
 			if slices.Contains(o.files, "-") && slices.Contains(o.rangesFrom, "-") {
 				return usagef("--ranges-from -: \"-\" (stdin) may be used only once")
