@@ -21,7 +21,11 @@ var builtinPorts = [...]int32{15000, 15001, 15021, 15090}
 // warnPorts: the containers of a pod share its network.
 func warnPorts(m *mutation) (out problem.List) {
 	var taken []int32
-	for at, c := range m.besideSidecar() {
+	for c := range m.containers() {
+		// An ordinary init container has ended before a classic sidecar starts.
+		if m.user.has(c.Name) || !c.lasts() && !m.resolved.settings.NativeSidecar {
+			continue
+		}
 		for n, port := range c.Ports {
 			if port.Protocol != "" && port.Protocol != corev1.ProtocolTCP {
 				continue
@@ -34,35 +38,13 @@ func warnPorts(m *mutation) (out problem.List) {
 				continue
 			}
 			taken = slices.Delete(taken, i, i+1) // a port is reported once
-			p := problem.Invalid(fmt.Sprintf("%s.ports[%d].containerPort", at, n), "",
+			p := problem.Invalid(c.path(fmt.Sprintf("ports[%d].containerPort", n)), "",
 				"the sidecar listens on this port: only one of the two can start", "use another port").AsWarning()
 			p.Value = strconv.Itoa(int(port.ContainerPort))
 			out.Add(p)
 		}
 	}
 	return out
-}
-
-// besideSidecar are the user's containers that run while the sidecar does, by their
-// place. An ordinary init container has ended before a classic sidecar starts.
-func (m *mutation) besideSidecar() func(yield func(string, *corev1.Container) bool) {
-	return func(yield func(string, *corev1.Container) bool) {
-		for i, list := range [...][]corev1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-			name, init := "containers", i == 0
-			if init {
-				name = "initContainers"
-			}
-			for c := range list {
-				ends := init && (list[c].RestartPolicy == nil || *list[c].RestartPolicy != corev1.ContainerRestartPolicyAlways)
-				if m.user.has(list[c].Name) || ends && !m.resolved.settings.NativeSidecar {
-					continue
-				}
-				if !yield(fmt.Sprintf("spec.%s[%d]", name, c), &list[c]) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // sidecarPorts are those that injected containers listen on: what the built-in
@@ -137,17 +119,13 @@ func warnOtherMeshes(m *mutation) (out problem.List) {
 
 // in is where the pod has the mesh's sidecar, or asks for it.
 func (o *otherMesh) in(m *mutation) (at, value string) {
-	for i, list := range [...][]corev1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for c := range list {
-			name := list[c].Name
-			path := fmt.Sprintf("spec.%s[%d]", [...]string{"initContainers", "containers"}[i], c)
-			switch {
-			case m.user.has(name): // the sidecar itself
-			case slices.Contains(o.containers, name):
-				return path + ".name", name
-			case o.image(list[c].Image):
-				return path + ".image", list[c].Image
-			}
+	for c := range m.containers() {
+		switch {
+		case m.user.has(c.Name): // the sidecar itself
+		case slices.Contains(o.containers, c.Name):
+			return c.path("name"), c.Name
+		case o.image(c.Image):
+			return c.path("image"), c.Image
 		}
 	}
 	if o.asks == "" {
@@ -186,12 +164,8 @@ func warnForeignImage(m *mutation) (out problem.List) {
 			}
 		}
 	}
-	for i, list := range [...][]corev1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for c := range list {
-			if list[c].Name == proxyContainerName {
-				add(fmt.Sprintf("spec.%s[%d].image", [...]string{"initContainers", "containers"}[i], c), list[c].Image)
-			}
-		}
+	if own, ok := m.container(proxyContainerName); ok {
+		add(own.path("image"), own.Image)
 	}
 	if len(out) == 0 {
 		if image, ok := m.pod.Annotations[annotation.ProxyImage]; ok {
