@@ -69,6 +69,6 @@ func noteOrigin(text, path string, r reporter) {
 	case err != nil || u.Scheme == "" || u.Host == "":
 		r.warn(path, text, rule, "use an origin such as https://www.example.com")
 	case text != strings.ToLower(u.Scheme+"://"+u.Host):
-		r.warn(path, text, rule, "use "+strings.ToLower(u.Scheme+"://"+u.Host))
+		r.warn(path, text, rule, "use "+problem.Short(strings.ToLower(u.Scheme+"://"+u.Host)))
 	}
 }

@@ -23,6 +23,7 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, r reporter) []entryEndpoi
 	if !static && s.Resolution != networkingv1alpha3.ServiceEntry_DNS && s.Resolution != networkingv1alpha3.ServiceEntry_DNS_ROUND_ROBIN {
 		return nil
 	}
+	names := portNamesOf(s)
 	out := make([]entryEndpoint, 0, len(s.Endpoints))
 	for i, e := range s.Endpoints {
 		path := fmt.Sprintf("spec.endpoints[%d]", i)
@@ -31,7 +32,7 @@ func readEndpoints(s *networkingv1alpha3.ServiceEntry, r reporter) []entryEndpoi
 			continue
 		}
 		address, ok := readEndpointAddress(e.Address, static, path+".address", r)
-		if readEndpointPorts(e, s, path, r) && ok {
+		if names.readEndpointPorts(e, path, r) && ok {
 			out = append(out, entryEndpoint{address, e})
 		}
 	}

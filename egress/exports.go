@@ -21,13 +21,15 @@ const (
 // ok if there is an error: a namespace that was meant is not known then.
 func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 	const path = "spec.exportTo"
-	errors := r.errors()
+	ok = true
+	seen := map[string]bool{}
 	e.all = len(list) == 0
 	for i, ns := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch fix := exportFix(ns); {
 		case ns == exportAll || ns == exportNone:
 			if len(list) > 1 && i == slices.Index(list, ns) {
+				ok = false
 				r.add(problem.Conflict(at, ns, "other values", fix))
 			}
 			e.all = e.all || ns == exportAll
@@ -35,22 +37,22 @@ func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 		case ns == exportOwn:
 			ns = m.Namespace
 		case fix != "":
+			ok = false
 			r.error(at, ns, "must be \".\", \"*\" or the name of a namespace", fix)
 			continue
 		}
-		if slices.Contains(e.namespaces, ns) {
+		if seen[ns] {
+			ok = false
 			r.add(problem.Duplicate(at, list[i], "namespace "+ns))
 			continue
 		}
+		seen[ns] = true
 		e.namespaces = append(e.namespaces, ns)
 	}
-	if r.errors() > errors {
-		return e, false
-	}
-	if e.none() {
+	if ok && e.none() {
 		r.add(problem.NoEffect(path+"[0]", exportNone, "no namespace sees this "+r.kind, `use "." for its own namespace`))
 	}
-	return e, true
+	return e, ok
 }
 
 // exportFix is what to write instead of a value of exportTo; empty where it is

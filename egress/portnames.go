@@ -44,33 +44,54 @@ func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
 // noteTargetPorts warns about target ports that nothing connects to.
 func noteTargetPorts(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r reporter) {
 	for _, p := range ports {
-		without := slices.ContainsFunc(s.Endpoints, func(e *networkingv1alpha3.WorkloadEntry) bool {
-			_, own := e.GetPorts()[p.name]
-			return !own
-		})
 		path, text := fmt.Sprintf("spec.ports[%d].targetPort", p.index), fmt.Sprint(p.target)
 		switch {
 		case p.target == p.number:
 		case p.protocol == ProtocolTCP && s.Resolution == networkingv1alpha3.ServiceEntry_NONE:
 			r.add(problem.NoEffect(path, text, "TCP with resolution NONE goes to the original destination", "remove it, or use resolution DNS or STATIC"))
-		case len(s.Endpoints) > 0 && !without:
+		case p.isOverridden(s):
 			r.add(problem.NoEffect(path, text, "all endpoints have a port of their own for it", fixRemove))
 		}
 	}
 }
 
+// isOverridden reports whether all endpoints have a port of their own for a port.
+func (p entryPort) isOverridden(s *networkingv1alpha3.ServiceEntry) bool {
+	return len(s.Endpoints) > 0 && !slices.ContainsFunc(s.Endpoints, func(e *networkingv1alpha3.WorkloadEntry) bool {
+		_, own := e.GetPorts()[p.name]
+		return !own
+	})
+}
+
+// portNames are the names of the ports of an entry.
+type portNames struct {
+	all   map[string]bool
+	first []string // a few of them, for messages
+}
+
+func portNamesOf(s *networkingv1alpha3.ServiceEntry) portNames {
+	const few = 20
+	names := portNames{all: map[string]bool{}}
+	for _, p := range s.Ports {
+		names.all[p.GetName()] = true
+		if p.GetName() != "" && len(names.first) < few {
+			names.first = append(names.first, p.GetName())
+		}
+	}
+	return names
+}
+
 // readEndpointPorts validates the ports of an endpoint, and reports whether they
 // are valid. Each is the port for one port of the entry, by its name.
-func readEndpointPorts(e *networkingv1alpha3.WorkloadEntry, s *networkingv1alpha3.ServiceEntry, path string, r reporter) bool {
+func (n portNames) readEndpointPorts(e *networkingv1alpha3.WorkloadEntry, path string, r reporter) bool {
 	valid := true
 	for _, name := range slices.Sorted(maps.Keys(e.GetPorts())) {
 		at, number := path+".ports."+name, e.Ports[name]
-		if !slices.ContainsFunc(s.Ports, func(p *networkingv1alpha3.ServicePort) bool { return p.GetName() == name }) {
+		switch {
+		case !n.all[name]:
 			valid = false
-			r.error(at, fmt.Sprint(number), fmt.Sprintf("no port in spec.ports has the name %s", problem.Quote(name)), portNameFix(name, s))
-			continue
-		}
-		if number == 0 || number > 65535 {
+			r.error(at, fmt.Sprint(number), fmt.Sprintf("no port in spec.ports has the name %s", problem.Quote(name)), n.fix(name))
+		case number == 0 || number > 65535:
 			valid = false
 			r.add(problem.Port(at, fmt.Sprint(number)).WithFix("use the port that the endpoint serves"))
 		}
@@ -78,18 +99,13 @@ func readEndpointPorts(e *networkingv1alpha3.WorkloadEntry, s *networkingv1alpha
 	return valid
 }
 
-func portNameFix(name string, s *networkingv1alpha3.ServiceEntry) string {
-	var names []string
-	for _, p := range s.Ports {
-		if p.GetName() != "" {
-			names = append(names, p.Name)
-		}
-	}
-	if near := document.Nearest(name, names); near != "" {
+// fix is the name to use instead of one that no port has.
+func (n portNames) fix(name string) string {
+	if near := document.Nearest(name, n.first); near != "" {
 		return "did you mean " + problem.Quote(near) + "?"
 	}
-	if len(names) == 0 {
+	if len(n.first) == 0 {
 		return "give the port in spec.ports this name"
 	}
-	return "use " + strings.Join(names[:min(len(names), 5)], " or ")
+	return "use " + strings.Join(n.first[:min(len(n.first), 5)], " or ")
 }

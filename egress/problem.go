@@ -51,10 +51,18 @@ type reporter struct {
 // object.
 const maxPath = 256
 
-// add adds a problem once: an endpoint, for one, is read for each host and port.
+// again bounds how many problems are compared with a new one: an object may have a
+// hundred thousand.
+const again = 256
+
+// add adds a problem once: one of the resolution, for one, is found for each host
+// and port.
 func (r reporter) add(p problem.Problem) {
 	p.Source, p.Path = Source(r.kind, r.meta), problem.Clip(p.Path, maxPath)
-	for _, q := range slices.Backward(*r.all) {
+	for i, q := range slices.Backward(*r.all) {
+		if i < len(*r.all)-again {
+			break
+		}
 		if q == p {
 			return
 		}

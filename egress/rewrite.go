@@ -2,7 +2,6 @@ package egress
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -34,6 +33,7 @@ func readRewrite(w *networkingv1alpha3.HTTPRewrite, path string, r reporter) {
 // noteRewrites warns about rewrites of prefixes after which a path has a slash too
 // many or too few: what is after the prefix stays as it is.
 func noteRewrites(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
+	var matched *matchedPaths
 	for i, s := range routes {
 		to := s.GetRewrite().GetUri()
 		if to == "" || allElsewhere(s.Match) {
@@ -41,11 +41,14 @@ func noteRewrites(routes []*networkingv1alpha3.HTTPRoute, r reporter) {
 		}
 		path := fmt.Sprintf("spec.http[%d].rewrite.uri", i)
 		if !strings.HasPrefix(to, "/") {
-			r.warn(path, to, "a path begins with \"/\"", "use /"+to)
+			r.warn(path, to, "a path begins with \"/\"", "use /"+problem.Short(to))
 			continue
 		}
+		if matched == nil {
+			matched = matchedPathsOf(routes)
+		}
 		for _, prefix := range prefixesOf(s) {
-			noteRewrite(prefix, to, path, routes, r)
+			noteRewrite(prefix, to, path, matched, r)
 		}
 	}
 }
@@ -70,28 +73,45 @@ func prefixesOf(s *networkingv1alpha3.HTTPRoute) []string {
 	return out
 }
 
-func noteRewrite(prefix, to, path string, routes []*networkingv1alpha3.HTTPRoute, r reporter) {
-	bare := strings.TrimSuffix(prefix, "/")
+func noteRewrite(prefix, to, path string, matched *matchedPaths, r reporter) {
+	const fix = "match uri.prefix %s/ and uri.exact %s instead"
+	bare, short := strings.TrimSuffix(prefix, "/"), problem.Short
 	switch slash := strings.HasSuffix(prefix, "/"); {
 	case prefix == to:
 		r.add(problem.NoEffect(path, to, "it is equal to the prefix of the match", fixRemove))
 	case slash && !strings.HasSuffix(to, "/"):
-		r.warn(path, to, fmt.Sprintf("prefix %q ends with \"/\" and this does not: %s becomes %s", prefix, problem.Short(prefix+"x"), problem.Short(to+"x")), "use "+to+"/")
+		r.warn(path, to, fmt.Sprintf("prefix %s ends with \"/\" and this does not: %s becomes %s", problem.Quote(prefix), short(prefix+"x"), short(to+"x")), "use "+short(to+"/"))
 	case !slash && strings.HasSuffix(to, "/"):
-		r.warn(path, to, fmt.Sprintf("this ends with \"/\" and prefix %q does not: %s becomes %s", problem.Short(prefix), problem.Short(prefix+"/x"), problem.Short(to+"/x")),
-			fmt.Sprintf("match uri.prefix %s/ and uri.exact %s instead", bare, bare))
-	case slash && to == "/" && !matchesPath(routes, bare):
-		r.warn(path, to, fmt.Sprintf("requests for %s do not match prefix %q", problem.Short(bare), problem.Short(prefix)), "add a match of uri.exact "+bare)
+		r.warn(path, to, fmt.Sprintf("this ends with \"/\" and prefix %s does not: %s becomes %s", problem.Quote(prefix), short(prefix+"/x"), short(to+"/x")), fmt.Sprintf(fix, short(bare), short(bare)))
+	case slash && to == "/" && !matched.has(bare):
+		r.warn(path, to, fmt.Sprintf("requests for %s do not match prefix %s", short(bare), problem.Quote(prefix)), "add a match of uri.exact "+short(bare))
 	}
 }
 
-// matchesPath reports whether some route has a match for a path or a prefix of it
-// other than "/".
-func matchesPath(routes []*networkingv1alpha3.HTTPRoute, path string) bool {
-	return slices.ContainsFunc(routes, func(s *networkingv1alpha3.HTTPRoute) bool {
-		return slices.ContainsFunc(s.GetMatch(), func(m *networkingv1alpha3.HTTPMatchRequest) bool {
-			prefix := m.GetUri().GetPrefix()
-			return m.GetUri().GetExact() == path || prefix != "" && prefix != "/" && strings.HasPrefix(path, prefix) || m.GetUri().GetRegex() != ""
-		})
-	})
+// matchedPaths are the paths that some route matches.
+type matchedPaths struct {
+	exact, prefix map[string]bool
+	regex         bool // which may be any
+}
+
+func matchedPathsOf(routes []*networkingv1alpha3.HTTPRoute) *matchedPaths {
+	out := &matchedPaths{exact: map[string]bool{}, prefix: map[string]bool{}}
+	for _, s := range routes {
+		for _, m := range s.GetMatch() {
+			out.exact[m.GetUri().GetExact()] = true
+			out.prefix[m.GetUri().GetPrefix()] = true
+			out.regex = out.regex || m.GetUri().GetRegex() != ""
+		}
+	}
+	return out
+}
+
+// has reports whether a path is matched, by more than the prefix "/".
+func (p *matchedPaths) has(path string) bool {
+	for i := 2; i <= len(path); i++ {
+		if p.prefix[path[:i]] {
+			return true
+		}
+	}
+	return p.regex || p.exact[path]
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -14,32 +15,28 @@ func usuallyTLS(port uint32) bool { return slices.Contains([]uint32{443, 6443, 8
 // notePlaintext warns about ports whose protocol and number do not fit: a sidecar
 // does not originate TLS, so what it sends to a TLS port as HTTP fails.
 func notePlaintext(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r reporter) {
+	const rule = "HTTP is sent to this port as plaintext, and servers usually have TLS on it: " + withoutTLS
+	const fix = "use port 443 with protocol HTTPS, and https:// in clients"
+	plain := map[string]bool{} // names of HTTP ports that clients connect to without TLS
 	for _, p := range ports {
 		switch at := fmt.Sprintf("spec.ports[%d]", p.index); {
 		case p.protocol.IsHTTP() && usuallyTLS(p.number):
 			r.warn(at+".number", fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match an HTTP port, and http:// requests are sent as plaintext",
 				"use protocol HTTPS, or a port such as 80")
 		case p.protocol.IsHTTP():
-			notePlaintextTargets(s, p, at, r)
+			plain[p.name] = true
+			if p.target != p.number && usuallyTLS(p.target) && !p.isOverridden(s) {
+				r.warn(at+".targetPort", fmt.Sprint(p.target), rule, fix)
+			}
 		case p.protocol == ProtocolTLS && p.number == 80:
 			r.warn(at+".number", "80", "clients usually send plaintext to this port: http:// requests do not match a TLS port", "use protocol HTTP, or a port such as 443")
 		}
 	}
-}
-
-// notePlaintextTargets warns about ports that HTTP is sent to.
-func notePlaintextTargets(s *networkingv1alpha3.ServiceEntry, p entryPort, at string, r reporter) {
-	const rule = "HTTP is sent to this port as plaintext, and servers usually have TLS on it: " + withoutTLS
-	const fix = "use port 443 with protocol HTTPS, and https:// in clients"
-	byName := len(s.Endpoints) > 0
 	for i, e := range s.Endpoints {
-		n, own := e.GetPorts()[p.name]
-		if own && usuallyTLS(n) {
-			r.warn(fmt.Sprintf("spec.endpoints[%d].ports.%s", i, p.name), fmt.Sprint(n), rule, fix)
+		for _, name := range slices.Sorted(maps.Keys(e.GetPorts())) {
+			if n := e.Ports[name]; plain[name] && usuallyTLS(n) {
+				r.warn(fmt.Sprintf("spec.endpoints[%d].ports.%s", i, name), fmt.Sprint(n), rule, fix)
+			}
 		}
-		byName = byName && own
-	}
-	if !byName && p.target != p.number && usuallyTLS(p.target) {
-		r.warn(at+".targetPort", fmt.Sprint(p.target), rule, fix)
 	}
 }

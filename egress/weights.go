@@ -37,8 +37,11 @@ func absentWeights(m Meta, spec []byte, message proto.Message) problem.List {
 		{"spec.tls", "receives no connections", written.TLS, tlsWeights(s)},
 	} {
 		for i, route := range kind.written {
+			if i >= len(kind.read) || !uneven(kind.read[i]) {
+				continue
+			}
 			for j, to := range route.Route {
-				if i < len(kind.read) && uneven(kind.read[i]) && to.Weight == nil {
+				if to.Weight == nil {
 					r.warn(fmt.Sprintf("%s[%d].route[%d].weight", kind.path, i, j), "",
 						"without a weight, beside destinations with one, this destination "+kind.nothing, "set weight, or remove the destination")
 				}
