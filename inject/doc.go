@@ -16,6 +16,7 @@
 //   - decide.go: whether a pod is injected, with the reason
 //   - settings.go: the settings of a pod with their sources
 //   - request.go: the environment, a request, its result and patch
+//   - types.go: the values of the wrong type in an object
 //   - errors.go: the rejection of a pod
 //   - schema.go: how strategic merge patch treats each field of a pod
 //   - canonical.go: the API server's form of values

@@ -1,13 +1,14 @@
 package inject
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
-	"regexp"
+	"reflect"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
 	kjson "sigs.k8s.io/json"
@@ -26,6 +27,9 @@ const (
 type Error struct {
 	Code     string
 	Problems problem.List
+	// Places are the keys and indexes from the object to the value of each problem; nil
+	// where they are unknown.
+	Places [][]string
 }
 
 // Error joins the problems.
@@ -43,56 +47,37 @@ func problemsOf(err error) problem.List {
 	return problem.Of(err)
 }
 
-// typeFault matches the decoder's error for a value of the wrong type; its error
-// type is not exported.
-var typeFault = regexp.MustCompile(`cannot unmarshal (\w+)(?: \S+)? into Go struct field [^.]+\.(\S+) of type (\S+)$`)
-
-// decodeProblem describes an object that is not of its kind, such as "v1 Pod", in
-// terms of the object; resource is its name for kubectl explain.
-func decodeProblem(kind, resource string, err error) problem.Problem {
-	m := typeFault.FindStringSubmatch(err.Error())
-	if m == nil {
-		return problem.Invalid("", "", "not a valid "+kind+": "+strings.TrimPrefix(err.Error(), "json: "), "")
-	}
-	got, path, want := m[1], m[2], wordOf(m[3])
-	fix := "see kubectl explain " + resource + "." + path
-	switch {
-	case want == "a string" && (got == "bool" || got == "number"):
-		fix = "put it in quotes"
-	case (want == "a number" || want == "a boolean") && got == "string":
-		fix = "remove the quotes"
-	}
-	return problem.Invalid(path, "", fmt.Sprintf("not a valid %s: expected %s, got %s", kind, want, articles[got]), fix)
+// decodeProblem is the problem of an object that is not of its kind, such as "v1 Pod".
+func decodeProblem(kind string, err error) problem.Problem {
+	return problem.Invalid("", "", "not a valid "+kind+": "+strings.TrimPrefix(err.Error(), "json: "), "")
 }
 
-var articles = map[string]string{
-	"bool": "a boolean", "number": "a number", "string": "a string", "array": "a list", "object": "an object", "null": "null",
-}
-
-// wordOf describes a Go type of the API.
-func wordOf(goType string) string {
-	switch {
-	case strings.HasPrefix(goType, "[]"):
-		return "a list"
-	case goType == "bool":
-		return "a boolean"
-	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"), strings.HasPrefix(goType, "float"):
-		return "a number"
-	case strings.HasPrefix(goType, "map["):
-		return "an object"
-	case goType == "string", stringTypes.MatchString(goType):
-		return "a string"
+// rejectTypes rejects an object for all its values of the wrong type, or else for the
+// decoder's error.
+func rejectTypes(text []byte, t reflect.Type, kind, resource string, err error) *Error {
+	var faults []typeFault
+	if json.Valid(text) {
+		faults = typeFaults(jsontree.Parse(string(text)), t, kind, resource)
 	}
-	return "an object"
+	if len(faults) == 0 {
+		return reject(RejectedPod, decodeProblem(kind, err))
+	}
+	return rejectFaults(faults)
 }
 
-// stringTypes are the API's named strings.
-var stringTypes = regexp.MustCompile(`^(v1|types)\.\w*(Policy|Mode|Type|Name|Protocol|Scheme|UID|Operator|Effect|Operation|Medium|Action)$`)
+func rejectFaults(faults []typeFault) *Error {
+	e := &Error{Code: RejectedPod}
+	for _, f := range faults {
+		e.Problems.Add(f.problem)
+		e.Places = append(e.Places, f.place)
+	}
+	return e
+}
 
 func decodePod(text []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, pod); err != nil {
-		return nil, reject(RejectedPod, decodeProblem("v1 Pod", "pod", err))
+		return nil, rejectTypes(text, reflect.TypeFor[corev1.Pod](), "v1 Pod", "pod", err)
 	}
 	return pod, nil
 }

@@ -1,8 +1,10 @@
 package inject
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 )
@@ -159,8 +162,8 @@ func FindTemplate(object []byte) (Template, bool, error) {
 func FindTemplates(object []byte, more Paths) ([]Template, error) {
 	var meta metav1.PartialObjectMetadata
 	err := kjson.UnmarshalCaseSensitivePreserveInts(object, &meta)
-	if err != nil && !typeFault.MatchString(err.Error()) {
-		return nil, reject(RejectedPod, decodeProblem("Kubernetes object", "object", err))
+	if err != nil && (!json.Valid(object) || object[0] != '{') {
+		return nil, reject(RejectedPod, decodeProblem("Kubernetes object", err))
 	}
 	group, _, versioned := strings.Cut(meta.APIVersion, "/")
 	id := meta.Kind
@@ -174,10 +177,8 @@ func FindTemplates(object []byte, more Paths) ([]Template, error) {
 	switch {
 	case len(paths) == 0:
 		return nil, nil
-	case err != nil && id == "Pod":
-		return nil, reject(RejectedPod, decodeProblem("v1 Pod", "pod", err))
 	case err != nil:
-		return nil, reject(RejectedPod, decodeProblem(meta.APIVersion+" "+meta.Kind, strings.ToLower(meta.Kind), err))
+		return nil, rejectObject(object, &meta, paths, err)
 	}
 	root := jsontree.Parse(string(object))
 	if id == rollout && root.At("spec", "template") == nil && root.At("spec", "workloadRef") != nil {
@@ -194,7 +195,7 @@ func FindTemplates(object []byte, more Paths) ([]Template, error) {
 		for i, key := range path {
 			t.Pointer = string(jsontree.AppendPointer([]byte(t.Pointer), key))
 			if node = node.Get(key); node.Kind() != jsontree.Object && node.Kind() != jsontree.Null {
-				return nil, reject(RejectedPod, problem.Invalid(dotted(path[:i+1]), "", "must be an object", ""))
+				return nil, &Error{RejectedPod, problem.List{problem.Invalid(dotted(path[:i+1]), "", "must be an object", "")}, [][]string{path[:i+1]}}
 			}
 		}
 		if node.Kind() == jsontree.Object {
@@ -210,4 +211,29 @@ func claims(object *jsontree.Node) (names []string) {
 		names = append(names, claim.At("metadata", "name").Text())
 	}
 	return names
+}
+
+// rejectObject rejects an object for the values of the wrong type in its own metadata and
+// in its pod templates.
+func rejectObject(object []byte, meta *metav1.PartialObjectMetadata, paths [][]string, err error) *Error {
+	kind, resource, t := meta.APIVersion+" "+meta.Kind, strings.ToLower(meta.Kind), reflect.TypeFor[metav1.PartialObjectMetadata]()
+	if len(paths[0]) == 0 {
+		t = reflect.TypeFor[corev1.Pod]()
+	}
+	root := jsontree.Parse(string(object))
+	faults := typeFaults(root, t, kind, resource)
+	for _, path := range paths {
+		if len(path) == 0 {
+			continue
+		}
+		for _, f := range typeFaults(root.At(path...), reflect.TypeFor[corev1.Pod](), "v1 Pod", "pod") {
+			f.place = slices.Concat(path, f.place)
+			f.problem.Path = strings.TrimSuffix(dotted(path)+"."+f.problem.Path, ".")
+			faults = append(faults, f)
+		}
+	}
+	if len(faults) == 0 {
+		return reject(RejectedPod, decodeProblem(kind, err))
+	}
+	return rejectFaults(faults)
 }

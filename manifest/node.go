@@ -1,5 +1,7 @@
 package manifest
 
+import "strconv"
+
 // kind is what a node is.
 type kind uint8
 
@@ -175,6 +177,24 @@ func (n *node) str(key string) string {
 func (n *node) at(path []string) *node {
 	for _, key := range path {
 		n = n.get(key)
+	}
+	return n
+}
+
+// value follows keys of mappings and indexes of sequences; nil where there is nothing.
+func (n *node) value(path []string) *node {
+	for _, step := range path {
+		if n = n.resolved(); n.kind == sequenceKind {
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(n.items) {
+				return nil
+			}
+			n = n.items[i].resolved()
+			continue
+		}
+		if n = n.get(step); n == nil {
+			return nil
+		}
 	}
 	return n
 }

@@ -1,8 +1,11 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/inject"
@@ -42,24 +45,47 @@ func (t *transformer) problemAt(f found, p problem.Problem, path ...string) {
 	t.out.problems.Add(p.In(t.o.File).On(t.line(f, path...), 0).At(place))
 }
 
-// rejected adds the injector's problems, each at its annotation or label.
+// rejected adds the injector's problems, each at its annotation or label, or at its
+// value.
 func (t *transformer) rejected(f found, n *node, pointer string, err error) {
 	var rejection *inject.Error
 	if !errors.As(err, &rejection) {
 		t.problem(f, problem.Of(err)...)
 		return
 	}
-	path := append(splitPointer(pointer), "metadata")
-	for _, key := range path {
-		n = n.get(key)
-	}
-	for _, p := range rejection.Problems {
-		if field, key := keyOf(n, p); key != "" {
-			t.problemAt(f, p, append(path, field, key)...)
+	template := splitPointer(pointer)
+	metadata := n.at(append(slices.Clone(template), "metadata"))
+	for i, p := range rejection.Problems {
+		if i < len(rejection.Places) {
+			t.problemOf(f, n, p, append(slices.Clone(template), rejection.Places[i]...), dotted(pointer))
+			continue
+		}
+		if field, key := keyOf(metadata, p); key != "" {
+			t.problemAt(f, p, append(slices.Clone(template), "metadata", field, key)...)
 		} else {
 			t.problemAt(f, p)
 		}
 	}
+}
+
+// problemOf adds a problem of the value at path, which is shown as the document has it.
+func (t *transformer) problemOf(f found, n *node, p problem.Problem, path []string, template string) {
+	if template != "" {
+		p.Path = strings.TrimSuffix(template+"."+p.Path, ".")
+	}
+	place := t.place(t.name(n))
+	if p.Path != "" {
+		place += ": " + p.Path
+	}
+	line, column := t.line(f, path...), 0
+	if v := n.value(path); v != nil && t.fallback == nil {
+		at := min(v.start, len(t.c.text))
+		line, column = t.c.lineOf(at), at-bytes.LastIndexByte(t.c.text[:at], '\n')
+		if v.kind == scalarKind && v.style == plainStyle && v.tag != nullTag {
+			p.Value = problem.Short(string(t.c.text[v.start:v.end]))
+		}
+	}
+	t.out.problems.Add(p.In(t.o.File).On(line, column).At(place))
 }
 
 // keyOf is the annotation or label key of a pod's metadata that a problem is about.

@@ -179,7 +179,8 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 	label := o.label(t.scenario)
 	var problems []string
 	for _, p := range t.cli.problems[label] {
-		problems = append(problems, p.text)
+		// A path in the file leads to the pod template first.
+		problems = append(problems, strings.TrimPrefix(p.text, strings.Join(o.path, ".")+"."))
 	}
 	if d := cmp.Diff(a.problems, problems); d != "" {
 		t.Errorf("%s: the webhook's problems -, kube-inject's +\n%s", label, d)
