@@ -30,8 +30,9 @@ var together = []scenario{
 	{"rolling", rolling},
 }
 
-// alone are scenarios that change what all pods depend on, in order.
+// alone are scenarios that time pods, or change what all pods depend on, in order.
 var alone = []scenario{
+	{"starts", starts},
 	{"getting-started", gettingStarted},
 	{"operations", operations},
 	{"bypass", bypass},
