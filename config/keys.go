@@ -52,6 +52,7 @@ global.omitSidecarInjectorConfigMap global.operatorManageWebhooks global.pilotCe
 global.priorityClassName global.readerServiceAccount global.remotePilotAddress global.resourceScope global.revision
 global.sds global.sts global.tracer global.trustBundleName global.waypoint
 global.proxy_init.forceApplyIptables
+global.autoscalingv2API global.oneNamespace istio_cni.provider
 `
 
 // pilotKeys are the rest of pilot.*, which configure Istio's own Deployment.
