@@ -117,3 +117,17 @@ func TestJSONKeepsItsText(t *testing.T) {
 		}
 	}
 }
+
+// TestRewrittenTextStays: a document that has to be rewritten keeps its texts, too.
+func TestRewrittenTextStays(t *testing.T) {
+	injector := realInjector(t)
+	for _, line := range []string{
+		"a: \U0001F600", "a: \"\U0001F600\"", "a: '\U0001F600 x'", "\U0001F600: b", "a: b # \U0001F600", "# \U0001F468\u200d\U0001F469", "a: |\n      \U0001F600\n      \u65e5", "a: \"x\u2028y\U0001F600\"", "a: \U0001F600\ue000", "a: \ufeffx", "a: &x \U0001F600\n    b: *x",
+	} {
+		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    t: !!str 1\n    " + line + "\nspec:\n  containers:\n  - name: app\n    image: i\n"
+		out, _, err := transformString(t, in, Options{Injector: injector, File: "f"})
+		if err != nil || !strings.Contains(out, "    "+line+"\n") || strings.Contains(out, "\\U") {
+			t.Errorf("%q: %v\n%s", line, err, out)
+		}
+	}
+}

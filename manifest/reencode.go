@@ -70,10 +70,14 @@ func (a *arena) dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 	if bytes.Contains(c.text, []byte("\r\n")) {
 		lineBreak = yaml4.LineBreakCRLN
 	}
+	stand := newStandIns(tree)
+	stand.replace(tree)
 	body, err := yaml4.Dump(tree, yaml4.WithLineBreak(lineBreak), yaml4.WithLineWidth(-1))
+	stand.restore(tree)
 	if err != nil {
 		return "", false
 	}
+	body = stand.back.bytes(body)
 	prefix := string(c.text[:c.from])
 	if prefix != "" && !strings.HasSuffix(prefix, string(bom)) {
 		prefix += "\n"
