@@ -10,6 +10,12 @@ import (
 // users know from access logs.
 func ClusterName(port uint32, host string) string { return fmt.Sprintf("outbound|%d||%s", port, host) }
 
+// AddressClusterName is the name of the cluster for connections to an address of a
+// TLS host. The host of requests to the same address and port may be another one.
+func AddressClusterName(port uint32, address string) string {
+	return fmt.Sprintf("outbound|%d|tls|%s", port, address)
+}
+
 // The clusters of traffic that no ServiceEntry declares, by Istio's names.
 const (
 	PassthroughCluster = "PassthroughCluster" // forwards to the original destination

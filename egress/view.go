@@ -53,12 +53,12 @@ func (v *View) Host(cluster string) (Host, bool) {
 }
 
 // HostOfAddress is the TLS host with endpoints that has a single address, by the
-// name of a cluster with the address in place of the host.
+// name of the cluster for the address.
 func (v *View) HostOfAddress(cluster string) (Host, bool) {
-	port, address, _ := strings.Cut(strings.TrimPrefix(cluster, "outbound|"), "||")
+	port, address, _ := strings.Cut(strings.TrimPrefix(cluster, "outbound|"), "|tls|")
 	n, err := strconv.ParseUint(port, 10, 16)
 	a, invalid := netip.ParseAddr(address)
-	if err != nil || invalid != nil || ClusterName(uint32(n), address) != cluster {
+	if err != nil || invalid != nil || AddressClusterName(uint32(n), address) != cluster {
 		return Host{}, false
 	}
 	for _, h := range ofPort(v.hosts, uint32(n), func(h *Host) uint32 { return h.Port }) {

@@ -118,14 +118,14 @@ func (b *builder) tlsHosts(p egress.Port, l *listenerv3.Listener, log []*accessl
 			choices = append(choices, sniChoice{[]string{h.Name}, b.splitChains(l, "tls "+h.Name, b.hostBranches(h, log))})
 		}
 	}
-	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.withoutSNI(p, l, log))
+	return b.bySNI(append([]sniChoice{plain, listed}, choices...), b.withoutSNI(p, l))
 }
 
 // withoutSNI matches the addresses of TLS hosts, for clients that send no SNI; an SNI
 // that is not declared is not affected by them. Hosts without resolution share a
 // chain, and so do the single addresses of hosts with endpoints: their clusters are
 // named after the address. A range may have any number of addresses.
-func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener, log []*accesslogv3.AccessLog) *matcherv3.Matcher_OnMatch {
+func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener) *matcherv3.Matcher_OnMatch {
 	kept, listed := addressChoice{then: b.chain(chainAddress)}, addressChoice{then: b.chain(chainAddressListed)}
 	var choices []addressChoice
 	for _, h := range p.Hosts {
@@ -151,7 +151,7 @@ func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener, log []*acces
 		choices = append(choices, kept)
 	}
 	if len(listed.prefixes) > 0 {
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddressListed, Filters: b.byNamedCluster(p.Number, addressCluster(p.Number), log)})
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddressListed, Filters: b.byNamedCluster(p.Number, egress.AddressClusterName(p.Number, originalAddress), b.logAs(addressCluster(p.Number)))})
 		choices = append(choices, listed)
 	}
 	if len(choices) == 0 {

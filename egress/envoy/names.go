@@ -72,11 +72,12 @@ const (
 	metadataOperation = "operation"
 )
 
-// addressCluster is the name of a cluster for connections to an address, as a
-// format string.
-func addressCluster(port uint32) string {
-	return egress.ClusterName(port, "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%")
-}
+// originalAddress is the original destination address of a connection.
+const originalAddress = "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
+
+// addressCluster is what access logs have as the cluster of connections to an
+// address.
+func addressCluster(port uint32) string { return egress.ClusterName(port, originalAddress) }
 
 // operationOf is the X-Envoy-Decorator-Operation of requests without a route.
 func operationOf(name string, port uint32) string { return fmt.Sprintf("%s:%d/*", name, port) }

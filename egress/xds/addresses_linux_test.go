@@ -24,6 +24,8 @@ func TestAddressesAreNames(t *testing.T) {
 			entryOf(t, "shop", "logs", `{"hosts": ["logs.test", "second.test"], "addresses": ["198.51.100.7", "2001:db8::7/128"], `+web+`"resolution": "DNS"}`),
 			entryOf(t, "shop", "fixed", `{"hosts": ["fixed.test"], "addresses": ["198.51.100.8/32"], `+web+`"resolution": "STATIC", "endpoints": [{"address": "192.0.2.85"}]}`),
 			entryOf(t, "shop", "fixed6", `{"hosts": ["fixed6.test"], "addresses": ["2001:db8::8", "198.51.101.0/24"], `+web+`"resolution": "STATIC", "endpoints": [{"address": "192.0.2.86"}]}`),
+			entryOf(t, "shop", "mixed-http", `{"hosts": ["mixed-http.test"], "addresses": ["198.51.100.12"], "ports": [{"number": 9000, "name": "http", "protocol": "HTTP"}], "resolution": "STATIC", "endpoints": [{"address": "192.0.2.87"}]}`),
+			entryOf(t, "shop", "mixed-tls", `{"hosts": ["mixed-tls.test"], "addresses": ["198.51.100.12"], "ports": [{"number": 9000, "name": "tls", "protocol": "TLS"}], "resolution": "STATIC", "endpoints": [{"address": "192.0.2.88"}]}`),
 			entryOf(t, "shop", "none", `{"hosts": ["legacy.test"], "addresses": ["198.51.100.9", "2001:db8::9"], `+web+`"resolution": "NONE"}`),
 			entryOf(t, "shop", "routed", `{"hosts": ["routed.test", "to.test"], "addresses": ["198.51.100.10"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`),
 			routeOf(t, "shop", "routed", `{"hosts": ["routed.test"], "http": [{"match": [{"uri": {"prefix": "/gone"}}], "directResponse": {"status": 299}}, {"route": [{"destination": {"host": "to.test"}}]}]}`),
@@ -50,6 +52,11 @@ func TestAddressesAreNames(t *testing.T) {
 			q.ServerName = "undeclared.test" // is not covered by an address
 			m.wantAt(mode.name, q, decide.Decide(view, q), strings.Replace(mode.tls, other, c.address, 1))
 		}
+		// One address and port, with a host for each protocol.
+		q := decide.Request{Address: netip.MustParseAddr("198.51.100.12"), Port: 9000, Protocol: decide.HTTP, Method: "GET", Authority: "198.51.100.12:9000", Path: "/"}
+		m.wantAt(mode.name, q, decide.Decide(view, q), "192.0.2.87")
+		q.Protocol, q.Authority = decide.TLS, "x"
+		m.wantAt(mode.name, q, decide.Decide(view, q), "192.0.2.88")
 		if got := m.fetch("GET", routed, "/gone", nil); !strings.HasPrefix(got, "299") {
 			t.Errorf("%s, the routes of an address: %q", mode.name, got)
 		}
