@@ -25,6 +25,7 @@ import (
 type controlPlane struct {
 	client   kubernetes.Interface
 	server   *xds.Server
+	tokens   *xds.Tokens
 	listener *xds.Listener
 	watcher  *kube.Watcher
 	election *election.Election // of the replica that writes the objects' status
@@ -41,8 +42,13 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, fmt.Errorf("create xDS source client: %w", err)
 	}
 	p := &controlPlane{client: client, log: o.Log.WithName("sidecars")}
+	var err error
 	reporter := xds.Reporter{Pods: client.CoreV1(), Events: mgr.GetEventRecorder("outrider"), Log: p.log}
-	p.server = xds.New(xds.NewTokens(client.AuthenticationV1().TokenReviews()), xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
+	if p.tokens, err = newTokens(o); err != nil {
+		return nil, err
+	}
+	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
+	p.tokens.Revoked = p.server.Revoke
 	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate}, Log: p.log}
 	status, err := p.newStatusWriter(o)
 	if err != nil {
@@ -56,6 +62,19 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		},
 	})
 	return p, err
+}
+
+// newTokens has a client of its own: the reviews have a limit of theirs, and must not
+// wait for other requests.
+func newTokens(o Options) (*xds.Tokens, error) {
+	unlimited := rest.CopyConfig(o.Cluster)
+	unlimited.QPS = -1
+	client, err := kubernetes.NewForConfig(unlimited)
+	if err != nil {
+		return nil, fmt.Errorf("create token review client: %w", err)
+	}
+	reviews := client.AuthenticationV1()
+	return xds.NewTokens(reviews.TokenReviews(), xds.NewKeys(reviews.RESTClient()), xds.TokenMetrics(o.Registry)), nil
 }
 
 // newStatusWriter prepares the writer of the objects' status, on one replica.
@@ -96,7 +115,7 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
+	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
 }
 
 // configure forwards the active configuration.

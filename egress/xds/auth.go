@@ -13,7 +13,7 @@ import (
 // Identity is the subject of a token.
 type Identity struct {
 	Namespace, ServiceAccount string
-	Pod                       string // empty where the token is not bound to a pod
+	Pod, PodUID               string // empty where the token is not bound to a pod
 }
 
 // String is namespace/pod, or namespace and service account.

@@ -137,6 +137,17 @@ func (s *Server) remove(st *stream) {
 	}
 }
 
+// Revoke closes the streams of an identity whose token is revoked.
+func (s *Server) Revoke(id Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.pods[id.String()] {
+		if st.identity == id {
+			st.close(rejectStream(codes.Unauthenticated, "the token is revoked", nil))
+		}
+	}
+}
+
 func (s *Server) usage(namespace string) *usage {
 	u := s.namespaces[namespace]
 	if u == nil {

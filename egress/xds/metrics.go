@@ -67,5 +67,15 @@ func (m metrics) observer(next Observer) Observer {
 	}
 }
 
+// TokenMetrics registers the counter of token checks, and returns what counts.
+func TokenMetrics(registry prometheus.Registerer) func(method, result string) {
+	checks := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "outrider", Subsystem: "xds", Name: "token_checks_total",
+		Help: "Sidecars' tokens checked, by method (signature, review) and result.",
+	}, []string{"method", "result"})
+	registry.MustRegister(checks)
+	return func(method, result string) { checks.WithLabelValues(method, result).Inc() }
+}
+
 // ShortType is Cluster, Listener or RouteConfiguration.
 func ShortType(typeURL string) string { return typeURL[strings.LastIndexByte(typeURL, '.')+1:] }
