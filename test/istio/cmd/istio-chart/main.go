@@ -12,13 +12,16 @@ import (
 	"github.com/outrider-mesh/outrider/test/istio"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	path, err := istio.Program(ctx, os.Stderr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // the process ends
+		fmt.Fprintln(os.Stderr, "istio-chart:", err)
+		return 1
 	}
 	fmt.Println(path)
+	return 0
 }
