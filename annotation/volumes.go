@@ -3,7 +3,6 @@ package annotation
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,17 +27,18 @@ func ParseVolumes(text string) ([]corev1.Volume, error) {
 		fix:  fix,
 		name: func(v *corev1.Volume) *string { return &v.Name },
 		check: func(n *document.Node, at string, v *corev1.Volume) problem.List {
-			if k := sources(v.VolumeSource); k != 1 {
+			if k := set(v.VolumeSource); k != 1 {
 				return problem.List{n.Problem(at, fmt.Sprintf("must have exactly one volume source, has %d", k), fix)}
 			}
-			return nil
+			return located(n, sourceProblems(at, &v.VolumeSource))
 		},
+		unique:  true,
 		compare: func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) },
 	}.parse(text)
 }
 
-// sources counts the volume sources that are set.
-func sources(s corev1.VolumeSource) int {
+// set counts the fields of a struct that are set, such as the sources of a volume.
+func set(s any) int {
 	v, n := reflect.ValueOf(s), 0
 	for i := range v.NumField() {
 		if !v.Field(i).IsZero() {
@@ -57,15 +57,7 @@ func ParseVolumeMounts(text string) ([]corev1.VolumeMount, error) {
 		fix:  fix,
 		name: func(m *corev1.VolumeMount) *string { return &m.Name },
 		check: func(n *document.Node, at string, m *corev1.VolumeMount) problem.List {
-			switch {
-			case m.MountPath == "":
-				return problem.List{n.Locate(problem.Required(document.Join(at, "mountPath"), fix))}
-			case !path.IsAbs(m.MountPath) || strings.Contains(m.MountPath, ":"):
-				return problem.List{n.Problem(document.Join(at, "mountPath"), "must be an absolute path without a colon", fix)}
-			case m.SubPath != "" && m.SubPathExpr != "":
-				return problem.List{n.Locate(problem.Conflict(document.Join(at, "subPath"), "", "subPathExpr", "remove one of the two"))}
-			}
-			return nil
+			return located(n, mountProblems(at, m))
 		},
 		compare: func(a, b corev1.VolumeMount) int {
 			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.MountPath, b.MountPath))
@@ -79,6 +71,15 @@ type objects[T any] struct {
 	name    func(*T) *string
 	check   func(n *document.Node, at string, object *T) problem.List
 	compare func(a, b T) int
+	unique  bool // no two of a name
+}
+
+// located puts problems at the line and column of a value.
+func located(n *document.Node, problems problem.List) problem.List {
+	for i := range problems {
+		problems[i] = n.Locate(problems[i])
+	}
+	return problems
 }
 
 func (o objects[T]) parse(text string) ([]T, error) {
@@ -90,7 +91,13 @@ func (o objects[T]) parse(text string) ([]T, error) {
 		return nil, problem.Invalid("", "", "empty", o.fix+", or remove it")
 	}
 	var out []T
+	names := map[string]bool{}
 	add := func(n *document.Node, name, at string) {
+		if o.unique && names[name] {
+			found.Add(n.Locate(problem.Duplicate(document.Join(at, "name"), name, "volume name")))
+			return
+		}
+		names[name] = true
 		object := new(T)
 		if ps := o.object(n, name, at, object); len(ps) > 0 {
 			found.Add(ps...)

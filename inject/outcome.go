@@ -229,6 +229,7 @@ func (m *mutation) checkNames() {
 // version of the container.
 func (m *mutation) checkMounts(item *jsontree.Node) {
 	var at []string
+	privileged := item.At("securityContext", "privileged").JSON() == "true"
 	for _, mount := range item.Get("volumeMounts").Items() {
 		name, point := mount.Get("name"), mount.Get("mountPath").Text()
 		if indexBy(m.tree.At("spec", "volumes").Items(), "name", name) < 0 && !slices.Contains(m.request.Claims, name.Text()) {
@@ -238,6 +239,9 @@ func (m *mutation) checkMounts(item *jsontree.Node) {
 			m.mountProblem(item, mount, point, "another volume is mounted at this path", "use another mountPath")
 		}
 		at = append(at, path.Clean(point))
+		if mode := mount.Get("mountPropagation").Text(); mode == string(corev1.MountPropagationBidirectional) && !privileged {
+			m.mountProblem(item, mount, mode, "mountPropagation requires a privileged container", "use None or HostToContainer")
+		}
 	}
 }
 

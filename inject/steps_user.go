@@ -63,7 +63,11 @@ func (m *mutation) reapplyUser() error {
 			if i < 0 {
 				continue
 			}
-			merged, err := merge(items[i], node, m.schema.at("spec", list))
+			patch := node
+			if list == "containers" && c.list != list { // a native sidecar's, where the sidecar is a classic one
+				patch = node.Without("restartPolicy")
+			}
+			merged, err := merge(items[i], patch, m.schema.at("spec", list))
 			if err != nil {
 				return reject(RejectedMerge, problem.Invalid("container "+problem.Quote(node.Get("name").Text())+" of the pod", "", err.Error(), ""))
 			}

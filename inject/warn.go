@@ -59,7 +59,8 @@ func warnEarlyInit(m *mutation) problem.List {
 	}
 	var names []string
 	for c := range m.pod.Spec.InitContainers {
-		if name := m.pod.Spec.InitContainers[c].Name; !m.injects("initContainers", name) {
+		name := m.pod.Spec.InitContainers[c].Name
+		if found, _ := m.brings(name); !found {
 			names = append(names, name)
 		}
 	}

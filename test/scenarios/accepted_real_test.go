@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
@@ -122,15 +121,7 @@ func TestPodResources(t *testing.T) {
 // injectedWith is the pod as the default configuration injects it.
 func injectedWith(t *testing.T, version inject.Version, pod []byte) []byte {
 	t.Helper()
-	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
-	if cfg == nil {
-		t.Fatal(problems.Err())
-	}
-	injector, problems := inject.Compile(cfg, inject.Environment{Kubernetes: version})
-	if injector == nil {
-		t.Fatal(problems.Err())
-	}
-	out, err := injector.Inject(inject.Request{Pod: pod})
+	out, err := defaultInjector(t, version).Inject(inject.Request{Pod: pod})
 	if err != nil {
 		t.Fatal(err)
 	}
