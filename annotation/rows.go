@@ -64,7 +64,7 @@ func warnInjection(value string) problem.List {
 // OpenShift itself writes the values of these rows.
 var openShiftRows = []Row{
 	{Name: OpenShiftUIDRange, Places: OnNamespace, Type: "FIRST/SIZE or FIRST-LAST", Default: "uid 1337",
-		Meaning: "OpenShift's uid range of the namespace: the proxy runs as its last uid"},
+		Meaning: "OpenShift's uid range of the namespace: the proxy runs as its last uid that no other container has"},
 	{Name: OpenShiftSupplementalGroups, Places: OnNamespace, Type: "list of FIRST/SIZE or FIRST-LAST", Default: "gid 1337",
 		Meaning: "OpenShift's group ranges of the namespace: the proxy runs with the last gid of the first"},
 }

@@ -62,6 +62,9 @@ func (t *transformer) rejected(f found, n *node, pointer string, err error) {
 		}
 		if field, key := keyOf(metadata, p); key != "" {
 			t.problemAt(f, p, append(slices.Clone(template), "metadata", field, key)...)
+		} else if v := n.value(append(slices.Clone(template), specPath(p.Path)...)); v != nil && strings.HasPrefix(p.Path, "spec.") && t.fallback == nil {
+			line := t.c.lineOf(min(v.start, len(t.c.text)))
+			t.out.problems.Add(p.In(t.o.File).On(line, 0).At(t.place(t.name(n)) + ": " + p.Path))
 		} else {
 			t.problemAt(f, p)
 		}
@@ -86,6 +89,15 @@ func (t *transformer) problemOf(f found, n *node, p problem.Problem, path []stri
 		}
 	}
 	t.out.problems.Add(p.In(t.o.File).On(line, column).At(place))
+}
+
+// specPath are the keys of a problem's path such as spec.containers[0].name; nil for
+// others.
+func specPath(path string) []string {
+	if !strings.HasPrefix(path, "spec.") {
+		return nil
+	}
+	return strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]", r) })
 }
 
 // keyOf is the annotation or label key of a pod's metadata that a problem is about.
