@@ -86,6 +86,9 @@ func (a *arena) dump(c *chunk, tree *yaml4.Node, want *node) (string, bool) {
 		}
 	}
 	text := prefix + string(body)
+	if last := bytes.LastIndexByte(bytes.TrimRight(c.text, "\r\n"), '\n') + 1; last > c.from && isMarker(c.text[last:], "...") {
+		text += string(c.text[last:])
+	}
 	check := chunk{text: []byte(text), from: c.from}
 	converted, err := yaml.YAMLToJSON([]byte(check.forYAML()))
 	if err != nil {
