@@ -25,27 +25,14 @@ func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 		}
 		r.ineffectiveFields(n, m)
 	}
-	r.listenPort(n, m.GetProxyListenPort())
+	m.ProxyListenPort = ListenPort
 	applyMeshDefaults(m, func(path string) bool { return has(n, path) })
 	return m
 }
 
-// listenPort checks the port that captured connections are redirected to.
-func (r *reader) listenPort(n *document.Node, port int32) {
-	const name = "proxyListenPort"
-	at := n.GetProto(name)
-	switch {
-	case at == nil || port == 0:
-	case port < 0 || port > 65535:
-		r.add(at.Locate(problem.Port(name, "")))
-	case slices.Contains(sidecarPorts, port):
-		r.error(at, name, "the sidecar itself has this port for another purpose", "use another port, such as 15001")
-	}
-}
-
-// sidecarPorts are the sidecar's own ports: of its admin interface, its readiness
-// and its metrics.
-var sidecarPorts = []int32{15000, 15021, 15090}
+// ListenPort is the port that captured connections are redirected to. It is an
+// argument of the init container of every pod that runs, so the mesh cannot move it.
+const ListenPort = 15001
 
 // fieldAt is the field whose name is at a place of the text.
 func fieldAt(n *document.Node, line, column int) (document.Field, bool) {

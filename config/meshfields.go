@@ -4,7 +4,7 @@ package config
 // compares this list and the next table with the type.
 var effectiveMeshFields = []string{
 	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig", "outboundTrafficPolicy",
-	"protocolDetectionTimeout", "proxyListenPort", "rootNamespace",
+	"protocolDetectionTimeout", "rootNamespace",
 }
 
 // Reasons that several fields share.
@@ -52,6 +52,7 @@ var ineffectiveMeshFields = map[string]ineffective{
 	"pathNormalization":              {[]string{`{"normalization":"BASE"}`, `{"normalization":"DEFAULT"}`}, "paths are normalized as RFC 3986 defines it, and slashes are not merged", "remove it"},
 	"proxyHttpPort":                  {[]string{"0"}, "the proxy does not listen as an HTTP proxy; connections are captured", "remove it"},
 	"proxyInboundListenPort":         {[]string{"15006"}, whyInbound, "remove it"},
+	"proxyListenPort":                {[]string{"0", "15001"}, "captured connections are redirected to port 15001", "remove it"},
 	"serviceEntryVisibility":         {nil, "who sees a ServiceEntry is set by its exportTo", "set exportTo on the objects"},
 	"serviceScopeConfigs":            {nil, whyOneCluster, "remove it"},
 	"serviceSettings":                {nil, whyOneCluster, "remove it"},

@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"fmt"
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -55,9 +54,6 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		m.ConnectTimeout = 10 * time.Second
 	}
 	r := reporter{kind: KindMesh, all: &m.problems}
-	if p := mc.GetProxyListenPort(); p != 0 && p != listenPort {
-		r.add(problem.NoEffect("proxyListenPort", fmt.Sprint(p), fmt.Sprintf("connections are always redirected to port %d", listenPort), "remove it"))
-	}
 	if m.DetectionTimeout < 0 {
 		r.add(problem.Negative("protocolDetectionTimeout", m.DetectionTimeout.String()).WithFix("use a duration such as 100ms, or 0s to disable the timeout"))
 		m.DetectionTimeout = 0

@@ -30,7 +30,6 @@ func TestProblems(t *testing.T) {
 		"own port":     {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 15001, protocol: TCP}], resolution: DNS}`), `spec.ports[0].number: "15001": port is reserved by the sidecar`, nil},
 		"sidecar ports": {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 15000, name: a, protocol: HTTP}, {number: 15021, name: b, protocol: HTTP}, {number: 15090, name: c, protocol: TLS}, {number: 15020, name: d, protocol: HTTP}], resolution: DNS}`),
 			`spec.ports[0].number: "15000": port is reserved by the sidecar` + "\n" + `spec.ports[1].number: "15021": port is` + "\n" + `spec.ports[2].number: "15090": port is`, []string{"outbound|15020||a.example"}},
-		"listen port":    {"proxyListenPort: 15002\n", `proxyListenPort: "15002": no effect: connections are always redirected to port 15001`, nil},
 		"port twice":     {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}, {number: 80, name: tcp, protocol: TCP}], resolution: DNS}`), `spec.ports[1].number: "80": duplicate port number, also in spec.ports[0]`, []string{"outbound|80||a.example"}},
 		"protocol":       {egresstest.EntryText(`{hosts: [a.example], ports: [{number: 80, protocol: UDP}], resolution: DNS}`), `spec.ports[0].protocol: "UDP": protocol is not supported`, nil},
 		"range":          {egresstest.EntryText(`{hosts: [a.example], addresses: [0.0.0.0/0], ports: [{number: 1, protocol: TCP}]}`), "spec.addresses[0]: \"0.0.0.0/0\": must not cover all addresses", nil},
