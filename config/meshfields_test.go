@@ -69,7 +69,7 @@ func TestMeshFieldsWithoutEffect(t *testing.T) {
 		{"defaultConfig without effect", Texts{Mesh: "defaultConfig: {statusPort: 15099, proxyAdminPort: 15001, tracing: {sampling: 5}, serviceCluster: x}"}, []string{
 			"warning defaultConfig.statusPort: no effect", "warning defaultConfig.proxyAdminPort: no effect", "warning defaultConfig.tracing: no effect", "warning defaultConfig.serviceCluster: no effect"}},
 		{"defaultConfig for an agent", Texts{Mesh: "defaultConfig: {tracing: {sampling: 5}}", Config: "templates: {sidecar: '{{ protoToJSON .ProxyConfig }}'}"}, nil},
-		{"another port", Texts{Mesh: "proxyListenPort: 15101"}, []string{`warning: istio key "mesh":1:1: proxyListenPort: 15101: no effect: captured connections are redirected to port 15001; remove it`}},
+		{"another port", Texts{Mesh: "proxyListenPort: 15101"}, []string{`warning proxyListenPort: 15101: no effect`}},
 		{"the port", Texts{Mesh: "proxyListenPort: 15001"}, nil},
 	})
 }
