@@ -57,8 +57,8 @@ func TestLogFault(t *testing.T) {
 	}
 }
 
-// TestHeaderFault has operators that would take values of a pod to a header that
-// somebody else chose.
+// TestHeaderFault has operators that would put values of a pod into a header that a
+// tenant of another namespace chose.
 func TestHeaderFault(t *testing.T) {
 	for _, f := range []string{
 		"%ENVIRONMENT(POD_NAME)%", "a%HOSTNAME%", "%CEL(xds.node.metadata)%", "%TYPED_CEL(xds.node)%", `%COALESCE({"operators": ["HOSTNAME"]})%`,

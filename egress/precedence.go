@@ -29,7 +29,7 @@ func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.Li
 	for _, other := range all {
 		byKey[other.key] = append(byKey[other.key], other)
 	}
-	reported := map[Meta]bool{} // by its host, which says it all
+	reported := map[Meta]bool{} // by its host, which is enough
 	for _, own := range all {
 		if own.meta.Namespace != namespace || own.meta.Name != name {
 			continue

@@ -144,5 +144,6 @@ func (m *mutation) inNamespaceRange(uid int64) bool {
 // redirects reports whether the pod gets a redirect that captures something.
 func (m *mutation) redirects() bool {
 	s := m.resolved.settings
-	return m.injects("initContainers", initContainerName) && !(s.IncludeIPRanges.IsEmpty() && s.IncludePorts.String() == "")
+	captures := !s.IncludeIPRanges.IsEmpty() || s.IncludePorts.String() != ""
+	return captures && m.injects("initContainers", initContainerName)
 }

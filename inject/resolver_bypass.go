@@ -89,9 +89,10 @@ func (r *resolver) missingFamily() problem.List {
 
 // mainInterface is about the one interface that nearly all pods have.
 func (r *resolver) mainInterface() problem.List {
+	const main = "eth0"
 	for _, name := range r.out.ExcludeInterfaces {
 		prefix, any := strings.CutSuffix(name, "+")
-		if name == "eth0" || any && strings.HasPrefix("eth0", prefix) {
+		if name == main || any && strings.HasPrefix(main, prefix) {
 			return problem.List{r.bypass("excludeInterfaces", "eth0 is the main interface of most pods: all their traffic bypasses the sidecar",
 				"exclude others, or set sidecar.istio.io/interceptionMode: NONE")}
 		}

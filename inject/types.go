@@ -136,7 +136,7 @@ func (c *typeChecker) scalar(n *jsontree.Node, t reflect.Type, at typePlace) {
 	switch kind := t.Kind(); {
 	case kind == reflect.String:
 		c.is(n, jsontree.String, "a string", at)
-	case kind == reflect.Bool && !(n.Kind() == jsontree.Scalar && isBool):
+	case kind == reflect.Bool && (n.Kind() != jsontree.Scalar || !isBool):
 		c.wrong(n, "a boolean", at)
 	case kind >= reflect.Int && kind <= reflect.Float64 && !isNumber:
 		c.wrong(n, "a number", at)

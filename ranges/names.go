@@ -192,7 +192,7 @@ func (d *ClusterData) Omitted(include cidr.List) string {
 	}
 	_, missing, lacks := include.MissingFamily()
 	omits := func(a Address) bool {
-		return !include.Contains(a.Addr) && !(lacks && familyOf(a.Addr) == Family(missing))
+		return !include.Contains(a.Addr) && (!lacks || familyOf(a.Addr) != Family(missing))
 	}
 	var parts []string
 	// Every pod uses these: they are the first to name.

@@ -179,7 +179,7 @@ func (t *trial) compareMessages(o object, a answer, review []string) {
 	label := o.label(t.scenario)
 	var problems []string
 	for _, p := range t.cli.problems[label] {
-		// A path in the file leads to the pod template first.
+		// A path in the file begins with that of the pod template.
 		problems = append(problems, strings.TrimPrefix(p.text, strings.Join(o.path, ".")+"."))
 	}
 	if d := cmp.Diff(a.problems, problems); d != "" {
