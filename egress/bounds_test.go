@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/egresstest"
+	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // TestObjectsWithManyFaults has objects of the greatest size with a fault in each
@@ -40,6 +41,47 @@ func TestObjectsWithManyFaults(t *testing.T) {
 			}
 			if len(found) < 10_000 && name != "names" || len(problems) > 0 {
 				t.Errorf("%d problems, and decoding %v", len(found), problems)
+			}
+		})
+	}
+}
+
+// TestManyEntriesOfOnePort has thousands of entries that share a port, half of them
+// for TCP, and some of other namespaces: the model is made in a time that grows with
+// their number alone.
+func TestManyEntriesOfOnePort(t *testing.T) {
+	const n = 20_000
+	for name, entry := range map[string]func(i int) string{
+		"addresses and names": func(i int) string {
+			return []string{
+				`"ports":[{"number":443,"name":"x","protocol":"TCP"}],"resolution":"DNS","addresses":["10.0.` + fmt.Sprintf("%d.%d", i>>8, i&255) + `"]`,
+				`"ports":[{"number":443,"name":"x","protocol":"HTTP"}],"resolution":"DNS"`,
+			}[i%2]
+		},
+		"ranges and endpoints": func(i int) string {
+			return []string{
+				`"ports":[{"number":8000,"name":"x","protocol":"TCP"}],"resolution":"DNS","addresses":["10.0.` + fmt.Sprintf("%d.%d/31", i>>8, i&254) + `"]`,
+				`"ports":[{"number":8000,"name":"x","protocol":"HTTP"}],"resolution":"STATIC","endpoints":[{"address":"192.0.2.1"}]`,
+			}[i%2]
+		},
+		"of namespaces": func(i int) string {
+			return fmt.Sprintf(`"ports":[{"number":8000,"name":"x","protocol":"%s"}],"resolution":"DNS","exportTo":["n%d"]`, []string{"TCP", "TLS"}[i%2], i)
+		},
+		"TCP alone": func(int) string { return `"ports":[{"number":8000,"name":"x","protocol":"TCP"}],"resolution":"DNS"` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := egress.Input{Mesh: egresstest.Mesh(t, "")}
+			for i := range n {
+				m := egress.Meta{Namespace: "shop", Name: fmt.Sprint("e", i)}
+				decoded, problems := egress.Decode(egress.KindServiceEntry, m, []byte(fmt.Sprintf(`{"hosts":["h%d.example"],%s}`, i, entry(i))))
+				kit.Must(t, problems.Err())
+				in.Add(m, decoded)
+			}
+			start := time.Now()
+			m, _ := egress.Build(in)
+			_ = m.View("shop")
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%d entries took %s", n, took)
 			}
 		})
 	}

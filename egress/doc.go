@@ -80,6 +80,8 @@
 //   - sni.go: the routes by SNI of a view
 //   - version.go: the version of a view
 //   - views.go: the view of a namespace, made from the model
+//   - audience.go: which hosts some namespace sees together
+//   - overlaps.go: TCP hosts and others that may have the same addresses
 //   - sharedports.go: problems of TCP hosts that share a port with others
 //   - tlsdestination.go: HTTP that routes send to ports that have TLS
 //   - reference.go: problems between objects

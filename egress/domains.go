@@ -14,8 +14,11 @@ func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
 	var out []Domain
 	ports := map[uint32]bool{}
 	for _, p := range v.Ports() {
+		if p.OnlyTCP() {
+			continue
+		}
 		for _, h := range p.Hosts {
-			if h.AnyAddress && !p.OnlyTCP() {
+			if h.AnyAddress {
 				out = append(out, Domain{Name: h.Name, Host: h})
 			}
 		}

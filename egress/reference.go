@@ -41,7 +41,7 @@ func (m *Model) checkConflicts(problems *problem.List) {
 			first[key] = h.Meta
 		}
 	}
-	byNamespace := map[string]owners{}
+	byNamespace, detects := map[string]owners{}, m.detection()
 	for _, h := range m.hosts {
 		if byNamespace[h.Meta.Namespace] == nil {
 			byNamespace[h.Meta.Namespace] = owners{}
@@ -54,7 +54,7 @@ func (m *Model) checkConflicts(problems *problem.List) {
 		}
 		if h.Shadowed && owner != h.Meta {
 			rule := fmt.Sprintf("no effect on TCP port %d: the addresses conflict with ServiceEntry %s/%s, which takes precedence", h.Port, owner.Namespace, owner.Name)
-			if h.AnyAddress && m.detects(h.Port, h.Meta.Namespace) {
+			if h.AnyAddress && detects(h.Port, h.Meta.Namespace) {
 				rule = fmt.Sprintf("on TCP port %d only HTTP and TLS are matched, by Host and SNI: without addresses, ServiceEntry %s/%s takes precedence", h.Port, owner.Namespace, owner.Name)
 			}
 			reporter{KindServiceEntry, h.Meta, problems}.warn("spec.addresses", h.Name, rule, "use different addresses or ports for each TCP host")
