@@ -33,6 +33,7 @@
 //   - owner.go: the workload of a pod
 //   - edit.go: edits of a pod's tree by path and by name
 //   - overrides.go: the user's own versions of injected containers
+//   - oneof.go: fields of which the API server accepts one, in those versions
 //   - status.go: the status annotation, and the removal of an injection by it
 //   - mutation.go: an injection in progress
 //   - containers.go: the containers of the user's pod

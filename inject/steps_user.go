@@ -56,18 +56,18 @@ func (m *mutation) override(c userContainer) *jsontree.Node {
 // reapplyUser merges the user's versions into the injected containers.
 func (m *mutation) reapplyUser() error {
 	for _, c := range m.user.nodes {
-		node := jsontree.Parse(m.override(c).JSON()).Seal()
+		node := m.override(c)
 		for _, list := range []string{"containers", "initContainers"} {
 			items := m.tree.At("spec", list).Items()
 			i := indexBy(items, "name", node.Get("name"))
 			if i < 0 {
 				continue
 			}
-			patch := node
+			patch := replacing(items[i], node)
 			if list == "containers" && c.list != list { // a native sidecar's, where the sidecar is a classic one
-				patch = node.Without("restartPolicy")
+				patch = patch.Without("restartPolicy")
 			}
-			merged, err := merge(items[i], patch, m.schema.at("spec", list))
+			merged, err := merge(items[i], jsontree.Parse(patch.JSON()).Seal(), m.schema.at("spec", list))
 			if err != nil {
 				return reject(RejectedMerge, problem.Invalid("container "+problem.Quote(node.Get("name").Text())+" of the pod", "", err.Error(), ""))
 			}
