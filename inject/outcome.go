@@ -23,6 +23,7 @@ func (m *mutation) checkOutcome() error {
 	m.checkLimits()
 	limits := len(m.problems) - others
 	if !m.again { // what others have added since then is theirs
+		m.checkApplication()
 		m.checkVolumes()
 		m.checkContainers()
 	}
@@ -131,6 +132,15 @@ func (m *mutation) pathOf(name, field string) string {
 	return "container " + problem.Quote(name) + ": " + field
 }
 
+// checkApplication: the API server requires an ordinary container, which the pod's own
+// istio-proxy is not where the sidecar is a native one.
+func (m *mutation) checkApplication() {
+	if len(m.tree.At("spec", "containers").Items()) == 0 && len(m.misplaced) == 0 && len(m.user.nodes) > 0 {
+		m.problems.Add(problem.Invalid("spec.containers", "", "no container but "+strings.Join(m.user.names(), ", ")+", which runs in initContainers, as a native sidecar",
+			"add the application's container, or set the annotation "+annotation.NativeSidecar+`: "false"`))
+	}
+}
+
 // checkVolumes: strategic merge patch joins two volumes of a name, and the API server
 // rejects a volume with two sources. Two of one source would be one volume with the
 // sidecar's content.
@@ -139,6 +149,10 @@ func (m *mutation) checkVolumes() {
 	for _, o := range m.overlays {
 		names := o.names["volumes"]
 		for n, name := range names {
+			if i := slices.Index(m.request.Claims, name); i >= 0 {
+				m.claimProblem(i, name)
+				continue
+			}
 			key := jsontree.NewString(name)
 			before, after := indexBy(had, "name", key), indexBy(has, "name", key)
 			if after < 0 {
@@ -188,6 +202,13 @@ func (m *mutation) volumeProblem(name string, at int) {
 	case at >= 0:
 		m.problems.Add(problem.Invalid(path, name, "the name of a volume of the sidecar", "rename the volume"))
 	}
+}
+
+// claimProblem: the StatefulSet controller replaces a volume of the pod template by the
+// claim of its name.
+func (m *mutation) claimProblem(at int, name string) {
+	m.problems.Add(problem.Invalid(fmt.Sprintf("spec.volumeClaimTemplates[%d].metadata.name", at), name,
+		"the name of a volume of the sidecar, which the claim would replace", "rename the claim template, or the volume in the annotation "+annotation.UserVolume))
 }
 
 // injectedItems are the injected containers of the outcome.

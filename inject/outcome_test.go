@@ -41,6 +41,9 @@ func TestOwnContainers(t *testing.T) {
 		{"proxy in both lists", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto"}],"initContainers":[{"name":"istio-proxy","image":"auto","restartPolicy":"Always"}]}`,
 			`spec.initContainers[0].name: "istio-proxy": duplicate container name`, "duplicate container name"},
 		{"names that are not injected", `{"containers":[` + app + `,{"name":"istio-validation","image":"i"},{"name":"enable-core-dump","image":"i"}]}`, "", ""},
+		{"proxy alone", `{"containers":[{"name":"istio-proxy","image":"auto"}]}`,
+			"spec.containers: no container but istio-proxy, which runs in initContainers, as a native sidecar; add the application's container", ""},
+		{"init alone", `{"containers":[{"name":"istio-init","image":"auto"}]}`, "spec.containers[0].name", "spec.containers[0].name"},
 		{"root", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","securityContext":{"runAsUser":0}}]}`,
 			"spec.containers[1].securityContext.runAsUser: 0: the sidecar must not run as root", "runAsUser: 0"},
 		{"root of the pod", `{"securityContext":{"runAsUser":0,"runAsGroup":0},"containers":[` + app + `,{"name":"istio-proxy","image":"auto"}]}`, "", ""},
@@ -174,6 +177,12 @@ func TestVolumesOfTheOutcome(t *testing.T) {
 	}
 	if got := problemsWith(t, i, Request{Claims: []string{"data"}}, of(``), annotation.UserVolumeMount, `{"data":{"mountPath":"/data"}}`); got != "" {
 		t.Errorf("a claim's volume: %s", got)
+	}
+	for name, annotations := range map[string][]string{"outrider-xds": nil, "data": {annotation.UserVolume, `{"data":{"emptyDir":{}}}`}} {
+		want := `spec.volumeClaimTemplates[1].metadata.name: "` + name + `": the name of a volume of the sidecar`
+		if got := problemsWith(t, i, Request{Claims: []string{"other", name}}, of(``), annotations...); !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+			t.Errorf("a claim instead of the volume: %q, want %q", got, want)
+		}
 	}
 }
 
