@@ -14,9 +14,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// builtinPorts are those that the built-in sidecar listens on: the administration
-// and captured connections on loopback, readiness and metrics on every address.
-var builtinPorts = [...]int32{15000, 15001, 15021, 15090}
+// builtinPorts are those that the built-in sidecar listens on besides the one for
+// captured connections: the administration on loopback, readiness and metrics on every
+// address.
+var builtinPorts = [...]int32{15000, 15021, 15090}
 
 // warnPorts: the containers of a pod share its network.
 func warnPorts(m *mutation) (out problem.List) {
@@ -52,7 +53,7 @@ func warnPorts(m *mutation) (out problem.List) {
 func (m *mutation) sidecarPorts() []int32 {
 	ports := []int32{}
 	if m.builtin() {
-		ports = append(ports, builtinPorts[:]...)
+		ports = append(append(ports, builtinPorts[:]...), m.resolved.settings.ProxyPort)
 	}
 	for _, o := range m.overlays {
 		for _, list := range [...]string{"initContainers", "containers"} {
@@ -149,28 +150,31 @@ func (o *otherMesh) image(image string) bool {
 	return slices.ContainsFunc(o.images, func(name string) bool { return image == name || strings.HasSuffix(image, "/"+name) })
 }
 
-// warnForeignImage: the built-in sidecar with the image of another mesh.
+// warnForeignImage: a container of the built-in template with the image of another mesh.
 func warnForeignImage(m *mutation) (out problem.List) {
 	if !m.builtin() {
 		return nil
 	}
-	add := func(at, image string) {
+	add := func(at, image, rule, fix string) {
 		for i := range otherMeshes {
 			if o := &otherMeshes[i]; o.image(image) {
-				p := problem.Invalid(at, "", fmt.Sprintf("an image of %s: the sidecar runs /usr/local/bin/envoy of it with Outrider's configuration, and no agent", o.name),
-					"use an Envoy image, or image: auto")
+				p := problem.Invalid(at, "", fmt.Sprintf("an image of %s: %s", o.name, rule), fix)
 				p.Value = strconv.Quote(problem.Clip(image, maxList))
 				out.Add(p.AsWarning())
 			}
 		}
 	}
+	const rule, fix = "the sidecar runs /usr/local/bin/envoy of it with Outrider's configuration, and no agent", "use an Envoy image, or image: auto"
 	if own, ok := m.container(proxyContainerName); ok {
-		add(own.path("image"), own.Image)
+		add(own.path("image"), own.Image, rule, fix)
 	}
 	if len(out) == 0 {
 		if image, ok := m.pod.Annotations[annotation.ProxyImage]; ok {
-			add(annotation.Path(annotation.ProxyImage, false), image)
+			add(annotation.Path(annotation.ProxyImage, false), image, rule, fix)
 		}
+	}
+	if own, ok := m.container(initContainerName); ok && m.user.has(initContainerName) {
+		add(own.path("image"), own.Image, "the init container runs it with the arguments of outrider-init", "use image: auto")
 	}
 	return out
 }
