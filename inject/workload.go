@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
@@ -128,6 +129,24 @@ func Spelling(apiVersion, kind string) string {
 		}
 	}
 	return near
+}
+
+// NearestKind corrects a kind that is close to a built-in one of its API group.
+func NearestKind(apiVersion, kind string) string {
+	group, _, versioned := strings.Cut(apiVersion, "/")
+	var known []string
+	for _, id := range slices.Sorted(maps.Keys(templatePaths)) {
+		knownGroup, name, grouped := strings.Cut(id, "/")
+		if grouped && versioned && knownGroup == group {
+			known = append(known, name)
+		} else if !grouped && !versioned {
+			known = append(known, id)
+		}
+	}
+	if near := document.Nearest(kind, known); near != "" {
+		return "kind: " + near
+	}
+	return ""
 }
 
 // firstVersion is the API version to write for a group of built-in kinds.

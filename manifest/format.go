@@ -40,7 +40,8 @@ func (t *transformer) patch(n *node, template *inject.Template, operations []inj
 	if t.o.Format != Patches {
 		return
 	}
-	name := target{Version: n.str("apiVersion"), Kind: n.str("kind"), Namespace: n.get("metadata").str("namespace"), Name: n.get("metadata").str("name")}
+	of := t.kinds(n)
+	name := target{Version: of.apiVersion, Kind: of.kind, Namespace: n.get("metadata").str("namespace"), Name: n.get("metadata").str("name")}
 	if group, version, ok := strings.Cut(name.Version, "/"); ok {
 		name.Group, name.Version = group, version
 	}

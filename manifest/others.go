@@ -39,7 +39,8 @@ func Merge(list []Other, others ...Other) []Other {
 
 // other records an object of a kind that is not injected.
 func (t *transformer) other(n *node) {
-	apiVersion, kind := n.str("apiVersion"), n.str("kind")
+	of := t.kinds(n)
+	apiVersion, kind := of.apiVersion, of.kind
 	if kind == "" {
 		return
 	}
@@ -48,12 +49,12 @@ func (t *transformer) other(n *node) {
 	if group, _, ok := strings.Cut(apiVersion, "/"); ok {
 		id += "." + group
 	}
-	if spelling := inject.Spelling(apiVersion, kind); spelling != "" {
-		o.Problem = problem.Invalid("", "", fmt.Sprintf("kind %s in apiVersion %s is unknown", problem.Quote(kind), problem.Quote(apiVersion)), "use "+spelling)
+	paths := t.templates(n)
+	if p, ok := t.misspelt(n, of, len(paths) > 0); ok {
+		o.Problem = p
 		t.out.others = append(t.out.others, o)
 		return
 	}
-	paths := t.templates(n)
 	if len(paths) == 0 {
 		return
 	}
@@ -75,6 +76,35 @@ func (t *transformer) other(n *node) {
 		o.Problem.Fix = "inject its pods with the webhook: --pod-template-path has no path into a list (" + lists[0] + ")"
 	}
 	t.out.others = append(t.out.others, o)
+}
+
+// misspelt is the problem of an API version or kind that is close to a built-in one.
+func (t *transformer) misspelt(n *node, of kinds, pods bool) (problem.Problem, bool) {
+	unknown := fmt.Sprintf("kind %s in apiVersion %s is unknown", problem.Quote(of.kind), problem.Quote(of.apiVersion))
+	if spelling := inject.Spelling(of.apiVersion, of.kind); spelling != "" && !action.MatchString(of.apiVersion) {
+		return problem.Invalid("", "", unknown, "use "+spelling), true
+	}
+	pods = pods || bytes.Contains(t.c.text, []byte("containers")) && action.MatchString(of.kind+of.apiVersion)
+	if !pods {
+		return problem.Problem{}, false
+	}
+	const items = "a List has its objects in a list of items"
+	switch {
+	case action.MatchString(of.kind):
+		return problem.Invalid("", "", "kind "+problem.Quote(of.kind)+" is an unrendered template", renderFirst), true
+	case action.MatchString(of.apiVersion):
+		return problem.Invalid("", "", "apiVersion "+problem.Quote(of.apiVersion)+" is an unrendered template", renderFirst), true
+	case of.kind == "List" && n.get("items") != nil:
+		return problem.Invalid("", "", items, "write - before each"), true
+	case of.kind == "List" && n.get("Items") != nil:
+		return problem.Invalid("", "", items, "use items instead of Items"), true
+	case strings.EqualFold(of.kind, "List"):
+		return problem.Invalid("", "", unknown, "use kind: List"), true
+	}
+	if spelling := inject.NearestKind(of.apiVersion, of.kind); spelling != "" {
+		return problem.Invalid("", "", unknown, "use "+spelling), true
+	}
+	return problem.Problem{}, false
 }
 
 // list records a list of objects at the top level.

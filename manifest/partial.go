@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/inject"
@@ -28,8 +30,9 @@ func (t *transformer) incomplete(f found, n *node, template *inject.Template, se
 
 // isCustom reports whether an object is of a kind of Options.Paths.
 func (t *transformer) isCustom(n *node) bool {
-	id := n.str("kind")
-	if group, _, ok := strings.Cut(n.str("apiVersion"), "/"); ok {
+	of := t.kinds(n)
+	id := of.kind
+	if group, _, ok := strings.Cut(of.apiVersion, "/"); ok {
 		id = group + "/" + id
 	}
 	return len(t.o.Paths[id]) > 0
@@ -37,28 +40,55 @@ func (t *transformer) isCustom(n *node) bool {
 
 // partial is why a pod template is not a whole one; empty for a whole one. An object
 // without it is a patch, or the API server rejects it.
-func partial(pod *node) string {
+func (t *transformer) partial(pod *node) string {
 	spec := pod.get("spec")
-	if spec == nil || spec.kind != mappingKind {
+	switch {
+	case spec == nil || spec.kind == scalarKind && spec.tag == nullTag:
 		return "the pod has no spec, as in a patch"
+	case spec.kind != mappingKind:
+		return "" // of the wrong type
 	}
 	for _, list := range []string{"containers", "initContainers"} {
 		containers := spec.get(list)
 		if containers == nil || containers.kind != sequenceKind {
 			continue
 		}
-		for _, c := range containers.items {
-			name := c.str("name")
-			if directive(c) {
-				return "container " + problem.Quote(name) + " has a patch directive"
-			}
-			if c.resolved().kind == mappingKind && c.get("image") == nil && !slices.Contains(injected, name) {
-				return "container " + problem.Quote(name) + " has no image, as in a patch"
+		for i, c := range containers.items {
+			if why := partialContainer(c.resolved(), list+"["+strconv.Itoa(i)+"]"); why != "" {
+				return why
 			}
 		}
 	}
-	if directive(spec) {
+	if directive(spec) != "" {
 		return "the pod's spec has a patch directive"
+	}
+	if bytes.Contains(t.c.text, []byte("$")) {
+		if key := (&directiveSearch{maxVisited}).find(pod, 0); key != "" {
+			return "the pod has a patch directive (" + problem.Short(key) + ")"
+		}
+	}
+	return ""
+}
+
+// partialContainer is why a container at a place is not a whole one.
+func partialContainer(c *node, place string) string {
+	if c.kind == scalarKind && c.tag == nullTag {
+		return place + " is empty"
+	}
+	if c.kind != mappingKind {
+		return ""
+	}
+	name := c.str("name")
+	if name != "" {
+		place = "container " + problem.Quote(name)
+	}
+	if directive(c) != "" {
+		return place + " has a patch directive"
+	}
+	image := c.get("image")
+	none := image == nil || image.kind == scalarKind && (image.tag == nullTag || image.text == "")
+	if none && !slices.Contains(injected, name) {
+		return place + " has no image, as in a patch"
 	}
 	return ""
 }
@@ -66,10 +96,39 @@ func partial(pod *node) string {
 // injected are the containers whose image the injection adds.
 var injected = []string{"istio-proxy", "istio-init"}
 
-// directive reports a directive of a strategic merge patch among the keys of a mapping.
-func directive(n *node) bool {
+// directives are the keys of a strategic merge patch that are no fields.
+var directives = []string{"$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/"}
+
+// directive is a directive of a strategic merge patch among the keys of a mapping.
+func directive(n *node) string {
 	n = n.resolved()
-	return n.kind == mappingKind && slices.ContainsFunc(n.entries(), func(e entry) bool { return strings.HasPrefix(e.key.text, "$") })
+	if n.kind != mappingKind {
+		return ""
+	}
+	for _, e := range n.entries() {
+		if strings.HasPrefix(e.key.text, "$") && slices.ContainsFunc(directives, func(d string) bool { return strings.HasPrefix(e.key.text, d) }) {
+			return e.key.text
+		}
+	}
+	return ""
+}
+
+type directiveSearch struct{ budget int }
+
+func (s *directiveSearch) find(n *node, depth int) string {
+	n = n.resolved()
+	if s.budget--; s.budget < 0 || depth > maxDepth {
+		return ""
+	}
+	if key := directive(n); key != "" {
+		return key
+	}
+	for _, v := range n.items { // of a mapping, keys and values
+		if key := s.find(v, depth+1); key != "" {
+			return key
+		}
+	}
+	return ""
 }
 
 // dotted is a JSON pointer as a path.

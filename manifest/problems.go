@@ -122,5 +122,5 @@ func (t *transformer) name(n *node) string {
 	if namespace == "" {
 		namespace = t.o.Namespace
 	}
-	return objectName(n.str("kind"), namespace, objectLabel(n))
+	return objectName(t.kinds(n).kind, namespace, objectLabel(n))
 }

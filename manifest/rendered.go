@@ -10,6 +10,8 @@ import (
 // action is an action of a template of Helm or Jinja.
 var action = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
 
+const renderFirst = "render it first, such as: helm template CHART | outrider kube-inject -f -"
+
 // unrendered is the problem of a text that is not YAML because it is a template; else it
 // is p, the problem of the text. Text in quotes, comments and block scalars may have
 // actions, as in workflows and alerting rules.
@@ -23,7 +25,7 @@ func (t *transformer) unrendered(p *problem.Problem) *problem.Problem {
 		return p
 	}
 	shown := action.FindString(strings.Split(text, "\n")[line-1])
-	out := problem.Invalid("", shown, "unrendered template, which is not YAML", "render it first, such as: helm template CHART | outrider kube-inject -f -").On(line, 0)
+	out := problem.Invalid("", shown, "unrendered template, which is not YAML", renderFirst).On(line, 0)
 	return &out
 }
 

@@ -30,6 +30,7 @@ type transformer struct {
 	expanded int     // values that aliases have added to the document
 	want     []*node // the intended roots
 	root     int     // index of the root that is being processed
+	implied  kinds   // of objects without their own
 
 	patches []byte // the lines of Format Patches
 }
@@ -101,6 +102,9 @@ func (t *transformer) objects(f found) *node {
 	if items == nil || items.kind != sequenceKind || !strings.HasSuffix(n.str("kind"), "List") {
 		return t.object(f, n)
 	}
+	outer := t.implied
+	t.implied = kinds{apiVersion: n.str("apiVersion"), kind: strings.TrimSuffix(n.str("kind"), "List")}
+	defer func() { t.implied = outer }()
 	want := slices.Clone(items.items)
 	for i, item := range want {
 		path := append(slices.Clone(f.path), "items", strconv.Itoa(i))
@@ -119,7 +123,7 @@ func (t *transformer) object(f found, n *node) *node {
 		t.problem(f, problem.Of(err)...)
 		return f.node
 	}
-	templates, err := inject.FindTemplates(object, t.o.Paths)
+	templates, err := inject.FindTemplates(t.withKinds(object, n), t.o.Paths)
 	if err != nil {
 		t.rejected(f, n, "", err)
 		return f.node
@@ -143,7 +147,7 @@ func (t *transformer) object(f found, n *node) *node {
 func (t *transformer) pod(f found, n, want *node, template *inject.Template, several bool) *node {
 	object := t.result(f, n, template, several)
 	if t.o.Whole {
-		if why := partial(n.at(splitPointer(template.Pointer))); why != "" {
+		if why := t.partial(n.at(splitPointer(template.Pointer))); why != "" {
 			object.Decision = inject.Decision{Reason: ReasonPartial, Sentence: why}
 			t.out.objects = append(t.out.objects, object)
 			return want
@@ -166,6 +170,9 @@ func (t *transformer) pod(f found, n, want *node, template *inject.Template, sev
 	}
 	object.Decision, object.Changed = result.Decision, want != before
 	object.Warnings = t.warnings(template, result.Warnings)
+	if t.o.Whole {
+		object.Warnings.Add(t.unrenderedValue(n)...)
+	}
 	t.out.objects = append(t.out.objects, object)
 	return want
 }
@@ -177,7 +184,7 @@ func (t *transformer) result(f found, n *node, template *inject.Template, severa
 	}
 	object := Object{
 		Document: t.c.number + t.root, Line: t.line(f),
-		Kind: strings.Clone(n.str("kind")), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
+		Kind: strings.Clone(t.kinds(n).kind), Namespace: template.Namespace, Name: strings.Clone(objectLabel(n)),
 	}
 	if several {
 		object.Template = dotted(template.Pointer)

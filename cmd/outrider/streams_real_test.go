@@ -156,3 +156,26 @@ func TestJoinedStreamsAreReadByKubectl(t *testing.T) {
 		}
 	}
 }
+
+// TestListsAreReadAsByKubectl: the items of a list have its kind where they have none,
+// as in the answers of the API server.
+func TestListsAreReadAsByKubectl(t *testing.T) {
+	server := kube.Require(t)
+	const item = "{metadata: {name: a}, spec: {containers: [{name: app, image: i}]}}"
+	whole := strings.Replace(item, "{", "{apiVersion: v1, kind: Pod, ", 1)
+	for _, text := range []string{
+		"apiVersion: v1\nkind: PodList\nitems: [" + item + "]\n",
+		"apiVersion: v1\nkind: PodList\nitems:\n- " + item + "\n- " + strings.Replace(whole, "name: a", "name: b", 1) + "\n",
+		`{"apiVersion":"v1","kind":"PodList","items":[{"metadata":{"name":"a"},"spec":{"containers":[{"name":"app","image":"i"}]}}]}`,
+	} {
+		want, _, err := kubectlPods(t, server, text)
+		if err != nil || len(want) == 0 {
+			t.Fatalf("%s: %v %v", text, want, err)
+		}
+		got := runWith(t, text, "kube-inject", "-f", "-")
+		names, sidecars, err := kubectlPods(t, server, got.out)
+		if got.code != 0 || got.err != "" || err != nil || !slices.Equal(names, want) || slices.Contains(sidecars, false) {
+			t.Errorf("%s: %d %s: kubectl reads %v, and after kube-inject %v %v, %v", text, got.code, got.err, want, names, sidecars, err)
+		}
+	}
+}
