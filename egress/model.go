@@ -19,18 +19,25 @@ type Model struct {
 // those whose own objects take part in a conflict, in which they take
 // precedence.
 func (m *Model) findPrivate() {
-	count := map[string]int{}
+	first, several := map[string]Meta{}, map[string]bool{}
+	count := func(what string, by Meta) {
+		if other, taken := first[what]; !taken {
+			first[what] = by
+		} else if other != by {
+			several[what] = true
+		}
+	}
 	for _, h := range m.hosts {
-		count[h.ClusterName()]++
+		count(h.ClusterName(), h.Meta)
 		for _, w := range h.addressKeys() {
-			count[w]++
+			count(w, h.Meta)
 		}
 	}
 	for _, r := range m.routes {
-		count[r.host]++
+		count(r.host, r.meta)
 	}
 	add := func(what string, own string, e exports) {
-		if count[what] > 1 {
+		if several[what] {
 			m.private[own] = true
 		}
 		if e.all {

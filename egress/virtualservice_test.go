@@ -230,3 +230,17 @@ func TestTCPAddressOwners(t *testing.T) {
 		}
 	}
 }
+
+// TestHostsOfOneEntryShareAView has entries whose own hosts have the same addresses:
+// the result is the same in all namespaces, which have one view.
+func TestHostsOfOneEntryShareAView(t *testing.T) {
+	for _, protocol := range []string{"TCP", "TLS", "HTTP"} {
+		m, problems := egress.Build(egresstest.Parse(t, egresstest.EntryText(`{hosts: [a.example, b.example], addresses: [198.51.100.7, 198.51.100.7/32, 198.51.100.8], ports: [{number: 9000, name: x, protocol: `+protocol+`}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]}`)))
+		if len(problems) > 0 || m.Class("shop") != m.Class("gym") {
+			t.Errorf("%s: problems %v, classes %q and %q", protocol, problems, m.Class("shop"), m.Class("gym"))
+		}
+		if own := m.View("shop"); own.Version() != m.View("gym").Version() {
+			t.Errorf("%s: the view of the entry's namespace differs", protocol)
+		}
+	}
+}
