@@ -31,6 +31,28 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 	return out
 }
 
+// noteRanges warns about the ranges of an entry on an HTTP port, once for all.
+func noteRanges(addresses []netip.Prefix, p entryPort, r reporter) {
+	first, more := "", 0
+	for _, a := range addresses {
+		switch {
+		case a.IsSingleIP():
+		case first == "":
+			first = a.String()
+		default:
+			more++
+		}
+	}
+	if first == "" {
+		return
+	}
+	rule := fmt.Sprintf("no effect on HTTP port %d: requests are matched by Host, which is not compared with ranges", p.number)
+	if more > 0 {
+		rule += fmt.Sprintf(" (and %d more)", more)
+	}
+	r.warn("spec.addresses", first, rule, "list the addresses, or use protocol TCP")
+}
+
 // addressHosts are the hosts that an entry's addresses are on its HTTP ports:
 // clients that connect to an address have it as their Host. A request goes where
 // those of the entry's first host go; without resolution it goes to the address
@@ -48,11 +70,11 @@ func addressHosts(hosts []Host, ports []entryPort, addresses []netip.Prefix, r r
 		if !ok || !p.protocol.IsHTTP() {
 			continue
 		}
+		noteRanges(addresses, p, r)
 		seen := map[netip.Prefix]bool{}
 		for _, a := range addresses {
 			switch {
 			case !a.IsSingleIP():
-				r.warn("spec.addresses", a.String(), fmt.Sprintf("no effect on HTTP port %d: requests are matched by Host, which is not compared with ranges", p.number), "list the addresses, or use protocol TCP")
 			case h.Unresolved && isLocal(a.Addr()):
 				r.warn("spec.addresses", a.Addr().String(), fmt.Sprintf("no effect on HTTP port %d: loopback and link-local addresses are not allowed", p.number), "remove it")
 			case !seen[a]:

@@ -13,16 +13,19 @@ import (
 )
 
 // readGateways validates the gateways of a VirtualService, and reports whether it
-// applies to the sidecars. One for other gateways has one warning, whatever it has.
+// applies to the sidecars. One for other gateways has one warning, whatever it has;
+// where the name of a gateway is an error, that error is the only problem.
 func readGateways(s *networkingv1alpha3.VirtualService, r reporter) bool {
 	const path = "spec.gateways"
-	readGatewayNames(s.Gateways, path, r)
+	valid := readGatewayNames(s.Gateways, path, r)
 	if !forMesh(s.Gateways) {
 		fix := `add "mesh" to apply it to them`
-		if g := strings.ToLower(strings.TrimSpace(s.Gateways[0])); document.Nearest(g, []string{meshGateway}) != "" {
-			fix = `did you mean "mesh"?`
+		if nearlyMesh(s.Gateways[0]) {
+			fix = meantMesh
 		}
-		r.add(problem.NoEffect(path+"[0]", s.Gateways[0], `nothing in this VirtualService applies to sidecars, whose only gateway is "mesh"`, fix))
+		if valid {
+			r.add(problem.NoEffect(path+"[0]", s.Gateways[0], `nothing in this VirtualService applies to sidecars, whose only gateway is "mesh"`, fix))
+		}
 		return false
 	}
 	noteGateways(s.Gateways, nil, path, r)
@@ -55,15 +58,31 @@ func noteGateways(gateways, noted []string, path string, r reporter) {
 	}
 }
 
-// readGatewayNames validates the names of gateways: NAME, or NAMESPACE/NAME.
-func readGatewayNames(gateways []string, path string, r reporter) {
+// readGatewayNames validates the names of gateways, NAME or NAMESPACE/NAME, and
+// reports whether all are valid.
+func readGatewayNames(gateways []string, path string, r reporter) bool {
+	valid := true
 	for i, g := range gateways {
 		namespace, name, qualified := strings.Cut(g, "/")
 		if !qualified {
 			namespace, name = "default", g
 		}
 		if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-			r.error(fmt.Sprintf("%s[%d]", path, i), g, "must be the name of a Gateway", `use "mesh" for the sidecars, or NAMESPACE/NAME`)
+			fix := `use "mesh" for the sidecars, or NAMESPACE/NAME`
+			if nearlyMesh(g) {
+				fix = meantMesh
+			}
+			valid = false
+			r.error(fmt.Sprintf("%s[%d]", path, i), g, "must be the name of a Gateway", fix)
 		}
 	}
+	return valid
+}
+
+// meantMesh is the fix for a name that nearlyMesh reports.
+const meantMesh = `did you mean "mesh"?`
+
+func nearlyMesh(gateway string) bool {
+	name := strings.ToLower(strings.TrimSpace(gateway))
+	return name == meshGateway || document.Nearest(name, []string{meshGateway}) != ""
 }

@@ -73,15 +73,9 @@ func (r reporter) add(p problem.Problem) {
 	r.all.Add(p)
 }
 
-// errors counts those of all objects so far.
-func (r reporter) errors() int {
-	n := 0
-	for _, p := range *r.all {
-		if p.Severity == problem.Error {
-			n++
-		}
-	}
-	return n
+// hasErrors reports whether there is an error among the problems from a number on.
+func (r reporter) hasErrors(from int) bool {
+	return slices.ContainsFunc((*r.all)[from:], func(p problem.Problem) bool { return p.Severity == problem.Error })
 }
 
 // fault adds a problem that was found without its place. fix is for one that has

@@ -64,6 +64,9 @@ func TestSharedPorts(t *testing.T) {
 		"a range that is not visible": {entryIn("shop/range", `hosts: [r.example], addresses: [198.51.100.0/24], ports: [{number: 80, name: t, protocol: TCP}], exportTo: [.]`) + web("bank/web", "80", "HTTP", ", exportTo: [gym]"), ""},
 		"a range on an HTTP port": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, 198.51.100.7, 198.51.100.7/32], ports: [{number: 80, name: a, protocol: HTTP}], resolution: DNS`),
 			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host`},
+		"ranges on HTTP ports": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, "2001:db8::/32", 10.0.0.0/8, 198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 8080, name: b, protocol: GRPC}], resolution: DNS`),
+			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host, which is not compared with ranges (and 2 more)` + "\n" +
+				`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 8080`},
 		"a local address of an HTTP port": {entryIn("shop/local", `hosts: [a.example], addresses: [127.0.0.1, 169.254.169.254], ports: [{number: 80, name: a, protocol: HTTP}], resolution: NONE`),
 			"ServiceEntry shop/local: spec.addresses: \"127.0.0.1\": no effect on HTTP port 80: loopback and link-local addresses are not allowed\nServiceEntry shop/local: spec.addresses: \"169.254.169.254\": no effect"},
 		"an address of two entries": {entryIn("shop/one", `hosts: [a.example, c.example], addresses: [198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 443, name: t, protocol: TLS}], resolution: DNS`) +

@@ -17,7 +17,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 		r.add(problem.Required("spec", "add hosts and http"))
 		return nil
 	}
-	errors := r.errors()
+	before := len(*r.all)
 	if !readGateways(s, r) || isDelegate(s, r) {
 		return nil
 	}
@@ -34,7 +34,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	if len(s.Http)+len(s.Tls)+len(s.Tcp) == 0 {
 		r.error("spec.http", "", "http, tcp or tls must be provided in virtual service", "add http or tls routes")
 	}
-	if r.errors() > errors || !exported {
+	if r.hasErrors(before) || !exported {
 		return nil
 	}
 	var out []hostRoutes
