@@ -185,6 +185,25 @@ func (e *editor) replaceByScalar(n, want *node, s slot) {
 		e.remove(e.lineEnd(n.lead), n.end)
 		return
 	}
-	r.scalar(want, s.col)
+	if quote, ok := e.quotes(n, want); ok {
+		r.out = append(append(append(r.out, quote), want.text...), quote)
+	} else {
+		r.scalar(want, s.col)
+	}
 	e.put(start, n.end, r.out)
+}
+
+// quotes returns those of the value that is replaced, if its author chose them: single
+// ones, and double ones that it does not need.
+func (e *editor) quotes(n, want *node) (quote byte, ok bool) {
+	if n.kind != scalarKind || n.style != quotedStyle || n.anchor != "" || want.kind != scalarKind || want.tag != stringTag {
+		return 0, false
+	}
+	for i := 0; i < len(want.text); i++ {
+		if c := want.text[i]; c < ' ' || c >= 0x7f || c == '\'' || c == '"' || c == '\\' {
+			return 0, false
+		}
+	}
+	quote = e.text[n.start]
+	return quote, quote == '\'' || quote == '"' && plainSafe(n.text)
 }

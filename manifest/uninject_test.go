@@ -49,6 +49,43 @@ func TestUninjectBytes(t *testing.T) {
 	}
 }
 
+// TestUninjectKeepsQuotes: values that the injection changes keep the quotes of their
+// author, and come back with them.
+func TestUninjectKeepsQuotes(t *testing.T) {
+	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
+	if cfg == nil {
+		t.Fatal(problems.Err())
+	}
+	injector, problems := inject.Compile(cfg, inject.Environment{})
+	if injector == nil {
+		t.Fatal(problems.Err())
+	}
+	for _, c := range []struct{ cpu, memory, injected string }{
+		{"100m", "64Mi", "cpu: 200m\n      memory: 192Mi\n"},
+		{`"100m"`, `'64Mi'`, "cpu: \"200m\"\n      memory: '192Mi'\n"},
+		{`"1"`, `"1073741824"`, "cpu: 1100m\n      memory: \"1207959552\"\n"},
+		{`'1'`, `"1Gi" # all`, "cpu: '1100m'\n      memory: \"1152Mi\" # all\n"},
+		{`1`, `1000000000`, "cpu: 1100m\n"},
+		{`900m`, `67108864`, "cpu: \"1\"\n"},
+		{`"1900m"`, `"0"`, "memory: 128Mi\n"},
+		{`'1900m'`, `'0'`, "cpu: '2'\n      memory: '128Mi'\n"},
+	} {
+		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  resources:\n    requests:\n      cpu: " + c.cpu + "\n      memory: " + c.memory + "\n" +
+			"  containers:\n  - name: a\n    image: i\n"
+		injected := transformed(t, in, injector)
+		if !strings.Contains(injected, c.injected) {
+			t.Errorf("%s, %s: no %q in\n%s", c.cpu, c.memory, c.injected, injected)
+		}
+		back := transformed(t, injected, inject.Uninjector{})
+		if c.cpu == `"1900m"` { // "2" needs quotes, which leave no trace of the author's
+			in = strings.Replace(in, c.cpu, "1900m", 1)
+		}
+		if back != in {
+			t.Errorf("before the injection -, after uninject +\n%s", cmp.Diff(in, back))
+		}
+	}
+}
+
 func transformed(t *testing.T, in string, injector Injector) string {
 	t.Helper()
 	var out strings.Builder
