@@ -21,7 +21,7 @@ const manyTypes = `{"metadata":{"name":"a","labels":{"a":"b"},"creationTimestamp
 "status":{"startTime":"2026-01-01T00:00:00Z","podIPs":[{"ip":"::1"}]}}`
 
 // TestTypeFaultsAgreeWithTheDecoder is a property: a pod has values of the wrong type if
-// and only if the decoder refuses it, and it refuses each of them alone.
+// and only if the decoder rejects it, and it rejects each of them alone.
 func TestTypeFaultsAgreeWithTheDecoder(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var values []json.RawMessage

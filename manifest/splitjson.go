@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// peeked is how much of a stream kubectl reads to tell JSON from YAML, in bytes.
+// peeked is how much of a stream kubectl reads to distinguish JSON from YAML, in bytes.
 const peeked = 4096
 
 // startsAsJSON reports whether the stream's first character is "{".
@@ -112,7 +112,7 @@ func isObjects(text string) bool {
 	}
 }
 
-// jsonScan finds where JSON objects end. It does not tell JSON from all other text.
+// jsonScan finds where JSON objects end. It does not distinguish JSON from all other text.
 type jsonScan struct {
 	depth           int
 	quoted, escaped bool
