@@ -128,7 +128,7 @@ func flips(t *testing.T, s *Suite) {
 			return nil
 		})
 	}
-	n.unharmed("known", began, 300)
+	n.unharmed("known", began, 100)
 	slices.Sort(took)
 	t.Logf("from typing an edit to its effect on a running pod: median %s, largest of %d: %s",
 		took[len(took)/2].Round(time.Millisecond), len(took), took[len(took)-1].Round(time.Millisecond))
