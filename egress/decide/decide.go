@@ -114,7 +114,7 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 			routes[n], names[n] = s, true
 		}
 	}
-	found, ok := closestName(names, name)
+	found, ok := closestName(names, name, 0) // .example.com, too
 	if !ok {
 		return undeclared(v, fmt.Sprintf("no ServiceEntry declares %s as TLS on port %d", name, r.Port))
 	}

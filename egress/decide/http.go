@@ -18,7 +18,7 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 	}
 	r.Authority = withoutDot(r.Authority)
 	name := hostOf(r.Authority)
-	found, ok := closestName(domains, name)
+	found, ok := closestName(domains, name, 1)
 	if !ok {
 		return undeclaredHTTP(v, r)
 	}

@@ -26,12 +26,13 @@ func withoutDot(authority string) string {
 	return strings.TrimSuffix(name, ".") + port
 }
 
-// closestName is the name itself, or the longest wildcard that covers it.
-func closestName[T any](names map[string]T, name string) (string, bool) {
+// closestName is the name itself, or the longest wildcard that covers it. The
+// wildcard stands for a number of characters, at least.
+func closestName[T any](names map[string]T, name string, shortest int) (string, bool) {
 	if _, ok := names[name]; ok {
 		return name, true
 	}
-	for i := range len(name) {
+	for i := shortest; i < len(name); i++ {
 		if name[i] != '.' {
 			continue
 		}
