@@ -75,6 +75,19 @@ func places(n *document.Node) map[string]Place {
 	return out
 }
 
+// contentKeys are the fields of a mapping that are not empty.
+func contentKeys(n *document.Node) (names []string) {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.Fields {
+		if len(f.Value.Fields)+len(f.Value.Items) > 0 {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
 // templateTexts are the user's own templates.
 func templateTexts(n *document.Node) map[string]string {
 	out := map[string]string{}

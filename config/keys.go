@@ -135,6 +135,20 @@ func buildKeys() keyTable {
 	return t
 }
 
+// elsewhere is the first path with an effect that ends in a name; empty if there is none.
+func (t *keyTable) elsewhere(name string) string {
+	for _, path := range append(strings.Fields(usedKeys), objectPaths...) {
+		for at := path; at != ""; {
+			i := strings.LastIndexByte(at, '.')
+			if at[i+1:] == name {
+				return at
+			}
+			at = at[:max(i, 0)]
+		}
+	}
+	return ""
+}
+
 func (t *keyTable) add(path string, kind keyKind) {
 	t.kind[path] = kind
 	for {

@@ -17,8 +17,10 @@ func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 	m := &meshconfig.MeshConfig{}
 	if n != nil {
 		n = r.unwrap(n, meshWrapper)
+		mode := n.Get("outboundTrafficPolicy").Get("mode")
+		applies := mode != nil && losesPolicy(document.Field{Value: mode})
 		for _, p := range document.Message(n, "", m) {
-			if f, ok := fieldAt(n, p.Line, p.Column); p.Type == problem.TypeUnknown && ok && losesPolicy(f) {
+			if f, ok := fieldAt(n, p.Line, p.Column); p.Type == problem.TypeUnknown && ok && !applies && losesPolicy(f) {
 				p = lostPolicy(p, meshWrapper.key)
 			}
 			r.add(p)

@@ -26,7 +26,7 @@ func Parse(t Texts, l Labels) (*Config, problem.List) {
 	mesh := newReader(&ps, l.Mesh, labelMesh)
 
 	root := injection.load(t.Config)
-	values.templates = templateTexts(root)
+	values.templates, values.rendered = templateTexts(root), contentKeys(root)
 	mesh.templates = values.templates
 
 	c := &Config{}

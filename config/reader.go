@@ -17,6 +17,8 @@ type reader struct {
 	// templates are the user's own templates: a key that one of them reads has an
 	// effect.
 	templates map[string]string
+	// rendered are the keys of the text "config" that have content.
+	rendered []string
 }
 
 func newReader(ps *problem.List, label, fallback string) *reader {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
@@ -49,6 +50,9 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 		}
 		kind := valueKeys.kind[at]
 		note, ineffective := ineffectiveKeys[at]
+		if strings.Contains(f.Name, ".") { // one key, not a path
+			kind, ineffective = keyUnknown, false
+		}
 		switch {
 		case path == "pilot.env" && kind == keyUnknown: // any environment variable
 		case (kind == keyUnknown || kind == keySilent) && losesPolicy(f):
@@ -58,13 +62,40 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 				r.ineffective(f, at, note)
 			}
 		case kind == keyUnknown:
-			r.add(f.Unknown(document.Join(path, f.Name), valueKeys.children[path]))
+			r.add(unknownValue(f, path))
+		case at == "sidecarInjectorWebhook":
+			r.webhookValues(f)
 		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
 		case kind == keyParent && f.Value.Kind != document.Null:
 			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(firstThree(valueKeys.children[at]), ", ")+" below it")
 		case kind == keyTyped && f.Value.Kind == document.Map:
 			mark(f.Value, at, set)
+		}
+	}
+}
+
+// unknownValue is the problem of an unknown key: what is close to it below path, or
+// the key of its name elsewhere.
+func unknownValue(f document.Field, path string) problem.Problem {
+	p := f.Unknown(document.Join(path, f.Name), valueKeys.children[path])
+	switch whole := joined(path, f.Name); {
+	case strings.Contains(f.Name, ".") && valueKeys.kind[whole] != keyUnknown:
+		p.Fix = "a dot does not nest keys: write " + strings.ReplaceAll(f.Name, ".", ": {") + strings.Repeat("}", strings.Count(f.Name, "."))
+	case p.Fix == "":
+		if at := valueKeys.elsewhere(f.Name); at != "" {
+			p.Fix = "set " + at
+		}
+	}
+	return p
+}
+
+// webhookValues warns about values that Istio's chart renders into the key config,
+// which is what is read, where that key does not have them.
+func (r *reader) webhookValues(webhook document.Field) {
+	for _, f := range webhook.Value.Fields {
+		if slices.Contains(injectionKeys, f.Name) && !slices.Contains(r.rendered, f.Name) {
+			r.ineffective(f, document.Join(webhook.Name, f.Name), ineffective{nil, `the key "config" does not have it`, "set " + f.Name + ` in the key "config"`})
 		}
 	}
 }

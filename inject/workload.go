@@ -96,6 +96,9 @@ func (p Paths) ParsePath(text string) error {
 
 var kindName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
 
+// templateIDs are the built-in kinds, sorted.
+var templateIDs = slices.Sorted(maps.Keys(templatePaths))
+
 // Spelling corrects the API version and kind of an object that is not of a built-in
 // kind, but close to one: "kind: Deployment", "apiVersion: apps/v1". It is empty where
 // none is close, and for kinds of other API groups.
@@ -108,7 +111,7 @@ func Spelling(apiVersion, kind string) string {
 		return ""
 	}
 	near := ""
-	for _, id := range slices.Sorted(maps.Keys(templatePaths)) {
+	for _, id := range templateIDs {
 		knownGroup, known, grouped := strings.Cut(id, "/")
 		if !grouped {
 			knownGroup, known = "", id
@@ -135,7 +138,7 @@ func Spelling(apiVersion, kind string) string {
 func NearestKind(apiVersion, kind string) string {
 	group, _, versioned := strings.Cut(apiVersion, "/")
 	var known []string
-	for _, id := range slices.Sorted(maps.Keys(templatePaths)) {
+	for _, id := range templateIDs {
 		knownGroup, name, grouped := strings.Cut(id, "/")
 		if grouped && versioned && knownGroup == group {
 			known = append(known, name)

@@ -71,9 +71,12 @@ func (s *actionSearch) keep(value string, path []string) {
 }
 
 // isAction reports whether a value at a path has an action of a template: one of Helm,
-// or any where the API has a name or an image.
+// or any where the API has a name or an image. Annotations are any text.
 func isAction(text string, path []string) bool {
 	if !strings.Contains(text, "{{") && !strings.Contains(text, "{%") {
+		return false
+	}
+	if len(path) > 1 && path[len(path)-2] == "annotations" {
 		return false
 	}
 	return ofHelm.MatchString(text) || isName(path) && action.MatchString(text)

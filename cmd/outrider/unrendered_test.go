@@ -42,6 +42,7 @@ func TestUnrenderedValues(t *testing.T) {
 	for _, quiet := range []string{
 		pod + "    args: [--format, '{{.Names}}', '{{range .Items}}{{end}}']\n", pod + "    env: [{name: A, value: '{{ $labels.instance }}'}]\n",
 		strings.Replace(pod, "  labels:", "  annotations: {vault: '{{- with secret \"x\" -}}{{ .Data.data.a }}{{- end }}'}\n  labels:", 1), "# {{ .Values.x }}\n" + pod,
+		strings.Replace(pod, "  labels:", "  annotations: {a: '{{ .Values.x }}'}\n  labels:", 1),
 	} {
 		if got := runWith(t, quiet, "kube-inject", "-f", "-"); got.code != 0 || got.err != "" {
 			t.Errorf("%s: %+v", quiet, got.err)
