@@ -207,8 +207,12 @@ func (m *mutation) volumeProblem(name string, at int) {
 // claimProblem: the StatefulSet controller replaces a volume of the pod template by the
 // claim of its name.
 func (m *mutation) claimProblem(at int, name string) {
+	fix := "rename the claim template"
+	if slices.ContainsFunc(m.resolved.settings.Volumes, func(v corev1.Volume) bool { return v.Name == name }) {
+		fix = "remove the volume from the annotation " + annotation.UserVolume + " to mount the claim's"
+	}
 	m.problems.Add(problem.Invalid(fmt.Sprintf("spec.volumeClaimTemplates[%d].metadata.name", at), name,
-		"the name of a volume of the sidecar, which the claim would replace", "rename the claim template, or the volume in the annotation "+annotation.UserVolume))
+		"the name of a volume of the sidecar, which the claim would replace", fix))
 }
 
 // injectedItems are the injected containers of the outcome.
