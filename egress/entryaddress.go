@@ -18,6 +18,9 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 				prefix = netip.PrefixFrom(a, a.BitLen())
 			}
 		}
+		if a := prefix.Addr(); a.Is4In6() && prefix.Bits() >= 96 { // clients connect to the IPv4 addresses
+			prefix = netip.PrefixFrom(a.Unmap(), prefix.Bits()-96)
+		}
 		path := fmt.Sprintf("spec.addresses[%d]", i)
 		switch {
 		case err != nil:

@@ -64,6 +64,8 @@ func TestSharedPorts(t *testing.T) {
 		"a range that is not visible": {entryIn("shop/range", `hosts: [r.example], addresses: [198.51.100.0/24], ports: [{number: 80, name: t, protocol: TCP}], exportTo: [.]`) + web("bank/web", "80", "HTTP", ", exportTo: [gym]"), ""},
 		"a range on an HTTP port": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, 198.51.100.7, 198.51.100.7/32], ports: [{number: 80, name: a, protocol: HTTP}], resolution: DNS`),
 			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host`},
+		"a range of mapped addresses": {ranged("::ffff:192.0.2.0/120", "80") + entryIn("bank/web", `hosts: [web.example], ports: [{number: 80, name: h, protocol: HTTP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]`),
+			`ServiceEntry bank/web: spec.ports: "80": routes of web.example do not apply to connections to 192.0.2.0/24` + "\n" + `ServiceEntry shop/range: spec.addresses: "192.0.2.0/24": hides the routes of web.example`},
 		"ranges on HTTP ports": {entryIn("shop/range", `hosts: [a.example], addresses: [198.51.100.0/24, "2001:db8::/32", 10.0.0.0/8, 198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 8080, name: b, protocol: GRPC}], resolution: DNS`),
 			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host, which is not compared with ranges (and 2 more)` + "\n" +
 				`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 8080`},

@@ -27,7 +27,7 @@ func withoutDot(authority string) string {
 }
 
 // closestName is the name itself, or the longest wildcard that covers it. The
-// wildcard stands for a number of characters, at least.
+// asterisk covers a number of characters, at least.
 func closestName[T any](names map[string]T, name string, shortest int) (string, bool) {
 	if _, ok := names[name]; ok {
 		return name, true
