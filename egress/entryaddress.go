@@ -61,6 +61,9 @@ func noteRanges(addresses []netip.Prefix, p entryPort, r reporter) {
 // those of the entry's first host go; without resolution it goes to the address
 // itself.
 func addressHosts(hosts []Host, ports []entryPort, addresses []netip.Prefix, r reporter) []Host {
+	if len(addresses) == 0 {
+		return nil
+	}
 	first := map[uint32]Host{}
 	for _, h := range hosts {
 		if _, known := first[h.Port]; !known {

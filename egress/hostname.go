@@ -45,7 +45,7 @@ func plainHost(text string) (name, fault string) {
 	case strings.Contains(rest, "*"):
 		return "", "\"*\" is only allowed as the first label"
 	}
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+	if isAddress(name) {
 		return "", "must be a DNS name, not an IP address"
 	}
 	if fault := characterFault(text); fault != "" {
@@ -60,6 +60,15 @@ func plainHost(text string) (name, fault string) {
 		return "", "invalid DNS name: the last label is a number"
 	}
 	return name, ""
+}
+
+// isAddress reports whether a name is an IP address, in brackets or not.
+func isAddress(name string) bool {
+	if last := name[len(name)-1]; last != ']' && !strings.Contains(name, ":") && (last < '0' || last > '9') {
+		return false // nearly all names: parsing one makes an error
+	}
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil
 }
 
 // characterFault finds the first character that a DNS name must not have. A

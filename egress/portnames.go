@@ -25,16 +25,16 @@ type entryPort struct {
 func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
 	first := map[string]int{}
 	for i, p := range s.Ports {
-		path, name := fmt.Sprintf("spec.ports[%d].name", i), p.GetName()
+		path, name := func() string { return fmt.Sprintf("spec.ports[%d].name", i) }, p.GetName()
 		other, twice := first[name]
 		switch {
 		case name == "" && len(s.Ports) > 1:
-			r.add(problem.Required(path, "give each port a name, such as http or tcp-db"))
+			r.add(problem.Required(path(), "give each port a name, such as http or tcp-db"))
 		case name == "":
 		case len(validation.IsDNS1123Label(strings.ToLower(name))) > 0:
-			r.error(path, name, "invalid port name: it must have 1 to 63 letters, digits and \"-\", and begin and end with a letter or a digit", "use a name such as http or tcp-db")
+			r.error(path(), name, "invalid port name: it must have 1 to 63 letters, digits and \"-\", and begin and end with a letter or a digit", "use a name such as http or tcp-db")
 		case twice:
-			r.add(problem.Duplicate(path, name, fmt.Sprintf("port name, also in spec.ports[%d]", other)).WithFix("give each port a name of its own"))
+			r.add(problem.Duplicate(path(), name, fmt.Sprintf("port name, also in spec.ports[%d]", other)).WithFix("give each port a name of its own"))
 		default:
 			first[name] = i
 		}
@@ -44,9 +44,11 @@ func readPortNames(s *networkingv1alpha3.ServiceEntry, r reporter) {
 // noteTargetPorts warns about target ports that nothing connects to.
 func noteTargetPorts(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r reporter) {
 	for _, p := range ports {
+		if p.target == p.number {
+			continue
+		}
 		path, text := fmt.Sprintf("spec.ports[%d].targetPort", p.index), fmt.Sprint(p.target)
 		switch {
-		case p.target == p.number:
 		case p.protocol == ProtocolTCP && s.Resolution == networkingv1alpha3.ServiceEntry_NONE:
 			r.add(problem.NoEffect(path, text, "TCP with resolution NONE goes to the original destination", "remove it, or use resolution DNS or STATIC"))
 		case p.isOverridden(s):

@@ -19,17 +19,17 @@ func notePlaintext(s *networkingv1alpha3.ServiceEntry, ports []entryPort, r repo
 	const fix = "use port 443 with protocol HTTPS, and https:// in clients"
 	plain := map[string]bool{} // names of HTTP ports that clients connect to without TLS
 	for _, p := range ports {
-		switch at := fmt.Sprintf("spec.ports[%d]", p.index); {
+		switch at := func(field string) string { return fmt.Sprintf("spec.ports[%d].%s", p.index, field) }; {
 		case p.protocol.IsHTTP() && usuallyTLS(p.number):
-			r.warn(at+".number", fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match an HTTP port, and http:// requests are sent as plaintext",
+			r.warn(at("number"), fmt.Sprint(p.number), "servers usually have TLS on this port: https:// requests do not match an HTTP port, and http:// requests are sent as plaintext",
 				"use protocol HTTPS, or a port such as 80")
 		case p.protocol.IsHTTP():
 			plain[p.name] = true
 			if p.target != p.number && usuallyTLS(p.target) && !p.isOverridden(s) {
-				r.warn(at+".targetPort", fmt.Sprint(p.target), rule, fix)
+				r.warn(at("targetPort"), fmt.Sprint(p.target), rule, fix)
 			}
 		case p.protocol == ProtocolTLS && p.number == 80:
-			r.warn(at+".number", "80", "clients usually send plaintext to this port: http:// requests do not match a TLS port", "use protocol HTTP, or a port such as 443")
+			r.warn(at("number"), "80", "clients usually send plaintext to this port: http:// requests do not match a TLS port", "use protocol HTTP, or a port such as 443")
 		}
 	}
 	for i, e := range s.Endpoints {
