@@ -32,15 +32,4 @@ type exports struct {
 
 func (e exports) to(namespace string) bool { return e.all || slices.Contains(e.namespaces, namespace) }
 
-// meets reports whether a namespace exists that both are visible to.
-func (e exports) meets(o exports) bool {
-	switch {
-	case e.all:
-		return !o.none()
-	case o.all:
-		return !e.none()
-	}
-	return slices.ContainsFunc(e.namespaces, o.to)
-}
-
 func (e exports) none() bool { return !e.all && len(e.namespaces) == 0 }

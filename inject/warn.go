@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(found problem.List) problem.List {
 	out := slices.DeleteFunc(slices.Clone(found), m.readByTemplate) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnBypass, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
+		warnNoProxy, warnBypass, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
 	} {
 		out = append(out, check(m)...)
 	}
@@ -51,6 +51,16 @@ func skipWarnings(found problem.List) problem.List {
 		}
 	}
 	return out
+}
+
+// warnNoProxy: a pod that requests no template expects the sidecar.
+func warnNoProxy(m *mutation) problem.List {
+	if _, requested := m.pod.Annotations[annotation.InjectTemplates]; requested || m.injects("containers", proxyContainerName) || m.injects("initContainers", proxyContainerName) {
+		return nil
+	}
+	names := strings.Join(m.resolved.settings.Templates, ", ")
+	return warning("", fmt.Sprintf("template %s adds no container %s: the pod has no sidecar, and nothing controls its traffic", problem.Short(names), proxyContainerName),
+		"add the container to the template, or set defaultTemplates to one that has it")
 }
 
 func warnEarlyInit(m *mutation) problem.List {

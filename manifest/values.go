@@ -43,9 +43,8 @@ func (s *actionSearch) visit(n *node, path []string) bool {
 	switch n.kind {
 	case mappingKind:
 		for _, e := range n.entries() {
-			at := append(path, e.key.text)
-			if isAction(e.key.text, nil) || s.visit(e.value, at) {
-				s.keep(e.key.text, at)
+			if isAction(e.key.text, nil) || s.visit(e.value, append(path, e.key.text)) {
+				s.keep(e.key.text, append(path, e.key.text))
 				return true
 			}
 		}
