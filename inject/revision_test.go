@@ -10,7 +10,7 @@ import (
 
 // The revision of the environment is the one that injects: the values may lack it.
 func TestRevisionOfTheEnvironment(t *testing.T) {
-	const template = `templates: {sidecar: '{"metadata": {"annotations": {"a": "{{ .Revision }} {{ .Values.revision }}"}}}'}`
+	const template = `templates: {sidecar: '{"metadata": {"annotations": {"a": "{{ .Revision }} {{ .Values.revision }}"}}, "spec": {"containers": [{"name": "istio-proxy", "image": "proxy"}]}}'}`
 	for _, c := range []struct {
 		name, revision, values, label string
 		want, warning                 string
