@@ -25,8 +25,8 @@ type chain struct {
 type rule struct {
 	comment string
 	family  redirect.Family
-	plan    *redirect.Rule // nil: the rule that redirects to the proxy
-	port    uint16
+	plan    *redirect.Rule // nil: the rule that redirects to the proxy, or drops refusals
+	port    uint16         // of the proxy; 0: the rule drops refusals
 }
 
 // chainsOf is the plan's chains in the order in which they must be created.
@@ -44,12 +44,28 @@ func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 		r := &p.Rules[i]
 		output.rules = append(output.rules, rule{comment: string(r.Reason), family: p.Family, plan: r})
 	}
-	return []chain{toProxy, output}
+	return []chain{toProxy, output, refusals(table, p.Family)}
+}
+
+// refusals is the chain that drops the refusals of the readiness port. Rules of
+// type nat see the first packet of a connection only, which a refusal is not.
+func refusals(table *nftables.Table, f redirect.Family) chain {
+	accept := nftables.ChainPolicyAccept
+	return chain{
+		chain: &nftables.Chain{
+			Table: table, Name: redirect.RefusalChain, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter, Policy: &accept,
+		},
+		rules: []rule{{comment: redirect.RefusalComment, family: f}},
+	}
 }
 
 // exprs is the rule as nf_tables expressions. ids are the transaction's numbers
 // of the sets, by name; the kernel does not return them.
 func (r rule) exprs(ids map[string]uint32) []expr.Any {
+	if r.plan == nil && r.port == 0 {
+		return refusal()
+	}
 	if r.plan == nil {
 		return append(isTCP(expr.CmpOpEq), &expr.Counter{},
 			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.port)},
@@ -60,6 +76,25 @@ func (r rule) exprs(ids map[string]uint32) []expr.Any {
 		verdict = &expr.Verdict{Kind: expr.VerdictGoto, Chain: redirect.ProxyChain}
 	}
 	return append(r.condition(ids), &expr.Counter{}, verdict)
+}
+
+// refusal drops what the kernel answers to a SYN for a port that nothing listens
+// on: RST and ACK with the sequence number 0. A reset of an open connection has
+// another number.
+func refusal() []expr.Any {
+	const finSynRstAck, rstAck = 0x17, 0x14
+	es := append(isTCP(expr.CmpOpEq), tcpField(0, 2),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, redirect.ReadinessPort)})
+	es = append(es, tcpField(4, 4), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)})
+	return append(es, tcpField(13, 1),
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{finSynRstAck}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{rstAck}},
+		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})
+}
+
+// tcpField loads a field of the TCP header, by its offset and length in bytes.
+func tcpField(offset, length uint32) expr.Any {
+	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: length}
 }
 
 func (r rule) condition(ids map[string]uint32) []expr.Any {
@@ -83,8 +118,7 @@ func (r rule) condition(ids map[string]uint32) []expr.Any {
 		case redirect.SetIPv6:
 			return append(r.daddr(netip.IPv6Unspecified()), look)
 		}
-		return append(isTCP(expr.CmpOpEq),
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}, look)
+		return append(isTCP(expr.CmpOpEq), tcpField(2, 2), look)
 	}
 	return nil
 }
