@@ -9,19 +9,20 @@ import (
 const (
 	OutputChain  = "output"
 	ProxyChain   = "to_proxy"
-	RefusalChain = "refusals"
+	ResetChain = "resets"
 )
 
 // The comments of the rules that no Reason names.
 const (
 	CaptureComment = "proxy"     // redirects connections to the proxy
-	RefusalComment = "not-ready" // drops refusals of ReadinessPort
+	ResetComment = "not-ready" // drops the resets of ReadinessPort
 )
 
 // ReadinessPort is the port at which the proxy answers the kubelet's probes. The
 // proxy opens it when it has its configuration; until then the kernel would
-// refuse a probe, which is an event of the pod. The refusals are dropped, so
-// that the kubelet's kernel tries again, after a second, within one probe.
+// answer a probe with a reset, which is an event of the pod. These resets are
+// dropped, so that the kubelet's kernel tries again, after a second, within one
+// probe.
 const ReadinessPort = 15021
 
 // Script is the plan as input for nft(8). Loading it installs exactly the rules
@@ -44,9 +45,9 @@ func (p Plan) Script() string {
 	for _, r := range p.Rules {
 		b.WriteString("\t\t" + r.String() + "\n")
 	}
-	fmt.Fprintf(&b, "\t}\n\n\tchain %s {\n\t\ttype filter hook output priority 0; policy accept;\n", RefusalChain)
+	fmt.Fprintf(&b, "\t}\n\n\tchain %s {\n\t\ttype filter hook output priority 0; policy accept;\n", ResetChain)
 	fmt.Fprintf(&b, "\t\ttcp sport %d tcp sequence 0 tcp flags & (fin|syn|rst|ack) == rst|ack counter drop comment \"%s\"\n\t}\n}\n",
-		ReadinessPort, RefusalComment)
+		ReadinessPort, ResetComment)
 	return b.String()
 }
 

@@ -25,8 +25,8 @@ type chain struct {
 type rule struct {
 	comment string
 	family  redirect.Family
-	plan    *redirect.Rule // nil: the rule that redirects to the proxy, or drops refusals
-	port    uint16         // of the proxy; 0: the rule drops refusals
+	plan    *redirect.Rule // nil: the rule that redirects to the proxy, or drops resets
+	port    uint16         // of the proxy; 0: the rule drops resets
 }
 
 // chainsOf is the plan's chains in the order in which they must be created.
@@ -44,19 +44,19 @@ func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 		r := &p.Rules[i]
 		output.rules = append(output.rules, rule{comment: string(r.Reason), family: p.Family, plan: r})
 	}
-	return []chain{toProxy, output, refusals(table, p.Family)}
+	return []chain{toProxy, output, resets(table, p.Family)}
 }
 
-// refusals is the chain that drops the refusals of the readiness port. Rules of
-// type nat see the first packet of a connection only, which a refusal is not.
-func refusals(table *nftables.Table, f redirect.Family) chain {
+// resets is the chain that drops the resets of the readiness port. Rules of type
+// nat see the first packet of a connection only, which a reset is not.
+func resets(table *nftables.Table, f redirect.Family) chain {
 	accept := nftables.ChainPolicyAccept
 	return chain{
 		chain: &nftables.Chain{
-			Table: table, Name: redirect.RefusalChain, Type: nftables.ChainTypeFilter,
+			Table: table, Name: redirect.ResetChain, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter, Policy: &accept,
 		},
-		rules: []rule{{comment: redirect.RefusalComment, family: f}},
+		rules: []rule{{comment: redirect.ResetComment, family: f}},
 	}
 }
 
@@ -64,7 +64,7 @@ func refusals(table *nftables.Table, f redirect.Family) chain {
 // of the sets, by name; the kernel does not return them.
 func (r rule) exprs(ids map[string]uint32) []expr.Any {
 	if r.plan == nil && r.port == 0 {
-		return refusal()
+		return resetOfSYN()
 	}
 	if r.plan == nil {
 		return append(isTCP(expr.CmpOpEq), &expr.Counter{},
@@ -78,10 +78,10 @@ func (r rule) exprs(ids map[string]uint32) []expr.Any {
 	return append(r.condition(ids), &expr.Counter{}, verdict)
 }
 
-// refusal drops what the kernel answers to a SYN for a port that nothing listens
+// resetOfSYN drops what the kernel answers to a SYN for a port that nothing listens
 // on: RST and ACK with the sequence number 0. A reset of an open connection has
 // another number.
-func refusal() []expr.Any {
+func resetOfSYN() []expr.Any {
 	const finSynRstAck, rstAck = 0x17, 0x14
 	es := append(isTCP(expr.CmpOpEq), tcpField(0, 2),
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, redirect.ReadinessPort)})

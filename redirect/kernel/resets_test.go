@@ -16,10 +16,10 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit/netns"
 )
 
-// TestReadinessPortIsNotRefused: a connection to the readiness port, as the
-// kubelet's, waits until the proxy listens. Other ports are refused, and open
+// TestReadinessPortIsNotReset: a connection to the readiness port, as the
+// kubelet's, waits until the proxy listens. Other ports are reset, and open
 // connections are reset, as without the rules.
-func TestReadinessPortIsNotRefused(t *testing.T) {
+func TestReadinessPortIsNotReset(t *testing.T) {
 	pod := setup(t)
 	apply(t, pod, config(t, "-i", "*"))
 	for _, own := range []netip.Addr{netns.Own4, netns.Own6} {
@@ -29,7 +29,7 @@ func TestReadinessPortIsNotRefused(t *testing.T) {
 		}
 		other := netip.AddrPortFrom(own, redirect.ReadinessPort+1).String()
 		if _, err := connect(pod.World, other, 10*time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("nothing listens on %s: %v, want a refusal", other, err)
+			t.Errorf("nothing listens on %s: %v, want a reset", other, err)
 		}
 		time.AfterFunc(300*time.Millisecond, func() { pod.Listen(t, ready, abort) })
 		c, err := connect(pod.World, ready, 30*time.Second)
