@@ -23,6 +23,7 @@
 //   - merge.go: strategic merge patch
 //   - ranges.go: the names in range lists
 //   - overlay.go: the data of templates, and the overlays they render to
+//   - apitoken.go: the API token, which the sidecar does not use
 //   - injector.go: a compiled configuration
 //   - resolver.go: the settings of the redirect and the templates
 //   - resolver_identity.go: the uid and gid of the sidecar

@@ -74,7 +74,7 @@ func (i *Injector) data(s *Settings) templateData {
 		Outrider: templateSettings{
 			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(),
 			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
-			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts,
+			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts, MountsAPIToken: mountsAPIToken(s.VolumeMounts),
 			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
 			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
 			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),

@@ -49,6 +49,7 @@ type templateSettings struct {
 	InitResources     *corev1.ResourceRequirements
 	Volumes           []corev1.Volume
 	VolumeMounts      []corev1.VolumeMount
+	MountsAPIToken    bool // one of VolumeMounts is at the path of the API token
 	LogLevel          string
 	ComponentLogLevel string
 	Concurrency       int32 // worker threads; 0 means one a core

@@ -63,7 +63,7 @@ func (m *mutation) reapplyUser() error {
 			if i < 0 {
 				continue
 			}
-			patch := replacing(items[i], node)
+			patch := withoutAPIToken(items[i], replacing(items[i], node))
 			if list == "containers" && c.list != list { // a native sidecar's, where the sidecar is a classic one
 				patch = patch.Without("restartPolicy")
 			}

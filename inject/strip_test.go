@@ -78,7 +78,7 @@ func TestOtherWebhooksChangesAreKept(t *testing.T) {
 	changed := applyJSON(t, first, `[
 		{"op":"add","path":"/spec/containers/-","value":{"name":"other","image":"o"}},
 		{"op":"add","path":"/spec/initContainers/1/env/-","value":{"name":"OTHER","value":"1"}},
-		{"op":"add","path":"/spec/initContainers/0/volumeMounts","value":[{"name":"v","mountPath":"/v"}]}]`)
+		{"op":"add","path":"/spec/initContainers/0/volumeMounts/-","value":{"name":"v","mountPath":"/v"}}]`)
 	result, err := i.Inject(Request{Pod: changed})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,9 @@ func (o Options) Mutating() *admissionregistrationv1.MutatingWebhookConfiguratio
 			ObjectSelector:    &metav1.LabelSelector{MatchExpressions: s.object},
 			SideEffects:       new(admissionregistrationv1.SideEffectClassNone),
 			TimeoutSeconds:    new(timeoutSeconds),
-			// Containers that a later webhook adds are seen in a second call.
+			// Containers that a later webhook adds are seen in a second call. The API
+			// server makes it only where something changed after the first one, which
+			// the built-in template gives its own admission plugins no reason for.
 			ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
 			AdmissionReviewVersions: []string{"v1"},
 		})
