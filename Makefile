@@ -9,6 +9,8 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 # Where the demo runs: either, cluster or server.
 ON       ?= either
+# Which attacks `make attack` runs: a regular expression.
+ATTACK   ?= .
 # Packages of the test, race and bench targets.
 PKG      ?= ./...
 
@@ -75,10 +77,13 @@ bench: go ## Run the benchmarks that match BENCH
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e cluster-up cluster-down cluster-status
+.PHONY: e2e attack cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
+
+attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'
 
 cluster-up: go ## Bring up a real one-node cluster (root on Linux)
 	@$(GO) run ./test/cluster/cmd/cluster up

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -163,6 +164,34 @@ func (c *Cluster) makeCgroups() error {
 		}
 	}
 	return nil
+}
+
+// MemoryPeak is the most memory, in bytes, that a container of the pod with the UID
+// has used since it started, with its files that the kernel cached.
+func (c *Cluster) MemoryPeak(podUID string) (int64, error) {
+	peak := int64(-1)
+	for _, h := range hierarchies() {
+		for _, file := range []string{"memory.peak", "memory.max_usage_in_bytes"} {
+			for _, class := range []string{"", "burstable", "besteffort"} {
+				found, _ := filepath.Glob(filepath.Join(h, c.cgroup(), "kubepods", class, "pod"+podUID, "*", file))
+				for _, f := range found {
+					text, err := os.ReadFile(f)
+					if err != nil {
+						continue // the container has ended
+					}
+					n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+					if err != nil {
+						return 0, fmt.Errorf("read %s: %w", f, err)
+					}
+					peak = max(peak, n)
+				}
+			}
+		}
+	}
+	if peak < 0 {
+		return 0, fmt.Errorf("read the memory of pod %s: it has no cgroup", podUID)
+	}
+	return peak, nil
 }
 
 // removeCgroups removes the cluster's cgroups, the innermost first. One with a

@@ -50,6 +50,21 @@ func (c *Cluster) LoadProduct(ctx context.Context) error {
 		image.Static(OutriderInitRef, filepath.Join(dir, "outrider-init"), "0:0"))
 }
 
+// LoadProgram builds a program of the checkout, by its package such as
+// "./test/world/cmd/world", and loads it as the image of the reference. Nobody in
+// particular runs it.
+func (c *Cluster) LoadProgram(ctx context.Context, pkg, ref string) error {
+	root, err := kit.Checkout()
+	if err != nil {
+		return fmt.Errorf("load %s: %w", pkg, err)
+	}
+	program := filepath.Join(c.Dir, "bin", filepath.Base(pkg))
+	if err := compile(ctx, root, "-s -w", pkg, program, c.progress); err != nil {
+		return fmt.Errorf("load %s: %w", pkg, err)
+	}
+	return c.load(ctx, image.Static(ref, program, "65532:65532"))
+}
+
 // load gives containerd images as they are written.
 func (c *Cluster) load(ctx context.Context, images ...image.Image) error {
 	for _, im := range images {

@@ -47,6 +47,12 @@ func (*Cluster) Status(context.Context, io.Writer) error { return errOS }
 // LoadProduct fails: the system is not Linux.
 func (*Cluster) LoadProduct(context.Context) error { return errOS }
 
+// LoadProgram fails: the system is not Linux.
+func (*Cluster) LoadProgram(context.Context, string, string) error { return errOS }
+
+// MemoryPeak fails: the system is not Linux.
+func (*Cluster) MemoryPeak(string) (int64, error) { return 0, errOS }
+
 // WorldCA is empty.
 func (*Cluster) WorldCA() string { return "" }
 

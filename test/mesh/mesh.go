@@ -94,6 +94,24 @@ func (m *Mesh) makeBin(programs ...string) error {
 // Own reports whether the cluster is one of our own, whose node is within reach.
 func (m *Mesh) Own() bool { return m.own != nil }
 
+// LoadProgram builds a program of the checkout, by its package, and loads it as an
+// image into a cluster of our own.
+func (m *Mesh) LoadProgram(ctx context.Context, pkg, ref string) error {
+	if m.own == nil {
+		return fmt.Errorf("load %s: %s", pkg, NoNode)
+	}
+	return m.own.LoadProgram(ctx, pkg, ref)
+}
+
+// MemoryPeak is the most memory, in bytes, that a container of the pod with the UID
+// has used, in a cluster of our own.
+func (m *Mesh) MemoryPeak(podUID string) (int64, error) {
+	if m.own == nil {
+		return 0, fmt.Errorf("read the pod's memory: %s", NoNode)
+	}
+	return m.own.MemoryPeak(podUID)
+}
+
 // Close removes what Up or Borrow, and Install, made.
 func (m *Mesh) Close(ctx context.Context) error {
 	if m.own != nil {

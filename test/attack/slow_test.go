@@ -1,0 +1,12 @@
+package attack
+
+import "testing"
+
+// slowRequests: without credentials, 400 connections to the webhook send a body, or
+// their headers, a byte a second.
+func slowRequests(t *testing.T, b *battery) {
+	b.namespace(t, "slow", false)
+	a := b.attack(t, []string{"slow"}, "reviews slow "+b.targets(t, 443), "reviews headers "+b.targets(t, 443))
+	b.neighbor.goesOn(t, 8)
+	a.stop(t)
+}
