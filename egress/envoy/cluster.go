@@ -50,13 +50,27 @@ func (b *builder) standingClusters() []*clusterv3.Cluster {
 	timeout := durationpb.New(b.mesh.ConnectTimeout)
 	out := []*clusterv3.Cluster{
 		{Name: egress.BlackHoleCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: timeout},
-		b.originalDestination(egress.PassthroughCluster),
+		b.policyCluster(),
+		b.originalDestination(inClusterCluster),
 	}
 	out = append(out, b.ofCache(namesCluster, b.dnsCache(cacheNames), egress.ProtocolTCP))
 	for _, d := range b.view.Mirrors() {
 		out = append(out, b.mirrorCluster(d))
 	}
 	return out
+}
+
+// policyCluster is outboundTrafficPolicy. Listeners and routes, which have what
+// tenants write, only decide how a connection or request that is not declared is
+// closed or answered: under REGISTRY_ONLY this cluster forwards nothing, so that a
+// sidecar that rejects the new listeners or routes does not forward it either.
+func (b *builder) policyCluster() *clusterv3.Cluster {
+	if b.mesh.RegistryOnly {
+		return &clusterv3.Cluster{
+			Name: egress.PassthroughCluster, ClusterDiscoveryType: ofType(clusterv3.Cluster_STATIC), ConnectTimeout: durationpb.New(b.mesh.ConnectTimeout),
+		}
+	}
+	return b.originalDestination(egress.PassthroughCluster)
 }
 
 // mirrorCluster receives mirrored requests. They pass no filter that resolves a

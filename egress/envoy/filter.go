@@ -49,6 +49,15 @@ func (b *builder) tcp(cluster string, log []*accesslogv3.AccessLog) []*listenerv
 	})}
 }
 
+// inClusterTCP forwards a connection to its original destination, whatever
+// outboundTrafficPolicy is. In statistics and access logs it is
+// egress.PassthroughCluster, as in Istio.
+func (b *builder) inClusterTCP(log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	return []*listenerv3.Filter{b.tcpProxy(&tcpproxyv3.TcpProxy{
+		StatPrefix: egress.PassthroughCluster, AccessLog: log, ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: inClusterCluster},
+	})}
+}
+
 // onDemandTCP forwards a connection to a cluster that is fetched on first use.
 func (b *builder) onDemandTCP(cluster string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
 	return []*listenerv3.Filter{b.tcpProxy(&tcpproxyv3.TcpProxy{

@@ -46,7 +46,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 	l.UseOriginalDst = wrapperspb.Bool(true)
 	l.FilterChains = []*listenerv3.FilterChain{
 		{Name: chainLoop, Filters: b.tcp(egress.BlackHoleCluster, log)},
-		{Name: chainInCluster, Filters: b.tcp(egress.PassthroughCluster, log)},
+		{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))},
 		{Name: chainHTTP, Filters: b.http(catchAllRoute, log)},
 		b.rest(log),
 	}
@@ -63,7 +63,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
-	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.tcp(egress.PassthroughCluster, log)}, b.rest(log)}
+	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))}, b.rest(log)}
 	tcp, rest := b.tcpHosts(p, l, log)
 	decide := rest
 	if !p.OnlyTCP() {
@@ -147,7 +147,7 @@ func (b *builder) withoutSNI(p egress.Port, l *listenerv3.Listener) *matcherv3.M
 	}
 	rest := b.chain(chainRest)
 	if len(kept.prefixes) > 0 {
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddress, Filters: b.tcp(egress.PassthroughCluster, b.logAs(addressCluster(p.Number)))})
+		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: chainAddress, Filters: b.inClusterTCP(b.logAs(addressCluster(p.Number)))})
 		choices = append(choices, kept)
 	}
 	if len(listed.prefixes) > 0 {

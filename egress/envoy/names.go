@@ -36,6 +36,10 @@ const sharedVirtualHost = "declared"
 // they share the cache that the filters of the connection resolve with.
 const namesCluster = "outbound|names"
 
+// inClusterCluster forwards to original destinations that are always reachable. It
+// is not egress.PassthroughCluster, which is outboundTrafficPolicy: see policyCluster.
+const inClusterCluster = "in-cluster"
+
 // The caches of names: those of requests to wildcards, and those of forwarded
 // connections. Each cluster with a cache holds all of its names.
 const (

@@ -124,7 +124,8 @@ func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 }
 
 const (
-	wildcard  = "Cluster +BlackHoleCluster +PassthroughCluster +outbound|names"
+	wildcard  = "Cluster +BlackHoleCluster +PassthroughCluster +in-cluster +outbound|names"
+	policy    = "Cluster +PassthroughCluster"
 	listeners = "Listener +virtualOutbound +0.0.0.0_80 +0.0.0.0_443"
 	binName   = "outbound|80||httpbin.org"
 )
@@ -177,6 +178,15 @@ func TestOnDemandCluster(t *testing.T) {
 	c.want("RouteConfiguration +80")
 	s.Publish(modelOf(t, "REGISTRY_ONLY", bin)) // no change, no response
 	s.Publish(modelOf(t, "ALLOW_ANY", bin))
+	c.want(policy) // first what forwards undeclared hosts, then the routes to it
+	c.want(listeners)
+	c.want("RouteConfiguration +443 +80 +catchall")
+	s.Publish(modelOf(t, "REGISTRY_ONLY", bin))
+	c.want(listeners)
+	c.want("RouteConfiguration +443 +80 +catchall")
+	c.want(policy) // what forwards them is closed even if the routes are rejected
+	s.Publish(modelOf(t, "ALLOW_ANY", bin))
+	c.want(policy)
 	c.want(listeners)
 	c.want("RouteConfiguration +443 +80 +catchall")
 	s.Publish(modelOf(t, "ALLOW_ANY"))
@@ -204,7 +214,7 @@ func TestReconnect(t *testing.T) {
 	for _, r := range c.want("Cluster +" + binName).Resources {
 		versions[r.Name] = r.Version
 	}
-	if len(versions) != 6 || slices.Contains(slices.Collect(maps.Values(versions)), "") {
+	if len(versions) != 7 || slices.Contains(slices.Collect(maps.Values(versions)), "") {
 		t.Fatalf("versions %v", versions)
 	}
 	again := s.dial(t, "Bearer shop")

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
@@ -135,14 +136,37 @@ func (st *stream) update(g *generation) error {
 		return nil
 	}
 	st.view = v
-	// Make before break: first clusters, then what refers to them; then the
-	// removal of clusters that nothing refers to any more.
-	for _, typeURL := range []string{envoy.TypeCluster, envoy.TypeListener, envoy.TypeRoute} {
-		if err := st.send(typeURL, selection{removals: typeURL != envoy.TypeCluster, updates: true}); err != nil {
+	for _, step := range st.steps() {
+		if err := st.send(step.typeURL, step.selection); err != nil {
 			return err
 		}
 	}
-	return st.send(envoy.TypeCluster, selection{removals: true})
+	return nil
+}
+
+// step is one response of an update.
+type step struct {
+	typeURL   string
+	selection selection
+}
+
+// steps make before they break: first clusters, then what refers to them; then the
+// removal of clusters that nothing refers to any more. outboundTrafficPolicy is
+// alone in its response, which no object can make a sidecar reject. It forbids after
+// the routes do, so that requests are answered as the routes say.
+func (st *stream) steps() []step {
+	policy := step{envoy.TypeCluster, selection{updates: true, only: egress.PassthroughCluster}}
+	out := []step{
+		{envoy.TypeCluster, selection{updates: true, except: egress.PassthroughCluster}},
+		{envoy.TypeListener, selection{updates: true, removals: true}},
+		{envoy.TypeRoute, selection{updates: true, removals: true}},
+	}
+	if st.view.of.Mesh().RegistryOnly {
+		out = append(out, policy)
+	} else {
+		out = append([]step{policy}, out...)
+	}
+	return append(out, step{envoy.TypeCluster, selection{removals: true}})
 }
 
 // handle handles one request: a subscription, an ACK, a NACK, or several of them
@@ -259,7 +283,12 @@ func (st *stream) names() (n int) {
 // selection is what to send of the difference between two states.
 type selection struct {
 	updates, removals bool
-	always            bool // send a response even if it is empty
+	always            bool   // send a response even if it is empty
+	only, except      string // of the updates, by name; empty: all
+}
+
+func (s selection) has(name string) bool {
+	return (s.only == "" || s.only == name) && (s.except == "" || s.except != name)
 }
 
 // send sends the resources that the sidecar has subscribed to and does not have.
@@ -296,7 +325,7 @@ func (st *stream) send(typeURL string, sel selection) error {
 	}
 	if sel.updates {
 		for _, e := range wanted {
-			if s.sent[e.name] != e.version {
+			if s.sent[e.name] != e.version && sel.has(e.name) {
 				r.entries = append(r.entries, e)
 			}
 		}
