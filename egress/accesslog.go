@@ -60,6 +60,16 @@ func readAccessLog(mc *meshconfig.MeshConfig, r reporter) AccessLog {
 	return l
 }
 
+// withDefaultFormat is the access log with Istio's format.
+func (l AccessLog) withDefaultFormat() AccessLog {
+	if l.Fields != nil {
+		l.Fields, _ = jsonFields("")
+	} else if l.File != "" {
+		l.Text = defaultLogFormat
+	}
+	return l
+}
+
 func jsonFields(format string) (*structpb.Struct, string) {
 	if format == "" {
 		format = defaultLogFields

@@ -85,6 +85,7 @@
 //   - sharedports.go: problems of TCP hosts that share a port with others
 //   - tlsdestination.go: HTTP that routes send to ports that have TLS
 //   - reference.go: problems between objects
+//   - object.go: the objects of a model, and the model without some of them
 //   - build.go: the model, made from all objects
 //   - check.go: the problems of one object
 package egress

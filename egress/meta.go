@@ -10,6 +10,7 @@ import (
 type Meta struct {
 	Namespace, Name string
 	Created         time.Time // in a conflict the older object takes precedence
+	Generation      int64     // of its spec
 }
 
 // compareMeta is the order of precedence within a namespace: the oldest object

@@ -47,4 +47,5 @@
 //   - sharedvirtualhost.go: the virtual host of hosts without a VirtualService
 //   - route.go: route configurations
 //   - resources.go: all resources of a view
+//   - trial.go: a resource that shows whether Envoy accepts another one
 package envoy

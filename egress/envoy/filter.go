@@ -151,6 +151,14 @@ func (b *builder) logAs(cluster string) []*accesslogv3.AccessLog {
 // one with the first ServiceEntry that needs it would close all connections of
 // the port.
 func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	return []*listenerv3.Filter{b.managerFilter(b.manager(route, log))}
+}
+
+func (b *builder) managerFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
+	return b.filter("envoy.filters.network.http_connection_manager", m)
+}
+
+func (b *builder) manager(route string, log []*accesslogv3.AccessLog) *hcmv3.HttpConnectionManager {
 	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
 	var early []*corev3.TypedExtensionConfig
 	declared := route != catchAllRoute
@@ -158,7 +166,7 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 		filters = append(b.hostFilters(), filters...)
 		early = b.nameCluster(route)
 	}
-	return []*listenerv3.Filter{b.filter("envoy.filters.network.http_connection_manager", &hcmv3.HttpConnectionManager{
+	return &hcmv3.HttpConnectionManager{
 		StatPrefix: "outbound_" + route,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			ConfigSource: fromADS(0), RouteConfigName: route,
@@ -172,7 +180,7 @@ func (b *builder) http(route string, log []*accesslogv3.AccessLog) []*listenerv3
 		// The fully qualified form of a declared name is the same name.
 		StripTrailingHostDot: declared,
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-	})}
+	}
 }
 
 // hostFilters are the filters of requests to declared hosts. The cluster is

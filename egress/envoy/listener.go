@@ -39,6 +39,22 @@ func (b *builder) listeners() []*listenerv3.Listener {
 	return out
 }
 
+// listenerNamed is one of the listeners; nil if there is none of that name.
+func (b *builder) listenerNamed(name string) *listenerv3.Listener {
+	log := b.loggers(b.mesh.AccessLog)
+	if name == virtualOutbound {
+		return b.virtualOutbound(log)
+	}
+	for _, p := range b.view.Ports() {
+		if portListenerName(p.Number) == name {
+			return b.portListener(p, log)
+		}
+	}
+	return nil
+}
+
+func portListenerName(port uint32) string { return fmt.Sprintf("0.0.0.0_%d", port) }
+
 // virtualOutbound is the one listener that is bound to a port.
 func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	m := b.mesh
@@ -61,7 +77,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 // portListener handles the connections to one port. It is not bound:
 // virtualOutbound hands them over.
 func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
-	l := listen(fmt.Sprintf("0.0.0.0_%d", p.Number), p.Number, b.mesh.DetectionTimeout)
+	l := listen(portListenerName(p.Number), p.Number, b.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
 	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))}, b.rest(log)}
 	tcp, rest := b.tcpHosts(p, l, log)

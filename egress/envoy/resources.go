@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -52,13 +51,9 @@ func Routes(v *egress.View) ([]Resource, error) {
 // and must not reach the hosts that are no longer declared.
 func Route(v *egress.View, name string) (r Resource, ok bool, err error) {
 	b := newBuilder(v)
-	var domains []egress.Domain
-	if name != catchAllRoute {
-		n, err := strconv.ParseUint(name, 10, 16)
-		if err != nil || strconv.FormatUint(n, 10) != name {
-			return Resource{}, false, nil
-		}
-		domains = v.Domains(uint32(n))
+	domains, ok := b.domainsOf(name)
+	if !ok {
+		return Resource{}, false, nil
 	}
 	r, err = resource(b.routeConfiguration(name, domains))
 	return r, err == nil, err

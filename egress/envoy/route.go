@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"fmt"
+	"strconv"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -19,6 +20,19 @@ func (b *builder) routeConfigurations() []*routev3.RouteConfiguration {
 		}
 	}
 	return append(out, b.routeConfiguration(catchAllRoute, nil))
+}
+
+// domainsOf are the virtual hosts of a route configuration. Its name is a port, or
+// catchAllRoute.
+func (b *builder) domainsOf(name string) (domains []egress.Domain, ok bool) {
+	if name == catchAllRoute {
+		return nil, true
+	}
+	n, err := strconv.ParseUint(name, 10, 16)
+	if err != nil || strconv.FormatUint(n, 10) != name {
+		return nil, false
+	}
+	return b.view.Domains(uint32(n)), true
 }
 
 func (b *builder) routeConfiguration(name string, domains []egress.Domain) *routev3.RouteConfiguration {

@@ -38,7 +38,7 @@ type object struct {
 func readObject(kind string, u *unstructured.Unstructured) object {
 	out := object{Object: Object{
 		Kind: kind, UID: string(u.GetUID()), Generation: u.GetGeneration(),
-		Meta:    egress.Meta{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().Time},
+		Meta:    egress.Meta{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().Time, Generation: u.GetGeneration()},
 		version: u.GroupVersionKind().Version, resource: u.GetResourceVersion(),
 	}}
 	out.revision = u.GetLabels()[annotation.Rev]

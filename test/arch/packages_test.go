@@ -26,7 +26,7 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
+	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
@@ -74,6 +74,8 @@ var packageRules = []packageRule{
 		why: "objects become a model however pods were injected or redirected"},
 	{path: "egress/envoy", kind: pure, may: []string{"egress"},
 		why: "the model becomes Envoy resources, which depend on nothing else"},
+	{path: "egress/bisect", kind: pure,
+		why: "what a sidecar rejects is found from its answers alone, whatever it is asked about"},
 	{path: "egress/decide", kind: pure, may: []string{"egress"},
 		why: "what happens to a request follows from the model; tests compare it with what egress/envoy makes"},
 	{path: "egress/xds", kind: shell, may: purePackages,
