@@ -234,6 +234,7 @@ func (m *mutation) checkContainers() {
 	m.checkNames()
 	for item := range m.injectedItems() {
 		m.checkMounts(item)
+		m.checkPorts(item)
 		m.checkPrivilege(item)
 	}
 }
@@ -267,6 +268,28 @@ func (m *mutation) checkMounts(item *jsontree.Node) {
 		if mode := mount.Get("mountPropagation").Text(); mode == string(corev1.MountPropagationBidirectional) && !privileged {
 			m.mountProblem(item, mount, mode, "mountPropagation requires a privileged container", "use None or HostToContainer")
 		}
+	}
+}
+
+// checkPorts: strategic merge patch merges ports by their number, and the API server
+// rejects two of one name.
+func (m *mutation) checkPorts(item *jsontree.Node) {
+	var names []string
+	for i, port := range item.Get("ports").Items() {
+		name := port.Get("name").Text()
+		if name == "" {
+			continue
+		}
+		if slices.Contains(names, name) {
+			path := fmt.Sprintf("injected container %s: ports[%d]", item.Get("name").Text(), i)
+			if c, ok := m.container(item.Get("name").Text()); ok {
+				if own := slices.IndexFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == name }); own >= 0 {
+					path = c.path("ports[" + strconv.Itoa(own) + "].name")
+				}
+			}
+			m.problems.Add(problem.Invalid(path, name, "the name of a port of the sidecar", "rename the port"))
+		}
+		names = append(names, name)
 	}
 }
 

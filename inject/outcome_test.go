@@ -57,6 +57,9 @@ func TestOwnContainers(t *testing.T) {
 		{"a supplemental group", `{"securityContext":{"fsGroup":1337,"supplementalGroups":[1337]},"containers":[` + app + `]}`, "", ""},
 		{"privileged", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","securityContext":{"privileged":true}}]}`, "set allowPrivilegeEscalation: true", "privileged"},
 		{"privileged as a whole", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","securityContext":{"privileged":true,"allowPrivilegeEscalation":true}}]}`, "", ""},
+		{"a port's name", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","ports":[{"name":"http-envoy-prom","containerPort":9999}]}]}`,
+			`spec.containers[1].ports[0].name: "http-envoy-prom": the name of a port of the sidecar; rename the port`, "http-envoy-prom"},
+		{"a port's number", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","ports":[{"name":"metrics","containerPort":15090}]}]}`, "", ""},
 		{"a writable file system", `{"containers":[` + app + `,{"name":"istio-proxy","image":"auto","securityContext":{"readOnlyRootFilesystem":false}}]}`, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
