@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -61,6 +62,9 @@ func (a *arena) readFallback(text string) (*fallbackDocument, *problem.Problem) 
 		// yaml v4 reports the column of a syntax error, too.
 		if loadErr := yaml4.Load([]byte(text), &yaml4.Node{}); loadErr != nil {
 			return nil, yamlProblem(loadErr)
+		}
+		if p := notFinite(out.tree); p != nil {
+			return nil, p
 		}
 		return nil, yamlProblem(err)
 	}
@@ -245,6 +249,25 @@ func duplicateKey(n *yaml4.Node) *problem.Problem {
 	}
 	for _, child := range n.Content {
 		if p := duplicateKey(child); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// notFinite finds the first number that JSON does not have: .inf or .nan.
+func notFinite(n *yaml4.Node) *problem.Problem {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == yaml4.ScalarNode && n.ShortTag() == "!!float" {
+		if v, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, ".", ""), 64); err == nil && (math.IsInf(v, 0) || math.IsNaN(v)) {
+			p := problem.Invalid("", n.Value, "expected a string, got a number that is not finite", "put it in quotes").On(n.Line, n.Column)
+			return &p
+		}
+	}
+	for _, child := range n.Content {
+		if p := notFinite(child); p != nil {
 			return p
 		}
 	}

@@ -294,7 +294,9 @@ func TestProblems(t *testing.T) {
 		{"alias to itself", "a: &a\n  b: *a\n", []string{"f.yaml:1: document 1: not valid YAML: "}},
 		{"deep", "a: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n", []string{"f.yaml:1: document 1: "}},
 		{"deep, still YAML", "a: " + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "\n", []string{"f.yaml:1: document 1: the document is nested deeper"}},
-		{"infinity", "apiVersion: v1\nkind: Pod\nspec: {a: .inf}\n", []string{"f.yaml:1: document 1: "}},
+		{"infinity", "apiVersion: v1\nkind: Pod\nspec: {a: .inf}\n", []string{"f.yaml:3:11: document 1: \".inf\": expected a string, got a number that is not finite; put it in quotes"}},
+		{"not a number", "apiVersion: v1\nkind: Pod\nspec: {a: [.NaN]}\n", []string{"f.yaml:3:12: document 1: \".NaN\": "}},
+		{"negative infinity", "a:\n- b:\n    -.Inf\n", []string{"f.yaml:3:5: document 1: \"-.Inf\": "}},
 		{"list item", "apiVersion: v1\nkind: List\nitems:\n- kind: X\n- apiVersion: v1\n  kind: Pod\n  metadata:\n    name: b\n    annotations:\n      bad: X\n", []string{"f.yaml:10: document 1 (Pod ns/b)", "worse"}},
 		{"tags", "\n---\n\n# c\n" + strings.Replace(bad, "skip: x", "skip: !!str x", 1), []string{"f.yaml:11: document 1 (Pod ns/b)", "worse"}},
 	}
