@@ -29,11 +29,10 @@ func (m *Mesh) Problems() problem.List { return m.problems }
 // init container in every pod, and no setting of the mesh.
 const listenPort = 15001
 
-// SidecarPorts are the ports that the sidecar itself is bound to, sorted: its
-// admin interface, the redirected connections, the readiness probe and
+// SidecarPorts are the ports that the sidecar itself is bound to, sorted: the
+// read-only administration, the redirected connections, the readiness probe and
 // Prometheus. A declared port has a listener of its own, and Envoy rejects two
-// listeners with one port; the admin interface is no listener, but only the
-// sidecar may connect to it.
+// listeners with one port.
 func SidecarPorts() []uint32 { return []uint32{15000, listenPort, 15021, 15090} }
 
 // CompileMesh reads a mesh configuration that has its defaults applied, as

@@ -22,6 +22,7 @@ func (m *mutation) checkOutcome() error {
 	others := len(m.problems)
 	m.checkLimits()
 	limits := len(m.problems) - others
+	m.checkPrivateVolumes()
 	if !m.again { // what others have added since then is theirs
 		m.checkApplication()
 		m.checkVolumes()
@@ -164,6 +165,26 @@ func (m *mutation) checkVolumes() {
 			case before < 0 || jsontree.Equal(had[before], has[after]):
 			case sourcesOf(has[after]) > 1, m.mountedByInjected(name):
 				m.volumeProblem(name, before)
+			}
+		}
+	}
+}
+
+// privateVolumes are the built-in template's with what only the sidecar may have: its token
+// for the control plane, and the socket that stops, drains and reconfigures it.
+var privateVolumes = [...]string{"outrider-xds", "outrider-admin"}
+
+// checkPrivateVolumes: a container may mount any volume of its pod, also one that the
+// templates add.
+func (m *mutation) checkPrivateVolumes() {
+	for c := range m.containers() {
+		if found, _ := m.brings(c.Name); found {
+			continue
+		}
+		for i := range c.VolumeMounts {
+			name := c.VolumeMounts[i].Name
+			if slices.Contains(privateVolumes[:], name) && m.injects("volumes", name) {
+				m.problems.Add(problem.Invalid(c.path(fmt.Sprintf("volumeMounts[%d].name", i)), name, "a volume of the sidecar, which no other container may mount", "remove the mount"))
 			}
 		}
 	}

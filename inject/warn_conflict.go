@@ -15,8 +15,8 @@ import (
 )
 
 // builtinPorts are those that the built-in sidecar listens on besides the one for
-// captured connections: the administration on loopback, readiness and metrics on every
-// address.
+// captured connections: the read-only administration on loopback, readiness and metrics
+// on every address.
 var builtinPorts = [...]int32{15000, 15021, 15090}
 
 // warnPorts: the containers of a pod share its network.

@@ -85,7 +85,7 @@ func bootstrap(t testing.TB, dir string) string {
 	for _, c := range append(app.Spec.InitContainers, app.Spec.Containers...) {
 		if i := slices.Index(c.Args, "--config-yaml"); i >= 0 {
 			return strings.NewReplacer(
-				"/var/run/secrets/outrider", dir, "$(POD_IP)", pod4, "$(POD_NAME)", app.Name, "$(POD_NAMESPACE)", app.Namespace, "$(APP)", "sleep",
+				"/var/run/secrets/outrider", dir, "/var/run/outrider", "/mnt", "$(POD_IP)", pod4, "$(POD_NAME)", app.Name, "$(POD_NAMESPACE)", app.Namespace, "$(APP)", "sleep",
 			).Replace(c.Args[i+1])
 		}
 	}
@@ -125,6 +125,9 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 		}
 		if err == nil {
 			err = unix.Mount(filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", "", unix.MS_BIND, "")
+		}
+		if err == nil { // the volume of the administration socket
+			err = unix.Mount("tmpfs", "/mnt", "tmpfs", 0, "mode=0777")
 		}
 	})
 	kit.Must(t, err)

@@ -27,13 +27,12 @@ func TestSidecarPorts(t *testing.T) {
 		} `json:"socket_address"`
 	}
 	var b struct {
-		Admin           struct{ Address address }
 		StaticResources struct {
 			Listeners []struct{ Address address }
 		} `json:"static_resources"`
 	}
 	kit.Must(t, yaml.Unmarshal([]byte(bootstrap(t, t.TempDir())), &b))
-	got := []uint32{b.Admin.Address.SocketAddress.Port, egress.CompileMesh(nil).ListenPort}
+	got := []uint32{egress.CompileMesh(nil).ListenPort}
 	for _, l := range b.StaticResources.Listeners {
 		got = append(got, l.Address.SocketAddress.Port)
 	}
@@ -69,7 +68,7 @@ func TestPortsNearTheSidecars(t *testing.T) {
 	}
 }
 
-// listeners are the sidecar's listeners, as its admin interface lists them.
+// listeners are the sidecar's listeners, as its administration interface lists them.
 func (m *mesh) listeners() string {
 	m.t.Helper()
 	var conn net.Conn

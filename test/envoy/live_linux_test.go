@@ -13,13 +13,9 @@ import (
 	"time"
 )
 
-// admin is the one port that is open before a control plane has answered. live
-// are the ports after it: 15001 would come from the control plane, and 15006,
-// Istio's for inbound traffic, never comes.
-var (
-	admin = []string{"127.0.0.1:15000"}
-	live  = []string{"127.0.0.1:15000", "[::]:15021", "[::]:15090"}
-)
+// live are the ports that are open once a control plane has answered; none is before. 15001
+// would come from the control plane, and 15006, Istio's for inbound traffic, never comes.
+var live = []string{"127.0.0.1:15000", "[::]:15021", "[::]:15090"}
 
 // atOnce bounds the end after SIGTERM. It distinguishes an exit from a drain,
 // whose least time is 5 s, and has room for a busy machine.
@@ -73,19 +69,21 @@ func TestWithoutControlPlane(t *testing.T) {
 	fillSecrets(t, p.volume, "..1", secretsOf(newCA(t), "t"))
 	p.run(t, render(t, setup{ip: pod4}), program)
 
-	took := p.eventually(t, "the admin port answers", func() bool {
-		_, _, err := get(p.NS, "http://127.0.0.1:15000/ready")
+	took := p.eventually(t, "the administration socket answers", func() bool {
+		_, _, err := p.administer("GET", "/ready")
 		return err == nil
 	})
-	t.Logf("the admin port answers after %s", took.Round(time.Millisecond))
+	t.Logf("the administration socket answers after %s", took.Round(time.Millisecond))
 	// It has tried the control plane by then, which does not exist.
 	p.eventually(t, "it tries the control plane", func() bool {
-		_, text, err := get(p.NS, "http://127.0.0.1:15000/stats?filter=xds-grpc.upstream_cx_connect_fail")
+		_, text, err := p.administer("GET", "/stats?filter=xds-grpc.upstream_cx_connect_fail")
 		return err == nil && !strings.Contains(text, ": 0")
 	})
-	wantGet(t, p.NS, "http://127.0.0.1:15000/ready", 503, "PRE_INITIALIZING")
-	if got := p.listeners(t); !slices.Equal(got, admin) {
-		t.Errorf("listening on %q, want %q", got, admin)
+	if status, text, err := p.administer("GET", "/ready"); err != nil || status != 503 || !strings.Contains(text, "PRE_INITIALIZING") {
+		t.Errorf("/ready: %d %q, %v", status, text, err)
+	}
+	if got := p.listeners(t); len(got) > 0 {
+		t.Errorf("listening on %q", got)
 	}
 	for _, host := range []string{pod4, "[" + pod6 + "]"} {
 		wantNotListening(t, p.node, "http://"+host+":15021/healthz/ready")
@@ -103,6 +101,7 @@ func TestWithControlPlane(t *testing.T) {
 	p.ready(t)
 
 	t.Run("ports", func(t *testing.T) { wantPorts(t, p) })
+	t.Run("administration", func(t *testing.T) { wantReadOnly(t, p) })
 	t.Run("privileges", func(t *testing.T) { wantUnprivileged(t, p) })
 	t.Run("identity", func(t *testing.T) { wantIdentity(t, c) })
 	t.Run("rotation", func(t *testing.T) {
@@ -134,7 +133,7 @@ func wantPorts(t *testing.T, p *pod) {
 	for _, host := range []string{pod4, "[" + pod6 + "]"} {
 		wantGet(t, p.node, "http://"+host+":15021/healthz/ready", 200, "LIVE")
 		wantGet(t, p.node, "http://"+host+":15090/stats/prometheus", 200, `envoy_server_live{} 1`)
-		// Both route to the admin port, and to nothing else of it.
+		// Both route to the administration interface, and to nothing else of it.
 		for _, path := range []string{
 			"/", "/config_dump", "/quitquitquit", "/healthz/ready/../quitquitquit", "/healthz/ready/%2e%2e/quitquitquit",
 			"/stats/prometheus/../../quitquitquit", "//quitquitquit", "/ready",

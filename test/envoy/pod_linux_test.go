@@ -35,6 +35,8 @@ type pod struct {
 	node *netns.NS
 	// volume is mounted in the sidecar at secrets.
 	volume string
+	// runVolume is mounted in the sidecar at runDir: the volume of its administration socket.
+	runVolume string
 
 	cmd    *exec.Cmd
 	log    kit.Buffer
@@ -44,7 +46,10 @@ type pod struct {
 // newPod makes the network; nothing leaves it.
 func newPod(t *testing.T) *pod {
 	t.Helper()
-	p := &pod{volume: t.TempDir()}
+	p := &pod{volume: t.TempDir(), runVolume: t.TempDir()}
+	if err := os.Chmod(p.runVolume, 0o777); err != nil { // as the kubelet does for an emptyDir
+		t.Fatal(err)
+	}
 	p.NS, p.node = netns.Pair(t)
 	return p
 }
@@ -58,6 +63,9 @@ func (p *pod) run(t *testing.T, s sidecar, program string) {
 	var err error
 	container.Do(func() {
 		if err = buildRoot(root, program, p.volume); err == nil {
+			err = bindWritable(p.runVolume, filepath.Join(root, runDir))
+		}
+		if err == nil {
 			err = dropPrivileges()
 		}
 	})
@@ -100,7 +108,7 @@ func buildRoot(root, program, volume string) error {
 		return fmt.Errorf("mount the root: %w", err)
 	}
 	for _, m := range []struct{ from, to string }{
-		{program, "/usr/local/bin/envoy"}, {volume, secrets},
+		{program, "/usr/local/bin/envoy"}, {volume, secrets}, {volume, runDir},
 		{"/lib", "/lib"}, {"/lib64", "/lib64"}, {"/proc", "/proc"}, {"/dev/null", "/dev/null"}, {"/dev/urandom", "/dev/urandom"},
 	} {
 		if err := bind(m.from, filepath.Join(root, m.to)); os.IsNotExist(err) && m.from == "/lib64" {
@@ -123,6 +131,14 @@ func buildRoot(root, program, volume string) error {
 	err := unix.MountSetattr(unix.AT_FDCWD, root, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	if err != nil {
 		return fmt.Errorf("make the root read-only: %w", err)
+	}
+	return nil
+}
+
+// bindWritable mounts a volume over a directory of a read-only root.
+func bindWritable(from, to string) error {
+	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", to, err)
 	}
 	return nil
 }

@@ -15,6 +15,9 @@ import (
 // secrets is where the sidecar finds what it shows to its control plane.
 const secrets = "/var/run/secrets/outrider"
 
+// runDir is where the sidecar has the socket of its administration interface.
+const runDir = "/var/run/outrider"
+
 // setup is a pod and the configuration it is injected by.
 type setup struct {
 	values      string            // ConfigMap istio-sidecar-injector, key "values"
