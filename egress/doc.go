@@ -26,7 +26,11 @@
 //
 // Of two objects with the same host in one namespace, the older one applies, and
 // of objects of the same age the first by name. A namespace's own objects take
-// precedence over those of the root namespace, and these over all others.
+// precedence over those of the root namespace, and these over all others; among the
+// others the oldest applies. A name, with all that a wildcard covers and on all
+// ports, belongs to the first entry that declares it. Routes apply to hosts that
+// their own namespace declares, and where they are, in the root namespace
+// everywhere.
 //
 // # Files
 //
@@ -70,16 +74,19 @@
 //   - serviceentry.go: validation of a ServiceEntry
 //   - owners.go: which host owns the addresses of a TCP port
 //   - model.go: the model of all objects
-//   - precedence.go: which object takes precedence in other namespaces
 //   - domain.go: virtual hosts and routes by SNI
 //   - destination.go: what the destination of a route resolves to
 //   - port.go: the hosts of a port
+//   - claims.go: which hosts a view has
 //   - view.go: the model as one namespace sees it
 //   - resolve.go: resolution of route destinations in a view
+//   - routetable.go: whose routes apply to a host
 //   - domains.go: the virtual hosts of a view
 //   - sni.go: the routes by SNI of a view
 //   - version.go: the version of a view
 //   - views.go: the view of a namespace, made from the model
+//   - private.go: the namespaces that have a view of their own
+//   - precedence.go: what of an object does not apply in other namespaces
 //   - audience.go: which hosts some namespace sees together
 //   - overlaps.go: TCP hosts and others that may have the same addresses
 //   - sharedports.go: problems of TCP hosts that share a port with others

@@ -10,7 +10,7 @@ import (
 // VirtualService whose host matches it most closely, and every name that a
 // VirtualService has under a declared wildcard, and every TCP host without
 // addresses on a port that is not for TCP alone.
-func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
+func (v *View) findDomains(routes *routeTable) []Domain {
 	var out []Domain
 	ports := map[uint32]bool{}
 	for _, p := range v.Ports() {
@@ -29,16 +29,19 @@ func (v *View) findDomains(routes map[string]hostRoutes) []Domain {
 		}
 		ports[h.Port] = true
 		d := Domain{Name: h.Name, Host: h}
-		if r, ok := closest(routes, h.RoutesName(), func(r hostRoutes) bool { return len(r.http) > 0 }); ok {
+		if r, ok := routes.find(h.RoutesName(), h, hostRoutes.hasHTTP); ok {
 			d.Routes, d.By = r.http, r.meta
 		}
 		out = append(out, d)
 	}
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
+	for _, name := range routes.hosts() {
 		for port := range ports {
 			h, ok := v.find(name, port)
-			if ok && h.Name != name && h.Protocol.IsHTTP() && len(routes[name].http) > 0 {
-				out = append(out, Domain{Name: name, Host: h, Routes: routes[name].http, By: routes[name].meta})
+			if !ok || h.Name == name || !h.Protocol.IsHTTP() {
+				continue
+			}
+			if r, ok := routes.find(name, h, hostRoutes.hasHTTP); ok && r.host == name {
+				out = append(out, Domain{Name: name, Host: h, Routes: r.http, By: r.meta})
 			}
 		}
 	}

@@ -23,7 +23,7 @@ func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 	const path = "spec.exportTo"
 	ok = true
 	seen := map[string]bool{}
-	e.all = len(list) == 0
+	e.all, e.stated = len(list) == 0, len(list) > 0
 	for i, ns := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch fix := exportFix(ns); {

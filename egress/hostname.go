@@ -176,3 +176,21 @@ func closest[T any](of map[string]T, name string, counts func(T) bool) (T, bool)
 	var none T
 	return none, false
 }
+
+// coverKey is the key of a host in a map that is searched by coverKeys: a name is
+// its own, and *.example.com has .example.com.
+func coverKey(host string) string { return strings.TrimPrefix(host, "*") }
+
+// coverKeys are the keys of a name and then of the wildcards that cover it, closest
+// first. Unlike wider, it makes no text: it is for all hosts of a view.
+func coverKeys(host string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for key := coverKey(host); key != "" && yield(key); {
+			dot := strings.IndexByte(key[1:], '.')
+			if dot < 0 {
+				return
+			}
+			key = key[dot+1:]
+		}
+	}
+}

@@ -29,8 +29,29 @@ func sorted[T any](in []T, meta func(T) Meta) []T {
 type exports struct {
 	all        bool
 	namespaces []string
+	stated     bool // by exportTo of the object
 }
 
 func (e exports) to(namespace string) bool { return e.all || slices.Contains(e.namespaces, namespace) }
+
+// beyond reports whether an object is visible to another namespace than its own.
+func (e exports) beyond(own string) bool {
+	_, has := e.other(own)
+	return has
+}
+
+// other is a namespace, besides its own, that sees an object; an empty name is one
+// without objects.
+func (e exports) other(own string) (namespace string, has bool) {
+	if e.all {
+		return "", true
+	}
+	for _, ns := range e.namespaces {
+		if ns != own {
+			return ns, true
+		}
+	}
+	return "", false
+}
 
 func (e exports) none() bool { return !e.all && len(e.namespaces) == 0 }

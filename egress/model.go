@@ -14,50 +14,6 @@ type Model struct {
 	private   map[string]bool
 }
 
-// findPrivate collects the namespaces whose view may differ from that of a
-// namespace without objects: those that something is exported to by name, and
-// those whose own objects take part in a conflict, in which they take
-// precedence.
-func (m *Model) findPrivate() {
-	first, several := map[string]Meta{}, map[string]bool{}
-	count := func(what string, by Meta) {
-		if other, taken := first[what]; !taken {
-			first[what] = by
-		} else if other != by {
-			several[what] = true
-		}
-	}
-	for _, h := range m.hosts {
-		count(h.ClusterName(), h.Meta)
-		for _, w := range h.addressKeys() {
-			count(w, h.Meta)
-		}
-	}
-	for _, r := range m.routes {
-		count(r.host, r.meta)
-	}
-	add := func(what string, own string, e exports) {
-		if several[what] {
-			m.private[own] = true
-		}
-		if e.all {
-			return
-		}
-		for _, ns := range e.namespaces {
-			m.private[ns] = true
-		}
-	}
-	for _, h := range m.hosts {
-		add(h.ClusterName(), h.Meta.Namespace, h.exports)
-		for _, w := range h.addressKeys() {
-			add(w, h.Meta.Namespace, h.exports)
-		}
-	}
-	for _, r := range m.routes {
-		add(r.host, r.meta.Namespace, r.exports)
-	}
-}
-
 // Class is the class of a namespace: namespaces of one class have the same
 // view.
 func (m *Model) Class(namespace string) string {

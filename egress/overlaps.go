@@ -20,16 +20,17 @@ type overlaps struct {
 // overlap are the hosts that may have the addresses of a prefix.
 type overlap struct{ tcp, others audience }
 
-func (o *overlaps) addTCP(i int, h Host) {
+// addTCP adds a TCP host, with the namespaces it applies in.
+func (o *overlaps) addTCP(i int, h Host, in exports) {
 	for _, p := range h.Addresses {
 		if _, has := o.first[i]; !has && !p.IsSingleIP() {
 			o.first[i] = p
-			o.ranges.tcp.add(i, h.exports)
+			o.ranges.tcp.add(i, in)
 		}
 		if o.of[p] == nil {
 			o.of[p] = &overlap{}
 		}
-		o.of[p].tcp.add(i, h.exports)
+		o.of[p].tcp.add(i, in)
 		if bits := p.Addr().BitLen(); !slices.Contains(o.lengths[bits], p.Bits()) {
 			o.lengths[bits] = append(o.lengths[bits], p.Bits())
 		}
@@ -50,17 +51,17 @@ func (o *overlaps) addOther(i int, h Host) {
 }
 
 // tcpOf is the first TCP host that hides the routes of a host, with the prefix.
-func (o *overlaps) tcpOf(h Host) (tcp int, prefix netip.Prefix, found bool) {
+func (o *overlaps) tcpOf(h Host, in exports) (tcp int, prefix netip.Prefix, found bool) {
 	if !o.hasRoutes(h) {
 		return 0, netip.Prefix{}, false
 	}
 	known := h.declaredAddresses()
 	if len(known) == 0 {
-		tcp, found = o.ranges.tcp.meeting(h.exports)
+		tcp, found = o.ranges.tcp.meeting(in)
 		return tcp, o.first[tcp], found
 	}
 	for p, x := range o.around(known) {
-		if i, meets := x.tcp.meeting(h.exports); meets && (!found || i < tcp || i == tcp && p.Bits() > prefix.Bits()) {
+		if i, meets := x.tcp.meeting(in); meets && (!found || i < tcp || i == tcp && p.Bits() > prefix.Bits()) {
 			tcp, prefix, found = i, p, true
 		}
 	}
@@ -68,10 +69,10 @@ func (o *overlaps) tcpOf(h Host) (tcp int, prefix netip.Prefix, found bool) {
 }
 
 // otherOf is the first host whose routes a TCP host hides, with the prefix.
-func (o *overlaps) otherOf(tcp Host) (other int, prefix netip.Prefix, found bool) {
+func (o *overlaps) otherOf(tcp Host, in exports) (other int, prefix netip.Prefix, found bool) {
 	for _, p := range tcp.Addresses {
-		i, meets := o.of[p].others.meeting(tcp.exports)
-		if j, also := o.ranges.others.meeting(tcp.exports); also && !p.IsSingleIP() && (!meets || j < i) {
+		i, meets := o.of[p].others.meeting(in)
+		if j, also := o.ranges.others.meeting(in); also && !p.IsSingleIP() && (!meets || j < i) {
 			i, meets = j, true
 		}
 		if meets && (!found || i < other) {

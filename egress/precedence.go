@@ -1,111 +1,88 @@
 package egress
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// mention is one host of one object.
-type mention struct {
-	key        string // mentions with the same key conflict
-	path, host string
-	meta       Meta
-	exports    exports
-	address    bool // of a TCP or TLS host
-}
-
-// CrossNamespaceConflicts returns warnings about hosts of an object that
-// objects of other namespaces have, too, with the one that takes precedence in
-// the namespaces without an object of their own. They are not among the
-// problems of Build: it is correct that several namespaces declare a host, but
-// the result in the others may surprise.
+// CrossNamespaceConflicts returns warnings about what of a ServiceEntry does not
+// apply in other namespaces, with the object that takes precedence there, and about
+// the objects that it takes precedence over. They are not among the problems of
+// Build: it is correct that several namespaces declare a host, but the result in the
+// others may surprise.
 func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.List {
+	i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta.Namespace == namespace && h.Meta.Name == name })
+	if kind != KindServiceEntry || i < 0 {
+		return nil
+	}
+	own := m.hosts[i]
 	var out problem.List
-	all := m.mentions(kind)
-	byKey := map[string][]mention{}
-	for _, other := range all {
-		byKey[other.key] = append(byKey[other.key], other)
-	}
+	r := reporter{kind, own.Meta, &out}
 	reported := map[Meta]bool{} // by its host, which is enough
-	for _, own := range all {
-		if own.meta.Namespace != namespace || own.meta.Name != name {
-			continue
+	for _, audience := range m.audiences(own) {
+		c := newClaims(audience, m.mesh.rootNamespace, len(m.hosts))
+		c.note = func(h *Host, l leftOut) {
+			if l.by == (Meta{}) || l.by.Namespace != audience { // in its own namespace, each has precedence
+				m.warnLeftOut(own.Meta, h, l, reported, r)
+			}
 		}
-		rivals := slices.DeleteFunc(slices.Clone(byKey[own.key]), func(other mention) bool {
-			return !sharedAudience(own, other) || own.address && reported[other.meta]
-		})
-		rivals = slices.CompactFunc(rivals, func(a, b mention) bool { return a.meta == b.meta })
-		if len(rivals) == 0 {
-			continue
+		for _, h := range ranked(m.hosts, c.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, audience) {
+			c.add(&h)
 		}
-		rival := slices.MinFunc(rivals, func(a, b mention) int { return m.comparePrecedence(a.meta, b.meta) })
-		for _, rival := range rivals {
-			reported[rival.meta] = true
-		}
-		m.warnPrecedence(own, rival, len(rivals)-1, reporter{kind, own.meta, &out})
 	}
 	return out
 }
 
-func (m *Model) mentions(kind string) (out []mention) {
-	if kind == KindServiceEntry {
-		for _, h := range m.hosts {
-			out = append(out, mention{h.ClusterName(), h.path(), h.Name, h.Meta, h.exports, false})
-			if h.AnyAddress {
-				out = append(out, mention{h.addressKeys()[0], "spec.ports", fmt.Sprintf("TCP port %d", h.Port), h.Meta, h.exports, true})
-				continue
-			}
-			for i, key := range h.addressKeys() {
-				out = append(out, mention{key, "spec.addresses", h.Addresses[i].String(), h.Meta, h.exports, true})
+// maxAudiences bounds the namespaces that the precedence of an entry's hosts is
+// determined for, each of which takes as long as a view's hosts.
+const maxAudiences = 8
+
+// audiences are other namespaces that see an entry: one without objects, which has
+// an empty name, and those that it or another is exported to by name.
+func (m *Model) audiences(own Host) []string {
+	var out []string
+	if own.exports.all {
+		out = append(out, "")
+	}
+	add := func(e exports) {
+		for _, ns := range e.namespaces {
+			if len(out) < maxAudiences && ns != own.Meta.Namespace && own.exports.to(ns) && !slices.Contains(out, ns) {
+				out = append(out, ns)
 			}
 		}
-		return out
 	}
-	for _, r := range m.routes {
-		out = append(out, mention{r.host, r.path, r.host, r.meta, r.exports, false})
+	add(own.exports)
+	for i := range m.hosts {
+		if m.hosts[i].Meta.Namespace != own.Meta.Namespace {
+			add(m.hosts[i].exports)
+		}
 	}
 	return out
 }
 
-// sharedAudience reports whether both mentions are visible to a third
-// namespace.
-func sharedAudience(a, b mention) bool {
-	if a.meta.Namespace == b.meta.Namespace || a.exports.none() || b.exports.none() {
-		return false
+// warnLeftOut warns about a host that is left out, if it or what precedes it is of
+// an object.
+func (m *Model) warnLeftOut(own Meta, h *Host, l leftOut, reported map[Meta]bool, r reporter) {
+	switch {
+	case h.Meta == own && l.by == (Meta{}):
+		r.add(l.AsWarning())
+	case h.Meta == own && l.by.Namespace != own.Namespace:
+		r.warn(l.Path, l.Value, fmt.Sprintf("%s takes precedence in other namespaces (%s)", m.entryFor(own.Namespace, l.by), m.precedenceReason(l.by, own)), `set exportTo: ["."] to limit this one to its namespace`)
+	case l.by == own && !reported[h.Meta]:
+		reported[h.Meta] = true
+		r.warn(l.Path, l.Value, fmt.Sprintf("takes precedence over %s in other namespaces (%s)", m.entryFor(own.Namespace, h.Meta), m.precedenceReason(own, h.Meta)), "set exportTo to limit it")
 	}
-	if a.exports.all && b.exports.all {
-		return true
-	}
-	return slices.ContainsFunc(slices.Concat(a.exports.namespaces, b.exports.namespaces), func(ns string) bool {
-		return ns != a.meta.Namespace && ns != b.meta.Namespace && a.exports.to(ns) && b.exports.to(ns)
-	})
 }
 
-// comparePrecedence is the order of precedence in a namespace without an object
-// of its own.
-func (m *Model) comparePrecedence(a, b Meta) int {
-	root := func(m2 Meta) int {
-		if m2.Namespace == m.mesh.rootNamespace {
-			return 0
-		}
-		return 1
+// entryFor is the name of an entry in a message to the author of another one, who
+// may not see it.
+func (m *Model) entryFor(namespace string, of Meta) string {
+	if i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta == of }); i >= 0 && m.hosts[i].exports.to(namespace) {
+		return Source(KindServiceEntry, of)
 	}
-	return cmp.Or(cmp.Compare(root(a), root(b)), compareMeta(a, b))
-}
-
-func (m *Model) warnPrecedence(own, rival mention, more int, r reporter) {
-	who := fmt.Sprintf("%s %s/%s", r.kind, rival.meta.Namespace, rival.meta.Name)
-	if more > 0 {
-		who += fmt.Sprintf(" (and %d more)", more)
-	}
-	if m.comparePrecedence(own.meta, rival.meta) < 0 {
-		r.warn(own.path, own.host, "takes precedence over "+who+" in other namespaces ("+m.precedenceReason(own.meta, rival.meta)+")", "set exportTo to limit it")
-		return
-	}
-	r.warn(own.path, own.host, who+" takes precedence in other namespaces ("+m.precedenceReason(rival.meta, own.meta)+")", `set exportTo: ["."] to limit this one to its namespace`)
+	return "an entry that this namespace does not see"
 }
 
 // precedenceReason is why one object takes precedence over another.
@@ -117,4 +94,21 @@ func (m *Model) precedenceReason(first, second Meta) string {
 		return "older"
 	}
 	return "alphabetical order"
+}
+
+// checkExports warns about an entry whose exportTo names other namespaces, where a
+// part of it does not apply whatever they declare.
+func (m *Model) checkExports(problems *problem.List) {
+	for i := range m.hosts {
+		h := &m.hosts[i]
+		root := h.Meta.Namespace == m.mesh.rootNamespace
+		if h.Protocol != ProtocolTCP && len(h.Addresses) == 0 || !h.exports.stated && !root || !h.exports.beyond(h.Meta.Namespace) {
+			continue
+		}
+		r := reporter{KindServiceEntry, h.Meta, problems}
+		c := newClaims("", m.mesh.rootNamespace, 1)
+		c.note = func(_ *Host, l leftOut) { r.add(l.AsWarning()) }
+		alone := *h
+		c.add(&alone)
+	}
 }

@@ -33,13 +33,13 @@ func TestCrossNamespaceConflicts(t *testing.T) {
 		{"older", bank, egress.KindServiceEntry, `spec.hosts: "a.example": ServiceEntry bank/b ` + loses + `older); set exportTo: ["."] to limit this one to its namespace`},
 		{"younger", entry("bank", "b", "2026-01-03T00:00:00Z", ""), egress.KindServiceEntry, `"a.example": ` + wins + "ServiceEntry bank/b in other namespaces (older); set exportTo to limit it"},
 		{"as old", entry("bank", "b", newer, ""), egress.KindServiceEntry, "ServiceEntry bank/b " + loses + "alphabetical order)"},
-		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r (and 1 more) " + loses + "root namespace)"},
+		{"the root namespace's", bank + entry("istio-system", "r", newer, ""), egress.KindServiceEntry, "ServiceEntry istio-system/r " + loses + "root namespace)"},
 		{"not exported", entry("bank", "b", older, `"."`), egress.KindServiceEntry, ""},
 		{"exported to no namespace", entry("bank", "b", older, `"~"`), egress.KindServiceEntry, ""},
-		{"exported to a third", entry("bank", "b", older, "gym"), egress.KindServiceEntry, loses},
+		{"exported to a third", entry("bank", "b", older, "gym"), egress.KindServiceEntry, "an entry that this namespace does not see " + loses},
 		{"exported to this one", entry("bank", "b", older, "shop"), egress.KindServiceEntry, ""},
 		{"of the same namespace", entry("shop", "b", older, ""), egress.KindServiceEntry, ""},
-		{"routes", one(egress.KindVirtualService, "bank", "b", older, "") + one(egress.KindVirtualService, "shop", "o", newer, ""), egress.KindVirtualService, `spec.hosts[0]: "a.example": VirtualService bank/b ` + loses + "older)"},
+		{"routes", one(egress.KindVirtualService, "bank", "b", older, "") + one(egress.KindVirtualService, "shop", "o", newer, ""), egress.KindVirtualService, ""},
 	} {
 		m, _ := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+entry("shop", "o", newer, "")+tt.text))
 		got := m.CrossNamespaceConflicts(tt.kind, "shop", "o")
@@ -60,15 +60,24 @@ func TestCrossNamespaceAddresses(t *testing.T) {
 	}
 	const tcp, tls, address = "ports: [{number: 9000, name: t, protocol: TCP}]", "ports: [{number: 443, name: t, protocol: TLS}]", ", addresses: [198.51.100.7, 203.0.113.0/24]"
 	for name, c := range map[string]struct{ own, other, want string }{
-		"TCP without addresses":           {entry("shop/o", "o.example, p.example", tcp), entry("bank/b", "b.example, c.example", tcp), `spec.ports: "TCP port 9000": ServiceEntry bank/b takes precedence in other namespaces (alphabetical order)`},
-		"TCP with one of them":            {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", tcp+", addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7/32": ServiceEntry bank/b takes precedence in other namespaces`},
-		"TLS with addresses":              {entry("shop/o", "o.example", tls+address), entry("bank/b", "b.example", tls+", addresses: [203.0.113.0/24]"), `spec.addresses: "203.0.113.0/24": ServiceEntry bank/b takes precedence`},
-		"HTTP with an address":            {entry("shop/o", "o.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), entry("bank/b", "b.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7": ServiceEntry bank/b takes precedence`},
-		"the same host":                   {entry("shop/o", "o.example", tcp), entry("bank/b", "o.example", tcp), `spec.hosts: "o.example": ServiceEntry bank/b takes precedence`},
-		"with and without":                {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", tcp+address), ""},
-		"TLS without":                     {entry("shop/o", "o.example", tls), entry("bank/b", "b.example", tls), ""},
-		"another port":                    {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", strings.Replace(tcp, "9000", "9001", 1)), ""},
-		"exported to its namespace alone": {entry("shop/o", "o.example", tcp), entry("bank/b", "b.example", tcp+", exportTo: [.]"), ""},
+		"TCP without addresses":            {entry("shop/o", "o.example, p.example", tcp), entry("bank/b", "b.example, c.example", tcp), `spec.ports: "9000": TCP without addresses applies in the namespace of the entry only; add addresses, or set exportTo: ["."]`},
+		"TCP with one of them":             {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", tcp+", addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7/32": ServiceEntry bank/b takes precedence in other namespaces`},
+		"TLS with addresses":               {entry("shop/o", "o.example", tls+address), entry("bank/b", "b.example", tls+", addresses: [203.0.113.0/24]"), `spec.addresses: "203.0.113.0/24": ServiceEntry bank/b takes precedence`},
+		"HTTP with an address":             {entry("shop/o", "o.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), entry("bank/b", "b.example", "ports: [{number: 80, name: h, protocol: HTTP}], addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7": ServiceEntry bank/b takes precedence`},
+		"the same host":                    {entry("shop/o", "o.example", tcp), entry("bank/b", "o.example", tls), `spec.ports: "9000": TCP without addresses applies`},
+		"with and without":                 {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", tcp), ""},
+		"addresses in a range":             {entry("shop/o", "o.example", tcp+", addresses: [203.0.113.9]"), entry("bank/b", "b.example", tcp+address), `spec.addresses: "203.0.113.9/32": ServiceEntry bank/b takes precedence`},
+		"a range with addresses":           {entry("shop/o", "o.example", tcp+", addresses: [198.51.100.0/24]"), entry("bank/b", "b.example", tcp+address), `spec.addresses: "198.51.100.0/24": ServiceEntry bank/b takes precedence`},
+		"a range of another entry over it": {entry("bank/o", "o.example", tcp+address), entry("shop/o", "b.example", tcp+", addresses: [198.51.100.7]"), `spec.addresses: "198.51.100.7/32": ServiceEntry bank/o takes precedence`},
+		"a wide range":                     {entry("shop/o", "o.example", tcp+", addresses: [10.0.0.0/8, 198.51.100.7]"), "", `spec.addresses: "10.0.0.0/8": ranges wider than /16, or /48 of IPv6, apply in the namespace of the entry only; use smaller ranges, or set exportTo: ["."]`},
+		"TCP on a port of names":           {entry("shop/o", "o.example", tcp+", addresses: [198.51.100.7]"), entry("bank/b", "b.example", strings.Replace(tcp, "TCP", "TLS", 1)), `spec.ports: "9000": ServiceEntry bank/b takes precedence`},
+		"TCP on the port of HTTPS":         {entry("shop/o", "o.example", strings.Replace(tls, "TLS", "TCP", 1)+address), "", `spec.ports: "443": TCP on the ports of HTTP and HTTPS applies in the namespace of the entry only`},
+		"the name of a Service":            {entry("shop/o", "web.bank.svc.cluster.local", tls), "", `spec.hosts: "web.bank.svc.cluster.local": the name of a Service applies in the namespace of the entry only`},
+		"its own Service":                  {entry("shop/o", "web.shop.svc.cluster.local", tls), "", ""},
+		"a name under a wildcard":          {entry("shop/o", "o.x.example", tls), entryIn("bank/b", `hosts: ["*.x.example"], ports: [{number: 80, name: h, protocol: HTTP}]`), `spec.hosts: "o.x.example": ServiceEntry bank/b takes precedence in other namespaces (alphabetical order)`},
+		"TLS without":                      {entry("shop/o", "o.example", tls), entry("bank/b", "b.example", tls), ""},
+		"another port":                     {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", strings.Replace(tcp, "9000", "9001", 1)+address), ""},
+		"exported to its namespace alone":  {entry("shop/o", "o.example", tcp+address), entry("bank/b", "b.example", tcp+address+", exportTo: [.]"), ""},
 	} {
 		m, _ := egress.Build(egresstest.Parse(t, "accessLogFile: /dev/stdout\n"+c.own+c.other))
 		got := m.CrossNamespaceConflicts(egress.KindServiceEntry, "shop", "o")
@@ -78,5 +87,34 @@ func TestCrossNamespaceAddresses(t *testing.T) {
 		if len(got) != 1 || !strings.Contains(got[0].String(), c.want) || got[0].Severity != problem.Warning {
 			t.Errorf("%s: %v, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestWhereRoutesApply has a VirtualService of shop, and its warning where it does
+// not apply in the other namespaces that see it.
+func TestWhereRoutesApply(t *testing.T) {
+	entry := func(namespace, exportTo string) string {
+		return entryIn(namespace+"/e", "hosts: [a.example], ports: [{number: 80, name: h, protocol: HTTP}], resolution: DNS"+exportTo)
+	}
+	const warning = `VirtualService shop/v: spec.hosts[0]: "a.example": applies in namespace shop only: in others, the routes of the namespace that declares the host, and of the root namespace, apply`
+	for name, c := range map[string]struct{ entries, namespace, exportTo, want string }{
+		"its own host":                 {entry("shop", ""), "shop", "", ""},
+		"the host of another":          {entry("bank", ""), "shop", "", warning + `: there ServiceEntry bank/e declares a.example; set exportTo: ["."], or move the VirtualService to the namespace of the ServiceEntry`},
+		"of the root namespace":        {entry("istio-system", ""), "shop", "", warning + ": there ServiceEntry istio-system/e declares a.example"},
+		"its own, which another has":   {entry("bank", "") + entry("shop", ""), "shop", "", warning + ": there ServiceEntry bank/e"},
+		"in its namespace alone":       {entry("bank", ""), "shop", ", exportTo: [.]", ""},
+		"exported to one namespace":    {entry("bank", "") + entry("gym", ", exportTo: [.]"), "shop", ", exportTo: [gym, .]", warning + "; set"},
+		"routes of the root namespace": {entry("bank", ""), "istio-system", "", ""},
+		"a host that only it sees":     {entry("bank", ", exportTo: [shop]"), "shop", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := egress.Build(egresstest.Parse(t, "{}\n"+c.entries+"\n---\nkind: VirtualService\nmetadata: {namespace: "+c.namespace+", name: v}\nspec: {hosts: [a.example], http: [{timeout: 1s, route: [{destination: {host: a.example}}]}]"+c.exportTo+"}\n"))
+			if c.want == "" && len(problems) == 0 {
+				return
+			}
+			if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), c.want) || problems[0].Severity != problem.Warning {
+				t.Errorf("problems %v, want %q", problems, c.want)
+			}
+		})
 	}
 }

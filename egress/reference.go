@@ -18,12 +18,20 @@ func (m *Model) checkReferences(problems *problem.List) {
 	views := map[string]*View{}
 	m.checkConflicts(problems)
 	m.checkSharedPorts(problems)
-	for _, r := range m.routes {
-		class := m.Class(r.meta.Namespace)
+	m.checkExports(problems)
+	view := func(namespace string) *View {
+		class := m.Class(namespace)
 		if views[class] == nil {
-			views[class] = m.View(r.meta.Namespace)
+			views[class] = m.View(namespace)
 		}
-		views[class].checkRoutes(r, reporter{KindVirtualService, r.meta, problems})
+		return views[class]
+	}
+	for _, r := range m.routes {
+		report := reporter{KindVirtualService, r.meta, problems}
+		view(r.meta.Namespace).checkRoutes(r, report)
+		if other, has := r.exports.other(r.meta.Namespace); has && r.meta.Namespace != m.mesh.rootNamespace {
+			view(other).checkRouteNamespace(r, report)
+		}
 	}
 }
 
@@ -107,6 +115,23 @@ func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 		}
 	}
 	v.checkSNI(vh, r)
+}
+
+// checkRouteNamespace warns about routes for a host that another namespace
+// declares, and that the routes do not apply to elsewhere. The view is of a
+// namespace that sees the routes and has no objects.
+func (v *View) checkRouteNamespace(vh hostRoutes, r reporter) {
+	for _, h := range v.hostsFor(vh.host) {
+		if h.Meta.Namespace == vh.meta.Namespace {
+			continue
+		}
+		declared := ""
+		if h.exports.to(vh.meta.Namespace) {
+			declared = fmt.Sprintf(": there ServiceEntry %s/%s declares %s", h.Meta.Namespace, h.Meta.Name, h.Name)
+		}
+		r.warn(vh.path, vh.host, "applies in namespace "+vh.meta.Namespace+" only: in others, the routes of the namespace that declares the host, and of the root namespace, apply"+declared, `set exportTo: ["."], or move the VirtualService to the namespace of the ServiceEntry`)
+		return
+	}
 }
 
 // hostsFor are the declared hosts that routes for a name can apply to: itself,

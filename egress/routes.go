@@ -13,6 +13,10 @@ type hostRoutes struct {
 	tls     []TLSRoute
 }
 
+func (r hostRoutes) hasHTTP() bool { return len(r.http) > 0 }
+
+func (r hostRoutes) hasTLS() bool { return len(r.tls) > 0 }
+
 // HTTPRoute is one validated route for requests.
 type HTTPRoute struct {
 	Spec         *networkingv1alpha3.HTTPRoute

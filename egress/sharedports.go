@@ -21,7 +21,7 @@ func (m *Model) detection() func(port uint32, namespace string) bool {
 			if out[h.Port] == nil {
 				out[h.Port] = &audience{}
 			}
-			out[h.Port].add(i, h.exports)
+			out[h.Port].add(i, m.applies(h))
 		}
 		return out
 	})
@@ -36,6 +36,20 @@ func (m *Model) detection() func(port uint32, namespace string) bool {
 		_, found := a.meeting(exports{namespaces: []string{namespace}})
 		return found
 	}
+}
+
+// applies are the namespaces in which a host applies beside others on its port: its
+// own, or, of the root namespace, those that it is exported to. In all others one of
+// the two takes precedence.
+func (m *Model) applies(h Host) exports {
+	own := h.Meta.Namespace
+	if own == m.mesh.rootNamespace && !h.AnyAddress {
+		return h.exports
+	}
+	if !h.exports.to(own) {
+		return exports{}
+	}
+	return exports{namespaces: []string{own}}
 }
 
 // sharedPort are the hosts of a port that has one for TCP.
@@ -61,9 +75,9 @@ func (m *Model) sharedPorts() map[uint32]*sharedPort {
 			}
 			ports[h.Port] = p
 		}
-		p.overlaps.addTCP(i, h)
+		p.overlaps.addTCP(i, h, m.applies(h))
 		if h.AnyAddress {
-			p.anyAddress.add(i, h.exports)
+			p.anyAddress.add(i, m.applies(h))
 		}
 		if _, has := p.firstTCP[h.Meta]; !has {
 			p.firstTCP[h.Meta] = i
@@ -75,7 +89,7 @@ func (m *Model) sharedPorts() map[uint32]*sharedPort {
 	for i, h := range m.hosts {
 		if p := ports[h.Port]; p != nil && h.Protocol != ProtocolTCP {
 			p.onlyTCP = false
-			p.others.add(i, h.exports)
+			p.others.add(i, m.applies(h))
 			p.overlaps.addOther(i, h)
 		}
 	}
@@ -125,7 +139,7 @@ func (m *Model) routedBySNI() map[string]bool {
 // route applies to it.
 func (m *Model) checkHidden(h Host, p *sharedPort, r reporter) (warned bool) {
 	if h.Protocol == ProtocolTCP {
-		i, prefix, found := p.overlaps.otherOf(h)
+		i, prefix, found := p.overlaps.otherOf(h, m.applies(h))
 		if found {
 			other := m.hosts[i]
 			r.warn("spec.addresses", prefix.String(), fmt.Sprintf("hides the routes of %s of ServiceEntry %s/%s: connections to these addresses on port %d are not matched by Host or SNI",
@@ -133,7 +147,7 @@ func (m *Model) checkHidden(h Host, p *sharedPort, r reporter) (warned bool) {
 		}
 		return found
 	}
-	i, prefix, found := p.overlaps.tcpOf(h)
+	i, prefix, found := p.overlaps.tcpOf(h, m.applies(h))
 	if found {
 		tcp := m.hosts[i]
 		r.warn("spec.ports", fmt.Sprint(h.Port), fmt.Sprintf("routes of %s do not apply to connections to %s: ServiceEntry %s/%s declares these addresses as TCP",
@@ -162,7 +176,7 @@ func (m *Model) checkDetection(h Host, p *sharedPort, r reporter) (warned bool) 
 		return false
 	}
 	if h.AnyAddress {
-		i, found := p.others.meeting(h.exports)
+		i, found := p.others.meeting(m.applies(h))
 		if found {
 			other := m.hosts[i].Meta
 			r.warn("spec.addresses", "", fmt.Sprintf("ServiceEntry %s/%s declares HTTP or TLS on TCP port %d: requests are matched by Host, TLS by SNI, and servers that send first are not reached",
@@ -173,7 +187,7 @@ func (m *Model) checkDetection(h Host, p *sharedPort, r reporter) (warned bool) 
 	if h.Protocol == ProtocolTCP {
 		return false
 	}
-	i, found := p.anyAddress.meeting(h.exports)
+	i, found := p.anyAddress.meeting(m.applies(h))
 	if found {
 		tcp := m.hosts[i].Meta
 		r.warn("spec.ports", fmt.Sprint(h.Port), fmt.Sprintf("ServiceEntry %s/%s declares the port as TCP without addresses, and receives only requests with its Host, TLS with its SNI, and other TCP",

@@ -8,21 +8,15 @@ import (
 // View returns the view of a namespace.
 func (m *Model) View(namespace string) *View {
 	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}, byName: map[string][]uint32{}}
-	rank := func(meta Meta) int {
-		switch meta.Namespace {
-		case namespace:
-			return 0
-		case m.mesh.rootNamespace:
-			return 1
-		}
-		return 2
-	}
-	seen := map[string]bool{}
-	for _, h := range ranked(m.hosts, namespace, rank, func(h Host) (Meta, exports) { return h.Meta, h.exports }) {
-		if name := h.ClusterName(); !seen[name] {
-			seen[name] = true
+	c := newClaims(namespace, m.mesh.rootNamespace, len(m.hosts))
+	for _, h := range ranked(m.hosts, c.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, namespace) {
+		if c.add(&h) {
 			v.hosts = append(v.hosts, h)
 		}
+	}
+	shared := c.shared(v.hosts)
+	if len(shared) > 0 {
+		v.hosts = slices.DeleteFunc(v.hosts, func(h Host) bool { return len(h.Endpoints) > 0 && shared[hostKey{h.Port, h.Name}] })
 	}
 	taken := owners{}
 	for i := range v.hosts {
@@ -33,11 +27,9 @@ func (m *Model) View(namespace string) *View {
 		v.byCluster[h.ClusterName()] = i
 		v.byName[h.Name] = append(v.byName[h.Name], h.Port)
 	}
-	routes := map[string]hostRoutes{}
-	for _, r := range ranked(m.routes, namespace, rank, func(r hostRoutes) (Meta, exports) { return r.meta, r.exports }) {
-		if _, twice := routes[r.host]; !twice {
-			routes[r.host] = r
-		}
+	routes := newRouteTable(shared)
+	for _, r := range ranked(m.routes, c.rank, func(r *hostRoutes) (Meta, exports) { return r.meta, r.exports }, namespace) {
+		routes.add(r, c.rank(r.meta) < rankOther)
 	}
 	v.domains = v.findDomains(routes)
 	v.sni = v.findSNI(routes)
@@ -46,17 +38,34 @@ func (m *Model) View(namespace string) *View {
 	return v
 }
 
+// The order of precedence of namespaces.
+const (
+	rankOwn = iota
+	rankRoot
+	rankOther
+)
+
+func (c *claims) rank(m Meta) int {
+	switch m.Namespace {
+	case c.namespace:
+		return rankOwn
+	case c.root:
+		return rankRoot
+	}
+	return rankOther
+}
+
 // ranked are the objects visible to a namespace, in the order of precedence.
-func ranked[T any](in []T, namespace string, rank func(Meta) int, of func(T) (Meta, exports)) []T {
-	var out []T
-	for _, t := range in {
-		if _, e := of(t); e.to(namespace) {
-			out = append(out, t)
+func ranked[T any](in []T, rank func(Meta) int, of func(*T) (Meta, exports), namespace string) []T {
+	out := make([]T, 0, len(in))
+	for i := range in {
+		if _, e := of(&in[i]); e.to(namespace) {
+			out = append(out, in[i])
 		}
 	}
 	slices.SortStableFunc(out, func(a, b T) int {
-		ma, _ := of(a)
-		mb, _ := of(b)
+		ma, _ := of(&a)
+		mb, _ := of(&b)
 		return cmp.Compare(rank(ma), rank(mb))
 	})
 	return out

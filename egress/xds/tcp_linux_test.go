@@ -97,7 +97,8 @@ func TestTCPWithoutAddresses(t *testing.T) {
 		entryOf(t, "shop", "loop", `{"hosts": ["loop.test"], "ports": [{"number": 443, "name": "tcp", "protocol": "TCP"}], "resolution": "DNS"}`),
 		entryOf(t, "shop", "tcp", `{"hosts": ["tcp.test"], "ports": [{"number": 8080, "name": "tcp", "protocol": "TCP"}], "resolution": "DNS"}`),
 	}
-	http := entryOf(t, "bank", "api", `{"hosts": ["api.test"], "ports": [{"number": 8080, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`)
+	const onTCP = `{"hosts": ["api.test"], "ports": [{"number": 8080, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`
+	http := entryOf(t, "shop", "api", onTCP)
 	for _, mode := range []struct{ name, http, tls string }{{"REGISTRY_ONLY", "502", "closed"}, {"ALLOW_ANY", addrOther, addrOther}} {
 		model := modelOf(t, mode.name, web...)
 		m.publish(model, "https", "vault.example.org", addrOther, "200 at="+vault)
@@ -116,7 +117,7 @@ func TestTCPWithoutAddresses(t *testing.T) {
 		model = modelOf(t, mode.name, append(web, http)...)
 		m.publish(model, "http", "api.test:8080", addrOther, "200 at="+api)
 		m.settled()
-		m.wantTCP(mode.name+", HTTP in another namespace", model.View("shop"), 8080, []tcpRequest{
+		m.wantTCP(mode.name+", HTTP on the port", model.View("shop"), 8080, []tcpRequest{
 			{decide.HTTP, "tcp.test:8080", tcp}, {decide.HTTP, "TCP.test", tcp}, {decide.HTTP, "api.test", api}, {decide.HTTP, "other.test", mode.http},
 			{decide.TLS, "tcp.test", tcp}, {decide.TLS, "other.test", mode.tls}, {decide.TCP, "", tcp},
 		})
