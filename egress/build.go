@@ -15,10 +15,10 @@ func Build(in Input) (*Model, problem.List) {
 	}
 	problems := slices.Concat(in.Problems, mesh.problems)
 	m := &Model{
-		mesh:      *mesh,
-		inCluster: mergeAddresses(in.InCluster),
-		private:   map[string]bool{},
+		mesh:    *mesh,
+		private: map[string]bool{},
 	}
+	m.inCluster, m.ownCluster = byNamespace(in.InCluster)
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
 		m.hosts = append(m.hosts, readServiceEntry(e, reporter{KindServiceEntry, e.Meta, &problems})...)
 	}

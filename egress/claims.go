@@ -19,7 +19,7 @@ type claims struct {
 	taken           map[hostKey]bool
 	owners          map[string]Meta // of names, by coverKey
 	ports           map[uint32]*portClaims
-	// note is called for what is left out; nil: nothing is.
+	// note is called for what is omitted; nil: nothing is.
 	note func(h *Host, l leftOut)
 }
 

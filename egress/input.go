@@ -28,6 +28,9 @@ type InClusterAddress struct {
 	Address netip.Addr
 	// Ports are the TCP ports; an empty list is all of them.
 	Ports []uint16
+	// Namespace is the only one whose sidecars reach the address; empty: all. An
+	// EndpointSlice can be written by hand, with any address.
+	Namespace string
 }
 
 // ServiceEntry is an object of networking.istio.io.

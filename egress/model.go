@@ -8,10 +8,12 @@ import (
 // Model is the validated and sorted content of all objects.
 type Model struct {
 	mesh      Mesh
-	inCluster []InClusterAddress // sorted by address, each address once
-	hosts     []Host             // sorted: see compareHosts
-	routes    []hostRoutes       // sorted: own order, see compareMeta
-	private   map[string]bool
+	inCluster []InClusterAddress // for all namespaces: sorted by address, each address once
+	// ownCluster are the addresses for one namespace, by its name.
+	ownCluster map[string][]InClusterAddress
+	hosts      []Host       // sorted: see compareHosts
+	routes     []hostRoutes // sorted: own order, see compareMeta
+	private    map[string]bool
 }
 
 // Class is the class of a namespace: namespaces of one class have the same
@@ -23,13 +25,35 @@ func (m *Model) Class(namespace string) string {
 	return ""
 }
 
+// inClusterOf are the addresses that a namespace always reaches.
+func (m *Model) inClusterOf(namespace string) []InClusterAddress {
+	own := m.ownCluster[namespace]
+	if len(own) == 0 {
+		return m.inCluster
+	}
+	return mergeAddresses(slices.Concat(m.inCluster, own))
+}
+
+// byNamespace are the addresses for all namespaces, and those for one.
+func byNamespace(in []InClusterAddress) (all []InClusterAddress, own map[string][]InClusterAddress) {
+	all, own = make([]InClusterAddress, 0, len(in)), map[string][]InClusterAddress{}
+	for _, d := range in {
+		if d.Namespace == "" {
+			all = append(all, d)
+			continue
+		}
+		own[d.Namespace] = append(own[d.Namespace], d)
+	}
+	return mergeAddresses(all), own
+}
+
 // mergeAddresses returns each address once, with the union of its ports.
 func mergeAddresses(in []InClusterAddress) []InClusterAddress {
 	all, ports := map[netip.Addr]bool{}, map[netip.Addr]map[uint16]bool{}
 	for _, d := range in {
 		a := d.Address.Unmap().WithZone("")
-		if !a.IsValid() || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
-			continue // not an address of another pod
+		if !a.IsValid() || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+			continue // not an address of another pod; one of a link may be a cloud's metadata service
 		}
 		if len(d.Ports) == 0 {
 			all[a] = true

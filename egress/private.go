@@ -24,6 +24,9 @@ func (m *Model) findPrivate() {
 		m.addPrivate(names.related(r.host), r.meta.Namespace, r.exports)
 	}
 	m.findPrivatePorts()
+	for namespace := range m.ownCluster {
+		m.private[namespace] = true
+	}
 }
 
 func (m *Model) addPrivate(own bool, namespace string, e exports) {

@@ -209,3 +209,26 @@ func TestWhoseRoutesApply(t *testing.T) {
 		})
 	}
 }
+
+// TestAddressesOfOneNamespace has an address that one namespace reaches as the
+// cluster's own, and some that none does.
+func TestAddressesOfOneNamespace(t *testing.T) {
+	in := egresstest.Parse(t, "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")
+	for address, namespace := range map[string]string{"10.96.0.1": "", "198.51.100.7": "bank", "169.254.169.254": "", "127.0.0.1": "bank", "::ffff:169.254.169.254": "bank"} {
+		in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: netip.MustParseAddr(address), Namespace: namespace})
+	}
+	m, _ := egress.Build(in)
+	for _, c := range []struct{ namespace, address, want string }{
+		{"bank", "10.96.0.1", decide.Forwarded}, {"shop", "10.96.0.1", decide.Forwarded},
+		{"bank", "198.51.100.7", decide.Forwarded}, {"shop", "198.51.100.7", decide.Closed},
+		{"shop", "169.254.169.254", decide.Closed}, {"bank", "169.254.169.254", decide.Closed}, {"bank", "127.0.0.1", decide.Closed},
+	} {
+		d := decide.Decide(m.View(c.namespace), decide.Request{Address: netip.MustParseAddr(c.address), Port: 5432, Protocol: decide.TCP})
+		if d.Kind != c.want {
+			t.Errorf("%s in %s: %+v, want %s", c.address, c.namespace, d, c.want)
+		}
+	}
+	if m.Class("bank") == m.Class("shop") {
+		t.Error("the namespaces share a view")
+	}
+}

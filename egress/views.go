@@ -7,7 +7,7 @@ import (
 
 // View returns the view of a namespace.
 func (m *Model) View(namespace string) *View {
-	v := &View{mesh: m.mesh, inCluster: m.inCluster, byCluster: map[string]int{}, byName: map[string][]uint32{}}
+	v := &View{mesh: m.mesh, inCluster: m.inClusterOf(namespace), byCluster: map[string]int{}, byName: map[string][]uint32{}}
 	c := newClaims(namespace, m.mesh.rootNamespace, len(m.hosts))
 	for _, h := range ranked(m.hosts, c.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, namespace) {
 		if c.add(&h) {

@@ -7,12 +7,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
 )
 
 // The Service of the API server, in every cluster. Some clients connect to its
 // endpoints directly, by address.
 const apiNamespace, apiService = "default", "kubernetes"
+
+// apiEndpoints is the EndpointSlice that API servers write, and restore when somebody
+// else writes it.
+var apiEndpoints = key{apiNamespace, apiService}
 
 // service is the part of a Service that is stored.
 type service struct {
@@ -53,7 +58,9 @@ func (s slice) equal(o slice) bool {
 }
 
 // readSlice reads an EndpointSlice. The address of a pod is allowed on every port;
-// any other address was set manually, and is allowed on the slice's ports.
+// any other address was set manually, and is allowed on the slice's ports. Who writes
+// a slice decides what it says, also that an address is a pod's and that a controller
+// wrote it: what it opens for other namespaces depends on the address alone.
 func readSlice(s *discoveryv1.EndpointSlice) slice {
 	out := slice{service: key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}}
 	if s.AddressType == discoveryv1.AddressTypeFQDN {
@@ -99,17 +106,27 @@ func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 
 // destinations are the addresses of the cluster that are always allowed: ClusterIPs
 // on every port, and endpoints that clients connect to directly. Pods that are
-// reached by a ClusterIP only are not among them.
-func destinations(services map[key]service, endpoints map[key]slice) []egress.InClusterAddress {
+// reached by a ClusterIP only are not among them. The API server assigns ClusterIPs
+// and writes its own endpoints. All other endpoints are allowed for all namespaces if
+// they are in the cluster's own ranges, and for their own namespace if not: the rest
+// requires a ServiceEntry. A Service's other addresses (externalIPs, those of its load
+// balancer) are written by its author and open nothing.
+func destinations(services map[key]service, endpoints map[key]slice, own cidr.List) []egress.InClusterAddress {
 	var out []egress.InClusterAddress
 	for _, s := range services {
 		for _, a := range s.addresses {
 			out = append(out, egress.InClusterAddress{Address: a})
 		}
 	}
-	for _, e := range endpoints {
-		if services[e.service].direct {
-			out = append(out, e.endpoints...)
+	for name, e := range endpoints {
+		if !services[e.service].direct {
+			continue
+		}
+		for _, d := range e.endpoints {
+			if name != apiEndpoints && !own.Contains(d.Address) {
+				d.Namespace = name.namespace
+			}
+			out = append(out, d)
 		}
 	}
 	return out // in any order: egress.Build sorts and merges them

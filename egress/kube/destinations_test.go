@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -11,12 +12,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
 )
 
 // TestDestinations has Services and EndpointSlices, and the addresses that are
 // always allowed.
 func TestDestinations(t *testing.T) {
+	own := cidr.FromPrefixes(netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00::/64"))
 	const pod = "targetRef: {kind: Pod, name: a}"
 	for _, tt := range []struct{ name, services, slices, want string }{
 		{"a Service is its ClusterIPs, on every port, without its endpoints",
@@ -34,13 +37,31 @@ func TestDestinations(t *testing.T) {
 - {metadata: {namespace: shop, name: legacy-2, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.8]}]}
 - {metadata: {namespace: shop, name: legacy-3, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.9]}], ports: [{port: 53, protocol: UDP}]}
 - {metadata: {namespace: shop, name: legacy-4, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.10]}], ports: [{name: any}]}`,
-			"198.51.100.7:5432,5433 198.51.100.10"},
+			"shop/198.51.100.7:5432,5433 shop/198.51.100.10"},
 		{"the endpoints of the API server, too",
 			`- {metadata: {namespace: default, name: kubernetes}, spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1]}}
 - {metadata: {namespace: shop, name: kubernetes}, spec: {clusterIP: 10.96.0.2, clusterIPs: [10.96.0.2]}}`,
 			`- {metadata: {namespace: default, name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}, addressType: IPv4, endpoints: [{addresses: [192.0.2.10]}], ports: [{port: 6443, protocol: TCP}]}
 - {metadata: {namespace: shop, name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}, addressType: IPv4, endpoints: [{addresses: [192.0.2.11]}], ports: [{port: 6443}]}`,
 			"10.96.0.1 10.96.0.2 192.0.2.10:6443"},
+		{"addresses that were set manually, in the cluster's ranges",
+			`- {metadata: {namespace: shop, name: legacy}, spec: {clusterIP: None, clusterIPs: [None]}}`,
+			`- {metadata: {namespace: shop, name: legacy-1, labels: {kubernetes.io/service-name: legacy}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.9]}], ports: [{port: 5432}]}`,
+			"10.244.0.9:5432"},
+		{"what a slice says about who wrote it makes no difference",
+			`- {metadata: {namespace: shop, name: db}, spec: {clusterIP: None, clusterIPs: [None], selector: {app: db}}}`,
+			`- {metadata: {namespace: shop, name: db-x, labels: {kubernetes.io/service-name: db, endpointslice.kubernetes.io/managed-by: endpointslice-controller.k8s.io}, ownerReferences: [{apiVersion: v1, kind: Service, name: db, uid: x, controller: true}]}, addressType: IPv4, endpoints: [{addresses: [198.51.100.7], nodeName: n, ` + pod + `}]}
+- {metadata: {namespace: shop, name: db-y, labels: {kubernetes.io/service-name: db, endpointslice.kubernetes.io/managed-by: endpointslicemirroring-controller.k8s.io}}, addressType: IPv6, endpoints: [{addresses: ["2001:db8::7"], ` + pod + `}]}
+- {metadata: {namespace: shop, name: db-z, labels: {kubernetes.io/service-name: db}}, addressType: IPv6, endpoints: [{addresses: ["::ffff:198.51.100.8", "::ffff:10.244.0.8"], ` + pod + `}]}`,
+			"10.244.0.8 shop/198.51.100.7 shop/198.51.100.8 shop/2001:db8::7"},
+		{"the addresses of a Service's author",
+			`- {metadata: {namespace: shop, name: web}, spec: {type: LoadBalancer, clusterIP: 10.96.1.1, clusterIPs: [10.96.1.1], externalIPs: [198.51.100.9], loadBalancerIP: 198.51.100.10}, status: {loadBalancer: {ingress: [{ip: 198.51.100.11}]}}}`,
+			`[]`,
+			"10.96.1.1"},
+		{"other endpoints of the API server's Service",
+			`- {metadata: {namespace: default, name: kubernetes}, spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1]}}`,
+			`- {metadata: {namespace: default, name: mine, labels: {kubernetes.io/service-name: kubernetes}}, addressType: IPv4, endpoints: [{addresses: [198.51.100.7]}], ports: [{port: 443}]}`,
+			"10.96.0.1 default/198.51.100.7:443"},
 		{"ExternalName allows nothing, whatever its endpoints",
 			`- {metadata: {namespace: shop, name: out}, spec: {type: ExternalName, externalName: www.example.com, clusterIPs: [10.96.9.9]}}`,
 			`- {metadata: {namespace: shop, name: out-x, labels: {kubernetes.io/service-name: out}}, addressType: FQDN, endpoints: [{addresses: [www.example.com]}], ports: [{port: 80}]}
@@ -60,7 +81,7 @@ func TestDestinations(t *testing.T) {
 			for _, s := range list[discoveryv1.EndpointSlice](t, tt.slices) {
 				endpoints[key{s.Namespace, s.Name}] = readSlice(&s)
 			}
-			if got := texts(destinations(services, endpoints)); got != tt.want {
+			if got := texts(destinations(services, endpoints, own)); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
@@ -77,11 +98,14 @@ func list[T any](t *testing.T, text string) (out []T) {
 
 func texts(all []egress.InClusterAddress) string {
 	slices.SortFunc(all, func(a, b egress.InClusterAddress) int {
-		return cmp.Or(a.Address.Compare(b.Address), len(a.Ports)-len(b.Ports))
+		return cmp.Or(a.Address.Unmap().Compare(b.Address.Unmap()), len(a.Ports)-len(b.Ports))
 	})
 	var out []string
 	for _, d := range all {
-		text := d.Address.String()
+		text := d.Address.Unmap().String()
+		if d.Namespace != "" {
+			text = d.Namespace + "/" + text
+		}
 		for i, p := range d.Ports {
 			text += map[bool]string{true: ":", false: ","}[i == 0] + fmt.Sprint(p)
 		}

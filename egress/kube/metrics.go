@@ -17,6 +17,8 @@ type metrics struct {
 	seconds  prometheus.Histogram
 	objects  *prometheus.GaugeVec
 	problems *prometheus.GaugeVec
+	// addresses of the cluster, by who reaches them.
+	addresses *prometheus.GaugeVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -33,11 +35,13 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries and VirtualServices in the cluster, by kind.")), []string{"kind"}),
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("problems",
 			"Object problems, by kind and severity (error: a part of the object is ignored; warning).")), []string{"kind", "severity"}),
+		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("addresses",
+			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: outside the cluster's ranges, reached from their own namespace only).")), []string{"scope"}),
 	}
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems} {
+	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems, m.addresses} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -48,6 +52,14 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 func (m *metrics) built(r Result, took time.Duration) {
 	m.builds.Inc()
 	m.seconds.Observe(took.Seconds())
+	own := 0
+	for _, d := range r.Input.InCluster {
+		if d.Namespace != "" {
+			own++
+		}
+	}
+	m.addresses.WithLabelValues("cluster").Set(float64(len(r.Input.InCluster) - own))
+	m.addresses.WithLabelValues("namespace").Set(float64(own))
 	objects, kindOf := map[string]int{}, map[string]string{egress.Source(egress.KindMesh, egress.Meta{}): egress.KindMesh}
 	for _, o := range r.Objects {
 		objects[o.Kind]++

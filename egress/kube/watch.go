@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/debounce"
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -62,6 +63,7 @@ type Watcher struct {
 	metrics  *metrics
 	changed  debounce.Signal
 	mesh     atomic.Pointer[egress.Mesh]
+	ranges   atomic.Pointer[cidr.List]
 	services table[service]
 	slices   table[slice]
 	kinds    []*kindWatcher
@@ -127,6 +129,21 @@ func (w *Watcher) SetMesh(m *egress.Mesh) {
 	if w.mesh.Swap(m) != m {
 		w.changed.Notify()
 	}
+}
+
+// SetRanges sets the cluster's own ranges, of pods and Services, as far as they are
+// found. The same ones again change nothing.
+func (w *Watcher) SetRanges(own cidr.List) {
+	if before := w.ranges.Swap(&own); before == nil || !before.Equal(own) {
+		w.changed.Notify()
+	}
+}
+
+func (w *Watcher) ownRanges() cidr.List {
+	if own := w.ranges.Load(); own != nil {
+		return *own
+	}
+	return cidr.List{}
 }
 
 // Ready is a health check: the first model was built.
@@ -225,7 +242,7 @@ func (w *Watcher) build(addressesSynced bool) {
 		in.Problems = append(in.Problems, o.problems...)
 		r.Objects = append(r.Objects, o.Object)
 	}
-	in.InCluster = destinations(w.services.all(), w.slices.all())
+	in.InCluster = destinations(w.services.all(), w.slices.all(), w.ownRanges())
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
 	w.latest.Store(&r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
@@ -103,6 +105,7 @@ func (w *watched) configure() {
 	c, problems := config.Parse(config.Texts{}, config.Labels{})
 	w.must(problems.Err())
 	w.SetMesh(egress.CompileMesh(c.Mesh))
+	w.SetRanges(cidr.FromPrefixes(netip.MustParsePrefix("10.244.0.0/16")))
 }
 
 func (w *watched) kubectl(stdin string, args ...string) {
@@ -129,6 +132,14 @@ func (w *watched) state() string {
 		fmt.Fprintln(&b, "problem", p)
 	}
 	v := w.latest.Model.View("any")
+	for _, d := range v.InCluster() {
+		fmt.Fprintf(&b, "\nreached %s\n", d.Address)
+	}
+	for _, d := range w.latest.Input.InCluster {
+		if d.Namespace != "" {
+			fmt.Fprintln(&b, "own", d.Address, d.Namespace)
+		}
+	}
 	fmt.Fprintln(&b, "hosts", v.Hosts())
 	listeners, err := envoy.Listeners(v)
 	w.must(err)
@@ -264,6 +275,14 @@ func TestWatcher_Addresses(t *testing.T) {
 	w.eventually("10.244.0.88", "!10.244.0.5")
 	w.kubectl(slice("db", "10.244.0.89"), "apply", "-f", "-")
 	w.eventually("10.244.0.89", "!10.244.0.88")
+	// An address that is not the cluster's own is for its namespace, and the
+	// endpoints of other namespaces stay as they are.
+	w.kubectl(slice("db", "198.51.100.7"), "apply", "-f", "-")
+	w.eventually("own 198.51.100.7 "+ns, "!\nreached 198.51.100.7", "!10.244.0.89", "10.0.0.77")
+	w.kubectl(slice("db", "10.244.0.89"), "apply", "-f", "-")
+	w.eventually("!198.51.100.7", "\nreached 10.244.0.89")
+	w.SetRanges(cidr.List{})
+	w.eventually("own 10.244.0.89 "+ns, "!\nreached 10.244.0.89", "\nreached 10.0.0.77", "\nreached 10.0.0.1\n")
 	w.kubectl("", "delete", "service", "-n", ns, "db", "web")
 	w.eventually("!10.244.0.89", "!10.0.0.77", "10.0.0.1")
 }

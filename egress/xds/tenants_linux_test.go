@@ -34,7 +34,7 @@ func TestObjectsOfOthersTakeNothingOver(t *testing.T) {
 	check := func(name string, model *egress.Model) {
 		t.Helper()
 		v := model.View("shop")
-		m.wantTCP(name, v, 80, []tcpRequest{{decide.HTTP, "api.test", api}, {decide.HTTP, "a.root.test", root}, {decide.HTTP, "other.test", "502"}, {decide.TCP, "", "closed"}})
+		m.wantTCP(name, v, 80, []tcpRequest{{decide.HTTP, "api.test", api}, {decide.HTTP, "a.root.test", root}, {decide.HTTP, "other.test", "502"}})
 		m.wantTCP(name, v, 443, []tcpRequest{{decide.TLS, "api.test", api}, {decide.TLS, "a.root.test", root}, {decide.TLS, "other.test", "closed"}, {decide.TLS, "", "closed"}})
 		m.wantTCP(name, v, 8080, []tcpRequest{{decide.HTTP, "api.test", "502"}, {decide.HTTP, "a.root.test", "502"}})
 		m.wantTCP(name, v, 9000, []tcpRequest{{decide.TCP, "", db}, {decide.HTTP, "detect.test", db}, {decide.TLS, "x.test", db}})
