@@ -78,7 +78,7 @@ injected pods.`,
 		if o.MaxConcurrent < 1 {
 			return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
 		}
-		if least := min(o.XDSLimits.MessageBytes, o.XDSLimits.NamesPerStream, o.XDSLimits.StreamsPerPod, o.XDSLimits.StreamsPerNamespace, o.XDSLimits.NamespaceBytes); least < 1 {
+		if least := o.XDSLimits.Least(); least < 1 {
 			return usagef("--xds-max-*: %d: must be at least 1", least)
 		}
 		if o.ShutdownDelay < 0 {
@@ -105,6 +105,11 @@ func xdsLimitFlags(f *pflag.FlagSet, l *xds.Limits) {
 	f.IntVar(&l.StreamsPerPod, "xds-max-streams-per-pod", xds.DefaultStreamsPerPod, "maximum streams of a pod; the oldest is closed")
 	f.IntVar(&l.StreamsPerNamespace, "xds-max-streams-per-namespace", xds.DefaultStreamsPerNamespace, "maximum streams of the pods of a namespace")
 	f.IntVar(&l.NamespaceBytes, "xds-max-namespace-bytes", xds.DefaultNamespaceBytes, "maximum memory for the subscriptions of a namespace's pods")
+	f.IntVar(&l.StreamsPerMinute, "xds-max-streams-per-minute", xds.DefaultStreamsPerMinute, "maximum streams that a pod opens per minute")
+	f.IntVar(&l.Streams, "xds-max-streams", xds.DefaultStreams, "maximum streams of all pods; the newest of the namespace with most is closed")
+	f.IntVar(&l.Bytes, "xds-max-bytes", xds.DefaultBytes, "maximum memory for the subscriptions of all pods")
+	f.IntVar(&l.ConnectionsPerSource, "xds-max-connections-per-source", xds.DefaultConnectionsPerSource, "maximum connections of a source address without an accepted stream")
+	f.IntVar(&l.Connections, "xds-max-connections", xds.DefaultConnections, "maximum connections without an accepted stream")
 }
 
 // address expands a bare port to the port on all addresses.

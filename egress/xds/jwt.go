@@ -26,8 +26,14 @@ type issuer struct {
 	keys jose.JSONWebKeySet
 }
 
-// errUnknownSigner: the token may be valid, and its issuer or key is not known here.
-var errUnknownSigner = errors.New("the token's issuer or key is unknown")
+var (
+	// errUnknownKey: no key of the cluster has signed the token, or it is newer than those
+	// that were read.
+	errUnknownKey = unauthenticated("the token is signed by no key of the cluster")
+	// errOtherIssuer: a key of the cluster has signed the token, for an issuer that only
+	// the API server accepts: an earlier one.
+	errOtherIssuer = errors.New("the token has another issuer")
+)
 
 // kubernetesClaims are the claims of service account tokens.
 type kubernetesClaims struct {
@@ -64,23 +70,22 @@ func parseToken(text string) (*jwt.JSONWebToken, error) {
 }
 
 // verify returns the identity of a token for Audience at a time. The error wraps
-// ErrUnauthenticated, or is errUnknownSigner.
+// ErrUnauthenticated, or is errOtherIssuer.
 func (i issuer) verify(token *jwt.JSONWebToken, now time.Time) (Identity, error) {
-	unverified := jwt.Claims{}
-	if err := token.UnsafeClaimsWithoutVerification(&unverified); err != nil {
-		return Identity{}, unauthenticated("not a service account token")
-	}
 	keys := i.keys.Key(token.Headers[0].KeyID)
-	if unverified.Issuer != i.name || len(keys) == 0 {
-		return Identity{}, errUnknownSigner
+	if len(keys) == 0 {
+		return Identity{}, errUnknownKey
 	}
 	claims, kube := jwt.Claims{}, kubernetesClaims{}
 	verified := false
 	for _, key := range keys {
 		verified = verified || token.Claims(key.Key, &claims, &kube) == nil
 	}
-	if !verified {
+	switch {
+	case !verified:
 		return Identity{}, unauthenticated("invalid signature")
+	case claims.Issuer != i.name:
+		return Identity{}, errOtherIssuer
 	}
 	switch k := kube.Kubernetes; {
 	case claims.Expiry == nil || !now.Before(claims.Expiry.Time()):

@@ -30,7 +30,7 @@ func (l *Listener) Start(ctx context.Context) error {
 	}
 	g := l.Server.GRPC(l.TLS)
 	failed := make(chan error, 1)
-	go func() { failed <- g.Serve(port) }()
+	go func() { failed <- g.Serve(l.Server.Bounded(port)) }()
 	l.Log.Info("listening for sidecars", "address", port.Addr().String())
 	select {
 	case err := <-failed:

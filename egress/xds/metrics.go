@@ -34,7 +34,7 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 		nack:        byType("rejections_total", "Responses rejected by a sidecar (NACK), by resource type."),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "xds", Name: "limit_exceeded_total",
-			Help: "Streams rejected or closed because they exceeded a limit, by limit.",
+			Help: "Streams and connections rejected or closed because they exceeded a limit, by limit.",
 		}, []string{"limit"}),
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Connected sidecars.",
@@ -55,6 +55,10 @@ func (m metrics) observer(next Observer) Observer {
 				next.Limited(i, limit, message)
 			}
 		},
+		ConnectionLimited: func(source, limit, message string) {
+			m.limited.WithLabelValues(limit).Inc()
+			next.connectionLimited(source, limit, message)
+		},
 		Sent: func(typeURL string, resources, bytes int) {
 			label := ShortType(typeURL)
 			m.responses.WithLabelValues(label).Inc()
@@ -65,6 +69,13 @@ func (m metrics) observer(next Observer) Observer {
 		Rejected: func(r Rejection) { m.nack.WithLabelValues(ShortType(r.TypeURL)).Inc(); next.rejected(r) },
 		Failed:   func(namespace string, err error) { m.failures.Inc(); next.failed(namespace, err) },
 	}
+}
+
+// ConnectionsMetric is the number of connections without an accepted stream.
+func ConnectionsMetric(s *Server) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "outrider", Subsystem: "xds", Name: "pending_connections", Help: "Connections without an accepted stream.",
+	}, func() float64 { return float64(s.PendingConnections()) })
 }
 
 // TokenMetrics registers the counter of token checks, and returns what counts.

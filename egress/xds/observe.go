@@ -16,6 +16,9 @@ type Observer struct {
 	// Limited is called when a stream is rejected or closed because it exceeds a
 	// limit.
 	Limited func(id Identity, limit, message string)
+	// ConnectionLimited is called when a connection is closed because its source, an
+	// address, or the connection itself exceeds a limit.
+	ConnectionLimited func(source, limit, message string)
 	// Sent is called for every response.
 	Sent func(typeURL string, resources, bytes int)
 	// Rejected is called when a sidecar rejects a response (NACK).
@@ -70,6 +73,12 @@ func (o Observer) limited(id Identity, err error) error {
 		o.Limited(id, over.limit, over.status.Message())
 	}
 	return err
+}
+
+func (o Observer) connectionLimited(source, limit, message string) {
+	if o.ConnectionLimited != nil {
+		o.ConnectionLimited(source, limit, message)
+	}
 }
 
 func (o Observer) sent(typeURL string, resources, bytes int) {

@@ -2,9 +2,11 @@ package xds
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/outrider-mesh/outrider/egress"
 )
@@ -26,18 +29,23 @@ type Server struct {
 
 	publishing sync.Mutex
 
-	limits Limits
+	limits      Limits
+	connections *connections
 
 	mu         sync.Mutex
 	streams    map[*stream]bool
 	pods       map[string][]*stream // by identity; the oldest first
 	namespaces map[string]*usage
+	bytes      int                   // of all namespaces
+	rates      *cache.LRUExpireCache // *rate.Limiter by identity
 }
 
 // New makes a server without a configuration: it rejects streams until Publish.
 func New(auth Authenticator, observer Observer, limits Limits) *Server {
+	limits = limits.withDefaults()
 	return &Server{
-		auth: auth, observer: observer, limits: limits.withDefaults(),
+		auth: auth, observer: observer, limits: limits, connections: newConnections(limits, observer.connectionLimited),
+		rates:   cache.NewLRUExpireCache(cachedTokens),
 		streams: map[*stream]bool{}, pods: map[string][]*stream{}, namespaces: map[string]*usage{},
 	}
 }
@@ -160,22 +168,39 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 	return g
 }
 
+// Bounded returns a listener with the connections of l, within the limits.
+func (s *Server) Bounded(l net.Listener) net.Listener { return s.connections.listener(l) }
+
+// PendingConnections is the number of connections without an accepted stream.
+func (s *Server) PendingConnections() int { return s.connections.count() }
+
 // serve handles one stream until it ends.
 func (s *Server) serve(conn grpc.ServerStream) error {
-	ctx := conn.Context()
-	if !s.Ready() {
-		return s.observer.streamRejected(rejectStream(codes.Unavailable, "configuration not ready", nil))
-	}
-	id, err := authenticate(ctx, s.auth)
+	from := connectionOf(conn.Context())
+	id, err := s.admit(conn.Context(), from)
 	if err != nil {
-		return s.observer.streamRejected(err)
+		from.reject()
+		return s.observer.streamRejected(from.named(err))
 	}
 	st := newStream(s, conn, id)
 	if err := s.add(st); err != nil {
+		from.reject()
 		return s.observer.limited(id, err)
 	}
 	defer s.remove(st)
+	defer from.accept()()
 	s.observer.connected(id)
 	defer s.observer.disconnected(id)
 	return s.observer.limited(id, st.run())
+}
+
+// admit returns the identity of a stream's client.
+func (s *Server) admit(ctx context.Context, from *connection) (Identity, error) {
+	switch {
+	case from.tooMany():
+		return Identity{}, rejectStream(codes.Unavailable, "too many rejected streams of this connection", nil)
+	case !s.Ready():
+		return Identity{}, rejectStream(codes.Unavailable, "configuration not ready", nil)
+	}
+	return authenticate(ctx, s.auth)
 }

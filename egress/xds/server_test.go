@@ -42,7 +42,10 @@ type served struct {
 // serve has no limit of streams; the simulated sidecars are one pod.
 func serve(t testing.TB) *served {
 	t.Helper()
-	return serveWith(t, Limits{StreamsPerPod: 1 << 20, StreamsPerNamespace: 1 << 20, NamespaceBytes: 1 << 40})
+	return serveWith(t, Limits{
+		StreamsPerPod: 1 << 20, StreamsPerMinute: 1 << 20, StreamsPerNamespace: 1 << 20, Streams: 1 << 20, NamespaceBytes: 1 << 40, Bytes: 1 << 40,
+		ConnectionsPerSource: 1 << 20, Connections: 1 << 20,
+	})
 }
 
 func serveWith(t testing.TB, limits Limits) *served {
@@ -60,16 +63,17 @@ func serveWith(t testing.TB, limits Limits) *served {
 		namespace, pod, _ := strings.Cut(token, "/")
 		return Identity{Namespace: namespace, Pod: pod}, nil
 	}), Observer{
-		Limited:  func(_ Identity, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
-		Rejected: func(r Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.rejected = append(s.rejected, r) },
-		Sent:     func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
+		Limited:           func(_ Identity, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
+		ConnectionLimited: func(_, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
+		Rejected:          func(r Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.rejected = append(s.rejected, r) },
+		Sent:              func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
 	}, limits)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
 	s.address = l.Addr().String()
 	g := s.GRPC(&tls.Config{Certificates: []tls.Certificate{cert}})
 	done := make(chan struct{})
-	go func() { defer close(done); _ = g.Serve(l) }()
+	go func() { defer close(done); _ = g.Serve(s.Bounded(l)) }()
 	t.Cleanup(func() { g.Stop(); <-done })
 	return s
 }

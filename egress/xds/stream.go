@@ -8,6 +8,7 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,6 +31,7 @@ type stream struct {
 	closing  sync.Once
 	reason   error // of close
 	bytes    int   // charged to the namespace; Server.mu
+	work     *rate.Limiter
 
 	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
@@ -52,6 +54,7 @@ type subscription struct {
 func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 	return &stream{
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
+		work:     rate.NewLimiter(workRate, workBurst),
 		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
 	}
 }
@@ -59,6 +62,16 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 // close ends the stream with an error; of several calls the first counts.
 func (st *stream) close(reason error) {
 	st.closing.Do(func() { st.reason = reason; close(st.closed) })
+}
+
+// ending reports whether close was called.
+func (st *stream) ending() bool {
+	select {
+	case <-st.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // run handles requests and published generations, one at a time.
@@ -79,6 +92,9 @@ func (st *stream) run() error {
 		case <-st.closed:
 			return st.reason
 		case r := <-requests:
+			if err := st.pace(); err != nil {
+				return err
+			}
 			if err := st.handle(r); err != nil {
 				return err
 			}
@@ -87,6 +103,23 @@ func (st *stream) run() error {
 				return err
 			}
 		}
+	}
+}
+
+// pace delays requests that make more work than a stream may.
+func (st *stream) pace() error {
+	st.mu.Lock()
+	units := min(1+st.names()/namesPerWork, workBurst)
+	st.mu.Unlock()
+	wait := time.NewTimer(st.work.ReserveN(time.Now(), units).Delay())
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-st.closed:
+		return st.reason
+	case <-st.conn.Context().Done():
+		return st.conn.Context().Err()
 	}
 }
 
@@ -190,7 +223,9 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 		first = true
 		s = &subscription{names: map[string]bool{}, sent: map[string]string{}, pending: map[string][]string{}}
 		st.types[r.TypeUrl] = s
-		st.resume(s, r)
+		if err := st.server.charge(st, st.resume(s, r)); err != nil {
+			return err
+		}
 		s.wildcard = len(r.ResourceNamesSubscribe) == 0
 	}
 	if r.ResponseNonce != "" {
@@ -213,6 +248,7 @@ func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequ
 		return // repeated, or the nonce of another stream
 	}
 	delete(s.pending, r.ResponseNonce)
+	_ = st.server.charge(st, -pendingBytes(names)) // less is no error
 	if r.ErrorDetail == nil {
 		s.rejected = nil
 		return
@@ -224,16 +260,21 @@ func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequ
 	st.server.observer.rejected(*s.rejected)
 }
 
-// resume takes the versions that the sidecar has of an earlier stream. Only whether
-// they are current is kept.
-func (st *stream) resume(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) {
+// pendingBytes is the memory of an unacknowledged response.
+func pendingBytes(names []string) int { return pendingOverhead + pendingName*len(names) }
+
+// resume takes the versions that the sidecar has of an earlier stream, and returns
+// their memory. Only whether they are current is kept.
+func (st *stream) resume(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) (bytes int) {
 	for name, version := range r.InitialResourceVersions {
 		if e, err := st.view.get(r.TypeUrl, name); err == nil && e != nil && e.version == version {
 			s.sent[e.name] = e.version
 		} else {
 			s.sent[name] = staleVersion
+			bytes += len(name) + nameOverhead
 		}
 	}
+	return bytes
 }
 
 // staleVersion is the version of no resource.
@@ -367,6 +408,9 @@ func (st *stream) transmit(s *subscription, r *response) error {
 	}
 	if len(s.pending) > pendingResponses || len(s.pending) > 1 && unacknowledged > pendingNames {
 		return exceeds(limitPending, "%d responses with %d resources are not acknowledged", len(s.pending), unacknowledged)
+	}
+	if err := st.server.charge(st, pendingBytes(names)); err != nil {
+		return err
 	}
 	if err := st.deliver(r); err != nil {
 		return err

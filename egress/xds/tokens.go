@@ -32,8 +32,8 @@ const (
 	cachedTokens  = 10_000
 	reviewTimeout = 5 * time.Second
 	// reviewRate and reviewBurst are the TokenReviews per second for tokens that are
-	// not verified here, and reviewsAtOnce those at one time: without credentials
-	// anybody can send some.
+	// not verified here, and reviewsAtOnce those at one time: where the keys cannot be
+	// read, anybody can send some without credentials.
 	reviewRate    = 50
 	reviewBurst   = 100
 	reviewsAtOnce = 10
@@ -103,7 +103,7 @@ func (t *Tokens) Authenticate(ctx context.Context, text string) (Identity, error
 	}
 	id, err := t.verify(ctx, token)
 	switch {
-	case errors.Is(err, errUnknownSigner):
+	case errors.Is(err, errNoKeys), errors.Is(err, errOtherIssuer):
 		return t.authenticateByReview(ctx, text)
 	case err != nil:
 		t.count(bySignature, resultInvalid)
@@ -119,17 +119,20 @@ func (t *Tokens) Authenticate(ctx context.Context, text string) (Identity, error
 	return id, nil
 }
 
+// errNoKeys: the cluster's keys cannot be read.
+var errNoKeys = errors.New("no keys of the cluster")
+
 // verify verifies the signature, with keys that are read again for a key that is
 // unknown.
 func (t *Tokens) verify(ctx context.Context, token *jwt.JSONWebToken) (Identity, error) {
-	err := errUnknownSigner
+	err := errNoKeys
 	for _, renew := range []bool{false, true} {
 		i, _ := t.keys.issuer(ctx, renew)
 		if i == nil {
-			return Identity{}, errUnknownSigner
+			return Identity{}, errNoKeys
 		}
 		var id Identity
-		if id, err = i.verify(token, time.Now()); !errors.Is(err, errUnknownSigner) {
+		if id, err = i.verify(token, time.Now()); !errors.Is(err, errUnknownKey) {
 			return id, err
 		}
 	}

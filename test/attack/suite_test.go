@@ -108,6 +108,7 @@ func bringUp(t *testing.T) *battery {
 	b.config, err = clientcmd.BuildConfigFromFlags("", m.Kubeconfig)
 	kit.Must(t, err)
 	b.config.QPS = -1
+	b.config.WarningHandler = rest.NoWarnings{}
 	b.kube, err = kubernetes.NewForConfig(b.config)
 	kit.Must(t, err)
 	b.objects, err = dynamic.NewForConfig(b.config)
