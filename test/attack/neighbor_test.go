@@ -146,7 +146,7 @@ func (n *neighbor) goesOn(t *testing.T, rounds int) {
 	t.Logf("the neighbor: a pod is ready after %s; %d pods created %s; %d hosts declared %s, removed %s",
 		start.Round(10*time.Millisecond), len(created), spread(created), rounds, spread(declared), spread(removed))
 	for what, took := range map[string][]time.Duration{"declared": declared, "removed": removed} {
-		if median(took) > time.Second {
+		if median(took) > within {
 			t.Errorf("a host is %s after %s", what, spread(took))
 		}
 	}

@@ -138,6 +138,9 @@ func (b *battery) logs() string {
 	return string(out)
 }
 
+// within is how soon an edit of the neighbor has its effect.
+const within = time.Second
+
 // eventually tries until there is no error.
 func eventually(t *testing.T, what string, try func() error) time.Duration {
 	t.Helper()
