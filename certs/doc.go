@@ -8,6 +8,10 @@
 // else is ever written, and in the ConfigMap "outrider-ca" of every namespace whose
 // pods may be injected, or were injected from a file.
 //
+// A replica of a Deployment that does not lead (Options.Follow) only reads the
+// Secret and reports what it serves. It keeps its certificate whatever becomes of
+// the leader, and waits for the first one.
+//
 // A rotation never interrupts trust: a new CA certificate is published first and
 // signs later, and the old one stays published until every replica serves a
 // certificate of the new one.

@@ -29,7 +29,7 @@ type Manager struct {
 	metadata metadata.Interface
 	election *election.Election // nil without work for a leader
 
-	registrations *registrations
+	registrations *registrations            // nil where another Deployment leads
 	secret        cache.SharedIndexInformer // nil with an external certificate
 	serving       atomic.Pointer[tls.Certificate]
 	last          atomic.Pointer[State] // of the Secret, with what it has lost restored
@@ -58,7 +58,9 @@ func New(o Options) (*Manager, error) {
 		k.metrics, err = newMetrics(o.Registry)
 	}
 	if err == nil {
-		k.registrations = newRegistrations(k.client, o.Registration)
+		if !o.Follow {
+			k.registrations = newRegistrations(k.client, o.Registration)
+		}
 		err = k.handle()
 	}
 	if err != nil {
@@ -74,7 +76,7 @@ func (k *Manager) handle() error {
 			l.trigger()
 		}
 	})
-	informersOf := []cache.SharedIndexInformer{k.registrations.mutating, k.registrations.validating}
+	informersOf := k.registrations.informers()
 	if k.options.External == nil {
 		k.secret = informers.NewSharedInformerFactoryWithOptions(k.client, 0, informers.WithNamespace(k.options.Namespace),
 			informers.WithTweakListOptions(byName(k.options.name(SecretName)))).Core().V1().Secrets().Informer()
@@ -99,25 +101,32 @@ func (k *Manager) NeedLeaderElection() bool { return false }
 func (k *Manager) Start(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, i := range []cache.SharedIndexInformer{k.registrations.mutating, k.registrations.validating, k.secret} {
-		if i != nil {
-			running.Go(func() { i.RunWithContext(ctx) })
-		}
+	informers := k.registrations.informers()
+	if k.secret != nil {
+		informers = append(informers, k.secret)
+	}
+	for _, i := range informers {
+		running.Go(func() { i.RunWithContext(ctx) })
 	}
 	running.Go(func() { newLoop().run(ctx, k.options.Timing.Report, k.log, k.watchTrust) })
+	if k.options.reports() {
+		running.Go(func() { k.report(ctx) })
+	}
 	if k.election == nil {
 		<-ctx.Done()
 		return nil
 	}
-	running.Go(func() {
-		k.reports.run(ctx, k.options.Timing.Report, k.log.WithName("report"), func(ctx context.Context) error {
-			return report(ctx, k.client, &k.options, k.servingID())
-		})
-		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = deleteReport(gone, k.client, &k.options) // otherwise the leader deletes it
-	})
 	return k.election.Start(ctx)
+}
+
+// report reports what this replica serves, until ctx ends.
+func (k *Manager) report(ctx context.Context) {
+	k.reports.run(ctx, k.options.Timing.Report, k.log.WithName("report"), func(ctx context.Context) error {
+		return report(ctx, k.client, &k.options, k.servingID())
+	})
+	gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = deleteReport(gone, k.client, &k.options) // otherwise the leader deletes it
 }
 
 // stored is the Secret; nil when there is none.
@@ -175,7 +184,8 @@ func (k *Manager) servingID() string {
 }
 
 // Ready reports why clients could not trust this replica: no certificate, an
-// expired one, or one that does not chain to the caBundle of the webhooks.
+// expired one, or one that does not chain to the caBundle of the webhooks. Where
+// another Deployment leads, the bundle is the Secret's, from which it is published.
 func (k *Manager) Ready(*http.Request) error {
 	c, err := k.GetCertificate(nil)
 	if err != nil {
@@ -184,10 +194,27 @@ func (k *Manager) Ready(*http.Request) error {
 	if now := k.options.Now(); c.Leaf != nil && now.After(c.Leaf.NotAfter) {
 		return fmt.Errorf("the serving certificate expired at %s", c.Leaf.NotAfter.Format(time.RFC3339))
 	}
+	if k.registrations == nil {
+		return k.inBundle(c)
+	}
 	if k.options.External == nil && !k.registrations.mutating.HasSynced() {
 		return fmt.Errorf("%s %s is not loaded yet", kindMutating, k.options.Registration)
 	}
 	return k.trusted(kindMutating, c)
+}
+
+// inBundle verifies the certificate with the CA bundle of its Secret. An external
+// certificate has none.
+func (k *Manager) inBundle(c *tls.Certificate) error {
+	state := k.last.Load()
+	if k.options.External != nil || state == nil || len(state.CACerts) == 0 {
+		return nil
+	}
+	if err := ChainsTo(c, state.Bundle(), k.options.Now()); err != nil {
+		return fmt.Errorf("the serving certificate does not chain to %s of Secret %s/%s: %w",
+			BundleFile, k.options.Namespace, k.options.name(SecretName), err)
+	}
+	return nil
 }
 
 // trusted verifies the certificate with every caBundle of a kind.
@@ -213,6 +240,9 @@ func (k *Manager) watchTrust(context.Context) error {
 		return nil // readiness reports it
 	}
 	k.metrics.serving(c)
+	if k.registrations == nil {
+		return nil
+	}
 	for _, kind := range []string{kindMutating, kindValidating} {
 		good := 1.0
 		if k.trusted(kind, c) != nil {

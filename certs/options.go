@@ -45,6 +45,10 @@ type Options struct {
 	Identity string
 	// Hosts are the DNS names and addresses that clients use.
 	Hosts []string
+	// Follow disables leading: the replicas of another Deployment issue the
+	// certificate and publish its CA bundle. This one serves what is in the Secret,
+	// which it only reads, and reports it.
+	Follow bool
 	// External serves an externally managed certificate. Then there is no Secret,
 	// and nothing is published unless CAFile names a bundle, PEM.
 	External GetCertificate
@@ -85,10 +89,10 @@ func (o *Options) complete() error {
 	}
 	need(o.Cluster != nil, "Cluster is required")
 	need(o.Namespace != "", "Namespace is required")
-	need(o.Registration != "", "Registration is required")
-	need(o.External != nil || len(o.Hosts) > 0, "Hosts are required")
+	need(o.Follow || o.Registration != "", "Registration is required")
+	need(o.Follow || o.External != nil || len(o.Hosts) > 0, "Hosts are required")
 	need(o.External != nil || o.CAFile == "", "CAFile requires external certificates")
-	need(!o.leads() || o.Identity != "", "Identity is required")
+	need(!o.leads() && !o.reports() || o.Identity != "", "Identity is required")
 	if len(errs) > 0 {
 		return fmt.Errorf("manage certificates: %w", errors.Join(errs...))
 	}
@@ -108,8 +112,12 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// leads reports whether there is work for a leader.
-func (o *Options) leads() bool { return o.External == nil || o.CAFile != "" }
+// leads reports whether there is work for a leader here.
+func (o *Options) leads() bool { return !o.Follow && (o.External == nil || o.CAFile != "") }
+
+// reports reports whether a leader, here or elsewhere, waits for what this replica
+// serves.
+func (o *Options) reports() bool { return o.External == nil || o.leads() }
 
 // name is the name of this revision's object.
 func (o *Options) name(base string) string { return revision.Revision(o.Revision).Name(base) }

@@ -33,6 +33,14 @@ func newRegistrations(client kubernetes.Interface, name string) *registrations {
 	}
 }
 
+// informers are those of both; none where there are no registrations.
+func (r *registrations) informers() []cache.SharedIndexInformer {
+	if r == nil {
+		return nil
+	}
+	return []cache.SharedIndexInformer{r.mutating, r.validating}
+}
+
 func byName(name string) func(*metav1.ListOptions) {
 	return func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + name }
 }

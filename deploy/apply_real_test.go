@@ -91,30 +91,39 @@ func bundle(t testing.TB) string {
 func TestPodsAreRestricted(t *testing.T) {
 	s := kube.Require(t)
 	ns := s.Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
-	pod := documents[appsv1.Deployment](t, program, "Deployment")[0].Spec.Template
-	pod.Spec.ServiceAccountName = ""
-	_, err := s.Client.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "outrider", Labels: pod.Labels}, Spec: pod.Spec,
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Error(err)
+	for _, d := range documents[appsv1.Deployment](t, program, "Deployment") {
+		pod := d.Spec.Template
+		pod.Spec.ServiceAccountName = ""
+		_, err := s.Client.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: d.Name, Labels: pod.Labels}, Spec: pod.Spec,
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
-// deployed is a server with the manifests, with the webhook at a local address.
+// deployed is a server with the manifests, whose webhooks are at local addresses.
 type deployed struct {
 	*kube.Server
-	t       testing.TB
-	address string
-	mu      sync.Mutex
-	denied  []string // forbidden requests, by verb and path
+	t         testing.TB
+	addresses map[serve.Component]string // that the API server calls
+	mu        sync.Mutex
+	denied    []string // forbidden requests, by verb and path
 }
 
-// client has the permissions of the Deployment's service account.
-func (d *deployed) client() *rest.Config {
+// accounts are the names of the Deployments and of their service accounts.
+var accounts = map[serve.Component]string{serve.Webhook: "outrider", serve.XDS: "outrider-xds"}
+
+// client has the permissions of the component's service account.
+func (d *deployed) client(c serve.Component) *rest.Config {
+	return d.as(accounts[c])
+}
+
+func (d *deployed) as(account string) *rest.Config {
 	c := rest.CopyConfig(d.Config)
 	c.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + namespace + ":outrider",
+		UserName: "system:serviceaccount:" + namespace + ":" + account,
 		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return watching{d, next} })
@@ -129,7 +138,8 @@ type watching struct {
 
 func (w watching) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.RoundTrip(r)
-	if err == nil && resp.StatusCode == http.StatusForbidden {
+	// A policy that denies answers 422.
+	if err == nil && (resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnprocessableEntity) {
 		w.d.mu.Lock()
 		w.d.denied = append(w.d.denied, r.Method+" "+r.URL.String())
 		w.d.mu.Unlock()
@@ -155,9 +165,11 @@ func (d *deployed) eventually(what string, check func() error) {
 func deploy(t testing.TB) *deployed {
 	t.Helper()
 	klog.SetLogger(logr.Discard())
-	d := &deployed{Server: kube.Require(t), t: t, address: kit.FreeAddress(t)}
+	d := &deployed{Server: kube.Require(t), t: t, addresses: map[serve.Component]string{
+		serve.Webhook: kit.FreeAddress(t), serve.XDS: kit.FreeAddress(t),
+	}}
 	kubectl(t, d.Server, "apply", "-f", ".")
-	// There are no nodes, so the Service has no endpoints: use a local address.
+	// There are no nodes, so the Services have no endpoints: use local addresses.
 	for _, kind := range []string{"mutating", "validating"} {
 		name := kind + "webhookconfiguration/" + configurationName
 		var c struct {
@@ -166,8 +178,12 @@ func deploy(t testing.TB) *deployed {
 		d.must(json.Unmarshal([]byte(kubectl(t, d.Server, "get", name, "-o", "json")), &c))
 		var ops []map[string]any
 		for n, w := range c.Webhooks {
+			address := d.addresses[serve.Webhook]
+			if w.ClientConfig.Service.Name == accounts[serve.XDS] {
+				address = d.addresses[serve.XDS]
+			}
 			ops = append(ops, map[string]any{"op": "replace", "path": fmt.Sprintf("/webhooks/%d/clientConfig", n),
-				"value": map[string]any{"url": "https://" + d.address + *w.ClientConfig.Service.Path}})
+				"value": map[string]any{"url": "https://" + address + *w.ClientConfig.Service.Path}})
 		}
 		patch, err := json.Marshal(ops)
 		d.must(err)
@@ -182,23 +198,51 @@ func deploy(t testing.TB) *deployed {
 	return d
 }
 
-// start runs a replica as the Deployment does.
-func (d *deployed) start(address string) (health string, stop func()) {
-	d.t.Helper()
-	health = kit.FreeAddress(d.t)
-	replica := instance.Run(d.t, "serve", func(ctx context.Context) error {
-		return serve.Run(ctx, serve.Options{
-			Cluster: d.client(), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
-			Address: address, XDSAddress: kit.FreeAddress(d.t), MetricsAddress: "0", HealthAddress: health, ShutdownDelay: 100 * time.Millisecond,
-			Registry: prometheus.NewRegistry(), Log: instance.Log(address),
-		})
-	})
-	return health, replica.Stop
+// running is a replica of a component.
+type running struct {
+	health, xds string
+	stop        func()
 }
 
-func (d *deployed) ready(health string) {
+// start runs a replica as the component's Deployment does, at an address.
+func (d *deployed) start(c serve.Component, address string) running {
 	d.t.Helper()
-	d.eventually("the replica is ready", func() error { return instance.Readyz(health) })
+	r := running{health: kit.FreeAddress(d.t), xds: kit.FreeAddress(d.t)}
+	replica := instance.Run(d.t, string(c), func(ctx context.Context) error {
+		return serve.Run(ctx, serve.Options{
+			Components: []serve.Component{c},
+			Cluster:    d.client(c), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
+			Address: address, XDSAddress: r.xds, MetricsAddress: "0", HealthAddress: r.health, ShutdownDelay: 100 * time.Millisecond,
+			Registry: prometheus.NewRegistry(), Log: instance.Log(string(c) + " " + address),
+		})
+	})
+	r.stop = replica.Stop
+	return r
+}
+
+// startBoth runs a replica of each component, where the API server calls them.
+func (d *deployed) startBoth() (webhook, xds running) {
+	d.t.Helper()
+	xds = d.start(serve.XDS, d.addresses[serve.XDS])
+	webhook = d.start(serve.Webhook, d.addresses[serve.Webhook])
+	d.ready(webhook)
+	d.ready(xds)
+	return webhook, xds
+}
+
+func (d *deployed) ready(r running) {
+	d.t.Helper()
+	d.eventually("the replica is ready", func() error { return instance.Readyz(r.health) })
+}
+
+// nothingDenied fails the test if the API server has denied a request of a replica.
+func (d *deployed) nothingDenied() {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.denied) > 0 {
+		d.t.Errorf("denied by the roles or the policy: %q", d.denied)
+	}
 }
 
 // sleep creates a pod and returns its number of containers.
@@ -214,16 +258,15 @@ func (d *deployed) sleep(ns, name string) (int, error) {
 	return len(made.Spec.InitContainers) + len(made.Spec.Containers), nil
 }
 
-// The program runs with the permissions of the manifests alone: two replicas, and
-// the webhook while it is unavailable.
+// The program runs with the permissions of the manifests alone: two replicas of each
+// component, and while none is available.
 func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d := deploy(t)
 	shop := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	plain := d.Namespace(t, nil)
 
 	d.failsClosed(shop, plain)
-	health, stop := d.start(d.address)
-	d.ready(health)
+	webhook, xds := d.startBoth()
 	d.injects(shop)
 	d.createsCRDs()
 	d.deniesInvalid(shop)
@@ -231,21 +274,17 @@ func TestProgramRunsWithItsPermissions(t *testing.T) {
 	if bundle == "" {
 		t.Error("no caBundle")
 	}
-	// A second replica takes over, with the same certificate and permissions.
-	other, _ := d.start(kit.FreeAddress(t))
-	d.ready(other)
-	stop()
+	// Second replicas take over, with the same certificate and permissions.
+	d.ready(d.start(serve.Webhook, kit.FreeAddress(t)))
+	d.ready(d.start(serve.XDS, kit.FreeAddress(t)))
+	webhook.stop()
+	xds.stop()
 	d.restoresCABundle(bundle)
 	d.writesStatus(plain)
 	d.maintainsConfigMap()
 	d.restoresSecret()
 	d.reportsRejectedConfiguration()
-
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.denied) > 0 {
-		t.Errorf("forbidden by the role: %q", d.denied)
-	}
+	d.nothingDenied()
 }
 
 // failsClosed checks the webhook before the program runs: pods of the labelled
@@ -334,8 +373,8 @@ func (d *deployed) restoresCABundle(bundle string) {
 	})
 }
 
-// writesStatus applies an invalid object. The first replica, whose address is
-// registered, has stopped, so no webhook validates it before.
+// writesStatus applies an invalid object. The first replicas, whose addresses are
+// registered, have stopped, so no webhook validates it before.
 func (d *deployed) writesStatus(ns string) {
 	d.t.Helper()
 	apply := d.Kubectl(d.t.Context(), "apply", "-n", ns, "-f", "-")
@@ -405,7 +444,7 @@ func (d *deployed) reportsRejectedConfiguration() {
 func TestProgramHasNoOtherPermissions(t *testing.T) {
 	d := &deployed{Server: kube.Require(t), t: t}
 	kubectl(t, d.Server, "apply", "-f", ".")
-	for _, may := range []string{
+	neither := []string{
 		"get secrets -n kube-system", "list secrets -n " + namespace, "delete secrets/outrider-certs -n " + namespace,
 		"get configmaps/other -n default", "delete pods -n default", "create pods -n default",
 		"create mutatingwebhookconfigurations", "patch mutatingwebhookconfigurations/other",
@@ -415,11 +454,25 @@ func TestProgramHasNoOtherPermissions(t *testing.T) {
 		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",
 		"patch serviceentries -n default", "delete virtualservices -n default", "update serviceentries/status -n default",
 		"patch customresourcedefinitions/serviceentries.networking.istio.io", "delete customresourcedefinitions/serviceentries.networking.istio.io",
+		"create serviceaccounts/token -n " + namespace, "create rolebindings -n " + namespace, "create leases -n kube-system", "patch pods -n default",
+	}
+	for account, others := range map[string][]string{
+		"outrider": {
+			"list serviceentries", "list virtualservices", "patch serviceentries/status -n default", "create customresourcedefinitions",
+			"create tokenreviews", "create subjectaccessreviews", "create events.events.k8s.io -n default",
+		},
+		"outrider-xds": {
+			"get mutatingwebhookconfigurations/" + configurationName, "patch mutatingwebhookconfigurations/" + configurationName,
+			"list namespaces", "create configmaps -n default", "update configmaps/outrider-ca -n default",
+			"create secrets -n " + namespace, "update secrets/outrider-certs -n " + namespace, "list leases -n " + namespace,
+		},
 	} {
-		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + namespace + ":outrider"}, strings.Fields(may)...)
-		out, err := d.Kubectl(t.Context(), args...).Output()
-		if err == nil || strings.TrimSpace(string(out)) != "no" {
-			t.Errorf("the program may %s: %s", may, out)
+		for _, may := range slices.Concat(neither, others) {
+			args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + namespace + ":" + account}, strings.Fields(may)...)
+			out, err := d.Kubectl(t.Context(), args...).Output()
+			if err == nil || strings.TrimSpace(string(out)) != "no" {
+				t.Errorf("%s may %s: %s", account, may, out)
+			}
 		}
 	}
 }

@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -10,7 +12,10 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
@@ -62,7 +67,7 @@ func documents[T any](t testing.TB, file, kind string) (out []T) {
 }
 
 func TestWebhookConfigurationsAreRendered(t *testing.T) {
-	r := registration.Options{Namespace: "istio-system", Service: "outrider"}
+	r := registration.Options{Namespace: "istio-system", Service: "outrider", XDSService: "outrider-xds"}
 	want := rendered
 	for i, object := range []any{r.Mutating(), r.Validating()} {
 		doc, err := yaml.Marshal(object)
@@ -112,30 +117,141 @@ func TestSettingsAreDefaults(t *testing.T) {
 	}
 }
 
-func TestPortsAndImageMatchTheProgram(t *testing.T) {
-	pod := documents[appsv1.Deployment](t, program, "Deployment")[0].Spec.Template
-	if want := "docker.io/outrider/outrider:" + config.DefaultTag; pod.Spec.Containers[0].Image != want {
-		t.Errorf("image %s, want %s", pod.Spec.Containers[0].Image, want)
-	}
-	ports := map[string]int32{}
-	for _, p := range pod.Spec.Containers[0].Ports {
-		ports[p.Name] = p.ContainerPort
-	}
-	service := documents[corev1.Service](t, program, "Service")[0]
-	for _, p := range service.Spec.Ports {
-		if ports[p.TargetPort.StrVal] == 0 {
-			t.Errorf("service port %s targets %s, which the container does not have", p.Name, p.TargetPort.StrVal)
+// deployment returns one of the Deployments.
+func deployment(t testing.TB, name string) appsv1.Deployment {
+	t.Helper()
+	for _, d := range documents[appsv1.Deployment](t, program, "Deployment") {
+		if d.Name == name {
+			return d
 		}
 	}
-	for k, v := range service.Spec.Selector {
-		if pod.Labels[k] != v {
-			t.Errorf("the Service selects %s=%s; the pods have %q", k, v, pod.Labels[k])
+	t.Fatalf("%s has no Deployment %s", program, name)
+	return appsv1.Deployment{}
+}
+
+// serving returns the Deployments whose pods are endpoints of a Service's port.
+func serving(t testing.TB, s *corev1.Service, port corev1.ServicePort) (out []string) {
+	t.Helper()
+	for _, d := range documents[appsv1.Deployment](t, program, "Deployment") {
+		pod := d.Spec.Template
+		if !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		for _, p := range pod.Spec.Containers[0].Ports {
+			if p.Name == port.TargetPort.StrVal {
+				out = append(out, d.Name)
+			}
 		}
 	}
-	for _, m := range documents[admissionregistrationv1.MutatingWebhookConfiguration](t, program, "MutatingWebhookConfiguration") {
-		for _, w := range m.Webhooks {
-			if s := w.ClientConfig.Service; s.Name != service.Name || s.Namespace != service.Namespace || *s.Port != service.Spec.Ports[0].Port {
+	return out
+}
+
+// Each port of a Service has the pods of one component as its endpoints.
+func TestServicesReachTheirComponents(t *testing.T) {
+	got := map[string][]string{}
+	for _, s := range documents[corev1.Service](t, program, "Service") {
+		for _, p := range s.Spec.Ports {
+			got[fmt.Sprintf("%s:%d", s.Name, p.Port)] = serving(t, &s, p)
+		}
+	}
+	want := map[string][]string{
+		"outrider:443": {"outrider"}, "outrider:15012": {"outrider-xds"}, "outrider:15014": {"outrider", "outrider-xds"},
+		"outrider-xds:443": {"outrider-xds"}, "outrider-xds:15012": {"outrider-xds"},
+	}
+	if !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("the endpoints are of\n%v, want\n%v", got, want)
+	}
+	// The name that sidecars have, also those of an earlier version.
+	defaults, _ := config.Parse(config.Texts{}, config.Labels{})
+	if address := defaults.Mesh.GetDefaultConfig().GetDiscoveryAddress(); address != "outrider.istio-system.svc:15012" {
+		t.Errorf("sidecars connect to %s, which no Service is named after", address)
+	}
+	for _, c := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, program, "ValidatingWebhookConfiguration") {
+		for _, w := range c.Webhooks {
+			s, want := w.ClientConfig.Service, "outrider"
+			if *s.Path == registration.ValidatePath {
+				want = "outrider-xds" // which watches the objects
+			}
+			if s.Name != want || s.Namespace != namespace || *s.Port != 443 {
+				t.Errorf("webhook %s calls %s/%s:%d, want %s", w.Name, s.Namespace, s.Name, *s.Port, want)
+			}
+		}
+	}
+	for _, c := range documents[admissionregistrationv1.MutatingWebhookConfiguration](t, program, "MutatingWebhookConfiguration") {
+		for _, w := range c.Webhooks {
+			if s := w.ClientConfig.Service; s.Name != "outrider" || s.Namespace != namespace || *s.Port != 443 {
 				t.Errorf("webhook %s calls %s/%s:%d", w.Name, s.Namespace, s.Name, *s.Port)
+			}
+		}
+	}
+}
+
+// Each component is a Deployment of its own: image, arguments, account, memory,
+// disruption budget. No other selector selects its pods.
+func TestComponentsAreSeparate(t *testing.T) {
+	for name, component := range map[string]string{"outrider": "webhook", "outrider-xds": "xds"} {
+		d := deployment(t, name)
+		pod := d.Spec.Template
+		c := pod.Spec.Containers[0]
+		if want := "docker.io/outrider/outrider:" + config.DefaultTag; c.Image != want {
+			t.Errorf("%s: image %s, want %s", name, c.Image, want)
+		}
+		if !slices.Contains(c.Args, "--components="+component) || pod.Spec.ServiceAccountName != name || *d.Spec.Replicas != 2 {
+			t.Errorf("%s: arguments %q, account %s, %d replicas", name, c.Args, pod.Spec.ServiceAccountName, *d.Spec.Replicas)
+		}
+		if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+			t.Errorf("%s: resources %v", name, c.Resources)
+		}
+		own := map[string]string{"app": name}
+		if !maps.Equal(d.Spec.Selector.MatchLabels, own) || pod.Labels["app"] != name {
+			t.Errorf("%s: selector %v, labels %v", name, d.Spec.Selector.MatchLabels, pod.Labels)
+		}
+		if !slices.ContainsFunc(documents[policyv1.PodDisruptionBudget](t, program, "PodDisruptionBudget"), func(b policyv1.PodDisruptionBudget) bool {
+			return maps.Equal(b.Spec.Selector.MatchLabels, own) && b.Spec.MaxUnavailable.IntValue() == 1
+		}) {
+			t.Errorf("%s: no PodDisruptionBudget", name)
+		}
+	}
+}
+
+// open is who may connect to each port of a component by the NetworkPolicies.
+func open(t testing.TB, d appsv1.Deployment) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, n := range documents[networkingv1.NetworkPolicy](t, program, "NetworkPolicy") {
+		if !maps.Equal(n.Spec.PodSelector.MatchLabels, d.Spec.Selector.MatchLabels) {
+			continue
+		}
+		for _, rule := range n.Spec.Ingress {
+			from := "everybody"
+			for _, peer := range rule.From {
+				from = "pods of the namespace"
+				if peer.NamespaceSelector != nil {
+					from = "all pods"
+				}
+			}
+			for _, p := range rule.Ports {
+				out[p.Port.StrVal] = from
+			}
+		}
+	}
+	return out
+}
+
+func TestNetworkPolicies(t *testing.T) {
+	for name, want := range map[string]map[string]string{
+		"outrider":     {"https-webhook": "everybody", "http-monitoring": "pods of the namespace"},
+		"outrider-xds": {"https-validate": "everybody", "grpc-xds": "all pods", "http-monitoring": "pods of the namespace"},
+	} {
+		d := deployment(t, name)
+		got := open(t, d)
+		if !maps.Equal(got, want) {
+			t.Errorf("%s is open to %v, want %v", name, got, want)
+		}
+		ports := d.Spec.Template.Spec.Containers[0].Ports
+		for port := range got {
+			if !slices.ContainsFunc(ports, func(p corev1.ContainerPort) bool { return p.Name == port }) {
+				t.Errorf("%s: a rule for port %s, which the container does not have", name, port)
 			}
 		}
 	}
@@ -143,8 +259,13 @@ func TestPortsAndImageMatchTheProgram(t *testing.T) {
 
 // Every rule has a comment with its reason, and none is wider than necessary.
 func TestRolesAreNarrowAndExplained(t *testing.T) {
-	rules := documents[rbacv1.ClusterRole](t, program, "ClusterRole")[0].Rules
-	rules = append(rules, documents[rbacv1.Role](t, program, "Role")[0].Rules...)
+	var rules []rbacv1.PolicyRule
+	for _, r := range documents[rbacv1.ClusterRole](t, program, "ClusterRole") {
+		rules = append(rules, r.Rules...)
+	}
+	for _, r := range documents[rbacv1.Role](t, program, "Role") {
+		rules = append(rules, r.Rules...)
+	}
 	for _, r := range rules {
 		all := strings.Join(slices.Concat(r.Verbs, r.Resources, r.APIGroups, r.NonResourceURLs), " ")
 		if strings.Contains(all, "*") {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -11,13 +12,14 @@ import (
 )
 
 // certificates prepares the serving certificate: Outrider's own, or the files of
-// CertDir and their watcher.
+// CertDir and their watcher. The webhook's replicas issue the certificate; those
+// of the control plane alone read it.
 func certificates(o Options) (*certs.Manager, manager.Runnable, error) {
 	options := certs.Options{
 		Cluster: o.Cluster, Namespace: o.Namespace, Revision: o.Revision.String(),
 		Registration: registration.Options{Revision: o.Revision}.Name(),
 		Hosts:        append(o.serviceHosts(), o.CertHosts...),
-		CAFile:       o.CAFile, Registry: o.Registry, Log: o.Log.WithName("certificates"),
+		Follow:       !o.runs(Webhook), CAFile: o.CAFile, Registry: o.Registry, Log: o.Log.WithName("certificates"),
 	}
 	var files manager.Runnable = manager.RunnableFunc(func(context.Context) error { return nil })
 	if o.CertDir != "" {
@@ -37,10 +39,10 @@ func certificates(o Options) (*certs.Manager, manager.Runnable, error) {
 
 // serviceHosts are the names by which the API server and sidecars connect.
 func (o Options) serviceHosts() []string {
-	service := o.Service
-	if service == "" {
-		service = o.Revision.Name("outrider")
+	var hosts []string
+	for _, service := range []string{cmp.Or(o.Service, o.Revision.Name("outrider")), cmp.Or(o.XDSService, o.Revision.Name("outrider-xds"))} {
+		name := service + "." + o.Namespace
+		hosts = append(hosts, name+".svc", name, name+".svc.cluster.local")
 	}
-	name := service + "." + o.Namespace
-	return []string{name + ".svc", name, name + ".svc.cluster.local"}
+	return hosts
 }

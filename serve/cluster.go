@@ -25,16 +25,17 @@ const openShiftGroup = "security.openshift.io"
 type cluster struct {
 	discovery discovery.DiscoveryInterface
 	cache     cache.Cache
+	injects   bool        // otherwise nothing reads namespaces
 	openShift atomic.Bool // and namespaces are watched
 	revision  revision.Revision
 }
 
-func newCluster(mgr manager.Manager, r revision.Revision) (*cluster, error) {
+func newCluster(mgr manager.Manager, o Options) (*cluster, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("create discovery client: %w", err)
 	}
-	return &cluster{discovery: d, cache: mgr.GetCache(), revision: r}, nil
+	return &cluster{discovery: d, cache: mgr.GetCache(), injects: o.runs(Webhook), revision: o.Revision}, nil
 }
 
 // environment reads the API server's version, when namespaces are watched where
@@ -57,6 +58,9 @@ func (c *cluster) environment(ctx context.Context) (inject.Environment, error) {
 // watchNamespaces watches the metadata of namespaces on OpenShift, and does
 // nothing elsewhere: a large cluster has many.
 func (c *cluster) watchNamespaces(ctx context.Context) error {
+	if !c.injects {
+		return nil
+	}
 	groups, err := c.discovery.ServerGroups()
 	if err != nil {
 		return fmt.Errorf("list API groups: %w", err)

@@ -16,13 +16,14 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/debug"
+	"github.com/outrider-mesh/outrider/deploy/crds/install"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/election"
 )
 
-// controlPlane configures the sidecars. It is nil where Options disable it.
+// controlPlane configures the sidecars. It is nil in a replica of the webhook alone.
 type controlPlane struct {
 	client   kubernetes.Interface
 	server   *xds.Server
@@ -34,7 +35,7 @@ type controlPlane struct {
 }
 
 func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Options) (*controlPlane, error) {
-	if o.XDSAddress == "" || o.XDSAddress == "0" {
+	if !o.runs(XDS) {
 		return nil, nil
 	}
 	client, err1 := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
@@ -111,15 +112,20 @@ func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
 	return writer, err
 }
 
-// register adds what runs and its readiness check, and the debug endpoints.
+// register adds what runs and its readiness check, the CRDs, and the debug
+// endpoints.
 func (p *controlPlane) register(mgr manager.Manager) error {
 	if p == nil {
 		return nil
 	}
+	crds, err := install.New(mgr, p.log.WithName("crds"))
+	if err != nil {
+		return err
+	}
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
+	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
 }
 
 // configure forwards the active configuration.

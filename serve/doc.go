@@ -1,5 +1,5 @@
-// Package serve wires the Deployment: the serving certificate, the active
-// configuration, the admission webhooks, the xDS control plane, the debug
+// Package serve wires the Deployments, each of which runs one component or both:
+// the serving certificate, the active configuration, the admission webhooks, the xDS control plane, the debug
 // endpoints, metrics and health. It makes the parts, connects them by function
 // values and hands them to a manager; what they do is decided in their packages.
 //

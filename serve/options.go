@@ -15,15 +15,18 @@ import (
 
 // Options configure a replica.
 type Options struct {
+	// Components are what the replica runs; empty means all.
+	Components []Component
 	// Cluster reaches the API server.
 	Cluster *rest.Config
 	// Namespace holds the two ConfigMaps.
 	Namespace string
 	// Revision is part of the names of ConfigMaps, Secret and Leases.
 	Revision revision.Revision
-	// Service is the name of the Service in Namespace; empty means "outrider", with
-	// the revision.
-	Service string
+	// Service is the name of the webhook's Service in Namespace, by which sidecars
+	// connect, too; empty means "outrider", with the revision. XDSService is that of
+	// the control plane alone, empty means "outrider-xds".
+	Service, XDSService string
 	// CertDir holds an externally managed certificate, tls.crt and tls.key. If it is
 	// empty, Outrider issues one and stores it in a Secret.
 	CertDir string
@@ -34,11 +37,10 @@ type Options struct {
 	// CertHosts are DNS names and IP addresses of the issued certificate beside the
 	// Service's.
 	CertHosts []string
-	// Address is the webhook's bind address, HOST:PORT or :PORT.
+	// Address is the bind address of the admission handlers of the components, and of
+	// the debug endpoints: HOST:PORT or :PORT.
 	Address string
-	// NoWebhook disables the webhook; another Deployment serves it.
-	NoWebhook bool
-	// XDSAddress is the bind address of the control plane; empty and "0" disable it.
+	// XDSAddress is the bind address of the control plane.
 	XDSAddress string
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits

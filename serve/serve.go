@@ -11,8 +11,8 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/outrider-mesh/outrider/config/active"
-	"github.com/outrider-mesh/outrider/deploy/crds/install"
 	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // Run serves until ctx is done.
@@ -44,7 +44,7 @@ func assemble(o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := newCluster(mgr, o.Revision)
+	cluster, err := newCluster(mgr, o)
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +56,6 @@ func assemble(o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	crds, err := install.New(mgr, o.Log.WithName("crds"))
-	if err != nil {
-		return nil, err
-	}
 	plane, err := newControlPlane(mgr, keeper.GetCertificate, o)
 	if err != nil {
 		return nil, err
@@ -67,7 +63,7 @@ func assemble(o Options) (*server, error) {
 	holder.Subscribe(plane.configure)
 	s := &server{mgr: mgr}
 	if err := errors.Join(
-		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges), mgr.Add(crds),
+		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
 		plane.register(mgr), admission(mgr, holder, cluster, plane, o), s.health(keeper, holder),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)
@@ -75,24 +71,29 @@ func assemble(o Options) (*server, error) {
 	return s, nil
 }
 
-// admission registers the webhook's handlers.
+// admission registers the handlers of the components. Objects are validated where
+// they are watched.
 func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, o Options) error {
 	metrics, err := webhook.NewMetrics(o.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	if o.NoWebhook {
-		return nil
-	}
 	maps := o.configMaps()
-	for path, handler := range webhook.Handlers(webhook.Options{
+	handlers := webhook.Handlers(webhook.Options{
 		Active: holder.Injector, NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
 		ConfigMaps: &webhook.ConfigMaps{
 			Namespace: maps.Namespace, Injector: maps.Injector, Mesh: maps.Mesh, Labels: maps.Labels(), Check: holder.Check,
 		},
 		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
-	}) {
-		mgr.GetWebhookServer().Register(path, handler)
+	})
+	for path, handler := range handlers {
+		component := Webhook
+		if path == registration.ValidatePath {
+			component = XDS
+		}
+		if o.runs(component) {
+			mgr.GetWebhookServer().Register(path, handler)
+		}
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/outrider-mesh/outrider/debug"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/egress/xds"
@@ -168,25 +169,27 @@ func (i *instance) rejectsTokens(tokens map[string]string) {
 	}
 }
 
-// Separate Deployments can serve the webhook and the xDS control plane.
-func TestSeparateDeployments(t *testing.T) {
+// A replica of one component serves it and nothing of the other.
+func TestComponents(t *testing.T) {
 	for _, tt := range []struct {
-		name          string
-		edit          func(*Options)
-		inject, serve bool
+		component Component
+		paths     []string
+		serve     bool
 	}{
-		{"the webhook alone", func(o *Options) { o.XDSAddress = "0" }, true, false},
-		{"sidecars alone", func(o *Options) { o.NoWebhook = true }, false, true},
+		{Webhook, []string{registration.InjectPath, registration.WarnPath, registration.ConfigurationPath}, false},
+		{XDS, []string{registration.ValidatePath, debug.Path}, true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			i := startInstance(t, "", tt.edit)
+		t.Run(string(tt.component), func(t *testing.T) {
+			i := startInstance(t, "", func(o *Options) { o.Components = []Component{tt.component} })
 			i.eventually("ready", i.readyz)
 			plain := i.Namespace(t, nil) // no webhook is called for its pods
 			pod, err := i.create(plain, sleepPod("sleep"))
 			i.must(err)
-			code, _ := i.get(registration.InjectPath, "")
-			if served := code != http.StatusNotFound; served != tt.inject {
-				t.Errorf("the webhook answers %d", code)
+			for _, path := range []string{registration.InjectPath, registration.WarnPath, registration.ConfigurationPath, registration.ValidatePath, debug.Path} {
+				code, _ := i.get(path, "")
+				if served := code != http.StatusNotFound; served != slices.Contains(tt.paths, path) {
+					t.Errorf("%s: %d", path, code)
+				}
 			}
 			c, err := i.stream(i.token(plain, pod, xds.Audience), envoy.TypeListener)
 			if err == nil {

@@ -19,11 +19,11 @@ import (
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
-// serveCommand is the Deployment's command: the injection webhook and the xDS
-// control plane.
+// serveCommand is the command of the Deployments: the injection webhook, the xDS
+// control plane, or both.
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
-	var admission bool
+	var components []string
 	o := serve.Options{}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -33,15 +33,18 @@ configuration is in the ConfigMaps istio-sidecar-injector and istio; it reloads
 them on change. Missing ConfigMaps fall back to built-in defaults; an invalid one
 is ignored and the last valid configuration stays active.
 
-The same process is the sidecars' xDS control plane: it serves the mesh
-configuration (key "mesh"), the cluster's own CIDR ranges, ServiceEntries and
-VirtualServices. Sidecars authenticate with a service-account token and receive
-the configuration visible to their namespace.
+Run the sidecars' xDS control plane: it serves the mesh configuration (key
+"mesh"), the cluster's own CIDR ranges, ServiceEntries and VirtualServices, and
+validates these objects. Sidecars authenticate with a service-account token and
+receive the configuration visible to their namespace.
 
-Without --cert-dir it issues its own serving certificate, renews it, and
-publishes its CA bundle: in caBundle of the webhook configurations, of which it
-changes no other field, and in ConfigMap outrider-ca of every namespace with
-injected pods.`,
+--components selects one of the two, so that separate Deployments have their own
+memory and CPU.
+
+Without --cert-dir the webhook component issues the serving certificate of both,
+renews it, and publishes its CA bundle: in caBundle of the webhook configurations,
+of which it changes no other field, and in ConfigMap outrider-ca of every namespace
+with injected pods. The xds component alone reads the certificate from the Secret.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := serveLog(stdio.err, logLevel)
@@ -58,6 +61,7 @@ injected pods.`,
 		},
 	}
 	f := cmd.Flags()
+	f.StringSliceVar(&components, "components", []string{string(serve.Webhook), string(serve.XDS)}, "components to run: webhook, xds or both")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "path to a kubeconfig; defaults to the in-cluster config")
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
 	f.StringVar((*string)(&o.Revision), "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
@@ -65,38 +69,45 @@ injected pods.`,
 	f.StringVar(&o.CAFile, "ca-file", "", "PEM CA bundle to publish in caBundle of the webhook configurations and in the outrider-ca ConfigMaps (requires --cert-dir); if empty, neither is modified")
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "additional DNS name or IP SAN for the issued certificate; may be repeated")
 	f.StringVar(&o.Service, "service", "", "name of the webhook's Service; defaults to outrider, or outrider-REVISION")
-	f.StringVar(&o.Address, "port", ":9443", "webhook bind address: PORT, :PORT or HOST:PORT")
-	f.BoolVar(&admission, "webhook", true, "serve the admission webhooks; false runs only the xDS control plane")
-	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address; 0 disables it")
+	f.StringVar(&o.XDSService, "xds-service", "", "name of the control plane's Service; defaults to outrider-xds, or outrider-xds-REVISION")
+	f.StringVar(&o.Address, "port", ":9443", "bind address of the admission handlers and debug endpoints: PORT, :PORT or HOST:PORT")
+	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address")
 	xdsLimitFlags(f, &o.XDSLimits)
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
 	f.IntVar(&o.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "maximum concurrent admission requests; reviews over 256 KiB count as several")
 	f.StringVar(&logLevel, "log-level", "info", "log level: debug, info, warn or error")
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if o.MaxConcurrent < 1 {
-			return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
-		}
-		if least := o.XDSLimits.Least(); least < 1 {
-			return usagef("--xds-max-*: %d: must be at least 1", least)
-		}
-		if o.ShutdownDelay < 0 {
-			return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
-		}
-		if o.CAFile != "" && o.CertDir == "" {
-			return usagef("--ca-file %s: requires --cert-dir; Outrider-issued certificates use their own CA", o.CAFile)
-		}
-		if o.CertDir != "" && len(o.CertHosts) > 0 {
-			return usagef("--cert-host %s: cannot be used with --cert-dir", o.CertHosts[0])
-		}
-		if !admission && (o.XDSAddress == "" || o.XDSAddress == "0") {
-			return usagef("--webhook=false and --xds-address %s: nothing to serve: enable the webhook or xDS", o.XDSAddress)
-		}
-		o.Address, o.NoWebhook = address(o.Address), !admission
-		return nil
-	}
+	cmd.PreRunE = func(*cobra.Command, []string) error { return completeServe(&o, components) }
 	return cmd
+}
+
+// completeServe validates the flags and completes the options.
+func completeServe(o *serve.Options, components []string) error {
+	if o.MaxConcurrent < 1 {
+		return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
+	}
+	if least := o.XDSLimits.Least(); least < 1 {
+		return usagef("--xds-max-*: %d: must be at least 1", least)
+	}
+	if o.ShutdownDelay < 0 {
+		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
+	}
+	if o.CAFile != "" && o.CertDir == "" {
+		return usagef("--ca-file %s: requires --cert-dir; Outrider-issued certificates use their own CA", o.CAFile)
+	}
+	if o.CertDir != "" && len(o.CertHosts) > 0 {
+		return usagef("--cert-host %s: cannot be used with --cert-dir", o.CertHosts[0])
+	}
+	if o.XDSAddress == "" || o.XDSAddress == "0" {
+		return usagef("--xds-address %q: bind address is required; to run only the webhook, use --components=webhook", o.XDSAddress)
+	}
+	var err error
+	if o.Components, err = serve.ParseComponents(components); err != nil {
+		return usagef("--components: %w", err)
+	}
+	o.Address, o.XDSAddress = address(o.Address), address(o.XDSAddress)
+	return nil
 }
 
 func xdsLimitFlags(f *pflag.FlagSet, l *xds.Limits) {

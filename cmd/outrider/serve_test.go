@@ -28,7 +28,9 @@ func TestServe_RejectsInvalidFlags(t *testing.T) {
 		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: cannot be used with --cert-dir"},
 		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
 		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
-		{"--webhook=false --xds-address 0", exitUsage, "nothing to serve: enable the webhook or xDS"},
+		{"--xds-address 0", exitUsage, `--xds-address "0": bind address is required; to run only the webhook, use --components=webhook`},
+		{"--components=webhook,control-plane", exitUsage, `--components: "control-plane": unknown component; use webhook, xds or webhook,xds`},
+		{"--components=", exitUsage, "--components: at least one component is required; use webhook, xds or webhook,xds"},
 		{"--log-level loud", exitUsage, `--log-level "loud": invalid log level`},
 	} {
 		var stderr bytes.Buffer

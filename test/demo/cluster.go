@@ -48,7 +48,8 @@ func (d *demo) install(ctx context.Context) error {
 	err = d.all(ctx,
 		"kubectl get nodes -o wide",
 		"kubectl apply -f deploy/",
-		"kubectl -n istio-system rollout status deployment/outrider --timeout=2m")
+		"kubectl -n istio-system rollout status deployment/outrider --timeout=2m",
+		"kubectl -n istio-system rollout status deployment/outrider-xds --timeout=2m")
 	if err != nil {
 		return err
 	}

@@ -162,29 +162,30 @@ func survives(t *testing.T, s *Suite) {
 		n.sees(cnn, "command terminated with exit code")
 		t.Logf("%s: edits take effect again", what)
 	}
-	up := fmt.Sprintf("kubectl -n istio-system rollout status deployment/outrider --timeout=%s", patience)
+	both := "deployment/outrider deployment/outrider-xds"
+	up := fmt.Sprintf("for d in %s; do kubectl -n istio-system rollout status $d --timeout=%s; done", both, patience)
 	for _, step := range []struct {
 		what string
 		do   func()
 	}{
 		{"one replica is killed", func() {
-			n.run(`kubectl -n istio-system delete --force --grace-period=0 $(kubectl -n istio-system get pods -l app=outrider -o name | head -n 1)`)
+			n.run(`kubectl -n istio-system delete --force --grace-period=0 $(kubectl -n istio-system get pods -l app=outrider-xds -o name | head -n 1)`)
 		}},
 		{"all replicas are killed", func() {
-			n.run("kubectl -n istio-system delete pods -l app=outrider --force --grace-period=0")
+			n.run("kubectl -n istio-system delete pods -l app.kubernetes.io/part-of=outrider --force --grace-period=0")
 			s.bash(t, up)
 		}},
 		{"the control plane is unavailable", func() {
-			n.run("kubectl -n istio-system scale deployment/outrider --replicas=0")
-			n.run(fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider --for=delete --timeout=%s", patience))
+			n.run("kubectl -n istio-system scale " + both + " --replicas=0")
+			n.run(fmt.Sprintf("kubectl -n istio-system wait pod -l app.kubernetes.io/part-of=outrider --for=delete --timeout=%s", patience))
 			time.Sleep(5 * time.Second)
-			n.run("kubectl -n istio-system scale deployment/outrider --replicas=2")
+			n.run("kubectl -n istio-system scale " + both + " --replicas=2")
 			s.bash(t, up)
 		}},
 		{"a new authority", func() {
 			n.run("kubectl -n istio-system delete secret outrider-certs")
 			time.Sleep(3 * time.Second)
-			n.run("kubectl -n istio-system rollout restart deployment/outrider")
+			n.run("kubectl -n istio-system rollout restart " + both)
 			s.bash(t, up)
 		}},
 		{"an object that cannot work", func() {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// outage: the webhook is unavailable, and then available again.
+// outage: the webhook is unavailable, and then the control plane; each time the other
+// goes on, and what waits comes up by itself.
 func outage(t *testing.T, s *Suite) {
 	in, plain := s.Namespace(t, "outage-in", injected), s.Namespace(t, "outage-plain")
 	in.run("kubectl create deployment before --image=curlimages/curl -- /bin/sleep infinity")
@@ -39,10 +40,15 @@ func outage(t *testing.T, s *Suite) {
 		t.Errorf("there is a pod all the same: %s", pods)
 	}
 
-	// Others start, and what runs goes on.
+	// Others start, and what runs goes on: edits reach it, and are validated.
 	plain.run("kubectl apply -f samples/sleep/sleep.yaml")
 	plain.rolledOut("deployment/sleep")
 	before.captured(before.always)
+	in.run(httpbinEntry)
+	before.reaches("outbound|80||httpbin.org")
+	if output := in.fails(strings.ReplaceAll(httpbinEntry, "- httpbin.org", `- "*"`)); !strings.Contains(output, `admission webhook "validation.istio.io" denied the request`) {
+		t.Errorf("an invalid object: %s", output)
+	}
 
 	// Back: they come up by themselves.
 	s.bash(t, up)
@@ -52,6 +58,48 @@ func outage(t *testing.T, s *Suite) {
 	if !sleep.sidecar() {
 		t.Error("the pod came up without a sidecar")
 	}
-	sleep.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "PassthroughCluster", rule: "everything", world: true})
+	sleep.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "outbound|80||httpbin.org", rule: "everything", world: true})
 	before.captured(before.always)
+	withoutControlPlane(t, s, in, before)
+}
+
+// withoutControlPlane: pods are admitted and injected, and ready once it is back.
+func withoutControlPlane(t *testing.T, s *Suite, in *Namespace, before *Pod) {
+	s.bash(t, "kubectl -n istio-system scale deployment/outrider-xds --replicas=0")
+	const up = "kubectl -n istio-system scale deployment/outrider-xds --replicas=2"
+	t.Cleanup(func() { s.undo(t, up) })
+	s.bash(t, fmt.Sprintf("kubectl -n istio-system wait pod -l app=outrider-xds --for=delete --timeout=%s", patience))
+	in.run("kubectl create deployment waits --image=curlimages/curl -- /bin/sleep infinity")
+	in.run(`kubectl patch deployment waits -p '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":0,"containers":[{"name":"curl","imagePullPolicy":"IfNotPresent"}]}}}}'`)
+	var pods string
+	eventually(t, "a pod is admitted without the control plane", func() error {
+		if pods = in.run("kubectl get pods -l app=waits -o jsonpath='{.items[*].spec.initContainers[*].name}'"); !strings.Contains(pods, "istio-proxy") {
+			return fmt.Errorf("init containers %q", pods)
+		}
+		return nil
+	})
+	before.reaches("outbound|80||httpbin.org")
+	if output := in.fails("kubectl wait pod -l app=waits --for=condition=Ready --timeout=5s"); !strings.Contains(output, "timed out") {
+		t.Errorf("a pod whose sidecar has no configuration: %s", output)
+	}
+	s.bash(t, up)
+	s.bash(t, fmt.Sprintf("kubectl -n istio-system rollout status deployment/outrider-xds --timeout=%s", patience))
+	in.rolledOut("deployment/waits")
+}
+
+// reaches waits until a request to httpbin.org goes through a cluster of the sidecar.
+func (p *Pod) reaches(through string) {
+	p.n.t.Helper()
+	eventually(p.n.t, "a request of "+p.name+" goes through "+through, func() error {
+		source, err := p.curl(`-o /dev/null -w '%{local_ip}:%{local_port}' -4 http://httpbin.org/anything`)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(p.log()) {
+			if strings.Contains(line, " "+source+" ") && strings.Contains(line, through) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no line with %s", source)
+	})
 }

@@ -53,7 +53,7 @@ func ranges(t *testing.T, s *Suite) {
 	first.goes(append(outside, inside...)...)
 
 	// The cluster grows.
-	before := n.run("kubectl -n istio-system get pods -l app=outrider -o name")
+	before := n.run("kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider -o name")
 	t.Cleanup(func() {
 		s.undo(t, "kubectl -n "+servers+" delete service more --ignore-not-found; kubectl delete servicecidr more --ignore-not-found --wait=false")
 	})
@@ -76,7 +76,7 @@ func ranges(t *testing.T, s *Suite) {
 	first.goes(added) // the pod that runs keeps what it has
 	added.through, added.rule = "PassthroughCluster", "included-range"
 	n.redeploy().goes(append(outside, added)...)
-	if after := n.run("kubectl -n istio-system get pods -l app=outrider -o name"); after != before {
+	if after := n.run("kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider -o name"); after != before {
 		t.Errorf("the product's pods were %s and are %s", before, after)
 	}
 }

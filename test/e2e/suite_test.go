@@ -153,7 +153,7 @@ func (s *Suite) controlPlane() string {
 	return s.show(
 		"kubectl -n istio-system get all,events",
 		"kubectl -n istio-system describe pods",
-		"kubectl -n istio-system logs -l app=outrider --tail=60 --prefix",
+		"kubectl -n istio-system logs -l app.kubernetes.io/part-of=outrider --tail=60 --prefix",
 	)
 }
 

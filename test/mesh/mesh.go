@@ -125,6 +125,7 @@ func (m *Mesh) Install(ctx context.Context) error {
 	for _, line := range []string{
 		"kubectl apply -f deploy/",
 		"kubectl -n istio-system rollout status deployment/outrider --timeout=3m",
+		"kubectl -n istio-system rollout status deployment/outrider-xds --timeout=3m",
 	} {
 		if out, err := m.Bash(ctx, line).CombinedOutput(); err != nil {
 			return fmt.Errorf("install Outrider: %s: %w: %s", line, err, out)
@@ -136,7 +137,7 @@ func (m *Mesh) Install(ctx context.Context) error {
 // ConfigurationActive fails while a replica does not use the
 // configuration with the hash, which a pod's status annotation names.
 func (m *Mesh) ConfigurationActive(ctx context.Context, hash string) error {
-	const replicas = "kubectl -n istio-system get pods -l app=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.name}'"
+	const replicas = "kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.name}'"
 	pods, err := m.Bash(ctx, replicas).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ask for the active configuration: %s: %w: %s", replicas, err, pods)

@@ -27,6 +27,9 @@ type Options struct {
 	Namespace string
 	// Service is the name of the Service in Namespace, on port 443.
 	Service string
+	// XDSService is the Service that validates ServiceEntries and VirtualServices,
+	// which the control plane watches; empty means Service.
+	XDSService string
 	// URL replaces the Service where the webhook runs outside the cluster: the
 	// base, "https://HOST:PORT", without a path.
 	URL string

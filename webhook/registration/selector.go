@@ -59,9 +59,13 @@ func (o Options) client(path string) admissionregistrationv1.WebhookClientConfig
 	if o.URL != "" {
 		return admissionregistrationv1.WebhookClientConfig{URL: new(strings.TrimSuffix(o.URL, "/") + path), CABundle: o.CABundle}
 	}
+	service := o.Service
+	if path == ValidatePath && o.XDSService != "" {
+		service = o.XDSService
+	}
 	return admissionregistrationv1.WebhookClientConfig{
 		Service: &admissionregistrationv1.ServiceReference{
-			Namespace: o.Namespace, Name: o.Service, Path: new(path), Port: new(int32(443)),
+			Namespace: o.Namespace, Name: service, Path: new(path), Port: new(int32(443)),
 		},
 		CABundle: o.CABundle,
 	}
