@@ -27,6 +27,7 @@ func Build(in Input) (*Model, problem.List) {
 	}
 	m.findPrivate()
 	m.checkReferences(&problems)
+	m.addRejections(in.Rejected, &problems)
 	slices.SortStableFunc(problems, compareSources)
 	return m, problems
 }

@@ -15,9 +15,10 @@ const ConditionType = "Accepted"
 
 // The reasons of a condition.
 const (
-	ReasonAccepted = "Accepted" // no problems
-	ReasonWarnings = "Warnings" // active; a part has no effect, or another object takes precedence
-	ReasonInvalid  = "Invalid"  // parts with an error are ignored
+	ReasonAccepted = "Accepted"        // no problems
+	ReasonWarnings = "Warnings"        // active; a part has no effect, or another object takes precedence
+	ReasonInvalid  = "Invalid"         // parts with an error are ignored
+	ReasonRejected = "RejectedByEnvoy" // valid; sidecars reject it and are configured without it
 )
 
 // Condition is the condition of one object.
@@ -43,7 +44,12 @@ func ConditionOf(ps problem.List) Condition {
 	slices.SortStableFunc(sorted, func(a, b problem.Problem) int { return cmp.Compare(a.Severity, b.Severity) })
 	for _, p := range sorted {
 		if p.Severity == problem.Error {
-			c.Accepted, c.Reason = false, ReasonInvalid
+			c.Accepted = false
+			if p.Type == problem.TypeRejected {
+				c.Reason = ReasonRejected
+			} else if c.Reason != ReasonRejected {
+				c.Reason = ReasonInvalid
+			}
 		} else if c.Accepted {
 			c.Reason = ReasonWarnings
 		}

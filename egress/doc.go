@@ -45,6 +45,7 @@
 //   - format.go: Envoy's format strings
 //   - accesslog.go: the access log of the mesh
 //   - mesh.go: the mesh configuration
+//   - rejection.go: one state of an object, and that sidecars reject it
 //   - input.go: all that a model is made of
 //   - host.go: a declared host and its endpoints
 //   - routefields.go: the meaning of single fields of routes

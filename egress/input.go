@@ -16,6 +16,9 @@ type Input struct {
 	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
+	// Rejected are objects that sidecars reject. They stay in the model: which sidecars
+	// get them is decided for each.
+	Rejected []Rejection
 	// Problems are those of objects that could not be decoded.
 	Problems problem.List
 }

@@ -6,18 +6,9 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
-
-// Object is one state of an object: another generation of it is another Object. That
-// of the mesh configuration is its access log, the only text of it that sidecars
-// get.
-type Object struct {
-	Kind string
-	Meta Meta
-}
-
-// Source is the source of the object's problems.
-func (o Object) Source() string { return Source(o.Kind, o.Meta) }
 
 // meshObject is the state of the mesh configuration. Its generation is a hash.
 func (m *Model) meshObject() Object {
@@ -31,9 +22,16 @@ func (m *Model) meshObject() Object {
 // which what depends on another follows it: the mesh configuration, ServiceEntries,
 // VirtualServices, the oldest of each first.
 func (m *Model) Objects(namespace string) []Object {
+	return m.objects(func(e exports) bool { return e.to(namespace) })
+}
+
+// All are the objects of the model, in the same order.
+func (m *Model) All() []Object { return m.objects(func(exports) bool { return true }) }
+
+func (m *Model) objects(visible func(exports) bool) []Object {
 	out := []Object{m.meshObject()}
 	add := func(kind string, meta Meta, e exports) {
-		if o := (Object{kind, meta}); e.to(namespace) && out[len(out)-1] != o {
+		if o := (Object{kind, meta}); visible(e) && out[len(out)-1] != o {
 			out = append(out, o)
 		}
 	}
@@ -60,3 +58,19 @@ func (m *Model) Without(out func(Object) bool) *Model {
 
 // HostObject is the object that declares a host.
 func HostObject(h Host) Object { return Object{KindServiceEntry, h.Meta} }
+
+// addRejections adds the problems of objects as they are now.
+func (m *Model) addRejections(all []Rejection, problems *problem.List) {
+	if len(all) == 0 {
+		return
+	}
+	current := map[Object]bool{}
+	for _, o := range m.All() {
+		current[o] = true
+	}
+	for _, r := range all {
+		if current[r.Object] {
+			problems.Add(r.problem())
+		}
+	}
+}

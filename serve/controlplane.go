@@ -49,7 +49,9 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	if p.tokens, err = newTokens(o); err != nil {
 		return nil, err
 	}
-	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
+	observer := reporter.Observer()
+	observer.Judged = func(all []egress.Rejection) { p.watcher.SetRejected(all) }
+	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, observer), o.XDSLimits)
 	if err := o.Registry.Register(xds.ConnectionsMetric(p.server)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}

@@ -17,10 +17,7 @@ func Clusters(v *egress.View) ([]Resource, error) {
 // has no cluster of its own. The name of an SNI with a final dot is that of a
 // second cluster, as is an address of a TLS host with endpoints.
 func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
-	h, ok := v.Host(strings.TrimSuffix(name, "."))
-	if !ok {
-		h, ok = v.HostOfAddress(name)
-	}
+	h, ok := hostOf(v, name)
 	if !ok || !hasCluster(h) {
 		return Resource{}, false, nil
 	}
@@ -32,6 +29,25 @@ func Cluster(v *egress.View, name string) (r Resource, ok bool, err error) {
 		err = b.err
 	}
 	return r, err == nil, err
+}
+
+func hostOf(v *egress.View, cluster string) (egress.Host, bool) {
+	h, ok := v.Host(strings.TrimSuffix(cluster, "."))
+	if !ok {
+		h, ok = v.HostOfAddress(cluster)
+	}
+	return h, ok
+}
+
+// HostOf is the host that a cluster is made for; ok is false where it is made for
+// none.
+func HostOf(v *egress.View, cluster string) (h egress.Host, ok bool) {
+	for _, d := range v.Mirrors() {
+		if d.MirrorClusterName() == cluster {
+			return d.Host, true
+		}
+	}
+	return hostOf(v, cluster)
 }
 
 // Listeners are all listeners, sorted by port.

@@ -64,6 +64,7 @@ type Watcher struct {
 	changed  debounce.Signal
 	mesh     atomic.Pointer[egress.Mesh]
 	ranges   atomic.Pointer[cidr.List]
+	rejected atomic.Pointer[[]egress.Rejection]
 	services table[service]
 	slices   table[slice]
 	kinds    []*kindWatcher
@@ -144,6 +145,12 @@ func (w *Watcher) ownRanges() cidr.List {
 		return *own
 	}
 	return cidr.List{}
+}
+
+// SetRejected sets the objects that sidecars reject.
+func (w *Watcher) SetRejected(all []egress.Rejection) {
+	w.rejected.Store(&all)
+	w.changed.Notify()
 }
 
 // Ready is a health check: the first model was built.
@@ -241,6 +248,9 @@ func (w *Watcher) build(addressesSynced bool) {
 		in.Add(o.Meta, o.spec)
 		in.Problems = append(in.Problems, o.problems...)
 		r.Objects = append(r.Objects, o.Object)
+	}
+	if rejected := w.rejected.Load(); rejected != nil {
+		in.Rejected = *rejected
 	}
 	in.InCluster = destinations(w.services.all(), w.slices.all(), w.ownRanges())
 	r.Input = in

@@ -1,7 +1,10 @@
 package xds
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -18,8 +21,12 @@ type generation struct {
 	model  *egress.Model
 	next   chan struct{} // closed when a newer one is published
 
+	// objects are those of the model.
+	objects func() map[egress.Object]bool
+
 	mu        sync.Mutex
-	views     map[string]*view // by class
+	views     map[string]*view // by class, and what is left out
+	trials    map[string]*entry
 	byVersion map[string]*view // these and those of the previous generation
 }
 
@@ -41,15 +48,15 @@ type entry struct {
 	wire []byte
 }
 
-// view returns the view of a namespace.
-func (g *generation) view(namespace string) (*view, error) {
-	class := g.model.Class(namespace)
+// view returns the view of a namespace without some objects.
+func (g *generation) view(namespace string, out map[egress.Object]bool) (*view, error) {
+	class := g.model.Class(namespace) + " " + keyOf(out)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if v := g.views[class]; v != nil {
 		return v, nil
 	}
-	of := g.model.View(namespace)
+	of := g.without(out).View(namespace)
 	v := g.byVersion[of.Version()]
 	if v == nil {
 		var err error
@@ -60,6 +67,50 @@ func (g *generation) view(namespace string) (*view, error) {
 	}
 	g.views[class] = v
 	return v, nil
+}
+
+func (g *generation) without(out map[egress.Object]bool) *egress.Model {
+	if len(out) == 0 {
+		return g.model
+	}
+	return g.model.Without(func(o egress.Object) bool { return out[o] })
+}
+
+// trial returns the trial of a resource without some objects; nil if there is no such
+// resource. All sidecars of a class are asked alike.
+func (g *generation) trial(namespace string, of resourceKey, out map[egress.Object]bool) (*entry, error) {
+	key := fmt.Sprintf("%s %s %s %s", g.model.Class(namespace), of.typeURL, of.name, keyOf(out))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e, ok := g.trials[key]; ok {
+		return e, nil
+	}
+	r, ok, err := envoy.Trial(g.without(out).View(namespace), of.typeURL, of.name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	e, err := newEntry(r)
+	if err == nil {
+		g.trials[key] = e
+	}
+	return e, err
+}
+
+// keyOf is a short text for a set of objects.
+func keyOf(set map[egress.Object]bool) string {
+	if len(set) == 0 {
+		return ""
+	}
+	lines := make([]string, 0, len(set))
+	for o := range set {
+		lines = append(lines, fmt.Sprintf("%s %d %d\n", o.Source(), o.Meta.Created.Unix(), o.Meta.Generation))
+	}
+	slices.Sort(lines)
+	h := sha256.New()
+	for _, line := range lines {
+		h.Write([]byte(line))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func newView(of *egress.View) (*view, error) {

@@ -103,7 +103,7 @@ const (
 	// pendingOverhead is the memory of such a response, and pendingName that of a
 	// resource in it.
 	pendingOverhead = 200
-	pendingName     = 16
+	pendingName     = 32
 	// workRate and workBurst are a stream's units of work, per second and at once. One
 	// takes 10 us: a request, or every 50 names that its stream is subscribed to. At this
 	// rate a stream takes 2 % of a core; more has to wait.

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // metrics count the events of an Observer. No label has a value chosen by a
@@ -13,6 +15,7 @@ type metrics struct {
 	responses, resources, bytes, nack *prometheus.CounterVec
 	limited                           *prometheus.CounterVec
 	connected                         prometheus.Gauge
+	objects                           *prometheus.GaugeVec
 }
 
 // Metrics registers the server's metrics and returns an Observer that updates
@@ -39,8 +42,13 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "outrider", Subsystem: "xds", Name: "connected", Help: "Connected sidecars.",
 		}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "outrider", Subsystem: "xds", Name: "rejected_objects",
+			Help: "ServiceEntries, VirtualServices and MeshConfigs that sidecars reject although they are valid, by kind and state " +
+				"(rejected; disputed: the sidecars of one other namespace reject it).",
+		}, []string{"kind", "state"}),
 	}
-	registry.MustRegister(m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.limited, m.connected)
+	registry.MustRegister(m.objects, m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.limited, m.connected)
 	return m.observer(next)
 }
 
@@ -67,7 +75,18 @@ func (m metrics) observer(next Observer) Observer {
 			next.sent(typeURL, resources, bytes)
 		},
 		Rejected: func(r Rejection) { m.nack.WithLabelValues(ShortType(r.TypeURL)).Inc(); next.rejected(r) },
-		Failed:   func(namespace string, err error) { m.failures.Inc(); next.failed(namespace, err) },
+		Judged: func(all []egress.Rejection) {
+			m.objects.Reset()
+			for _, r := range all {
+				state := "rejected"
+				if r.Disputed {
+					state = "disputed"
+				}
+				m.objects.WithLabelValues(r.Object.Kind, state).Inc()
+			}
+			next.judged(all)
+		},
+		Failed: func(namespace string, err error) { m.failures.Inc(); next.failed(namespace, err) },
 	}
 }
 

@@ -3,6 +3,8 @@ package xds
 import (
 	"errors"
 	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // Observer receives the server's events; nil members are skipped. The functions
@@ -23,6 +25,8 @@ type Observer struct {
 	Sent func(typeURL string, resources, bytes int)
 	// Rejected is called when a sidecar rejects a response (NACK).
 	Rejected func(Rejection)
+	// Judged is called with all objects that sidecars reject, when they change.
+	Judged func([]egress.Rejection)
 	// Failed is called when a view cannot be built; its streams keep the previous
 	// one.
 	Failed func(namespace string, err error)
@@ -93,6 +97,12 @@ func (o Observer) rejected(r Rejection) {
 	}
 }
 
+func (o Observer) judged(all []egress.Rejection) {
+	if o.Judged != nil {
+		o.Judged(all)
+	}
+}
+
 func (o Observer) failed(namespace string, err error) {
 	if o.Failed != nil {
 		o.Failed(namespace, err)
@@ -113,4 +123,7 @@ type StreamStatus struct {
 	// Rejected has the last rejection (NACK) by type that was not followed by an
 	// ACK.
 	Rejected map[string]Rejection
+	// LeftOut are the objects that the sidecar rejected and does not get, with Envoy's
+	// reason.
+	LeftOut map[string]string
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -31,6 +32,8 @@ type Server struct {
 
 	limits      Limits
 	connections *connections
+	verdicts verdicts
+	searches searches
 
 	mu         sync.Mutex
 	streams    map[*stream]bool
@@ -45,8 +48,10 @@ func New(auth Authenticator, observer Observer, limits Limits) *Server {
 	limits = limits.withDefaults()
 	return &Server{
 		auth: auth, observer: observer, limits: limits, connections: newConnections(limits, observer.connectionLimited),
-		rates:   cache.NewLRUExpireCache(cachedTokens),
-		streams: map[*stream]bool{}, pods: map[string][]*stream{}, namespaces: map[string]*usage{},
+		rates:    cache.NewLRUExpireCache(cachedTokens),
+		verdicts: verdicts{votes: map[egress.Object]map[string]vote{}, settled: map[string]settled{}, changed: observer.judged},
+		searches: searches{running: map[resourceKey]map[*stream]bool{}, budgets: map[string]*rate.Limiter{}},
+		streams:  map[*stream]bool{}, pods: map[string][]*stream{}, namespaces: map[string]*usage{},
 	}
 }
 
@@ -54,7 +59,11 @@ func New(auth Authenticator, observer Observer, limits Limits) *Server {
 func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	g := &generation{number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, byVersion: map[string]*view{}}
+	g := &generation{
+		number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
+		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }),
+	}
+	s.verdicts.keep(g.objects())
 	previous := s.current.Load()
 	if previous != nil {
 		g.number = previous.number + 1
@@ -68,6 +77,14 @@ func (s *Server) Publish(m *egress.Model) {
 	if previous != nil {
 		close(previous.next)
 	}
+}
+
+func setOf(objects []egress.Object) map[egress.Object]bool {
+	out := make(map[egress.Object]bool, len(objects))
+	for _, o := range objects {
+		out[o] = true
+	}
+	return out
 }
 
 // Ready reports whether a model was published.
@@ -191,6 +208,8 @@ func (s *Server) serve(conn grpc.ServerStream) error {
 	defer from.accept()()
 	s.observer.connected(id)
 	defer s.observer.disconnected(id)
+	defer s.verdicts.left(id)
+	defer st.abandon()
 	return s.observer.limited(id, st.run())
 }
 

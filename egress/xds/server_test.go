@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
@@ -37,6 +38,7 @@ type served struct {
 	rejected []Rejection
 	sent     int // bytes of resources
 	limited  map[string]int
+	judged   []egress.Rejection
 }
 
 // serve has no limit of streams; the simulated sidecars are one pod.
@@ -67,6 +69,7 @@ func serveWith(t testing.TB, limits Limits) *served {
 		ConnectionLimited: func(_, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
 		Rejected:          func(r Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.rejected = append(s.rejected, r) },
 		Sent:              func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
+		Judged:            func(all []egress.Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.judged = all },
 	}, limits)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
@@ -109,6 +112,19 @@ func (c client) subscribe(typeURL string, names ...string) {
 // then +name for each resource and -name for each removed one.
 func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 	c.t.Helper()
+	r := c.next(want)
+	kit.Must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce}))
+	return r
+}
+
+// receive is want without an acknowledgment; it returns the nonce.
+func (c client) receive(want string) string {
+	c.t.Helper()
+	return c.next(want).Nonce
+}
+
+func (c client) next(want string) *discoveryv3.DeltaDiscoveryResponse {
+	c.t.Helper()
 	r, err := c.Recv()
 	if err != nil {
 		c.t.Fatalf("receive %q: %v", want, err)
@@ -123,7 +139,6 @@ func (c client) want(want string) *discoveryv3.DeltaDiscoveryResponse {
 	if got != want {
 		c.t.Fatalf("response\n%s, want\n%s", got, want)
 	}
-	kit.Must(c.t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce}))
 	return r
 }
 
@@ -242,32 +257,41 @@ func TestExportTo(t *testing.T) {
 	}
 }
 
-func TestNACK_ReportedOnceAndNotResent(t *testing.T) {
+// TestNACK_Alone: resources that are rejected together are sent again in halves, and
+// the one that is rejected alone is not sent again.
+func TestNACK_Alone(t *testing.T) {
 	s := serve(t)
 	s.Publish(modelOf(t, "ALLOW_ANY"))
 	c := s.dial(t, "Bearer shop")
-	c.subscribe(envoy.TypeListener)
-	r, err := c.Recv()
-	kit.Must(t, err)
-	for range 2 { // repeated, counted once
-		kit.Must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
-			TypeUrl: envoy.TypeListener, ResponseNonce: r.Nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
-		}))
+	nack := func(typeURL, nonce string) {
+		t.Helper()
+		for range 2 { // repeated, counted once
+			kit.Must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{
+				TypeUrl: typeURL, ResponseNonce: nonce, ErrorDetail: &statusv3.Status{Message: "no such filter"},
+			}))
+		}
 	}
+	c.subscribe(envoy.TypeRoute, "80", "443", "catchall")
+	nack(envoy.TypeRoute, c.receive("RouteConfiguration +443 +80 +catchall"))
+	c.want("RouteConfiguration +443")
+	nack(envoy.TypeRoute, c.receive("RouteConfiguration +80 +catchall"))
+	nack(envoy.TypeRoute, c.receive("RouteConfiguration +80"))
+	c.want("RouteConfiguration +catchall")
 	c.subscribe(envoy.TypeCluster)
-	c.want(wildcard) // not the listeners again
+	c.want(wildcard) // not the routes again
 	s.mu.Lock()
 	rejected := s.rejected
 	s.mu.Unlock()
 	if len(rejected) != 1 || rejected[0].Reason != "no such filter" || rejected[0].Identity.Namespace != "shop" ||
-		!slices.Equal(rejected[0].Resources, []string{"0.0.0.0_443", "0.0.0.0_80", "virtualOutbound"}) {
+		!slices.Equal(rejected[0].Resources, []string{"80"}) {
 		t.Errorf("rejections %+v", rejected)
 	}
-	if got := s.Status()[0].Rejected[envoy.TypeListener].Reason; got != "no such filter" {
+	if got := s.Status()[0].Rejected[envoy.TypeRoute].Reason; got != "no such filter" {
 		t.Errorf("status has %q", got)
 	}
 	s.Publish(modelOf(t, "REGISTRY_ONLY"))
-	c.want(listeners)
+	c.want("RouteConfiguration +443 +80 +catchall")
+	c.want(policy)
 	kit.EventuallyTrue(t, "the ACK clears the rejection", func() bool { return len(s.Status()[0].Rejected) == 0 })
 }
 
@@ -276,7 +300,7 @@ func TestViewsAreShared(t *testing.T) {
 	s := New(nil, Observer{}, Limits{})
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	of := func(namespace string) *view {
-		v, err := s.current.Load().view(namespace)
+		v, err := s.current.Load().view(namespace, nil)
 		kit.Must(t, err)
 		return v
 	}

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -38,7 +39,18 @@ type stream struct {
 	generation *generation
 	view       *view
 	types      map[string]*subscription
+
+	fresh    bool // it has not accepted a configuration yet, of no earlier stream either
+	faulty   map[resourceKey]*fault
+	search   *search
+	wake     <-chan time.Time         // when to continue a search
+	excluded map[egress.Object]string // what this sidecar rejected, with Envoy's reason
+	withheld map[egress.Object]bool   // until it has accepted the rest
 }
+
+// sentResource is one in a response. It does not keep the resource: a sidecar that
+// acknowledges nothing would keep those of every generation.
+type sentResource struct{ name, version string }
 
 // subscription is what the sidecar has subscribed to and been sent of one type.
 type subscription struct {
@@ -46,14 +58,15 @@ type subscription struct {
 	names    map[string]bool
 	// sent are the versions that were sent; "" is a resource sent as removed.
 	sent map[string]string
-	// pending are the resource names of unacknowledged responses, by nonce.
-	pending  map[string][]string
+	// pending are the resources of unacknowledged responses, by nonce.
+	pending  map[string][]sentResource
 	rejected *Rejection
 }
 
 func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 	return &stream{
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
+		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
 		work:     rate.NewLimiter(workRate, workBurst),
 		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
 	}
@@ -96,6 +109,10 @@ func (st *stream) run() error {
 				return err
 			}
 			if err := st.handle(r); err != nil {
+				return err
+			}
+		case <-st.wake:
+			if err := st.woken(); err != nil {
 				return err
 			}
 		case <-st.generation.next:
@@ -157,7 +174,17 @@ func (st *stream) update(g *generation) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.generation = g
-	v, err := g.view(st.identity.Namespace)
+	objects := g.objects()
+	maps.DeleteFunc(st.excluded, func(o egress.Object, _ string) bool { return !objects[o] })
+	if err := st.refresh(); err != nil {
+		return err
+	}
+	return st.settle()
+}
+
+// refresh updates the sidecar to the generation without what it does not get.
+func (st *stream) refresh() error {
+	v, err := st.generation.view(st.identity.Namespace, st.out())
 	if err != nil {
 		st.server.observer.failed(st.identity.Namespace, err)
 		if st.view == nil {
@@ -218,10 +245,15 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	if err := checkNames(r.ResourceNamesSubscribe, slices.Collect(maps.Keys(r.InitialResourceVersions))); err != nil {
 		return err
 	}
+	if len(st.types) == 0 {
+		if err := st.begin(len(r.InitialResourceVersions) == 0); err != nil {
+			return err
+		}
+	}
 	s, first := st.types[r.TypeUrl], false
 	if s == nil {
 		first = true
-		s = &subscription{names: map[string]bool{}, sent: map[string]string{}, pending: map[string][]string{}}
+		s = &subscription{names: map[string]bool{}, sent: map[string]string{}, pending: map[string][]sentResource{}}
 		st.types[r.TypeUrl] = s
 		if err := st.server.charge(st, st.resume(s, r)); err != nil {
 			return err
@@ -229,7 +261,9 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 		s.wildcard = len(r.ResourceNamesSubscribe) == 0
 	}
 	if r.ResponseNonce != "" {
-		st.acknowledge(s, r)
+		if err := st.acknowledge(s, r); err != nil {
+			return err
+		}
 	}
 	if err := st.server.charge(st, st.subscribe(s, r, first)); err != nil {
 		return err
@@ -237,31 +271,99 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	if n := st.names(); n > st.server.limits.NamesPerStream {
 		return exceeds(limitNames, "the stream has subscribed to %d names: the limit is %d", n, st.server.limits.NamesPerStream)
 	}
-	return st.send(r.TypeUrl, selection{updates: true, removals: true, always: first && s.wildcard})
+	if err := st.send(r.TypeUrl, selection{updates: true, removals: true, always: first && s.wildcard}); err != nil {
+		return err
+	}
+	if err := st.investigate(); err != nil {
+		return err
+	}
+	return st.settle()
 }
 
-// acknowledge records an ACK or a NACK. Rejected resources are not sent again:
-// they would be rejected again.
-func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) {
-	names, pending := s.pending[r.ResponseNonce]
+// begin handles the first request. A sidecar without a configuration first gets what
+// others have accepted, so that it has something to route by.
+func (st *stream) begin(fresh bool) error {
+	if st.fresh = fresh; !fresh {
+		return nil
+	}
+	if st.withheld = st.server.verdicts.rejected(); len(st.withheld) == 0 {
+		return nil
+	}
+	return st.refresh()
+}
+
+// acknowledge handles an ACK or a NACK. Of several resources that are rejected
+// together, halves are sent again until the one that is at fault is alone; that one
+// is not sent again.
+func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequest) error {
+	if st.search != nil && r.TypeUrl == envoy.TypeListener && r.ResponseNonce == st.search.nonce {
+		return st.answered(r)
+	}
+	entries, pending := s.pending[r.ResponseNonce]
 	if !pending {
-		return // repeated, or the nonce of another stream
+		return nil // repeated, or the nonce of another stream
 	}
 	delete(s.pending, r.ResponseNonce)
-	_ = st.server.charge(st, -pendingBytes(names)) // less is no error
+	_ = st.server.charge(st, -pendingBytes(len(entries))) // less is no error
 	if r.ErrorDetail == nil {
-		s.rejected = nil
-		return
+		for _, e := range entries {
+			delete(st.faulty, resourceKey{r.TypeUrl, e.name})
+		}
+		if !st.hasFaulty(r.TypeUrl) {
+			s.rejected = nil
+		}
+		return nil
 	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.name)
+	}
+	reason := cmp.Or(r.ErrorDetail.GetMessage(), "no reason")
 	s.rejected = &Rejection{
-		Identity: st.identity, Node: st.node, TypeURL: r.TypeUrl,
-		Resources: slices.Sorted(slices.Values(names)), Reason: r.ErrorDetail.GetMessage(),
+		Identity: st.identity, Node: st.node, TypeURL: r.TypeUrl, Resources: slices.Sorted(slices.Values(names)), Reason: reason,
+	}
+	if len(entries) > 1 {
+		return st.halve(r.TypeUrl, s, entries)
 	}
 	st.server.observer.rejected(*s.rejected)
+	for _, e := range entries {
+		if s.sent[e.name] == e.version { // no newer one is on its way
+			st.faulty[resourceKey{r.TypeUrl, e.name}] = &fault{version: e.version, reason: reason}
+		}
+	}
+	return nil
+}
+
+func (st *stream) hasFaulty(typeURL string) bool {
+	for key := range st.faulty {
+		if key.typeURL == typeURL {
+			return true
+		}
+	}
+	return false
+}
+
+// halve sends resources again in two responses, unless newer ones were sent.
+func (st *stream) halve(typeURL string, s *subscription, all []sentResource) error {
+	half := len(all) / 2
+	for _, part := range [][]sentResource{all[:half], all[half:]} {
+		r := &response{typeURL: typeURL, version: st.view.of.Version()}
+		for _, x := range part {
+			if e, err := st.view.get(typeURL, x.name); err == nil && e != nil && e.version == x.version && s.sent[x.name] == x.version {
+				r.entries = append(r.entries, e)
+			}
+		}
+		if len(r.entries) > 0 {
+			if err := st.transmit(s, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // pendingBytes is the memory of an unacknowledged response.
-func pendingBytes(names []string) int { return pendingOverhead + pendingName*len(names) }
+func pendingBytes(names int) int { return pendingOverhead + pendingName*names }
 
 // resume takes the versions that the sidecar has of an earlier stream, and returns
 // their memory. Only whether they are current is kept.
@@ -384,14 +486,17 @@ func (st *stream) send(typeURL string, sel selection) error {
 	return st.transmit(s, r)
 }
 
-func (st *stream) transmit(s *subscription, r *response) error {
+func (st *stream) nextNonce() string {
 	st.nonces++
-	r.nonce = strconv.FormatUint(st.nonces, 10)
-	var names []string
-	bytes := 0
+	return strconv.FormatUint(st.nonces, 10)
+}
+
+func (st *stream) transmit(s *subscription, r *response) error {
+	r.nonce = st.nextNonce()
+	bytes, resources := 0, make([]sentResource, 0, len(r.entries))
 	for _, e := range r.entries {
 		s.sent[e.name] = e.version
-		names = append(names, e.name)
+		resources = append(resources, sentResource{e.name, e.version})
 		bytes += len(e.wire)
 	}
 	for _, name := range r.removed {
@@ -401,15 +506,15 @@ func (st *stream) transmit(s *subscription, r *response) error {
 			delete(s.sent, name)
 		}
 	}
-	s.pending[r.nonce] = names
+	s.pending[r.nonce] = resources
 	unacknowledged := 0
-	for _, names := range s.pending {
-		unacknowledged += len(names)
+	for _, entries := range s.pending {
+		unacknowledged += len(entries)
 	}
 	if len(s.pending) > pendingResponses || len(s.pending) > 1 && unacknowledged > pendingNames {
 		return exceeds(limitPending, "%d responses with %d resources are not acknowledged", len(s.pending), unacknowledged)
 	}
-	if err := st.server.charge(st, pendingBytes(names)); err != nil {
+	if err := st.server.charge(st, pendingBytes(len(r.entries))); err != nil {
 		return err
 	}
 	if err := st.deliver(r); err != nil {
@@ -446,10 +551,13 @@ func (st *stream) status() StreamStatus {
 	defer st.mu.Unlock()
 	out := StreamStatus{
 		Identity: st.identity, Node: st.node, Since: st.since,
-		Sent: map[string]map[string]string{}, Rejected: map[string]Rejection{},
+		Sent: map[string]map[string]string{}, Rejected: map[string]Rejection{}, LeftOut: map[string]string{},
 	}
 	if st.generation != nil {
 		out.Generation = st.generation.number
+	}
+	for o, reason := range st.excluded {
+		out.LeftOut[o.Source()] = reason
 	}
 	for typeURL, s := range st.types {
 		out.Sent[typeURL] = maps.Clone(s.sent)

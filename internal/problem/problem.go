@@ -53,6 +53,7 @@ const (
 	TypeNoEffect                 // the value is accepted and ignored
 	TypeConflict                 // two values cannot be combined
 	TypeBypass                   // traffic that should be controlled is not
+	TypeRejected                 // valid, and rejected by those that it is for
 )
 
 // Problem is one thing wrong with one input.

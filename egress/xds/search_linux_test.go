@@ -1,0 +1,125 @@
+package xds
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
+)
+
+// leftOut waits until the sidecar's configuration is without exactly some objects.
+func (m *mesh) leftOut(want ...string) {
+	m.t.Helper()
+	last := ""
+	took := kit.EventuallyTrue(m.t, fmt.Sprintf("without %q", want), func() bool {
+		streams := m.server.Status()
+		if len(streams) == 0 {
+			return false
+		}
+		got := streams[len(streams)-1].LeftOut
+		if text := fmt.Sprint(got); text != last {
+			last = text
+			m.t.Log(text)
+		}
+		for _, w := range want {
+			if got[w] == "" {
+				return false
+			}
+		}
+		return len(got) == len(want)
+	})
+	m.t.Logf("without %q after %s", want, took.Round(time.Millisecond))
+}
+
+// admin is an answer of the sidecar's admin interface.
+func (m *mesh) admin(path string) string {
+	m.t.Helper()
+	var text []byte
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			m.Do(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+			return conn, err
+		}}}
+	resp, err := client.Get("http://127.0.0.1:15000" + path)
+	kit.Must(m.t, err)
+	defer resp.Body.Close()
+	text, err = io.ReadAll(resp.Body)
+	kit.Must(m.t, err)
+	return string(text)
+}
+
+// steady requests a host without a pause until the test ends, and counts failures.
+func (m *mesh) steady(host string) (failures *atomic.Int64) {
+	failures = &atomic.Int64{}
+	k := m.keep(host, "http", host, addrOther, "80")
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				m.t.Logf("%d requests to %s, %d failures", n, host, failures.Load())
+				return
+			default:
+				if k.status() != http.StatusOK {
+					failures.Add(1)
+				}
+			}
+		}
+	}()
+	m.t.Cleanup(func() { close(stop); <-done })
+	return failures
+}
+
+// TestRejectedObject has one object among hundreds that Envoy rejects: it alone is left
+// out, no request of others fails, and their newest objects are applied.
+func TestRejectedObject(t *testing.T) {
+	m := newMesh(t, nil)
+	m.expectNACK.Store(true)
+	bin, others := entryOf(t, "shop", "httpbin", httpbin), many(t, 300)
+	m.publish(modelOf(t, "REGISTRY_ONLY", bin, others), "http", "httpbin.org", addrOther, "200")
+	failures := m.steady("httpbin.org")
+
+	evil := entryOf(t, "evil", "evil", `{"hosts": ["evil.example"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`)
+	evilRoute := `{"hosts": ["evil.example"], "http": [{"match": [{"uri": {"prefix": "/x/"}}], "route": [{"destination": {"host": "evil.example"}}]}]}`
+	generation := int64(1)
+	wrong := func(regex string, more ...func(*egress.Input)) *egress.Model {
+		generations := func(in *egress.Input) {
+			for i := range in.VirtualServices {
+				in.VirtualServices[i].Meta.Generation = generation
+			}
+		}
+		return unvalidated(t, "REGISTRY_ONLY", matching("evil", regex), append(more, bin, others, evil, routeOf(t, "evil", "evil", evilRoute), generations)...)
+	}
+	m.server.Publish(wrong(refused))
+	m.leftOut("VirtualService evil/evil")
+	if reason := m.server.Status()[0].LeftOut["VirtualService evil/evil"]; reason != `invalid character class range: \p{Letter}` {
+		t.Errorf("reason %q", reason)
+	}
+	m.want("http", "evil.example", addrOther, "/", "503") // without routes; the name does not exist
+
+	// The newest objects of others are applied.
+	m.publish(wrong(refused, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
+	m.leftOut("VirtualService evil/evil")
+
+	// Others are found too, and a change is tried again.
+	generation++
+	m.server.Publish(wrong(`\p{Greek}(`, routeOf(t, "bank", "evil", strings.ReplaceAll(evilRoute, "evil.example", "host-7.gen.test"))))
+	m.leftOut("VirtualService evil/evil", "VirtualService bank/evil")
+	generation++
+	m.server.Publish(wrong("/x"))
+	m.leftOut()
+	if n := failures.Load(); n > 0 {
+		t.Errorf("%d requests of another namespace failed", n)
+	}
+	kit.EventuallyTrue(t, "no trial remains", func() bool { return !strings.Contains(m.admin("/listeners"), envoy.TrialListener) })
+}
