@@ -32,8 +32,8 @@ type Server struct {
 
 	limits      Limits
 	connections *connections
-	verdicts verdicts
-	searches searches
+	verdicts    verdicts
+	searches    searches
 
 	mu         sync.Mutex
 	streams    map[*stream]bool
