@@ -50,6 +50,7 @@ type instance struct {
 	url, health, xds    string
 	ca                  []byte
 	replica             *replica.Replica
+	options             Options
 }
 
 var instances atomic.Int32
@@ -83,9 +84,20 @@ func startInstance(t testing.TB, values string, edits ...func(*Options)) *instan
 	for _, edit := range edits {
 		edit(&options)
 	}
+	i.options = options
 	i.replica = replica.Run(t, "serve", func(ctx context.Context) error { return Run(ctx, options) })
 	i.register()
 	return i
+}
+
+// restart ends the replica and runs another one, with metrics of its own.
+func (i *instance) restart() {
+	i.t.Helper()
+	i.replica.Stop()
+	i.registry = prometheus.NewRegistry()
+	options := i.options
+	options.Registry = i.registry
+	i.replica = replica.Run(i.t, "serve", func(ctx context.Context) error { return Run(ctx, options) })
 }
 
 func (i *instance) must(err error) {
