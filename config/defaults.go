@@ -82,8 +82,11 @@ func defaultInjection() Injection {
 }
 
 // applyMeshDefaults fills in the fields that the user's mesh text does not set. The values
-// are Istio's (pkg/config/mesh), apart from the address of the control plane
-// and from concurrency, which Istio derives from the CPU limit in its agent.
+// are Istio's (pkg/config/mesh), apart from the address of the control plane,
+// from concurrency, which Istio derives from the CPU limit in its agent, and from
+// the timeout of protocol detection: without one, a connection waits for ever
+// whose first bytes are as few as ZooKeeper's "ruok". Ten seconds are enough for a
+// first TLS handshake on a tenth of a processor, and less than clients wait.
 // Fields are set one by one: merging messages would turn REGISTRY_ONLY, the
 // zero of its type, back into the default.
 func applyMeshDefaults(m *meshconfig.MeshConfig, has func(path string) bool) {
@@ -94,7 +97,7 @@ func applyMeshDefaults(m *meshconfig.MeshConfig, has func(path string) bool) {
 		m.OutboundTrafficPolicy.Mode = meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY
 	}
 	setDuration(&m.ConnectTimeout, 10*time.Second)
-	setDuration(&m.ProtocolDetectionTimeout, 0)
+	setDuration(&m.ProtocolDetectionTimeout, 10*time.Second)
 	setDuration(&m.DnsRefreshRate, 60*time.Second)
 	setString(&m.TrustDomain, "cluster.local")
 	setString(&m.RootNamespace, "istio-system")

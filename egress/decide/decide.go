@@ -23,7 +23,7 @@ func Decide(v *egress.View, r Request) Decision {
 			return decideOn(v, p, r)
 		}
 	}
-	if r.Protocol == HTTP {
+	if r.Protocol == HTTP && egress.Detected(uint32(r.Port)) {
 		return undeclaredHTTP(v, r)
 	}
 	return undeclared(v, fmt.Sprintf("no ServiceEntry declares port %d", r.Port))

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // TestDocs compares the page's list of ports with the code's.
@@ -14,11 +16,17 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ports []string
-	for _, p := range serverFirstPorts() {
-		ports = append(ports, fmt.Sprint(p))
+	for _, r := range egress.DetectedPorts() {
+		text := fmt.Sprint(r.First)
+		if r.Last != r.First {
+			text += fmt.Sprintf("-%d", r.Last)
+		}
+		ports = append(ports, text)
 	}
 	last := len(ports) - 1
-	if want := strings.Join(ports[:last], ", ") + " and " + ports[last]; !strings.Contains(string(page), want) {
-		t.Errorf("the page does not list the ports %s", want)
+	for _, want := range []string{strings.Join(ports[:last], ", ") + " and " + ports[last], fmt.Sprintf("%d ms", undeclaredDetection.Milliseconds())} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page does not have %s", want)
+		}
 	}
 }

@@ -22,13 +22,12 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// serverFirstPorts are well known for protocols in which the server speaks
-// first: FTP, SSH, Telnet, SMTP, POP3, NNTP, IMAP, mail submission, SMTP again,
-// MySQL, NATS, VNC. Waiting for the client's first bytes there would delay each
-// connection by the whole protocol detection timeout.
-func serverFirstPorts() []uint32 {
-	return []uint32{21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 4222, 5900}
-}
+// undeclaredDetection is how long a connection to a port without a listener is kept for
+// the detection of its protocol. One that is not detected in time goes where it would go
+// as TLS, so nothing is lost but the Host in the access log and the status of a response;
+// and as a client sends its first bytes as soon as it is connected, the time is only spent
+// where the server speaks first, or by a client without processor time.
+const undeclaredDetection = 250 * time.Millisecond
 
 func (b *builder) listeners() []*listenerv3.Listener {
 	log := b.loggers(b.mesh.AccessLog)
@@ -58,7 +57,11 @@ func portListenerName(port uint32) string { return fmt.Sprintf("0.0.0.0_%d", por
 // virtualOutbound is the one listener that is bound to a port.
 func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	m := b.mesh
-	l := listen(virtualOutbound, m.ListenPort, m.DetectionTimeout)
+	detection := undeclaredDetection
+	if m.DetectionTimeout > 0 {
+		detection = min(detection, m.DetectionTimeout)
+	}
+	l := listen(virtualOutbound, m.ListenPort, detection)
 	l.UseOriginalDst = wrapperspb.Bool(true)
 	l.FilterChains = []*listenerv3.FilterChain{
 		{Name: chainLoop, Filters: b.tcp(egress.BlackHoleCluster, log)},
@@ -70,7 +73,8 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 	l.FilterChainMatcher = b.exactly(&inputv3.DestinationPortInput{},
 		map[string]*matcherv3.Matcher_OnMatch{fmt.Sprint(m.ListenPort): b.chain(chainLoop)},
 		b.inCluster(0, b.byProtocol(b.chain(chainRest), b.chain(chainHTTP), b.chain(chainRest)))).GetMatcher()
-	l.ListenerFilters = append(b.originalDst(), b.inspectors(serverFirstPorts())...)
+	// They also run for ports with a listener: connections are handed over after them.
+	l.ListenerFilters = append(b.originalDst(), b.inspectors(egress.DetectedPorts())...)
 	return l
 }
 
@@ -213,24 +217,28 @@ func (b *builder) originalDst() []*listenerv3.ListenerFilter {
 	return []*listenerv3.ListenerFilter{b.listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}, nil)}
 }
 
-// inspectors detect TLS and HTTP, except on some ports.
-func (b *builder) inspectors(except []uint32) []*listenerv3.ListenerFilter {
+// inspectors detect TLS and HTTP, on some ports only or on all.
+func (b *builder) inspectors(only []egress.PortRange) []*listenerv3.ListenerFilter {
 	var disabled *listenerv3.ListenerFilterChainMatchPredicate
-	if len(except) > 0 {
-		set := &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{}
-		for _, p := range except {
-			set.Rules = append(set.Rules, &listenerv3.ListenerFilterChainMatchPredicate{
-				Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
-					DestinationPortRange: &typev3.Int32Range{Start: int32(p), End: int32(p) + 1},
-				},
-			})
-		}
-		disabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{OrMatch: set}}
+	if len(only) > 0 {
+		disabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_NotMatch{NotMatch: portsIn(only)}}
 	}
 	return []*listenerv3.ListenerFilter{
 		b.listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{}, disabled),
 		b.listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{}, disabled),
 	}
+}
+
+func portsIn(ranges []egress.PortRange) *listenerv3.ListenerFilterChainMatchPredicate {
+	set := &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{}
+	for _, r := range ranges {
+		set.Rules = append(set.Rules, &listenerv3.ListenerFilterChainMatchPredicate{
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+				DestinationPortRange: &typev3.Int32Range{Start: int32(r.First), End: int32(r.Last) + 1},
+			},
+		})
+	}
+	return &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{OrMatch: set}}
 }
 
 func (b *builder) listenerFilter(name string, config proto.Message, disabled *listenerv3.ListenerFilterChainMatchPredicate) *listenerv3.ListenerFilter {

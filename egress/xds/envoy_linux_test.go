@@ -170,8 +170,13 @@ func (c *eitherConn) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		c.detected = &readConn{c.Conn, buffered}
-		if first[0] == 0x16 { // a TLS handshake
+		switch {
+		case first[0] == 0x16: // a TLS handshake
 			c.detected = tls.Server(c.detected, c.config)
+		case first[0] < 'A' || first[0] > 'Z': // no method of HTTP
+			fmt.Fprintf(c.Conn, "at=%s ", c.LocalAddr())
+			_, _ = io.Copy(c.Conn, buffered)
+			return 0, io.EOF
 		}
 	}
 	return c.detected.Read(b)
