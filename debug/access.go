@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,10 +21,18 @@ import (
 // such a filter; it brings CEL and OpenTelemetry into a program that also
 // transforms files, and starts for each.
 type authorized struct {
-	client kubernetes.Interface
-	log    logr.Logger
-	next   http.Handler
+	client  kubernetes.Interface
+	reviews *rate.Limiter
+	log     logr.Logger
+	next    http.Handler
 }
+
+// reviewRate and reviewBurst are the requests per second that are reviewed: without
+// credentials anybody can send some, and users send few.
+const (
+	reviewRate  = 5
+	reviewBurst = 20
+)
 
 // reviewTimeout bounds both reviews together.
 const reviewTimeout = 10 * time.Second
@@ -35,7 +44,7 @@ type denial struct {
 	review  error // of the review that failed; nil where the API server decided
 }
 
-// ServeHTTP reviews each request; they are rare.
+// ServeHTTP reviews each request with a token; they are rare.
 func (a authorized) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), reviewTimeout)
 	defer cancel()
@@ -63,6 +72,10 @@ func (a authorized) authenticate(ctx context.Context, authorization string) (aut
 	if !strings.EqualFold(scheme, "bearer") || token == "" {
 		return authenticationv1.UserInfo{}, &denial{code: http.StatusUnauthorized,
 			message: `missing bearer token: curl -H "Authorization: Bearer $(kubectl create token SERVICE_ACCOUNT)" ...`}
+	}
+	if !a.reviews.Allow() {
+		return authenticationv1.UserInfo{}, &denial{code: http.StatusTooManyRequests,
+			message: fmt.Sprintf("more than %d requests per second to the debug endpoints; try again", reviewRate)}
 	}
 	review, err := a.client.AuthenticationV1().TokenReviews().Create(ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -56,7 +57,7 @@ func TestAccess(t *testing.T) {
 		{"no SubjectAccessReview", "Bearer good", "subjectaccessreviews", true, http.StatusServiceUnavailable, "SubjectAccessReview failed; try again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			handler := authorized{apiServer(tt.unavailable, tt.allowed), logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			handler := authorized{apiServer(tt.unavailable, tt.allowed), rate.NewLimiter(1, 1), logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write([]byte("served"))
 			})}
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/objects", nil)
@@ -70,5 +71,25 @@ func TestAccess(t *testing.T) {
 				t.Errorf("WWW-Authenticate %q", got)
 			}
 		})
+	}
+}
+
+// TestManyRequests: the API server reviews a few of many requests with invalid tokens,
+// and none without a token.
+func TestManyRequests(t *testing.T) {
+	client := apiServer("", true)
+	handler := authorized{client, rate.NewLimiter(0, 3), logr.Discard(), http.NotFoundHandler()}
+	codes := map[int]int{}
+	for i := range 200 {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/objects", nil)
+		if i%2 == 0 {
+			r.Header.Set("Authorization", "Bearer bad")
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		codes[w.Code]++
+	}
+	if len(client.Actions()) != 3 || codes[http.StatusTooManyRequests] != 97 || codes[http.StatusUnauthorized] != 103 {
+		t.Errorf("%d reviews, responses %v", len(client.Actions()), codes)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/egress/kube"
@@ -43,7 +44,7 @@ func NewHandler(o Options) http.Handler {
 		write(w, rejectionViews(o.Sidecars.Rejections()))
 	})
 	mux.HandleFunc("GET "+Path+"objects", o.objects)
-	return authorized{o.Client, o.Log, mux}
+	return authorized{o.Client, rate.NewLimiter(reviewRate, reviewBurst), o.Log, mux}
 }
 
 func (o Options) sidecar(w http.ResponseWriter, r *http.Request) {

@@ -87,12 +87,16 @@ var pendingKinds = map[string]func(s *served, t testing.TB, source string) net.C
 }
 
 func headersOf(token string) []byte {
+	return headersTo("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", token)
+}
+
+func headersTo(path, token string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	e.SetMaxDynamicTableSize(0)
 	for _, h := range [][2]string{
 		{":method", "POST"}, {":scheme", "https"}, {":authority", "127.0.0.1"},
-		{":path", "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"},
+		{":path", path},
 		{"content-type", "application/grpc"}, {"te", "trailers"}, {"authorization", "Bearer " + token},
 	} {
 		_ = e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
@@ -220,6 +224,9 @@ var floods = map[string]func(f *http2.Framer, i uint32) error{
 			return err
 		}
 		return f.WriteRSTStream(2*i+1, http2.ErrCodeCancel)
+	},
+	"other methods": func(f *http2.Framer, i uint32) error {
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: headersTo("/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources", "x"), EndHeaders: true})
 	},
 	"PING": func(f *http2.Framer, i uint32) error { return f.WritePing(false, [8]byte{byte(i)}) },
 	"SETTINGS": func(f *http2.Framer, i uint32) error {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -169,6 +170,10 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		// Fixed windows: gRPC would let a client enlarge them to megabytes.
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		grpc.ReadBufferSize(readBuffer),
+		grpc.UnknownServiceHandler(func(_ any, st grpc.ServerStream) error {
+			connectionOf(st.Context()).reject()
+			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS only")
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAgeGrace, Time: keepaliveTime, Timeout: keepaliveTimeout,
