@@ -17,14 +17,21 @@ func Build(in Input) (*Model, problem.List) {
 	m := &Model{
 		mesh:    *mesh,
 		private: map[string]bool{},
+		limits:  in.Limits.withDefaults(),
 	}
 	m.inCluster, m.ownCluster = byNamespace(in.InCluster)
+	within := newBudget(in.Limits)
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
-		m.hosts = append(m.hosts, readServiceEntry(e, reporter{KindServiceEntry, e.Meta, &problems})...)
+		if r := (reporter{KindServiceEntry, e.Meta, &problems}); within.entry(e, r) {
+			m.hosts = append(m.hosts, readServiceEntry(e, r)...)
+		}
 	}
 	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
-		m.routes = append(m.routes, readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})...)
+		if r := (reporter{KindVirtualService, v.Meta, &problems}); within.service(v, r) {
+			m.routes = append(m.routes, readVirtualService(v, r)...)
+		}
 	}
+	m.countPorts()
 	m.findPrivate()
 	m.checkReferences(&problems)
 	m.addRejections(in.Rejected, &problems)

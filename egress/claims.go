@@ -61,6 +61,23 @@ func newClaims(namespace, root string, hosts int) *claims {
 	return &claims{namespace: namespace, root: root, taken: make(map[hostKey]bool, hosts), owners: make(map[string]Meta, hosts), ports: map[uint32]*portClaims{}}
 }
 
+// The order of precedence of namespaces.
+const (
+	rankOwn = iota
+	rankRoot
+	rankOther
+)
+
+func (c *claims) rank(m Meta) int {
+	switch m.Namespace {
+	case c.namespace:
+		return rankOwn
+	case c.root:
+		return rankRoot
+	}
+	return rankOther
+}
+
 // add reports whether the view has a host, and removes the addresses from it that
 // it does not have there.
 func (c *claims) add(h *Host) bool {

@@ -19,6 +19,9 @@ const (
 	ReasonWarnings = "Warnings"        // active; a part has no effect, or another object takes precedence
 	ReasonInvalid  = "Invalid"         // parts with an error are ignored
 	ReasonRejected = "RejectedByEnvoy" // valid; sidecars reject it and are configured without it
+	// ReasonOverBudget: the object, or its namespace with it, exceeds a limit, and the
+	// object is ignored.
+	ReasonOverBudget = "OverBudget"
 )
 
 // Condition is the condition of one object.
@@ -45,9 +48,12 @@ func ConditionOf(ps problem.List) Condition {
 	for _, p := range sorted {
 		if p.Severity == problem.Error {
 			c.Accepted = false
-			if p.Type == problem.TypeRejected {
+			switch {
+			case p.Type == problem.TypeRejected:
 				c.Reason = ReasonRejected
-			} else if c.Reason != ReasonRejected {
+			case p.Type == problem.TypeOverBudget:
+				c.Reason = ReasonOverBudget
+			case c.Reason != ReasonRejected:
 				c.Reason = ReasonInvalid
 			}
 		} else if c.Accepted {

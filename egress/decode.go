@@ -43,12 +43,13 @@ func newSpec(kind string) proto.Message {
 	return &networkingv1alpha3.VirtualService{}
 }
 
-// Add adds a spec that Decode returned to the objects; nil adds nothing.
-func (in *Input) Add(m Meta, spec proto.Message) {
+// Add adds a spec that Decode returned to the objects, with the size of its text; nil
+// adds nothing.
+func (in *Input) Add(m Meta, spec proto.Message, bytes int) {
 	switch s := spec.(type) {
 	case *networkingv1alpha3.ServiceEntry:
-		in.ServiceEntries = append(in.ServiceEntries, ServiceEntry{m, s})
+		in.ServiceEntries = append(in.ServiceEntries, ServiceEntry{m, s, bytes})
 	case *networkingv1alpha3.VirtualService:
-		in.VirtualServices = append(in.VirtualServices, VirtualService{m, s})
+		in.VirtualServices = append(in.VirtualServices, VirtualService{m, s, bytes})
 	}
 }

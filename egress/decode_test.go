@@ -48,12 +48,12 @@ func TestProblemsOfDecodingAreKept(t *testing.T) {
 	for _, name := range []string{"b", "a"} {
 		m := egress.Meta{Namespace: "shop", Name: name, Created: time.Unix(1, 0)}
 		spec, problems := egress.Decode(egress.KindServiceEntry, m, []byte(`{"hosts":["`+name+`.example"],"nosuch":1}`))
-		in.Add(m, spec)
+		in.Add(m, spec, 0)
 		in.Problems = append(in.Problems, problems...)
 	}
 	m := egress.Meta{Namespace: "shop", Name: "aa"}
 	spec, _ := egress.Decode(egress.KindServiceEntry, m, []byte(`{"hosts":["aa.example"]}`))
-	in.Add(m, spec)
+	in.Add(m, spec, 0)
 	_, problems := egress.Build(in)
 	var sources []string
 	for _, p := range problems {

@@ -46,7 +46,9 @@
 //   - accesslog.go: the access log of the mesh
 //   - mesh.go: the mesh configuration
 //   - rejection.go: one state of an object, and that sidecars reject it
+//   - limits.go: what the objects of a namespace may have
 //   - input.go: all that a model is made of
+//   - budget.go: which objects are within the limits
 //   - host.go: a declared host and its endpoints
 //   - routefields.go: the meaning of single fields of routes
 //   - routes.go: validated routes
@@ -85,6 +87,7 @@
 //   - domains.go: the virtual hosts of a view
 //   - sni.go: the routes by SNI of a view
 //   - version.go: the version of a view
+//   - viewports.go: the ports of a view
 //   - views.go: the view of a namespace, made from the model
 //   - private.go: the namespaces that have a view of their own
 //   - precedence.go: what of an object does not apply in other namespaces

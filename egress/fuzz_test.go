@@ -23,7 +23,7 @@ func FuzzServiceEntry(f *testing.F) {
 		if s.UnmarshalJSON([]byte(text)) != nil {
 			t.Skip("not an object of the API")
 		}
-		in := egress.Input{Mesh: egresstest.Mesh(t, ""), ServiceEntries: []egress.ServiceEntry{{egress.Meta{Namespace: "shop", Name: "e"}, s}}}
+		in := egress.Input{Mesh: egresstest.Mesh(t, ""), ServiceEntries: []egress.ServiceEntry{{egress.Meta{Namespace: "shop", Name: "e"}, s, 0}}}
 		m, problems := egress.Build(in)
 		for _, p := range problems {
 			if p.Path == "" || p.Rule == "" || p.Fix == "" {
@@ -63,7 +63,7 @@ func FuzzVirtualService(f *testing.F) {
 			t.Skip("not an object of the API")
 		}
 		in := egress.Input{Mesh: objects.Mesh, ServiceEntries: objects.ServiceEntries}
-		in.VirtualServices = []egress.VirtualService{{egress.Meta{Namespace: "shop", Name: "v"}, s}}
+		in.VirtualServices = []egress.VirtualService{{egress.Meta{Namespace: "shop", Name: "v"}, s, 0}}
 		m, problems := egress.Build(in)
 		for _, p := range problems {
 			if p.Path == "" || p.Rule == "" || p.Fix == "" {

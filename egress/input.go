@@ -19,6 +19,8 @@ type Input struct {
 	// Rejected are objects that sidecars reject. They stay in the model: which sidecars
 	// get them is decided for each.
 	Rejected []Rejection
+	// Limits bound the objects of each namespace.
+	Limits Limits
 	// Problems are those of objects that could not be decoded.
 	Problems problem.List
 }
@@ -39,11 +41,13 @@ type InClusterAddress struct {
 // ServiceEntry is an object of networking.istio.io.
 type ServiceEntry struct {
 	Meta
-	Spec *networkingv1alpha3.ServiceEntry
+	Spec  *networkingv1alpha3.ServiceEntry
+	Bytes int // of the spec's text
 }
 
 // VirtualService is an object of networking.istio.io.
 type VirtualService struct {
 	Meta
-	Spec *networkingv1alpha3.VirtualService
+	Spec  *networkingv1alpha3.VirtualService
+	Bytes int // of the spec's text
 }

@@ -14,6 +14,8 @@ type Model struct {
 	hosts      []Host       // sorted: see compareHosts
 	routes     []hostRoutes // sorted: own order, see compareMeta
 	private    map[string]bool
+	limits     Limits
+	manyPorts  bool // all hosts together have more than a view may have
 }
 
 // Class is the class of a namespace: namespaces of one class have the same

@@ -112,3 +112,31 @@ func (m *Model) checkExports(problems *problem.List) {
 		c.add(&alone)
 	}
 }
+
+// checkViewPorts warns about ports that other namespaces have no listener for,
+// because all namespaces together have too many.
+func (m *Model) checkViewPorts(problems *problem.List) {
+	if !m.manyPorts {
+		return
+	}
+	has := map[uint32]bool{}
+	for _, p := range m.View("").Ports() {
+		has[p.Number] = true
+	}
+	type place struct {
+		meta Meta
+		port uint32
+	}
+	omitted := map[place]bool{}
+	for i := range m.hosts {
+		h := &m.hosts[i]
+		at := place{h.Meta, h.Port}
+		if has[h.Port] || omitted[at] || !h.exports.all || h.AnyAddress || h.Meta.Namespace == m.mesh.rootNamespace {
+			continue
+		}
+		omitted[at] = true
+		reporter{KindServiceEntry, h.Meta, problems}.warn("spec.ports", fmt.Sprint(h.Port),
+			fmt.Sprintf("no effect in other namespaces: the entries of all namespaces have more than the %d ports that a sidecar listens on, and namespace %s has its share of them", m.limits.ViewPorts, h.Meta.Namespace),
+			`use fewer ports, or set exportTo: ["."]`)
+	}
+}

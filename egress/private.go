@@ -24,6 +24,11 @@ func (m *Model) findPrivate() {
 		m.addPrivate(names.related(r.host), r.meta.Namespace, r.exports)
 	}
 	m.findPrivatePorts()
+	if m.manyPorts { // a namespace's own ports come first
+		for i := range m.hosts {
+			m.private[m.hosts[i].Meta.Namespace] = true
+		}
+	}
 	for namespace := range m.ownCluster {
 		m.private[namespace] = true
 	}

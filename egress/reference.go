@@ -19,6 +19,7 @@ func (m *Model) checkReferences(problems *problem.List) {
 	m.checkConflicts(problems)
 	m.checkSharedPorts(problems)
 	m.checkExports(problems)
+	m.checkViewPorts(problems)
 	view := func(namespace string) *View {
 		class := m.Class(namespace)
 		if views[class] == nil {

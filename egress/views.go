@@ -18,6 +18,9 @@ func (m *Model) View(namespace string) *View {
 	if len(shared) > 0 {
 		v.hosts = slices.DeleteFunc(v.hosts, func(h Host) bool { return len(h.Endpoints) > 0 && shared[hostKey{h.Port, h.Name}] })
 	}
+	if m.manyPorts {
+		v.hosts = withinPorts(v.hosts, m.limits.ViewPorts, c.rank)
+	}
 	taken := owners{}
 	for i := range v.hosts {
 		taken.assign(&v.hosts[i])
@@ -36,23 +39,6 @@ func (m *Model) View(namespace string) *View {
 	v.mirrors = v.findMirrors()
 	v.version = v.hash()
 	return v
-}
-
-// The order of precedence of namespaces.
-const (
-	rankOwn = iota
-	rankRoot
-	rankOther
-)
-
-func (c *claims) rank(m Meta) int {
-	switch m.Namespace {
-	case c.namespace:
-		return rankOwn
-	case c.root:
-		return rankRoot
-	}
-	return rankOther
 }
 
 // ranked are the objects visible to a namespace, in the order of precedence.

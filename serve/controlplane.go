@@ -62,7 +62,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, err
 	}
 	p.watcher, err = kube.New(kube.Options{
-		Client: client, Dynamic: objects, Revision: o.Revision, Log: p.log, Registry: o.Registry,
+		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Log: p.log, Registry: o.Registry,
 		Built: func(r kube.Result) {
 			p.server.Publish(r.Model)
 			status.Offer(r)

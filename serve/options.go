@@ -42,6 +42,8 @@ type Options struct {
 	Address string
 	// XDSAddress is the bind address of the control plane.
 	XDSAddress string
+	// ObjectLimits bound the ServiceEntries and VirtualServices of each namespace.
+	ObjectLimits egress.Limits
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits
 	// MetricsAddress and HealthAddress are bind addresses of plain HTTP; "0" disables

@@ -39,20 +39,21 @@ func (h *handler) validateObject(r *request) answer {
 		kind = egress.KindVirtualService
 	}
 	meta := metaOf(r)
-	spec, problems := egress.Decode(kind, meta, []byte(gjson.GetBytes(r.Object, "spec").Raw))
-	problems.Add(h.objectProblems(kind, meta, spec)...)
+	text := gjson.GetBytes(r.Object, "spec").Raw
+	spec, problems := egress.Decode(kind, meta, []byte(text))
+	problems.Add(h.objectProblems(kind, meta, spec, len(text))...)
 	v := validation{subject: egress.Source(kind, meta), problems: problems.In("")} // the subject names the object
 	return v.answer(unchanged(r, "spec"))
 }
 
 // objectProblems are the object's problems among all published objects, or, while
 // these are not loaded, those it has alone.
-func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Message) problem.List {
+func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Message, bytes int) problem.List {
 	if spec == nil {
 		return nil
 	}
 	var alone egress.Input
-	alone.Add(meta, spec)
+	alone.Add(meta, spec, bytes)
 	in, loaded := egress.Input{}, false
 	if h.Objects != nil {
 		in, loaded = h.Objects()
@@ -65,7 +66,7 @@ func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Messa
 	}
 	in.ServiceEntries = without(in.ServiceEntries, kind == egress.KindServiceEntry, meta, func(e egress.ServiceEntry) egress.Meta { return e.Meta })
 	in.VirtualServices = without(in.VirtualServices, kind == egress.KindVirtualService, meta, func(v egress.VirtualService) egress.Meta { return v.Meta })
-	in.Add(meta, spec)
+	in.Add(meta, spec, bytes)
 	in.Problems, in.InCluster = nil, nil // neither is about this object
 	model, all := egress.Build(in)
 	return append(all.From(egress.Source(kind, meta)), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)

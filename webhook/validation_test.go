@@ -64,6 +64,8 @@ func TestObjectHandler(t *testing.T) {
 				`- spec.hosts[0]: "*": wildcard host "*" is not allowed; use a name such as httpbin.org or *.example.com`,
 			"ServiceEntry shop/a: spec.subjectAltNames: no effect"},
 		{"a warning", entryOf(strings.Replace(goodEntry, "{", `{"workloadSelector":{"labels":{"a":"b"}},`, 1)), nil, "valid", "", "ServiceEntry shop/a: spec.workloadSelector: no effect"},
+		{"too many ports", entryOf(`{"hosts":["a.test"],"ports":[` + strings.TrimSuffix(strings.Repeat(`{"number":80,"name":"a","protocol":"TCP"},`, 3000), ",") + `]}`), nil, "invalid",
+			"ServiceEntry shop/a: spec.ports: 3000 ports exceed the limit of 100 for an object, and all of it is ignored; remove ports, or raise --egress-max-object-ports", ""},
 		{"a wrong type", entryOf(`{"hosts":[7],"ports":[{"number":"x"}]}`), nil, "invalid", "ServiceEntry shop/a: 2 problems\n" +
 			`- spec.hosts[0]: 7: must be a string; put it in quotes` + "\n- " + `spec.ports[0].number: "x": must be a whole number, zero or more`, ""},
 		{"an unknown field", entryOf(strings.Replace(goodEntry, "{", `{"hostz":["b"],`, 1)), nil, "invalid", `ServiceEntry shop/a: spec.hostz: unknown key; did you mean "hosts"?`, ""},

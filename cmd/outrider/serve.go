@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/webhook"
@@ -73,6 +74,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&o.Address, "port", ":9443", "bind address of the admission handlers and debug endpoints: PORT, :PORT or HOST:PORT")
 	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address")
 	xdsLimitFlags(f, &o.XDSLimits)
+	objectLimitFlags(f, &o.ObjectLimits)
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
@@ -89,6 +91,9 @@ func completeServe(o *serve.Options, components []string) error {
 	}
 	if least := o.XDSLimits.Least(); least < 1 {
 		return usagef("--xds-max-*: %d: must be at least 1", least)
+	}
+	if least := o.ObjectLimits.Least(); least < 1 {
+		return usagef("--egress-max-*: %d: must be at least 1", least)
 	}
 	if o.ShutdownDelay < 0 {
 		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
@@ -121,6 +126,18 @@ func xdsLimitFlags(f *pflag.FlagSet, l *xds.Limits) {
 	f.IntVar(&l.Bytes, "xds-max-bytes", xds.DefaultBytes, "maximum memory for the subscriptions of all pods")
 	f.IntVar(&l.ConnectionsPerSource, "xds-max-connections-per-source", xds.DefaultConnectionsPerSource, "maximum connections of a source address without an accepted stream")
 	f.IntVar(&l.Connections, "xds-max-connections", xds.DefaultConnections, "maximum connections without an accepted stream")
+}
+
+func objectLimitFlags(f *pflag.FlagSet, l *egress.Limits) {
+	f.IntVar(&l.ObjectBytes, "egress-max-object-bytes", egress.DefaultObjectBytes, "maximum size of the spec of a ServiceEntry or VirtualService")
+	f.IntVar(&l.ObjectHosts, "egress-max-object-hosts", egress.DefaultObjectHosts, "maximum hosts of a ServiceEntry or VirtualService")
+	f.IntVar(&l.ObjectPorts, "egress-max-object-ports", egress.DefaultObjectPorts, "maximum ports of a ServiceEntry; each takes some 20 KiB of all sidecars")
+	f.IntVar(&l.NamespaceObjects, "egress-max-namespace-objects", egress.DefaultNamespaceObjects, "maximum ServiceEntries and VirtualServices of a namespace; the youngest over it are ignored")
+	f.IntVar(&l.NamespaceBytes, "egress-max-namespace-bytes", egress.DefaultNamespaceBytes, "maximum size of their specs")
+	f.IntVar(&l.NamespaceHosts, "egress-max-namespace-hosts", egress.DefaultNamespaceHosts, "maximum hosts of a namespace's ServiceEntries, once for each port")
+	f.IntVar(&l.NamespacePorts, "egress-max-namespace-ports", egress.DefaultNamespacePorts, "maximum different ports of a namespace's ServiceEntries")
+	f.IntVar(&l.NamespaceAddresses, "egress-max-namespace-addresses", egress.DefaultNamespaceAddresses, "maximum endpoints of a namespace's headless Services that sidecars reach without a ServiceEntry")
+	f.IntVar(&l.ViewPorts, "egress-max-ports", egress.DefaultViewPorts, "maximum ports that a sidecar has listeners for; beyond its own namespace's, each other namespace has an equal share")
 }
 
 // address expands a bare port to the port on all addresses.

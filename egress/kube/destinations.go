@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -47,8 +49,9 @@ func readService(s *corev1.Service) service {
 
 // slice is the part of an EndpointSlice that is stored.
 type slice struct {
-	service   key
-	endpoints []egress.InClusterAddress
+	name, service key
+	created       time.Time
+	endpoints     []egress.InClusterAddress
 }
 
 func (s slice) equal(o slice) bool {
@@ -57,12 +60,17 @@ func (s slice) equal(o slice) bool {
 	})
 }
 
+// compare is the order of age, and of names.
+func (s slice) compare(o slice) int {
+	return cmp.Or(s.created.Compare(o.created), cmp.Compare(s.name.namespace, o.name.namespace), cmp.Compare(s.name.name, o.name.name))
+}
+
 // readSlice reads an EndpointSlice. The address of a pod is allowed on every port;
 // any other address was set manually, and is allowed on the slice's ports. Who writes
 // a slice decides what it says, also that an address is a pod's and that a controller
 // wrote it: what it opens for other namespaces depends on the address alone.
 func readSlice(s *discoveryv1.EndpointSlice) slice {
-	out := slice{service: key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}}
+	out := slice{name: key{s.Namespace, s.Name}, created: s.CreationTimestamp.Time, service: key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}}
 	if s.AddressType == discoveryv1.AddressTypeFQDN {
 		return out
 	}
@@ -110,16 +118,29 @@ func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 // and writes its own endpoints. All other endpoints are allowed for all namespaces if
 // they are in the cluster's own ranges, and for their own namespace if not: the rest
 // requires a ServiceEntry. A Service's other addresses (externalIPs, those of its load
-// balancer) are written by its author and open nothing.
-func destinations(services map[key]service, endpoints map[key]slice, own cidr.List) []egress.InClusterAddress {
-	var out []egress.InClusterAddress
+// balancer) are written by its author and open nothing. limit bounds the endpoints of
+// a namespace: the youngest slices over it are omitted.
+func destinations(services map[key]service, endpoints map[key]slice, own cidr.List, limit int) (out []egress.InClusterAddress, omitted int) {
 	for _, s := range services {
 		for _, a := range s.addresses {
 			out = append(out, egress.InClusterAddress{Address: a})
 		}
 	}
-	for name, e := range endpoints {
-		if !services[e.service].direct {
+	var direct []slice
+	for _, e := range endpoints {
+		if services[e.service].direct {
+			direct = append(direct, e)
+		}
+	}
+	slices.SortFunc(direct, slice.compare)
+	spent := map[string]int{}
+	for _, e := range direct {
+		name := e.name
+		if name != apiEndpoints {
+			spent[name.namespace] += len(e.endpoints)
+		}
+		if spent[name.namespace] > limit {
+			omitted += len(e.endpoints)
 			continue
 		}
 		for _, d := range e.endpoints {
@@ -129,5 +150,5 @@ func destinations(services map[key]service, endpoints map[key]slice, own cidr.Li
 			out = append(out, d)
 		}
 	}
-	return out // in any order: egress.Build sorts and merges them
+	return out, omitted // in any order: egress.Build sorts and merges them
 }

@@ -81,7 +81,8 @@ func TestDestinations(t *testing.T) {
 			for _, s := range list[discoveryv1.EndpointSlice](t, tt.slices) {
 				endpoints[key{s.Namespace, s.Name}] = readSlice(&s)
 			}
-			if got := texts(destinations(services, endpoints, own)); got != tt.want {
+			addresses, _ := destinations(services, endpoints, own, 100)
+			if got := texts(addresses); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})

@@ -17,6 +17,7 @@ type metrics struct {
 	seconds  prometheus.Histogram
 	objects  *prometheus.GaugeVec
 	problems *prometheus.GaugeVec
+	over     *prometheus.GaugeVec
 	// addresses of the cluster, by who reaches them.
 	addresses *prometheus.GaugeVec
 }
@@ -35,13 +36,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries and VirtualServices in the cluster, by kind.")), []string{"kind"}),
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("problems",
 			"Object problems, by kind and severity (error: a part of the object is ignored; warning).")), []string{"kind", "severity"}),
+		over: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects_over_budget",
+			"ServiceEntries and VirtualServices that are ignored because they, or their namespaces with them, exceed a limit, by kind.")), []string{"kind"}),
 		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("addresses",
-			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: outside the cluster's ranges, reached from their own namespace only).")), []string{"scope"}),
+			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: outside the cluster's ranges, reached from their own namespace only; none: over --egress-max-namespace-addresses).")), []string{"scope"}),
 	}
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems, m.addresses} {
+	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems, m.over, m.addresses} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -60,6 +63,7 @@ func (m *metrics) built(r Result, took time.Duration) {
 	}
 	m.addresses.WithLabelValues("cluster").Set(float64(len(r.Input.InCluster) - own))
 	m.addresses.WithLabelValues("namespace").Set(float64(own))
+	m.addresses.WithLabelValues("none").Set(float64(r.omitted))
 	objects, kindOf := map[string]int{}, map[string]string{egress.Source(egress.KindMesh, egress.Meta{}): egress.KindMesh}
 	for _, o := range r.Objects {
 		objects[o.Kind]++
@@ -70,12 +74,17 @@ func (m *metrics) built(r Result, took time.Duration) {
 		severity problem.Severity
 	}
 	problems := map[label]int{}
+	over := map[string]map[string]bool{egress.KindServiceEntry: {}, egress.KindVirtualService: {}}
 	for _, p := range r.Problems {
 		problems[label{kindOf[p.Source], p.Severity}]++
+		if sources := over[kindOf[p.Source]]; p.Type == problem.TypeOverBudget && sources != nil {
+			sources[p.Source] = true
+		}
 	}
 	for _, kind := range []string{egress.KindMesh, egress.KindServiceEntry, egress.KindVirtualService} {
 		if kind != egress.KindMesh {
 			m.objects.WithLabelValues(kind).Set(float64(objects[kind]))
+			m.over.WithLabelValues(kind).Set(float64(len(over[kind])))
 		}
 		for _, severity := range []problem.Severity{problem.Error, problem.Warning} {
 			m.problems.WithLabelValues(kind, severity.String()).Set(float64(problems[label{kind, severity}]))

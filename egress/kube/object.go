@@ -32,6 +32,7 @@ type object struct {
 	Object
 	revision string        // its label istio.io/rev; empty: none
 	spec     proto.Message // nil if it cannot be decoded
+	bytes    int           // of the spec
 	problems problem.List
 }
 
@@ -45,6 +46,7 @@ func readObject(kind string, u *unstructured.Unstructured) object {
 	out.status, _ = u.Object["status"].(map[string]any)
 	// The error is ignored: spec was decoded from JSON.
 	text, _ := json.Marshal(u.Object["spec"])
+	out.bytes = len(text)
 	out.spec, out.problems = egress.Decode(kind, out.Meta, text)
 	return out
 }

@@ -110,6 +110,11 @@ func TestStatusConditions(t *testing.T) {
 		t.Errorf("lastTransitionTime: %v", err)
 	}
 
+	// A limit.
+	r.kubectl(strings.Replace(entry("v1", ns, "ports", "httpbin.org"), `"ports":[`, `"ports":[`+strings.Repeat(`{"number":8080,"name":"x","protocol":"TCP"},`, 100), 1), "apply", "-f", "-")
+	r.wantStatus(ns, "se/ports", "1 Accepted=False OverBudget 1: error: spec.ports: 101 ports exceed the limit of 100 for an object, and all of it is ignored; remove ports, or raise --egress-max-object-ports|")
+	r.kubectl("", "delete", "-n", ns, "se/ports")
+
 	// Problems and the observed generation; a new message alone keeps lastTransitionTime.
 	r.kubectl(strings.Replace(entry("v1beta1", ns, "bin", "httpbin.org"), `"resolution"`, `"subjectAltNames":["a"],"resolution"`, 1), "apply", "-f", "-")
 	r.wantStatus(ns, "se/bin", "2 Accepted=True Warnings 2: warning: spec.subjectAltNames: no effect: the sidecar does not originate TLS; remove it|")

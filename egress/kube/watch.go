@@ -37,6 +37,8 @@ type Options struct {
 	// Revision is this control plane's; empty means the default one. Objects of
 	// another revision are ignored.
 	Revision revision.Revision
+	// Limits bound the objects of each namespace.
+	Limits egress.Limits
 	// Built is called with each model.
 	Built func(Result)
 	Log   logr.Logger
@@ -55,6 +57,8 @@ type Result struct {
 	// Objects are all ServiceEntries and VirtualServices of this revision, sorted by
 	// kind, namespace and name.
 	Objects []Object
+
+	omitted int // addresses of namespaces that have too many
 }
 
 // Watcher builds models.
@@ -214,7 +218,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 
 // build builds a model from the current state, once every initial list is complete.
 func (w *Watcher) build(addressesSynced bool) {
-	in := egress.Input{Mesh: w.mesh.Load()}
+	in := egress.Input{Mesh: w.mesh.Load(), Limits: w.options.Limits}
 	var pending []string
 	if in.Mesh == nil {
 		pending = append(pending, "the mesh configuration")
@@ -245,14 +249,14 @@ func (w *Watcher) build(addressesSynced bool) {
 	start := time.Now()
 	slices.SortFunc(all, func(a, b object) int { return compareObjects(a.Object, b.Object) })
 	for _, o := range all {
-		in.Add(o.Meta, o.spec)
+		in.Add(o.Meta, o.spec, o.bytes)
 		in.Problems = append(in.Problems, o.problems...)
 		r.Objects = append(r.Objects, o.Object)
 	}
 	if rejected := w.rejected.Load(); rejected != nil {
 		in.Rejected = *rejected
 	}
-	in.InCluster = destinations(w.services.all(), w.slices.all(), w.ownRanges())
+	in.InCluster, r.omitted = destinations(w.services.all(), w.slices.all(), w.ownRanges(), cmp.Or(in.Limits.NamespaceAddresses, egress.DefaultNamespaceAddresses))
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
 	w.latest.Store(&r)

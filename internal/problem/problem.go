@@ -54,6 +54,7 @@ const (
 	TypeConflict                 // two values cannot be combined
 	TypeBypass                   // traffic that should be controlled is not
 	TypeRejected                 // valid, and rejected by those that it is for
+	TypeOverBudget               // there is more of it than one user may have
 )
 
 // Problem is one thing wrong with one input.

@@ -79,6 +79,11 @@ func Bypass(path, value, rule, fix string) Problem {
 	return Problem{Severity: Warning, Type: TypeBypass, Path: path, Value: shown(value), Rule: rule, Fix: fix}
 }
 
+// OverBudget is more than one user may have: rule has the number and the limit.
+func OverBudget(path, rule, fix string) Problem {
+	return Problem{Type: TypeOverBudget, Path: path, Rule: rule, Fix: fix}
+}
+
 // Conflict is two values of which only one can be set: "cannot be combined with
 // --in-place". with names the other one.
 func Conflict(path, value, with, fix string) Problem {

@@ -53,7 +53,7 @@ func Parse(t testing.TB, text string) egress.Input {
 		case egress.KindServiceEntry, egress.KindVirtualService:
 			spec, problems := egress.Decode(o.Kind, o.Metadata, o.Spec)
 			kit.Must(t, problems.Err())
-			in.Add(o.Metadata, spec)
+			in.Add(o.Metadata, spec, len(o.Spec))
 			in.Problems = append(in.Problems, problems...)
 		default:
 			for _, d := range o.InCluster {
