@@ -32,7 +32,7 @@ func TestObjectsWithManyFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := egress.Meta{Namespace: "shop", Name: "e"}
 			decoded, problems := egress.Decode(egress.KindServiceEntry, m, []byte(spec))
-			in := egress.Input{Mesh: egresstest.Mesh(t, ""), Limits: egress.Limits{ObjectBytes: size, ObjectHosts: size, ObjectPorts: size}}
+			in := egress.Input{Mesh: egresstest.Mesh(t, ""), Limits: egress.Limits{ObjectBytes: size, ObjectHosts: size, ObjectPorts: size, NamespaceHosts: size, NamespacePorts: size}}
 			in.Add(m, decoded, 0)
 			start := time.Now()
 			_, found := egress.Build(in)

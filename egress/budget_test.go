@@ -124,7 +124,7 @@ func TestPortsOfAView(t *testing.T) {
 			}
 		}
 		for tenant := range 12 {
-			if n := of[fmt.Sprintf("tenant%d", tenant)]; n < 70 {
+			if n := of[fmt.Sprintf("tenant%d", tenant)]; n < 40 {
 				t.Errorf("%s: %d ports of tenant%d", namespace, n, tenant)
 			}
 		}
@@ -134,13 +134,13 @@ func TestPortsOfAView(t *testing.T) {
 	}
 	omitted := 0
 	for _, p := range problems {
-		if strings.HasPrefix(p.Source, "ServiceEntry tenant") && strings.Contains(p.Rule, "more than the 1000 ports that a sidecar listens on, and namespace tenant") {
+		if strings.HasPrefix(p.Source, "ServiceEntry tenant") && strings.Contains(p.Rule, "more than the 500 ports that a sidecar listens on, and namespace tenant") {
 			omitted++
 		} else {
 			t.Errorf("problem %s", p)
 		}
 	}
-	if omitted != 12*200-(1000-6) {
+	if omitted != 12*200-(500-6) {
 		t.Errorf("%d warnings", omitted)
 	}
 }

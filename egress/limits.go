@@ -8,8 +8,8 @@ type Limits struct {
 	ObjectBytes int
 	// ObjectHosts are the hosts of an object.
 	ObjectHosts int
-	// ObjectPorts are the ports of a ServiceEntry. Each takes a listener of all
-	// sidecars that see it: some 20 KiB, so 2 MiB.
+	// ObjectPorts are the ports of a ServiceEntry. Each takes two listeners, of IPv4 and
+	// IPv6, in all sidecars that see it: some 62 KiB, so 6 MiB.
 	ObjectPorts int
 	// NamespaceObjects are the ServiceEntries and VirtualServices of a namespace.
 	NamespaceObjects int
@@ -18,13 +18,13 @@ type Limits struct {
 	// NamespaceHosts are the hosts of its ServiceEntries, once for each port. One
 	// takes some 0.2 KiB of a sidecar, so 2 MiB.
 	NamespaceHosts int
-	// NamespacePorts are the different ports of its ServiceEntries: 4 MiB of a sidecar.
+	// NamespacePorts are the different ports of its ServiceEntries: 12 MiB of a sidecar.
 	NamespacePorts int
 	// NamespaceAddresses are the endpoints of its headless Services. One takes some 0.1
 	// KiB of all sidecars; Kubernetes supports 3,000 pods in a namespace, of two
 	// families.
 	NamespaceAddresses int
-	// ViewPorts are the different ports that a sidecar has listeners for: 20 MiB. The
+	// ViewPorts are the different ports that a sidecar has listeners for: 31 MiB. The
 	// namespace's own and those of the root namespace come first; of the rest, each
 	// other namespace has an equal share.
 	ViewPorts int
@@ -40,7 +40,7 @@ const (
 	DefaultNamespaceHosts     = 10_000
 	DefaultNamespacePorts     = 200
 	DefaultNamespaceAddresses = 6000
-	DefaultViewPorts          = 1000
+	DefaultViewPorts          = 500
 )
 
 // Least is the smallest of all.

@@ -131,7 +131,7 @@ func xdsLimitFlags(f *pflag.FlagSet, l *xds.Limits) {
 func objectLimitFlags(f *pflag.FlagSet, l *egress.Limits) {
 	f.IntVar(&l.ObjectBytes, "egress-max-object-bytes", egress.DefaultObjectBytes, "maximum size of the spec of a ServiceEntry or VirtualService")
 	f.IntVar(&l.ObjectHosts, "egress-max-object-hosts", egress.DefaultObjectHosts, "maximum hosts of a ServiceEntry or VirtualService")
-	f.IntVar(&l.ObjectPorts, "egress-max-object-ports", egress.DefaultObjectPorts, "maximum ports of a ServiceEntry; each takes some 20 KiB of all sidecars")
+	f.IntVar(&l.ObjectPorts, "egress-max-object-ports", egress.DefaultObjectPorts, "maximum ports of a ServiceEntry; each takes some 62 KiB of all sidecars")
 	f.IntVar(&l.NamespaceObjects, "egress-max-namespace-objects", egress.DefaultNamespaceObjects, "maximum ServiceEntries and VirtualServices of a namespace; the youngest over it are ignored")
 	f.IntVar(&l.NamespaceBytes, "egress-max-namespace-bytes", egress.DefaultNamespaceBytes, "maximum size of their specs")
 	f.IntVar(&l.NamespaceHosts, "egress-max-namespace-hosts", egress.DefaultNamespaceHosts, "maximum hosts of a namespace's ServiceEntries, once for each port")
