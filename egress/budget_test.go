@@ -124,7 +124,7 @@ func TestPortsOfAView(t *testing.T) {
 			}
 		}
 		for tenant := range 12 {
-			if n := of[fmt.Sprintf("tenant%d", tenant)]; n < 40 {
+			if n := of[fmt.Sprintf("tenant%d", tenant)]; n < 20 {
 				t.Errorf("%s: %d ports of tenant%d", namespace, n, tenant)
 			}
 		}
