@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/ranges/live"
@@ -52,4 +53,10 @@ func newRanges(mgr manager.Manager, holder *active.Holder) (manager.Runnable, er
 		})
 		return nil
 	}), nil
+}
+
+// ownRanges are the cluster's own ranges, as far as they are found.
+func ownRanges(s *active.Snapshot) cidr.List {
+	found, _ := s.Injector.RangeNames().Resolve(cidr.Cluster)
+	return found.Ranges
 }

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/certs"
-	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/debug"
 	"github.com/outrider-mesh/outrider/deploy/crds/install"
@@ -136,12 +135,6 @@ func (p *controlPlane) configure(s *active.Snapshot) {
 		p.watcher.SetMesh(s.Mesh)
 		p.watcher.SetRanges(ownRanges(s))
 	}
-}
-
-// ownRanges are the cluster's own ranges, as far as they are found.
-func ownRanges(s *active.Snapshot) cidr.List {
-	found, _ := s.Injector.RangeNames().Resolve(cidr.Cluster)
-	return found.Ranges
 }
 
 // objects are the mesh configuration and the objects that sidecars are configured
