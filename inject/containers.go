@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/jsontree"
@@ -139,6 +140,63 @@ func (m *mutation) inNamespaceRange(uid int64) bool {
 	text, ok := m.request.NamespaceAnnotations[annotation.OpenShiftUIDRange]
 	ids, err := parseIDRange(text)
 	return ok && err == nil && ids.has(uid)
+}
+
+// exemptsGroup reports whether the redirect exempts the connections of a group.
+func (m *mutation) exemptsGroup(gid int64) bool { return exemptsGroup(m.initArgs(), gid) }
+
+// exemptsGroup: the init container's argument decides, which a custom template may write
+// itself. Without the argument it is as with istio-iptables: the groups are those of the
+// argument -u.
+func exemptsGroup(args []string, gid int64) bool {
+	groups, given := argument(args, "-g", "--proxy-gid")
+	if !given {
+		if groups, given = argument(args, "-u", "--proxy-uid"); !given {
+			groups = defaultExempt
+		}
+	}
+	return slices.Contains(splitNames(groups), formatInt(gid))
+}
+
+// defaultExempt is what the redirect exempts without arguments.
+const defaultExempt = "1337"
+
+// exempts is what the redirect exempts, for a message.
+func (m *mutation) exempts() string {
+	s := m.resolved.settings
+	text := "uid " + formatInt(s.ProxyUID)
+	if m.exemptsGroup(s.ProxyGID) {
+		text += " and gid " + formatInt(s.ProxyGID)
+	}
+	return text
+}
+
+// initArgs are the arguments of the init container of the outcome.
+func (m *mutation) initArgs() (args []string) {
+	items := m.tree.At("spec", "initContainers").Items()
+	if i := indexBy(items, "name", jsontree.NewString(initContainerName)); i >= 0 {
+		for _, arg := range items[i].Get("args").Items() {
+			args = append(args, arg.Text())
+		}
+	}
+	return args
+}
+
+// argument is the last value of a flag, in the forms -f VALUE, -f=VALUE and -fVALUE.
+func argument(args []string, short, long string) (value string, given bool) {
+	for i, arg := range args {
+		switch {
+		case arg == short || arg == long:
+			if given = i+1 < len(args); given {
+				value = args[i+1]
+			}
+		case strings.HasPrefix(arg, long+"="):
+			value, given = arg[len(long)+1:], true
+		case strings.HasPrefix(arg, short) && !strings.HasPrefix(arg, "--"):
+			value, given = strings.TrimPrefix(arg[len(short):], "="), true
+		}
+	}
+	return value, given
 }
 
 // redirects reports whether the pod gets a redirect that captures something.

@@ -39,12 +39,15 @@
 //   - mutation.go: an injection in progress
 //   - containers.go: the containers of the user's pod
 //   - own.go: checks of those with the name of an injected one
+//   - changed.go: what the pod replaces in the injected containers
 //   - budget.go: the resources of a pod as a whole
 //   - steps.go: the steps of an injection
 //   - steps_user.go: the steps about the user's own containers, and the status
 //   - limits.go: the sidecar's requests compared with its limits
 //   - outcome.go: checks of the injected pod
 //   - warn_conflict.go: warnings about what the sidecar shares with the pod
+//   - warn_powers.go: warnings about ways around the sidecar
+//   - ephemeral.go: the ephemeral containers of a running pod
 //   - warn.go: warnings about an injected pod
 //   - inject.go: the injection
 //   - uninject.go: the removal of an injection

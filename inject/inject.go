@@ -18,7 +18,7 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 	decision := decide(pod, r.Namespace, &i.cfg.Injection)
 	invalid, warnings := annotation.Check(pod.Annotations, pod.Labels)
 	if !decision.Inject {
-		return &Result{Decision: decision, Warnings: skipWarnings(warnings)}, nil
+		return &Result{Decision: decision, Warnings: append(skipWarnings(warnings), i.warnSkipped(pod, decision)...)}, nil
 	}
 	if len(invalid) > 0 {
 		return nil, rejectAnnotations(invalid, i.names.unresolvedNames(pod.Annotations))

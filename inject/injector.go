@@ -15,6 +15,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 // Injector injects pods with one compiled configuration.
@@ -40,6 +42,11 @@ func (i *Injector) RangeNames() *ranges.NamedRanges { return i.env.Ranges }
 // Hash identifies the configuration, the ranges of the names in its range lists,
 // and the built-in templates. The status annotation of a pod has it as configHash.
 func (i *Injector) Hash() string { return i.hash }
+
+// registryOnly reports whether undeclared destinations are denied.
+func (i *Injector) registryOnly() bool {
+	return i.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
+}
 
 func (i *Injector) revision() string {
 	if r := i.env.Revision; r != "" {

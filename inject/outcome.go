@@ -44,6 +44,7 @@ func (m *mutation) checkIdentity() {
 		return
 	}
 	s := m.resolved.settings
+	group := m.exemptsGroup(s.ProxyGID)
 	exempted := map[string][]string{} // path: names of containers
 	pod := m.tree.At("spec", "securityContext")
 	for _, list := range [...]string{"containers", "initContainers"} {
@@ -55,14 +56,18 @@ func (m *mutation) checkIdentity() {
 			own := item.Get("securityContext")
 			if found, _ := m.brings(name); found {
 				if name == proxyContainerName {
-					m.checkProxyIdentity(own, pod)
+					m.checkProxyIdentity(own, pod, group)
 				}
 				continue
 			}
 			for _, id := range [...]struct {
-				field  string
-				exempt int64
-			}{{"runAsUser", s.ProxyUID}, {"runAsGroup", s.ProxyGID}} {
+				field   string
+				exempt  int64
+				applies bool
+			}{{"runAsUser", s.ProxyUID, true}, {"runAsGroup", s.ProxyGID, group}} {
+				if !id.applies {
+					continue
+				}
 				path := "spec.securityContext." + id.field
 				node := pod.Get(id.field)
 				if n := own.Get(id.field); n.Kind() == jsontree.Scalar {
@@ -104,7 +109,7 @@ func (m *mutation) exempted(path string, names []string) problem.Problem {
 
 // checkProxyIdentity: connections of a sidecar that the redirect does not exempt would
 // be redirected to the sidecar.
-func (m *mutation) checkProxyIdentity(own, pod *jsontree.Node) {
+func (m *mutation) checkProxyIdentity(own, pod *jsontree.Node, group bool) {
 	s := m.resolved.settings
 	id := func(field string) string {
 		for _, n := range []*jsontree.Node{own.Get(field), pod.Get(field)} {
@@ -115,11 +120,11 @@ func (m *mutation) checkProxyIdentity(own, pod *jsontree.Node) {
 		return ""
 	}
 	uid, gid := id("runAsUser"), id("runAsGroup")
-	if uid == "" || uid == formatInt(s.ProxyUID) || gid == formatInt(s.ProxyGID) || len(m.problems) > 0 {
+	if uid == "" || uid == formatInt(s.ProxyUID) || group && gid == formatInt(s.ProxyGID) || len(m.problems) > 0 {
 		return
 	}
 	p := problem.Invalid("injected container istio-proxy: securityContext.runAsUser", "",
-		fmt.Sprintf("the redirect exempts uid %d and gid %d only, and would capture the sidecar's own connections", s.ProxyUID, s.ProxyGID),
+		"the redirect exempts "+m.exempts()+" only, and would capture the sidecar's own connections",
 		"use {{ .ProxyUID }} in the template, or set the uid in a container istio-proxy of the pod")
 	p.Value = uid
 	m.problems.Add(p)

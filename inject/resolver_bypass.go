@@ -8,8 +8,6 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/internal/problem"
-
-	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
 // bypasses warns about traffic that the lists leave uncaptured, each fact once: it
@@ -103,7 +101,7 @@ func (r *resolver) mainInterface() problem.List {
 // bypassesPolicy is about all that REGISTRY_ONLY does not apply to. Where the exclude
 // list has been reported already, its own part is omitted.
 func (r *resolver) bypassesPolicy(reported bool) (out problem.List) {
-	if r.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY {
+	if !r.registryOnly() {
 		return nil
 	}
 	s := &r.out
@@ -115,6 +113,9 @@ func (r *resolver) bypassesPolicy(reported bool) (out problem.List) {
 	}
 	if !s.ExcludePorts.IsEmpty() {
 		out.Add(r.bypass("excludeOutboundPorts", "bypasses REGISTRY_ONLY: this traffic does not go through the sidecar", ""))
+	}
+	if len(s.ExcludeInterfaces) > 0 && len(r.mainInterface()) == 0 {
+		out.Add(r.bypass("excludeInterfaces", "bypasses REGISTRY_ONLY: this traffic does not go through the sidecar", ""))
 	}
 	return out
 }

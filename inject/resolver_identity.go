@@ -9,7 +9,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// identity selects the uid and gid of the sidecar, which the redirect exempts. On
+// identity selects the uid and gid of the sidecar. The redirect exempts the uid, and the gid
+// where the pod's own istio-proxy container sets it. On
 // OpenShift a pod may only use uids of its namespace's range; the last one is used that
 // no application of the pod has, as applications get the first. A pod with its own
 // istio-proxy container may set both itself.
@@ -27,6 +28,7 @@ func (r *resolver) identity() {
 	}
 	if r.in.gid != nil {
 		gid = sourcedID{*r.in.gid, SourceContainer}
+		r.out.ExemptGID = true
 	}
 	r.out.ProxyUID, r.out.ProxyGID = uid.id, gid.id
 	r.set("proxyUID", formatInt(uid.id), uid.source)

@@ -30,6 +30,7 @@ type Settings struct {
 	HoldApp       bool  // holdApplicationUntilProxyStarts; always the case with a native sidecar
 	ProxyUID      int64 // the uid whose own traffic is not redirected
 	ProxyGID      int64
+	ExemptGID     bool // the gid's own traffic is not redirected either
 
 	ProxyImage        string
 	InitImage         string
@@ -104,7 +105,7 @@ func (s *Settings) InitArgs() []string {
 		"-p", formatInt(int64(s.ProxyPort)),
 		"-z", "15006",
 		"-u", formatInt(s.ProxyUID),
-		"-g", formatInt(s.ProxyGID),
+		"-g", s.exemptGroup(),
 		"-m", s.InterceptionMode,
 	}
 	args = appendLists(args, "-i", s.IncludeIPRanges)
@@ -116,6 +117,16 @@ func (s *Settings) InitArgs() []string {
 		"-o", s.ExcludePorts.String(),
 		"-c", strings.Join(s.ExcludeInterfaces, ","),
 	)
+}
+
+// exemptGroup is the group whose connections are not redirected: none unless the pod asks
+// for it, as the sidecar's uid is exempt anyway, and a file of the application's with the
+// set-group-ID bit would let every process have the group.
+func (s *Settings) exemptGroup() string {
+	if s.ExemptGID {
+		return formatInt(s.ProxyGID)
+	}
+	return ""
 }
 
 // maxArgument keeps one argument below the kernel's limit: 128 KiB

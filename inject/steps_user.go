@@ -120,15 +120,36 @@ func (m *mutation) brought(list string) []string {
 	return names
 }
 
+// refreshStatus keeps the record of the earlier injection, but not settings that are not those
+// of the pod: the annotation may be written by hand.
+func (m *mutation) refreshStatus() error {
+	effective := m.effective()
+	if jsontree.Equal(jsontree.Parse(string(m.prior.Effective)), jsontree.Parse(string(effective))) {
+		return nil
+	}
+	s := *m.prior
+	s.Effective = effective
+	return m.record(&s)
+}
+
+func (m *mutation) record(s *status) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return reject(RejectedTemplate, problem.Invalid(annotation.Path(annotation.SidecarStatus, false), "", err.Error(), ""))
+	}
+	m.annotate(annotation.SidecarStatus, string(text))
+	return nil
+}
+
 // status sets the annotation, and records the user's own versions of injected
 // containers.
 func (m *mutation) status() error {
 	if m.again {
-		return nil // the record of the earlier injection is still valid
+		return m.refreshStatus() // the record of the earlier injection is still valid
 	}
 	s := &status{
 		Revision: m.revision(), Templates: m.resolved.settings.Templates,
-		ConfigHash: m.hash, OverlayHash: overlayHash(m.overlays), Effective: m.resolved.effective,
+		ConfigHash: m.hash, OverlayHash: overlayHash(m.overlays), Effective: m.effective(),
 	}
 	s.InitContainers, s.Containers = m.brought("initContainers"), m.brought("containers")
 	s.Volumes, s.ImagePullSecrets = m.brought("volumes"), m.brought("imagePullSecrets")
@@ -141,10 +162,5 @@ func (m *mutation) status() error {
 	if len(u.user)+len(s.Changed) > 0 {
 		s.recordOrder(m.base, s.strip(m.tree, m.user))
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		return reject(RejectedTemplate, problem.Invalid(annotation.Path(annotation.SidecarStatus, false), "", err.Error(), ""))
-	}
-	m.annotate(annotation.SidecarStatus, string(text))
-	return nil
+	return m.record(s)
 }

@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(found problem.List) problem.List {
 	out := slices.DeleteFunc(slices.Clone(found), m.readByTemplate) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnNoProxy, warnBypass, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
+		warnNoProxy, warnBypass, warnOverrides, warnPowers, warnNamespaces, warnGroups, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
 	} {
 		out = append(out, check(m)...)
 	}
@@ -89,15 +89,19 @@ func warnProxyIdentity(m *mutation) problem.List {
 		return nil
 	}
 	var names []string
+	group := m.exemptsGroup(s.ProxyGID)
 	for c := range m.containers() {
-		if uid, gid := runsAs(m.pod, c.Container); !c.lasts() && !m.user.has(c.Name) && (same(uid, s.ProxyUID) || same(gid, s.ProxyGID)) {
+		if found, _ := m.brings(c.Name); found || c.lasts() {
+			continue
+		}
+		if uid, gid := runsAs(m.pod, c.Container); same(uid, s.ProxyUID) || group && same(gid, s.ProxyGID) {
 			names = append(names, c.Name)
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	return warning("", fmt.Sprintf("init container %s runs with the sidecar's uid or gid (%d, %d): its traffic bypasses the sidecar", problem.Clip(strings.Join(names, ", "), maxList), s.ProxyUID, s.ProxyGID),
+	return warning("", fmt.Sprintf("init container %s runs with what the redirect exempts (%s): its traffic bypasses the sidecar", problem.Clip(strings.Join(names, ", "), maxList), m.exempts()),
 		"use another runAsUser and runAsGroup")
 }
 

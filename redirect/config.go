@@ -36,7 +36,7 @@ type Config struct {
 	Mode      Mode
 	ProxyPort uint16   // -p: port that captured connections are redirected to
 	ProxyUIDs []uint32 // -u: users whose connections are never captured
-	ProxyGIDs []uint32 // -g: groups whose connections are never captured
+	ProxyGIDs []uint32 // -g: groups whose connections are never captured; may be none
 
 	Include           cidr.List  // -i: destinations to capture
 	Exclude           cidr.List  // -x: destinations never captured; takes precedence over Include and IncludePorts

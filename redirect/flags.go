@@ -26,7 +26,7 @@ type flag struct {
 var flags = []flag{
 	{long: "envoy-port", letter: 'p', env: "ENVOY_PORT", help: "port that captured connections are redirected to (default 15001)"},
 	{long: "proxy-uid", letter: 'u', env: "PROXY_UID", isList: true, help: "users never captured (default 1337)"},
-	{long: "proxy-gid", letter: 'g', env: "PROXY_GID", isList: true, help: "groups never captured (default: same as -u)"},
+	{long: "proxy-gid", letter: 'g', env: "PROXY_GID", isList: true, help: "groups never captured (default: same as -u); empty is none"},
 	{long: "istio-inbound-interception-mode", letter: 'm', env: "ISTIO_INBOUND_INTERCEPTION_MODE", help: "REDIRECT (default), or NONE for no rules"},
 	{long: "istio-service-cidr", letter: 'i', env: "ISTIO_SERVICE_CIDR", isList: true, help: `CIDRs to capture; "*" is everything, empty is nothing`},
 	{long: "istio-service-exclude-cidr", letter: 'x', env: "ISTIO_SERVICE_EXCLUDE_CIDR", isList: true, help: "CIDRs never captured; takes precedence over -i and -q"},

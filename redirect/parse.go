@@ -85,7 +85,11 @@ func (a *arguments) config() Config {
 		CaptureLoopback:   namesLoopback(a.values["istio-service-cidr"].text),
 	}
 	c.ProxyUIDs = a.ids("proxy-uid", defaultProxyUID)
-	c.ProxyGIDs = a.ids("proxy-gid", cmp.Or(strings.Join(elements(a.values["proxy-uid"].text), ","), defaultProxyUID))
+	// An empty -g is no group: a program with the set-group-ID bit gives its group to every
+	// container of the pod. Without the flag it is as with istio-iptables.
+	if _, given := a.values["proxy-gid"]; !given || !isEmpty(a.values["proxy-gid"].text) {
+		c.ProxyGIDs = a.ids("proxy-gid", cmp.Or(strings.Join(elements(a.values["proxy-uid"].text), ","), defaultProxyUID))
+	}
 	return c
 }
 
@@ -161,6 +165,8 @@ func (a *arguments) ports(long string) cidr.Ports {
 }
 
 // ids reads user or group IDs. The highest 32-bit number means "no ID".
+func isEmpty(list string) bool { return len(elements(list)) == 0 }
+
 func (a *arguments) ids(long, absent string) []uint32 {
 	v := a.values[long]
 	if len(elements(v.text)) == 0 {

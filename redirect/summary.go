@@ -45,7 +45,11 @@ func Summary(c Config, f Family) string {
 	if c.CaptureLoopback {
 		loopback = "127.0.0.1 and ::1"
 	}
-	bypass = append(bypass, "uid "+join(c.ProxyUIDs), "gid "+join(c.ProxyGIDs), loopback, "non-TCP")
+	bypass = append(bypass, "uid "+join(c.ProxyUIDs))
+	if len(c.ProxyGIDs) > 0 {
+		bypass = append(bypass, "gid "+join(c.ProxyGIDs))
+	}
+	bypass = append(bypass, loopback, "non-TCP")
 	does := fmt.Sprintf("captures to port %d", c.ProxyPort)
 	if !c.capturesAny(families) {
 		does = "captures nothing"

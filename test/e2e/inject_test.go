@@ -26,10 +26,45 @@ func kubeInject(t *testing.T, s *Suite) {
 			t.Errorf("%s: %s", n.name, got)
 		}
 		p.goes(request{url: "http://httpbin.org/anything", args: "-4", through: "PassthroughCluster", rule: "everything", world: true})
+		p.separate(s)
 		if first == "" {
 			first = decided(t, &p.Pod)
 		} else if line := difference(first, decided(t, &p.Pod)); line != "" {
 			t.Errorf("the webhook's pod and the one in namespace %s differ: %s", n.name, line)
+		}
+	}
+}
+
+// separate: the sidecar does not have the pod's API token, and the application cannot change
+// the sidecar.
+func (p *Pod) separate(s *Suite) {
+	t := p.n.t
+	t.Helper()
+	const token = "/var/run/secrets/kubernetes.io/serviceaccount"
+	if out := p.n.run("kubectl exec " + p.name + " -c sleep -- ls " + token); !strings.Contains(out, "token") {
+		t.Errorf("%s: the application's %s has %q", p.name, token, out)
+	}
+	for path, want := range map[string]string{
+		"/ready": "LIVE\n200", "-X POST /quitquitquit": "403", "-X POST /drain_listeners": "403", "-X POST /logging?level=trace": "403", "-I /server_info": "200",
+		"--path-as-is /ready/../quitquitquit": "403", "--unix-socket /var/run/outrider/admin.sock /ready": "connect",
+	} {
+		at := strings.LastIndexByte(path, ' ') + 1
+		out, err := p.curl("-w '%{http_code}' " + path[:at] + " http://localhost:15000" + path[at:])
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("%s: curl %s: %s, want %s", p.name, path, out, want)
+		}
+	}
+	if !s.Own() {
+		return
+	}
+	for dir, want := range map[string]string{
+		token + "/token": "", "/var/run/secrets/outrider/token": "./var/run/secrets/outrider/token\n", "/var/run/outrider": "./var/run/outrider/admin.sock\n",
+	} {
+		if got, err := s.SidecarFiles(string(p.UID), dir); got != want || err != nil && want != "" {
+			t.Errorf("%s: %s in the sidecar: %q, %v; want %q", p.name, dir, got, err, want)
 		}
 	}
 }

@@ -89,6 +89,26 @@ func counters(listing []byte) (map[string]int, error) {
 	return sums, nil
 }
 
+// inSidecar lists the files below a directory as the Envoy of the pod with the UID sees them.
+const inSidecar = `for c in /proc/[0-9]*/cgroup; do
+  d="${c%cgroup}"
+  if grep -qs "pod$0" "$c" && [ "$(cat "$d/comm")" = envoy ]; then cd "$d/root" && exec find "./$1" -type f -o -type l -o -type s; fi
+done
+echo "no Envoy in pod $0" >&2; exit 1`
+
+// SidecarFiles returns the files, links and sockets below a directory of the sidecar's file
+// system.
+func (m *Mesh) SidecarFiles(podUID, dir string) (string, error) {
+	if m.own == nil {
+		return "", fmt.Errorf("list the sidecar's files: %s", NoNode)
+	}
+	out, err := m.own.Node.Run("", "sh", "-c", inSidecar, podUID, strings.TrimPrefix(dir, "/"))
+	if err != nil {
+		return "", fmt.Errorf("list the sidecar's files: %w", err)
+	}
+	return out, nil
+}
+
 // worldLog is the log of the internet in the file.
 func (m *Mesh) worldLog() (string, error) {
 	text, err := os.ReadFile(m.own.WorldLog())
