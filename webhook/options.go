@@ -42,6 +42,7 @@ func Handlers(o Options) map[string]http.Handler {
 	return map[string]http.Handler{
 		registration.InjectPath:        NewPodHandler(o),
 		registration.WarnPath:          NewWorkloadHandler(o),
+		registration.EphemeralPath:     NewEphemeralHandler(o),
 		registration.ValidatePath:      NewObjectHandler(o),
 		registration.ConfigurationPath: NewConfigMapHandler(o),
 	}

@@ -22,6 +22,8 @@ func NewPodHandler(o Options) http.Handler {
 	return h
 }
 
+const notConfigured = "no valid configuration loaded; see the Outrider log for errors in ConfigMap istio-sidecar-injector or istio"
+
 // injectPod decides one request. Requests other than pod CREATE are allowed
 // unchanged; a CREATE of a pod with another object is denied.
 func (h *handler) injectPod(r *request) answer {
@@ -33,8 +35,7 @@ func (h *handler) injectPod(r *request) answer {
 	}
 	injector := h.Active()
 	if injector == nil {
-		return denied(resultError, "not_ready", http.StatusServiceUnavailable,
-			"no valid configuration loaded; see the Outrider log for errors in ConfigMap istio-sidecar-injector or istio")
+		return denied(resultError, "not_ready", http.StatusServiceUnavailable, notConfigured)
 	}
 	result, err := injector.Inject(inject.Request{
 		Pod:                  r.Object,

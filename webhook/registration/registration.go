@@ -14,6 +14,7 @@ const (
 	WarnPath          = "/warn"
 	ValidatePath      = "/validate"
 	ConfigurationPath = "/validate-configuration"
+	EphemeralPath     = "/validate-ephemeral-containers"
 )
 
 // Options describe how the API server reaches the webhook, and which pods and

@@ -17,14 +17,20 @@ type selector struct {
 	object    []metav1.LabelSelectorRequirement
 }
 
-// selectors lists the ways to be selected. No two of them select the same pod.
-func (o Options) selectors() []selector {
-	rev := o.Revision.String()
+// excluded are the namespaces whose pods are never injected, by a selector.
+func (o Options) excluded() metav1.LabelSelectorRequirement {
 	never := []string{"kube-system", "kube-public", "kube-node-lease"}
 	if o.Namespace != "" {
 		never = append(never, o.Namespace)
 	}
-	exclude := require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, never...)
+	return require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, never...)
+}
+
+// selectors lists the ways to be selected. No two of them select the same pod.
+func (o Options) selectors() []selector {
+	rev := o.Revision.String()
+	exclude := o.excluded()
+	never := exclude.Values
 	notFalse := require(annotation.Inject, metav1.LabelSelectorOpNotIn, "false")
 
 	out := []selector{

@@ -23,8 +23,9 @@ const (
 func NetworkingVersions() []string { return []string{"v1", "v1beta1", "v1alpha3"} }
 
 // Validating is the configuration of what is validated and not changed:
-// workloads, which only get warnings, the mesh objects, and the two ConfigMaps.
-// failurePolicy is Ignore throughout. A workload's warnings are repeated for its
+// workloads, which only get warnings, ephemeral containers, the mesh objects, and the two
+// ConfigMaps. failurePolicy is Ignore except for ephemeral containers, which would bypass
+// the sidecar of a running pod. A workload's warnings are repeated for its
 // pods; and the control plane validates objects and ConfigMaps again, by the
 // same functions, and keeps the last good state. Fail would protect nothing
 // more, and while no replica is available the administrator could not fix the
@@ -53,8 +54,24 @@ func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfigur
 		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: object}
 		out.Webhooks = append(out.Webhooks, w)
 	}
-	out.Webhooks = append(append(out.Webhooks, o.objects(write)...), o.configMaps(write))
+	out.Webhooks = append(append(out.Webhooks, o.ephemeral()), append(o.objects(write), o.configMaps(write))...)
 	return out
+}
+
+// ephemeral is the entry for ephemeral containers. Labels and annotations of a running pod
+// can be changed, and its containers cannot: they decide, and a pod of another mesh is not
+// concerned. An API server without matchConditions sends every pod, and the handler allows
+// those without a sidecar.
+func (o Options) ephemeral() admissionregistrationv1.ValidatingWebhook {
+	w := o.validating("ephemeral."+injectorSuffix, EphemeralPath,
+		rule("", []string{"pods/ephemeralcontainers"}, admissionregistrationv1.Update))
+	w.FailurePolicy = new(admissionregistrationv1.Fail)
+	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(o.excluded())}
+	const sidecar = `.exists(c, c.name == 'istio-proxy' && has(c.volumeMounts) && c.volumeMounts.exists(v, v.name == 'outrider-xds'))`
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "sidecar", Expression: "object.spec.containers" + sidecar + " || has(object.spec.initContainers) && object.spec.initContainers" + sidecar,
+	}}
+	return w
 }
 
 // objects are the entries for ServiceEntries and VirtualServices. An object with
