@@ -1,9 +1,6 @@
 package egress
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // View returns the view of a namespace.
 func (m *Model) View(namespace string) *View {
@@ -44,15 +41,12 @@ func (m *Model) View(namespace string) *View {
 // ranked are the objects visible to a namespace, in the order of precedence.
 func ranked[T any](in []T, rank func(Meta) int, of func(*T) (Meta, exports), namespace string) []T {
 	out := make([]T, 0, len(in))
-	for i := range in {
-		if _, e := of(&in[i]); e.to(namespace) {
-			out = append(out, in[i])
+	for r := rankOwn; r <= rankOther; r++ {
+		for i := range in {
+			if meta, e := of(&in[i]); rank(meta) == r && e.to(namespace) {
+				out = append(out, in[i])
+			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b T) int {
-		ma, _ := of(&a)
-		mb, _ := of(&b)
-		return cmp.Compare(rank(ma), rank(mb))
-	})
 	return out
 }

@@ -7,8 +7,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/ranges/live"
