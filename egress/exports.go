@@ -2,7 +2,6 @@ package egress
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -22,14 +21,14 @@ const (
 func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 	const path = "spec.exportTo"
 	ok = true
-	seen := map[string]bool{}
+	seen, combined := map[string]bool{}, false
 	e.all, e.stated = len(list) == 0, len(list) > 0
 	for i, ns := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch fix := exportFix(ns); {
 		case ns == exportAll || ns == exportNone:
-			if len(list) > 1 && i == slices.Index(list, ns) {
-				ok = false
+			if len(list) > 1 && !combined {
+				ok, combined = false, true
 				r.add(problem.Conflict(at, ns, "other values", fix))
 			}
 			e.all = e.all || ns == exportAll

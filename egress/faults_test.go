@@ -83,6 +83,7 @@ func exportFaults() []fault {
 		{"all first", `"*", a`, `error: spec.exportTo[0]: "*": cannot be combined with other values`},
 		{"nobody and own", `"~", "."`, `error: spec.exportTo[0]: "~": cannot be combined with other values; use "~" alone for no namespace, or remove it`},
 		{"all twice", `"*", "*"`, `error: spec.exportTo[0]: "*": cannot be combined with other values`},
+		{"all and nobody", `"*", "~"`, `error: spec.exportTo[0]: "*": cannot be combined with other values`},
 		{"twice", `a, a`, `error: spec.exportTo[1]: "a": duplicate namespace a`},
 		{"own twice", `".", shop`, `error: spec.exportTo[1]: "shop": duplicate namespace shop`},
 	} {

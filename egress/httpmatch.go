@@ -106,6 +106,28 @@ func noteFinalDot(s *networkingv1alpha3.StringMatch, path string, r reporter) {
 	}
 }
 
+// noteDotPrefixes warns about prefixes of a Host that end with a dot, where none of the
+// object's hosts has more after it.
+func noteDotPrefixes(routes []*networkingv1alpha3.HTTPRoute, hosts []string, r reporter) {
+	note := func(s *networkingv1alpha3.StringMatch, path string) {
+		prefix := s.GetPrefix()
+		if strings.HasSuffix(prefix, ".") && !slices.ContainsFunc(hosts, func(h string) bool { return strings.HasPrefix(h, "*") || strings.HasPrefix(h, strings.ToLower(prefix)) }) {
+			r.warn(path+".prefix", prefix, "never matches: the final dot of a Host is removed before it is compared", "remove the dot")
+		}
+	}
+	for i, route := range routes {
+		for j, m := range route.GetMatch() {
+			path := fmt.Sprintf("spec.http[%d].match[%d]", i, j)
+			note(m.GetAuthority(), path+".authority")
+			for _, name := range slices.Sorted(maps.Keys(m.GetHeaders())) {
+				if IsAuthority(name) {
+					note(m.GetHeaders()[name], path+".headers."+name)
+				}
+			}
+		}
+	}
+}
+
 // readString validates a condition on a text.
 func readString(s *networkingv1alpha3.StringMatch, path string, r reporter) {
 	const fix = "use exact, prefix or regex"

@@ -20,7 +20,9 @@ func readRetries(s *networkingv1alpha3.HTTPRoute, path string, r reporter) {
 	case t.Attempts == 0:
 		readDisabledRetries(t, path, r)
 	}
-	readTime(t.PerTryTimeout, path+".perTryTimeout", false, r)
+	if t.Attempts != 0 { // without attempts, it has a problem already
+		readTime(t.PerTryTimeout, path+".perTryTimeout", false, r)
+	}
 	if whole := s.Timeout.AsDuration(); t.Attempts > 0 && whole > 0 && t.PerTryTimeout.AsDuration() > whole {
 		r.add(problem.NoEffect(path+".perTryTimeout", t.PerTryTimeout.AsDuration().String(), "it is longer than the timeout of the route, "+whole.String(), "use a shorter duration"))
 	}

@@ -40,6 +40,7 @@ func routeFaults() []fault {
 		routeFault("no retries", route(`retries: {attempts: 0}`), ""),
 		routeFault("retries without attempts", route(`retries: {retryOn: 5xx, perTryTimeout: 2s}`), disabled+"retryOn and perTryTimeout; set attempts, such as 2, or remove retryOn and perTryTimeout"),
 		routeFault("retryOn alone", route(`retries: {retryOn: 5xx}`), disabled+"retryOn; set"),
+		routeFault("perTryTimeout of zero", route(`retries: {perTryTimeout: 0s}`), disabled+"perTryTimeout; set"),
 		routeFault("perTryTimeout and zero", route(`retries: {attempts: 0, perTryTimeout: 2s}`), disabled+"perTryTimeout; set"),
 		routeFault("localities alone", route(`retries: {retryRemoteLocalities: true}`), "warning: spec.http[0].retries.retryRemoteLocalities: no effect\n"+disabled+"retryRemoteLocalities"),
 		routeFault("backoff alone", route(`retries: {backoff: 1s}`), "warning: spec.http[0].retries.backoff: no effect: attempts is 0 or not set"),

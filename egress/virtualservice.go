@@ -30,6 +30,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	}
 	noteUnreachable(s.Http, r)
 	noteRewrites(s.Http, r)
+	noteDotPrefixes(s.Http, names, r)
 	tls := readTLSRoutes(s, r)
 	if len(s.Http)+len(s.Tls)+len(s.Tcp) == 0 {
 		r.error("spec.http", "", "http, tcp or tls must be provided in virtual service", "add http or tls routes")
