@@ -28,6 +28,9 @@ const (
 	rejectedStreams = 10
 	// lastStatus is the time for the status of the last rejected stream.
 	lastStatus = 100 * time.Millisecond
+	// reviewsPerSource are those TokenReviews of a source that wait or are made at once:
+	// where tokens are not verified here, one source must not take the rate of all.
+	reviewsPerSource = 2
 	// forgetSources is how often sources without connections are removed.
 	forgetSources = time.Minute
 )
@@ -56,6 +59,7 @@ type source struct {
 	address netip.Addr
 	pending int
 	opened  *rate.Limiter
+	reviews chan struct{} // being made of its tokens, or waiting
 }
 
 // connection is a client's connection. It is the address of the client, too, by which
@@ -107,7 +111,7 @@ func (c *connections) add(conn net.Conn) *connection {
 	c.forgetIdle()
 	s := c.sources[address]
 	if s == nil {
-		s = &source{address: address, opened: rate.NewLimiter(rate.Limit(c.perSource)/pendingPerNewRate, c.perSource*burstPerPending)}
+		s = &source{address: address, opened: rate.NewLimiter(rate.Limit(c.perSource)/pendingPerNewRate, c.perSource*burstPerPending), reviews: make(chan struct{}, reviewsPerSource)}
 		c.sources[address] = s
 	}
 	if !s.opened.Allow() {
@@ -251,6 +255,19 @@ func (n *connection) named(err error) error {
 		return err
 	}
 	return streamError{rejected.status, fmt.Errorf("from %s: %w", n.source.address, rejected.cause)}
+}
+
+// review waits until the source may have another token reviewed; end is called after it.
+func (n *connection) review(ctx context.Context) (end func(), err error) {
+	if n == nil {
+		return func() {}, nil
+	}
+	select {
+	case n.source.reviews <- struct{}{}:
+		return func() { <-n.source.reviews }, nil
+	case <-ctx.Done():
+		return nil, errTooMany
+	}
 }
 
 // tooMany reports whether the connection is about to be closed.

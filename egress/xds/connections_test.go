@@ -291,3 +291,38 @@ func TestFloods(t *testing.T) {
 		neighbor.want(listeners)
 	}
 }
+
+// TestReviewsOfASource: where each token is reviewed, a source with many invalid ones does
+// not delay the review of a neighbor's.
+func TestReviewsOfASource(t *testing.T) {
+	waiting := make(chan string, 100)
+	s := serveBy(t, Limits{}, AuthenticatorFunc(func(ctx context.Context, token string) (Identity, error) {
+		end, err := connectionOf(ctx).review(ctx)
+		if err != nil {
+			return Identity{}, err
+		}
+		defer end()
+		if token == "invalid" {
+			waiting <- token
+			<-ctx.Done()
+			return Identity{}, ErrUnauthenticated
+		}
+		return Identity{Namespace: "bank", Pod: "web"}, nil
+	}))
+	s.Publish(modelOf(t, "ALLOW_ANY"))
+	for range 3 {
+		_, f := s.http2From(t, "127.0.0.9")
+		for i := range 4 {
+			kit.Must(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: headersOf("invalid"), EndHeaders: true}))
+		}
+	}
+	for range reviewsPerSource {
+		<-waiting
+	}
+	neighbor := s.streamFrom(t, "127.0.0.2", "bank/web")
+	neighbor.subscribe(envoy.TypeListener)
+	neighbor.want(listeners)
+	if len(waiting) > 0 {
+		t.Errorf("%d more reviews of the source", len(waiting))
+	}
+}

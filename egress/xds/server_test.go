@@ -52,19 +52,27 @@ func serve(t testing.TB) *served {
 
 func serveWith(t testing.TB, limits Limits) *served {
 	t.Helper()
+	return serveBy(t, limits, AuthenticatorFunc(byName))
+}
+
+// byName takes a token as its identity's name.
+func byName(_ context.Context, token string) (Identity, error) {
+	switch token {
+	case "invalid":
+		return Identity{}, fmt.Errorf("review: %w", ErrUnauthenticated)
+	case "unavailable":
+		return Identity{}, fmt.Errorf("the API server is unavailable")
+	}
+	namespace, pod, _ := strings.Cut(token, "/")
+	return Identity{Namespace: namespace, Pod: pod}, nil
+}
+
+func serveBy(t testing.TB, limits Limits, auth Authenticator) *served {
+	t.Helper()
 	cert, ca := selfSigned(t, []string{"127.0.0.1"})
 	s := &served{roots: x509.NewCertPool(), root: cert.Certificate[0], limited: map[string]int{}}
 	s.roots.AppendCertsFromPEM([]byte(ca))
-	s.Server = New(AuthenticatorFunc(func(_ context.Context, token string) (Identity, error) {
-		switch token {
-		case "invalid":
-			return Identity{}, fmt.Errorf("review: %w", ErrUnauthenticated)
-		case "unavailable":
-			return Identity{}, fmt.Errorf("the API server is unavailable")
-		}
-		namespace, pod, _ := strings.Cut(token, "/")
-		return Identity{Namespace: namespace, Pod: pod}, nil
-	}), Observer{
+	s.Server = New(auth, Observer{
 		Limited:           func(_ Identity, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
 		ConnectionLimited: func(_, limit, _ string) { s.mu.Lock(); defer s.mu.Unlock(); s.limited[limit]++ },
 		Rejected:          func(r Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.rejected = append(s.rejected, r) },

@@ -201,6 +201,13 @@ func (t *Tokens) authenticateByReview(ctx context.Context, token string) (Identi
 	if v, ok := t.cache.Get(sum); ok {
 		return v.(reviewResult).identity, v.(reviewResult).err
 	}
+	waiting, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	end, err := connectionOf(ctx).review(waiting)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer end()
 	// The first caller may go away while others wait for the same review.
 	result, err, _ := t.flight.Do(string(sum[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
