@@ -48,9 +48,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	if p.tokens, err = newTokens(o); err != nil {
 		return nil, err
 	}
-	observer := reporter.Observer()
-	observer.Judged = func(all []egress.Rejection) { p.watcher.SetRejected(all) }
-	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, observer), o.XDSLimits)
+	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
 	if err := o.Registry.Register(xds.ConnectionsMetric(p.server)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -62,6 +60,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	}
 	p.watcher, err = kube.New(kube.Options{
 		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Log: p.log, Registry: o.Registry,
+		Rejections: p.server.OnRejections,
 		Built: func(r kube.Result) {
 			p.server.Publish(r.Model)
 			status.Offer(r)

@@ -39,6 +39,9 @@ type Options struct {
 	Revision revision.Revision
 	// Limits bound the objects of each namespace.
 	Limits egress.Limits
+	// Rejections registers what is called with the objects that sidecars reject; nil:
+	// nothing is.
+	Rejections func(changed func([]egress.Rejection))
 	// Built is called with each model.
 	Built func(Result)
 	Log   logr.Logger
@@ -109,6 +112,9 @@ func New(o Options) (*Watcher, error) {
 		w.kinds = append(w.kinds, newKindWatcher(k.name, k.resource, o.Dynamic, w.changed, o.Log))
 	}
 	w.setPending([]string{"all sources"})
+	if o.Rejections != nil {
+		o.Rejections(w.SetRejected)
+	}
 	return w, nil
 }
 

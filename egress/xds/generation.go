@@ -25,7 +25,7 @@ type generation struct {
 	objects func() map[egress.Object]bool
 
 	mu        sync.Mutex
-	views     map[string]*view // by class, and what is left out
+	views     map[string]*view // by class, and what is omitted
 	trials    map[string]*entry
 	byVersion map[string]*view // these and those of the previous generation
 }

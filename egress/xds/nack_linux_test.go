@@ -22,8 +22,8 @@ func TestNACK(t *testing.T) {
 		t.Errorf("unexpected rejections: %+v", got)
 	}
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin, goog, invalid), "https", "www.google.com", addrOther, "200")
-	m.leftOut("MeshConfig")
-	if reason := m.server.Status()[0].LeftOut["MeshConfig"]; !strings.Contains(reason, "expression") {
+	m.omitted("MeshConfig")
+	if reason := m.server.Status()[0].Omitted["MeshConfig"]; !strings.Contains(reason, "expression") {
 		t.Errorf("reason %q", reason)
 	}
 	m.want("http", "httpbin.org", addrOther, "/", "200")
@@ -32,5 +32,5 @@ func TestNACK(t *testing.T) {
 
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin, invalid, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
 	m.publish(modelOf(t, "REGISTRY_ONLY", bin), "https", "www.google.com", addrOther, "closed")
-	m.leftOut()
+	m.omitted()
 }

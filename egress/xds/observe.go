@@ -123,7 +123,7 @@ type StreamStatus struct {
 	// Rejected has the last rejection (NACK) by type that was not followed by an
 	// ACK.
 	Rejected map[string]Rejection
-	// LeftOut are the objects that the sidecar rejected and does not get, with Envoy's
+	// Omitted are the objects that the sidecar rejected and does not get, with Envoy's
 	// reason.
-	LeftOut map[string]string
+	Omitted map[string]string
 }

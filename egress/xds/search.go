@@ -49,7 +49,7 @@ type search struct {
 	key        resourceKey
 	generation *generation
 	objects    []egress.Object
-	before     map[egress.Object]bool // left out already
+	before     map[egress.Object]bool // omitted already
 	core       *bisect.Search
 	nonce      string // of the trial that is not answered yet
 	version    string // of that trial
@@ -103,7 +103,7 @@ func (st *stream) blameCluster(key resourceKey, f *fault) error {
 		return nil // every sidecar has it, whatever is declared
 	}
 	delete(st.faulty, key)
-	st.leaveOut(egress.HostObject(h), f.reason)
+	st.omit(egress.HostObject(h), f.reason)
 	return st.refresh()
 }
 
@@ -209,7 +209,7 @@ func trialReason(message string) string {
 	return strings.TrimSpace(message)
 }
 
-// finish leaves out what the search found, and updates the sidecar to what is left.
+// finish omits what the search found, and updates the sidecar to what is left.
 func (st *stream) finish() error {
 	s := st.search
 	st.search = nil
@@ -219,7 +219,7 @@ func (st *stream) finish() error {
 		if reason == "" {
 			reason = cmp.Or(s.reasons[len(s.objects)], "Envoy rejects several objects of this namespace")
 		}
-		st.leaveOut(s.objects[i], reason)
+		st.omit(s.objects[i], reason)
 	}
 	if f := st.faulty[s.key]; f != nil {
 		if f.settled = s.core.Found() == nil; !f.settled {
@@ -260,9 +260,9 @@ func (st *stream) abandon() {
 	}
 }
 
-// leaveOut leaves an object out of this sidecar's configuration, until the object
+// omit omits an object from this sidecar's configuration, until the object
 // changes.
-func (st *stream) leaveOut(o egress.Object, reason string) {
+func (st *stream) omit(o egress.Object, reason string) {
 	if st.excluded == nil {
 		st.excluded = map[egress.Object]string{}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// leftOut waits until the sidecar's configuration is without exactly some objects.
-func (m *mesh) leftOut(want ...string) {
+// omitted waits until the sidecar's configuration is without exactly some objects.
+func (m *mesh) omitted(want ...string) {
 	m.t.Helper()
 	last := ""
 	took := kit.EventuallyTrue(m.t, fmt.Sprintf("without %q", want), func() bool {
@@ -25,7 +25,7 @@ func (m *mesh) leftOut(want ...string) {
 		if len(streams) == 0 {
 			return false
 		}
-		got := streams[len(streams)-1].LeftOut
+		got := streams[len(streams)-1].Omitted
 		if text := fmt.Sprint(got); text != last {
 			last = text
 			m.t.Log(text)
@@ -101,25 +101,64 @@ func TestRejectedObject(t *testing.T) {
 		return unvalidated(t, "REGISTRY_ONLY", matching("evil", regex), append(more, bin, others, evil, routeOf(t, "evil", "evil", evilRoute), generations)...)
 	}
 	m.server.Publish(wrong(refused))
-	m.leftOut("VirtualService evil/evil")
-	if reason := m.server.Status()[0].LeftOut["VirtualService evil/evil"]; reason != `invalid character class range: \p{Letter}` {
+	m.omitted("VirtualService evil/evil")
+	if reason := m.server.Status()[0].Omitted["VirtualService evil/evil"]; reason != `invalid character class range: \p{Letter}` {
 		t.Errorf("reason %q", reason)
 	}
 	m.want("http", "evil.example", addrOther, "/", "503") // without routes; the name does not exist
 
 	// The newest objects of others are applied.
 	m.publish(wrong(refused, entryOf(t, "shop", "wild", wild)), "http", "a.example.com", addrOther, "200")
-	m.leftOut("VirtualService evil/evil")
+	m.omitted("VirtualService evil/evil")
 
 	// Others are found too, and a change is tried again.
 	generation++
-	m.server.Publish(wrong(`\p{Greek}(`, routeOf(t, "bank", "evil", strings.ReplaceAll(evilRoute, "evil.example", "host-7.gen.test"))))
-	m.leftOut("VirtualService evil/evil", "VirtualService bank/evil")
+	m.server.Publish(wrong(`\p{Greek}(`, routeOf(t, "shop", "evil", strings.ReplaceAll(evilRoute, "evil.example", "host-7.gen.test"))))
+	m.omitted("VirtualService evil/evil", "VirtualService shop/evil")
 	generation++
 	m.server.Publish(wrong("/x"))
-	m.leftOut()
+	m.omitted()
 	if n := failures.Load(); n > 0 {
 		t.Errorf("%d requests of another namespace failed", n)
 	}
 	kit.EventuallyTrue(t, "no trial remains", func() bool { return !strings.Contains(m.admin("/listeners"), envoy.TrialListener) })
+}
+
+// TestRejectedObject_NewSidecar starts a sidecar that is the first to get an object
+// that Envoy rejects: it has all other routes when it is ready.
+func TestRejectedObject_NewSidecar(t *testing.T) {
+	m := newMesh(t, nil)
+	m.expectNACK.Store(true)
+	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
+	m.server.Publish(unvalidated(t, "REGISTRY_ONLY", matching("httpbin", refused), bin, goog, many(t, 300), routeOf(t, "shop", "httpbin", timeout)))
+	took := kit.EventuallyTrue(t, "the sidecar is ready", func() bool { return m.ready() == http.StatusOK })
+	first := m.get("http", "httpbin.org", addrHTTPBin, "/")
+	t.Logf("ready after %s, and the first answer is %q", took.Round(time.Millisecond), first)
+	if strings.HasPrefix(first, "404") || first == "closed" {
+		t.Errorf("a ready sidecar has no routes: %q", first)
+	}
+	m.omitted("VirtualService shop/httpbin")
+	kit.EventuallyTrue(t, "all other routes", func() bool { return strings.HasPrefix(m.get("http", "httpbin.org", addrHTTPBin, "/"), "200") })
+	m.want("http", "other.test", addrOther, "/", "502")
+	m.want("https", "www.google.com", addrOther, "/", "200")
+	for line := range strings.Lines(m.log.String()) {
+		if strings.Contains(line, " 404 NR ") {
+			t.Errorf("a request had no route: %s", line)
+		}
+	}
+}
+
+// ready is the status that the sidecar's readiness probe gets; 0 is none.
+func (m *mesh) ready() int {
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			m.Do(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+			return conn, err
+		}}}
+	resp, err := client.Get("http://" + pod4 + ":15021/healthz/ready")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }

@@ -145,7 +145,7 @@ func declares(t testing.TB, objects ...string) *egress.Model {
 	return modelOf(t, "REGISTRY_ONLY", parts...)
 }
 
-// TestRejectedObject_Sidecars has an object that all sidecars reject: it is left out of
+// TestRejectedObject_Sidecars has an object that all sidecars reject: it is omitted from
 // all of them, and all else is applied; a new sidecar gets what is accepted first.
 func TestRejectedObject_Sidecars(t *testing.T) {
 	s := serve(t)
@@ -190,7 +190,7 @@ func TestRejectedObject_Start(t *testing.T) {
 }
 
 // TestRejectedObject_Lies has sidecars that reject what is right. Nobody else loses it,
-// and its author is not told that it is rejected.
+// and its author gets no rejection.
 func TestRejectedObject_Lies(t *testing.T) {
 	const victim, disputed = "victim.shop.test", "disputed ServiceEntry shop/victim no such thing as victim.shop.test"
 	for name, c := range map[string]struct {

@@ -88,6 +88,12 @@ func setOf(objects []egress.Object) map[egress.Object]bool {
 	return out
 }
 
+// OnRejections sets what is called with the objects that sidecars reject, when they
+// change. It is called before the server has streams, and f must not block.
+func (s *Server) OnRejections(f func([]egress.Rejection)) {
+	s.verdicts.changed = func(all []egress.Rejection) { s.observer.judged(all); f(all) }
+}
+
 // Ready reports whether a model was published.
 func (s *Server) Ready() bool { return s.current.Load() != nil }
 

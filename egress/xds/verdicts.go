@@ -12,9 +12,9 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 )
 
-// verdicts are what the sidecars say about objects. What a sidecar rejects is left out
-// of its own configuration and of no other's; here it is only judged what is shown to
-// the objects' authors, and what a new sidecar gets last. A sidecar may lie:
+// verdicts are what the sidecars say about objects. What a sidecar rejects is omitted
+// from its own configuration and from no other's; here it is only decided what is shown
+// to the objects' authors, and what a new sidecar gets last. A sidecar may lie:
 // docs/decisions/0008.
 type verdicts struct {
 	mu      sync.Mutex
