@@ -69,19 +69,6 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	return p, err
 }
 
-// newTokens has a client of its own: the reviews have a limit of theirs, and must not
-// wait for other requests.
-func newTokens(o Options) (*xds.Tokens, error) {
-	unlimited := rest.CopyConfig(o.Cluster)
-	unlimited.QPS = -1
-	client, err := kubernetes.NewForConfig(unlimited)
-	if err != nil {
-		return nil, fmt.Errorf("create token review client: %w", err)
-	}
-	reviews := client.AuthenticationV1()
-	return xds.NewTokens(reviews.TokenReviews(), xds.NewKeys(reviews.RESTClient()), xds.TokenMetrics(o.Registry)), nil
-}
-
 // newStatusWriter prepares the writer of the objects' status, on one replica.
 func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
 	unlimited := rest.CopyConfig(o.Cluster)
