@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+
+	jsonv2 "github.com/go-json-experiment/json"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -76,6 +78,12 @@ func rejectFaults(faults []typeFault) *Error {
 
 func decodePod(text []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
+	if jsonv2.Unmarshal(text, pod) == nil {
+		return pod, nil
+	}
+	// What it rejects, such as a name that occurs twice, and the words of the error are
+	// decided as by the API server.
+	pod = &corev1.Pod{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, pod); err != nil {
 		return nil, rejectTypes(text, reflect.TypeFor[corev1.Pod](), "v1 Pod", "pod", err)
 	}

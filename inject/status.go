@@ -63,14 +63,15 @@ func (u *undo) object(before, after *jsontree.Node, s *schema, at string) {
 	if before == after {
 		return
 	}
+	was, is := before.Finder(), after.Finder()
 	for _, m := range after.Members() {
 		path := at + "/" + escape(m.Key)
-		if old := before.Get(m.Key); old != m.Value {
+		if old := was(m.Key); old != m.Value {
 			u.value(old, m.Value, s.field(m.Key), path)
 		}
 	}
 	for _, m := range before.Members() {
-		if after.Get(m.Key) == nil {
+		if is(m.Key) == nil {
 			u.changed(at+"/"+escape(m.Key), m.Value)
 		}
 	}

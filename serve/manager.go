@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -14,24 +12,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/webhook"
 )
 
 // drainTimeout bounds the wait for requests that are being served when no new ones
 // are accepted; the API server waits for none of them longer.
 const drainTimeout = 10 * time.Second
 
-func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, error) {
-	host, portText, err := net.SplitHostPort(o.Address)
+func newManager(o Options, certificate certs.GetCertificate, clients *webhook.ClientCA, metrics *webhook.Metrics) (manager.Manager, error) {
+	config := &tls.Config{}
+	certs.ServerTLS(certificate)(config)
+	server, err := webhook.NewServer(webhook.ServerOptions{
+		Address: o.Address, TLS: config, Clients: clients, Limits: o.WebhookLimits, Metrics: metrics, Log: o.Log.WithName("webhook"),
+	})
 	if err != nil {
-		return nil, fmt.Errorf("webhook address %q: %w; use HOST:PORT or :PORT", o.Address, err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil || port == 0 {
-		return nil, fmt.Errorf("webhook address %q: port number must be in the range 1..65535", o.Address)
+		return nil, err
 	}
 	timeout := drainTimeout
 	mgr, err := ctrl.NewManager(o.Cluster, manager.Options{
@@ -40,9 +38,7 @@ func newManager(o Options, certificate certs.GetCertificate) (manager.Manager, e
 		HealthProbeBindAddress:  o.HealthAddress,
 		GracefulShutdownTimeout: &timeout,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host: host, Port: int(port), TLSOpts: []func(*tls.Config){certs.ServerTLS(certificate)},
-		}),
+		WebhookServer:           server,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the server: %w", err)

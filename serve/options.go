@@ -11,6 +11,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook"
 )
 
 // Options configure a replica.
@@ -52,8 +53,11 @@ type Options struct {
 	// ShutdownDelay is how long the replica keeps serving after its context is done:
 	// until then some node may still send requests here.
 	ShutdownDelay time.Duration
-	// MaxConcurrent is webhook.Options.MaxConcurrent.
-	MaxConcurrent int
+	// ClientCAFile and ClientNames are the arguments of webhook.NewClientCA.
+	ClientCAFile string
+	ClientNames  []string
+	// WebhookLimits bound the clients of the webhook.
+	WebhookLimits webhook.Limits
 	// Log gets all log lines.
 	Log logr.Logger
 	// Registry takes the metrics; nil means the one behind MetricsAddress.

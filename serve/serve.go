@@ -40,7 +40,12 @@ func assemble(o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := newManager(o, keeper.GetCertificate)
+	metrics, err := webhook.NewMetrics(o.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	clients := webhook.NewClientCA(o.ClientCAFile, o.ClientNames, o.Log.WithName("client-ca"))
+	mgr, err := newManager(o, keeper.GetCertificate, clients, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +69,7 @@ func assemble(o Options) (*server, error) {
 	s := &server{mgr: mgr}
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
-		plane.register(mgr), admission(mgr, holder, cluster, plane, o), s.health(keeper, holder),
+		plane.register(mgr), mgr.Add(clients), admission(mgr, holder, cluster, plane, metrics, clients, o), s.health(keeper, holder),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)
 	}
@@ -73,18 +78,14 @@ func assemble(o Options) (*server, error) {
 
 // admission registers the handlers of the components. Objects are validated where
 // they are watched.
-func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, o Options) error {
-	metrics, err := webhook.NewMetrics(o.Registry)
-	if err != nil {
-		return fmt.Errorf("register metrics: %w", err)
-	}
+func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, metrics *webhook.Metrics, clients *webhook.ClientCA, o Options) error {
 	maps := o.configMaps()
 	handlers := webhook.Handlers(webhook.Options{
 		Active: holder.Injector, NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
 		ConfigMaps: &webhook.ConfigMaps{
 			Namespace: maps.Namespace, Injector: maps.Injector, Mesh: maps.Mesh, Labels: maps.Labels(), Check: holder.Check,
 		},
-		Log: o.Log.WithName("admission"), Metrics: metrics, MaxConcurrent: o.MaxConcurrent,
+		Log: o.Log.WithName("admission"), Metrics: metrics, Limits: o.WebhookLimits, Authenticate: clients.Authenticate(),
 	})
 	for path, handler := range handlers {
 		component := Webhook

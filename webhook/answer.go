@@ -43,6 +43,15 @@ func ignored(reason string) answer {
 	return answer{result: resultIgnored, response: response{allowed: true, reason: reason}}
 }
 
+// unweighed allows what is too large to be validated, with a warning.
+func unweighed(reason, message string) answer {
+	return answer{
+		result:   resultError,
+		all:      messages("", problem.List{warning("not validated: " + message)}),
+		response: response{allowed: true, reason: reason},
+	}
+}
+
 // unvalidated allows what could not be validated, with a warning.
 func unvalidated(string) answer {
 	return answer{

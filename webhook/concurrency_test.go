@@ -85,7 +85,7 @@ func TestHandler_LimitsConcurrentRequests(t *testing.T) {
 		<-leave
 		return b.active.Load()
 	}
-	b.options.MaxConcurrent = 1
+	b.options.Limits.MaxConcurrent = 1
 	h := NewPodHandler(b.options)
 	first := make(chan *httptest.ResponseRecorder)
 	go func() { first <- post(h, reviewOf(smallPod)) }()
@@ -102,6 +102,7 @@ func TestHandler_LimitsConcurrentRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // the API server has given up
 	w = httptest.NewRecorder()
+	r.Body = io.NopCloser(bytes.NewReader(reviewOf(smallPod)))
 	h.ServeHTTP(w, r.WithContext(ctx))
 	if w.Code != http.StatusTooManyRequests {
 		t.Errorf("status %d for a client that has gone", w.Code)
@@ -128,7 +129,7 @@ func TestHandler_LimitsConcurrentRequests(t *testing.T) {
 func TestHandler_PanicReleasesItsPlace(t *testing.T) {
 	b := newFixture(t, nil)
 	b.options.Active = func() *inject.Injector { panic("again") }
-	b.options.MaxConcurrent = 1
+	b.options.Limits.MaxConcurrent = 1
 	h := NewPodHandler(b.options)
 	for range 5 {
 		answerOf(t, post(h, reviewOf(smallPod)))

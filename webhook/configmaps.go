@@ -37,9 +37,12 @@ var (
 func NewConfigMapHandler(o Options) http.Handler {
 	h := newHandler(o, "configuration")
 	h.decide, h.panicked = h.validateConfigMap, unvalidated
-	h.count = o.Metrics.validation
+	h.count, h.extra = o.Metrics.validation, textCost
 	return h
 }
+
+// textCost is the memory for the texts of a ConfigMap: a byte of YAML takes up to 150.
+func textCost(r *request) int64 { return int64(len(r.Object)) * 150 }
 
 func (h *handler) validateConfigMap(r *request) answer {
 	if r.Resource.Group != "" || r.Resource.Resource != "configmaps" || h.ConfigMaps == nil {

@@ -1,94 +1,84 @@
 package webhook
 
 import (
-	"fmt"
+	"context"
 	"net/http"
-	"runtime/debug"
 	"time"
+
+	"github.com/outrider-mesh/outrider/internal/connlimit"
 )
 
 // handler is one admission handler: read the review, decide, respond, count, log.
 type handler struct {
 	Options
 	name        string
-	limiter     limiter
 	bodyTimeout time.Duration
 	// decide answers one decoded request. It may panic.
 	decide func(*request) answer
+	// refuse is the answer to a review that exceeds a limit.
+	refuse func(reason, message string) answer
+	// extra is the memory that a request takes beside what its weight tells; may be nil.
+	extra func(*request) int64
 	// panicked is the answer where decide panicked.
 	panicked func(uid string) answer
 	count    func(*answer, time.Duration)
 }
 
 func newHandler(o Options, name string) *handler {
-	if o.MaxConcurrent <= 0 {
-		o.MaxConcurrent = DefaultMaxConcurrent
+	if o.shared == nil {
+		o.shared = newLimits(o.Limits)
 	}
-	return &handler{Options: o, name: name, limiter: newLimiter(o.MaxConcurrent), bodyTimeout: bodyTimeout}
+	return &handler{Options: o, name: name, bodyTimeout: bodyTimeout, refuse: unweighed}
 }
+
+// writeTimeout is how long a client may take to read a response. Those of ordinary pods
+// are in the connection's buffers at once.
+const writeTimeout = 5 * time.Second
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	req, a := h.answer(w, r, start)
+	if a.http == nil {
+		connlimit.From(r.Context()).Answered()
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	b := pool.Get().(*buffers)
 	defer b.release()
-
-	req, a := h.answer(w, r, b)
 	respond(w, &a, b)
 	took := time.Since(start)
 	h.count(&a, took)
 	h.log(req, &a, took)
 }
 
-// answer reads one request and decides it. req is nil where the body is not a
-// review.
-func (h *handler) answer(w http.ResponseWriter, r *http.Request, b *buffers) (req *request, a answer) {
+// answer receives one request and decides it. req is nil where the body is not a
+// review. No place is taken before the body is complete: a client that sends slowly
+// occupies its connection and no more.
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, start time.Time) (req *request, a answer) {
+	if e := h.checkClient(r); e != nil {
+		return nil, failed(e)
+	}
 	if e := checkHeaders(r); e != nil {
 		return nil, failed(e)
 	}
-	leave, e := h.limiter.enter(r)
-	if e != nil {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	control, connection := http.NewResponseController(w), connlimit.From(r.Context())
+	hold := h.shared.bodies.begin(connection.Source(), func() {
+		cancel()
+		_ = control.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer hold.done()
+	buffer := bodyBuffer.Get().(*[]byte)
+	defer releaseBody(buffer)
+	var e *httpError
+	if *buffer, e = (&body{control, r.Body, start, h.bodyTimeout, hold}).read(*buffer); e != nil {
 		return nil, failed(e)
 	}
-	defer leave()
-
-	// A client that sends slowly must not occupy its place. Recorders of tests
-	// have no deadline to set; a server's connection always has.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.bodyTimeout))
-	if b.body, e = readBody(r, b.body); e != nil {
-		return nil, failed(e)
-	}
-	return h.review(b.body)
-}
-
-// review decodes one review and decides it. A panic ends this request, not the
-// process.
-func (h *handler) review(body []byte) (req *request, a answer) {
-	defer func() {
-		if p := recover(); p != nil {
-			a = h.recovered(req, p)
-		}
-	}()
-	req, e := decodeReview(body)
-	if e != nil {
-		return nil, failed(e)
-	}
-	req.body = body
-	a = h.decide(req)
-	a.about(req)
-	return req, a
-}
-
-// recovered is the answer to a request that panicked.
-func (h *handler) recovered(req *request, p any) answer {
-	h.Metrics.panics.Inc()
-	a := failed(&httpError{http.StatusInternalServerError, "panic", "internal error; see the Outrider log"})
-	if req != nil {
-		a = h.panicked(req.UID)
-		a.about(req)
-	}
-	a.result, a.reason = resultError, "panic"
-	a.err, a.stack = fmt.Errorf("panic: %v", p), debug.Stack()
-	return a
+	connection.Received()
+	hold.completed()
+	ctx, over := context.WithTimeout(ctx, patience(r))
+	defer over()
+	return h.review(ctx, hold, *buffer)
 }
 
 // respond writes the answer: a review, or an HTTP error.

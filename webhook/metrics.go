@@ -35,6 +35,9 @@ type Metrics struct {
 
 	validations       *prometheus.CounterVec
 	validationSeconds prometheus.Histogram
+
+	connections       prometheus.Gauge
+	connectionsClosed *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -72,9 +75,16 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.00025, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
+	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "outrider_webhook_connections", Help: "Open connections of the webhook's port.",
+	})
+	m.connectionsClosed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "outrider_webhook_connections_closed_total",
+		Help: "Connections of the webhook's port that were closed or refused, by limit (total, per_source, rate_per_source).",
+	}, []string{"limit"})
 	for _, c := range []prometheus.Collector{
 		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,
-		m.validations, m.validationSeconds,
+		m.validations, m.validationSeconds, m.connections, m.connectionsClosed,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -22,8 +22,20 @@ var objectVersions = registration.NetworkingVersions()
 func NewObjectHandler(o Options) http.Handler {
 	h := newHandler(o, "validate")
 	h.decide, h.panicked = h.validateObject, unvalidated
-	h.count = o.Metrics.validation
+	h.count, h.extra = o.Metrics.validation, h.modelCost
 	return h
+}
+
+// objectCost is what each object takes in the model that an object is validated in.
+const objectCost = 16 << 10
+
+// modelCost is the memory of the model of all objects.
+func (h *handler) modelCost(*request) int64 {
+	if h.Objects == nil {
+		return 0
+	}
+	in, _ := h.Objects()
+	return int64(len(in.ServiceEntries)+len(in.VirtualServices)) * objectCost
 }
 
 func (h *handler) validateObject(r *request) answer {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/tls"
 	"net/http"
 
 	"github.com/go-logr/logr"
@@ -29,16 +30,18 @@ type Options struct {
 	Log logr.Logger
 	// Metrics counts the requests.
 	Metrics *Metrics
-	// MaxConcurrent is the maximum number of concurrent requests, 0 for
-	// DefaultMaxConcurrent. A body of more than 256 KiB counts as several.
-	MaxConcurrent int
+	// Limits bound what clients can use.
+	Limits Limits
+	// Authenticate returns an error for a connection that is not the API server's. If
+	// nil, any client is answered.
+	Authenticate func(*tls.ConnectionState) error
+
+	shared *limits // by the handlers; nil where one is alone
 }
 
-// DefaultMaxConcurrent keeps the bodies being read below 16 MiB.
-const DefaultMaxConcurrent = 64
-
-// Handlers returns the admission handlers by URL path.
+// Handlers returns the admission handlers by URL path. They share their limits.
 func Handlers(o Options) map[string]http.Handler {
+	o.shared = newLimits(o.Limits)
 	return map[string]http.Handler{
 		registration.InjectPath:        NewPodHandler(o),
 		registration.WarnPath:          NewWorkloadHandler(o),

@@ -15,6 +15,9 @@ import (
 func NewPodHandler(o Options) http.Handler {
 	h := newHandler(o, "inject")
 	h.decide, h.count = h.injectPod, o.Metrics.pod
+	h.refuse = func(reason, message string) answer {
+		return denied(resultDenied, reason, http.StatusRequestEntityTooLarge, "pod: "+message)
+	}
 	h.panicked = func(uid string) answer {
 		return denied(resultError, "panic", http.StatusInternalServerError,
 			"internal error; see the Outrider log for uid "+problem.Clip(uid, 64))

@@ -35,6 +35,8 @@ func reasonOf(code int32) metav1.StatusReason {
 	switch code {
 	case http.StatusBadRequest:
 		return metav1.StatusReasonBadRequest
+	case http.StatusRequestEntityTooLarge:
+		return metav1.StatusReasonRequestEntityTooLarge
 	case http.StatusUnprocessableEntity:
 		return metav1.StatusReasonInvalid
 	case http.StatusServiceUnavailable:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -67,9 +68,18 @@ func (r *request) hasObject() bool { return len(r.Object) > 0 && r.Object[0] == 
 // Kubernetes.
 func decodeReview(body []byte) (*request, *httpError) {
 	var rv review
+	if jsonv2.Unmarshal(body, &rv) == nil {
+		return rv.check()
+	}
+	rv = review{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &rv); err != nil {
 		return nil, badRequest("review_undecodable", fmt.Sprintf("invalid %s JSON: %v", reviewKind, err))
 	}
+	return rv.check()
+}
+
+// check returns the request of a review of the supported version.
+func (rv *review) check() (*request, *httpError) {
 	if rv.Kind != reviewKind || rv.APIVersion != reviewVersion {
 		return nil, badRequest("review_version", fmt.Sprintf(
 			"apiVersion %q, kind %q: only %s %s is supported; set admissionReviewVersions: [\"v1\"] in the webhook configuration",

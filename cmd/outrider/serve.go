@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,6 +56,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 			ctrllog.SetLogger(log)
 			klog.SetLogger(log)
 			o.Log = log
+			limitMemory(log)
 			if o.Cluster, err = clusterConfig(kubeconfig); err != nil {
 				return err
 			}
@@ -78,7 +80,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
-	f.IntVar(&o.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "maximum concurrent admission requests; reviews over 256 KiB count as several")
+	webhookLimitFlags(f, &o)
 	f.StringVar(&logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	cmd.PreRunE = func(*cobra.Command, []string) error { return completeServe(&o, components) }
 	return cmd
@@ -86,8 +88,8 @@ with injected pods. The xds component alone reads the certificate from the Secre
 
 // completeServe validates the flags and completes the options.
 func completeServe(o *serve.Options, components []string) error {
-	if o.MaxConcurrent < 1 {
-		return usagef("--max-concurrent %d: must be at least 1", o.MaxConcurrent)
+	if err := checkWebhookLimits(*o); err != nil {
+		return err
 	}
 	if least := o.XDSLimits.Least(); least < 1 {
 		return usagef("--xds-max-*: %d: must be at least 1", least)
@@ -140,6 +142,39 @@ func objectLimitFlags(f *pflag.FlagSet, l *egress.Limits) {
 	f.IntVar(&l.ViewPorts, "egress-max-ports", egress.DefaultViewPorts, "maximum ports that a sidecar has listeners for; beyond its own namespace's, each other namespace has an equal share")
 }
 
+// minReviewMemory is enough for a review of 1 MiB at once.
+const minReviewMemory = 16 << 20
+
+func webhookLimitFlags(f *pflag.FlagSet, o *serve.Options) {
+	l := &o.WebhookLimits
+	f.IntVar(&l.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "maximum concurrent admission requests")
+	f.IntVar(&l.Connections, "max-connections", webhook.DefaultMaxConnections, "maximum connections to the webhook; one takes up to 80 KiB")
+	f.IntVar(&l.ConnectionsPerSource, "max-connections-per-source", webhook.DefaultMaxConnectionsPerSource, "maximum connections to the webhook from an address")
+	f.IntVar(&l.ConnectionRate, "max-connection-rate", webhook.DefaultMaxConnectionRate, "maximum new connections to the webhook per second from an address, after --max-connections-per-source at once")
+	f.Int64Var(&l.ReviewMemory, "max-review-memory-bytes", webhook.DefaultMaxReviewMemory, "maximum memory for large admission reviews; one takes at most half of it")
+	f.IntVar(&l.Containers, "max-containers", webhook.DefaultMaxContainers, "maximum containers of a pod")
+	f.StringVar(&o.ClientCAFile, "client-ca-file", "", "PEM CA bundle of the API server's client certificate; if set, the webhook answers only clients with a certificate of it")
+	f.StringSliceVar(&o.ClientNames, "client-name", nil, "common name or DNS name of the API server's client certificate (requires --client-ca-file); may be repeated; if empty, any name is accepted")
+}
+
+func checkWebhookLimits(o serve.Options) error {
+	l := o.WebhookLimits
+	if l.MaxConcurrent < 1 {
+		return usagef("--max-concurrent %d: must be at least 1", l.MaxConcurrent)
+	}
+	if min(l.Connections, l.ConnectionsPerSource, l.ConnectionRate, l.Containers) < 1 {
+		return usagef("--max-connections %d, --max-connections-per-source %d, --max-connection-rate %d and --max-containers %d: must be at least 1",
+			l.Connections, l.ConnectionsPerSource, l.ConnectionRate, l.Containers)
+	}
+	if l.ReviewMemory < minReviewMemory {
+		return usagef("--max-review-memory-bytes %d: must be at least %d", l.ReviewMemory, minReviewMemory)
+	}
+	if len(o.ClientNames) > 0 && o.ClientCAFile == "" {
+		return usagef("--client-name %s: requires --client-ca-file", o.ClientNames[0])
+	}
+	return nil
+}
+
 // address expands a bare port to the port on all addresses.
 func address(s string) string {
 	for _, c := range s {
@@ -148,6 +183,21 @@ func address(s string) string {
 		}
 	}
 	return ":" + s
+}
+
+// memoryRatio is the part of the container's memory limit that Go uses. The rest is for
+// what Go does not count, such as the binary's pages.
+const memoryRatio = 0.9
+
+// limitMemory sets Go's memory limit by the cgroup's, so that garbage is collected
+// before the kernel kills the process. GOMEMLIMIT takes precedence.
+func limitMemory(log logr.Logger) {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(memlimit.FromCgroup))
+	if err != nil {
+		log.V(1).Info("no memory limit", "reason", err.Error())
+		return
+	}
+	log.Info("memory limit", "bytes", limit)
 }
 
 // serveLog writes one JSON object a line.

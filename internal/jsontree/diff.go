@@ -38,15 +38,16 @@ func (d *differ) node(a, b *Node) {
 
 func (d *differ) object(a, b *Node) {
 	base := len(d.path)
+	inA, inB := a.Finder(), b.Finder()
 	for _, m := range a.Members() {
-		if b.Get(m.Key) == nil {
+		if inB(m.Key) == nil {
 			d.path = AppendPointer(d.path[:base], m.Key)
 			d.emit("remove", nil)
 		}
 	}
 	for _, m := range b.Members() {
 		d.path = AppendPointer(d.path[:base], m.Key)
-		if old := a.Get(m.Key); old != nil {
+		if old := inA(m.Key); old != nil {
 			d.node(old, m.Value)
 		} else {
 			d.emit("add", m.Value)

@@ -301,8 +301,9 @@ func equalMembers(a, b *Node) bool {
 	if len(a.Members()) != len(b.Members()) {
 		return false
 	}
+	find := b.Finder()
 	for _, m := range a.members {
-		other := b.Get(m.Key)
+		other := find(m.Key)
 		if other == nil || !Equal(m.Value, other) {
 			return false
 		}

@@ -28,7 +28,7 @@ type packageRule struct {
 var (
 	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
 	allPackages  = append([]string{
-		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/debounce", "internal/election", "internal/kubeconfig",
+		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
 	}, purePackages...)
 )
@@ -42,6 +42,8 @@ var packageRules = []packageRule{
 		why: "the rule of revisions is about names alone"},
 	{path: "internal/jsontree", kind: pure,
 		why: "JSON as a tree that keeps unknown fields: inject edits pods by it, manifest edits files"},
+	{path: "internal/connlimit", kind: shell,
+		why: "the connections of a port are bounded whatever it serves"},
 	{path: "internal/debounce", kind: shell,
 		why: "it waits, which is all that those who watch something have in common"},
 	{path: "internal/election", kind: shell,
@@ -88,7 +90,7 @@ var packageRules = []packageRule{
 		why: "a certificate is issued and rotated whatever it serves"},
 	{path: "webhook/registration", kind: pure, may: []string{"annotation", "internal/revision"},
 		why: "the webhook configurations are objects: they are written to a cluster elsewhere"},
-	{path: "webhook", kind: shell, may: append([]string{"webhook/registration"}, purePackages...),
+	{path: "webhook", kind: shell, may: append([]string{"internal/connlimit", "webhook/registration"}, purePackages...),
 		why: "the handler gets its settings as a value; watches and certificates are wired in serve"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
