@@ -163,8 +163,12 @@ func warnGroups(m *mutation) (out problem.List) {
 	if s == nil || !m.redirects() || !m.exemptsGroup(gid) {
 		return nil
 	}
+	fix := `use another gid, or pass -g "" to istio-init`
+	if m.resolved.settings.ExemptGID {
+		fix = "use another gid, or remove runAsGroup of container istio-proxy"
+	}
 	add := func(path string) {
-		p := problem.Bypass(path, "", "the sidecar's gid, which the redirect exempts: a program with the set-group-ID bit bypasses the sidecar", "use another gid, or remove runAsGroup of container istio-proxy")
+		p := problem.Bypass(path, "", "the sidecar's gid, which the redirect exempts: a program with the set-group-ID bit bypasses the sidecar", fix)
 		p.Value = formatInt(gid)
 		out.Add(p)
 	}
