@@ -135,7 +135,7 @@ func (c *child) honest(t *testing.T, reviews int) {
 	t.Logf("slowest of %d honest reviews: %s", reviews, slowest.Round(time.Millisecond))
 }
 
-// Reviews that take many times their size in memory are refused, or wait for each
+// Reviews that take many times their size in memory are rejected, or wait for each
 // other; memory stays below the container's limit, and pods are injected meanwhile.
 func TestServer_HeavyReviews(t *testing.T) {
 	c := startChild(t, "outrider", goMemory)

@@ -84,7 +84,7 @@ func processorTime() int64 {
 	return (u.Utime.Nano() + u.Stime.Nano()) / 1000
 }
 
-// bareHandler reads the request and writes as many bytes as its query says.
+// bareHandler reads the request and writes as many bytes as its query reports.
 func bareHandler(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	n, err := strconv.Atoi(r.URL.Query().Get("bytes"))

@@ -41,7 +41,7 @@ func NewConfigMapHandler(o Options) http.Handler {
 	return h
 }
 
-// textCost is the memory for the texts of a ConfigMap: a byte of YAML takes up to 150.
+// textCost is the memory for the texts of a ConfigMap: a byte of YAML takes at most 150.
 func textCost(r *request) int64 { return int64(len(r.Object)) * 150 }
 
 func (h *handler) validateConfigMap(r *request) answer {

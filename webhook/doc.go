@@ -13,5 +13,5 @@
 // What a caller may assume: a handler may be used by any number of goroutines;
 // a request calls Options.Active once and sees one configuration throughout;
 // memory in use is bounded by Options.MaxReviewMemory and ServerOptions.MaxConnections;
-// a client over a limit is refused or cut off, and no other is.
+// a client over a limit is rejected or cut off, and no other is.
 package webhook

@@ -17,7 +17,7 @@ type handler struct {
 	decide func(*request) answer
 	// refuse is the answer to a review that exceeds a limit.
 	refuse func(reason, message string) answer
-	// extra is the memory that a request takes beside what its weight tells; may be nil.
+	// extra is the memory that a request takes beside what its weight; may be nil.
 	extra func(*request) int64
 	// panicked is the answer where decide panicked.
 	panicked func(uid string) answer

@@ -22,7 +22,7 @@ func TestCost(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			handlers[path].ServeHTTP(&answerWriter{header: http.Header{}}, r)
 			runtime.ReadMemStats(&after)
-			// The handler's own work for any pod takes up to 100 KiB.
+			// The handler's own work for any pod takes at most 100 KiB.
 			if used := int64(after.TotalAlloc-before.TotalAlloc) - 100<<10; used > w.cost() {
 				t.Errorf("%s: %d bytes allocated, the cost is %d: %+v\n%.300s", path, used, w.cost(), w, review)
 			}

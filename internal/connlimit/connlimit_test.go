@@ -66,7 +66,7 @@ func newWorld(t *testing.T, o Options) *world {
 	return w
 }
 
-// dial is a new connection; nil if it was refused.
+// dial is a new connection; nil if it was rejected.
 func (w *world) dial(from string) (*client, *Conn) {
 	w.t.Helper()
 	c := &client{from: netip.MustParseAddr(from)}
@@ -161,7 +161,7 @@ func TestListener_TotalIsTakenFromTheSourceWithMost(t *testing.T) {
 	}
 }
 
-// A new connection is refused where all others are busy or trusted.
+// A new connection is rejected where all others are busy or trusted.
 func TestListener_NeverClosesBusyAndTrusted(t *testing.T) {
 	for _, limits := range []Options{{Total: 2, PerSource: many}, {Total: many, PerSource: 2}} {
 		w := newWorld(t, limits)
@@ -170,11 +170,11 @@ func TestListener_NeverClosesBusyAndTrusted(t *testing.T) {
 		known, trusted := w.dial("192.0.2.1")
 		trusted.Trust()
 		State(trusted, http.StateIdle)
-		refused, conn := w.dial("192.0.2.1")
+		rejected, conn := w.dial("192.0.2.1")
 		if conn != nil {
 			t.Error("a third connection was accepted")
 		}
-		w.check(map[*client]bool{answering: false, known: false, refused: true})
+		w.check(map[*client]bool{answering: false, known: false, rejected: true})
 		_ = c.Close()
 		_ = c.Close() // twice counts once
 		if c, _ := w.dial("192.0.2.1"); c.gone || w.open != 2 {
@@ -188,7 +188,7 @@ func TestListener_Rate(t *testing.T) {
 	for _, from := range []string{"192.0.2.1", "2001:db8::1"} {
 		for range 3 {
 			if _, c := w.dial(from); c == nil {
-				t.Fatalf("%s: refused at once", from)
+				t.Fatalf("%s: rejected at once", from)
 			}
 		}
 		if c, conn := w.dial(from); conn != nil || !c.gone {
