@@ -17,7 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// stolenAccount: somebody has the credentials of a service account of the product, and
+// stolenAccount: an attacker has the credentials of a service account of the product, and
 // changes what is not the product's. All is denied; what the product itself does is not.
 func stolenAccount(t *testing.T, b *battery) {
 	all, err := b.kube.CoreV1().ServiceAccounts(system).List(ended, metav1.ListOptions{})

@@ -89,9 +89,19 @@ const core = 1000
 // run. Each runs all the commands.
 func (b *battery) attack(t *testing.T, namespaces []string, commands ...string) *attackers {
 	t.Helper()
+	all := make([][]string, len(namespaces))
+	for i := range all {
+		all[i] = commands
+	}
+	return b.attackAs(t, namespaces, all)
+}
+
+// attackAs is attack with the commands of each namespace's pod.
+func (b *battery) attackAs(t *testing.T, namespaces []string, commands [][]string) *attackers {
+	t.Helper()
 	a := &attackers{b: b}
 	for i, ns := range namespaces {
-		p := pod(fmt.Sprintf("hostile-%d", i), commands...)
+		p := pod(fmt.Sprintf("hostile-%d", i), commands[i]...)
 		limit := resource.NewMilliQuantity(int64(core/len(namespaces)), resource.DecimalSI)
 		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: *limit, corev1.ResourceMemory: resource.MustParse("1Gi")}
 		p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1m"), corev1.ResourceMemory: resource.MustParse("1Mi")}

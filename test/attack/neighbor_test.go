@@ -123,13 +123,23 @@ func (b *battery) object(kind schema.GroupVersionResource, namespace, name, spec
 	return err
 }
 
-// goesOn is the neighbor's ordinary work while an attack runs: a pod starts; then, in
-// each round, a pod is created, and a host is declared and removed again. It prints
-// how long that takes.
+// goesOn is the neighbor's work while an attack runs; edits have their effect soon.
 func (n *neighbor) goesOn(t *testing.T, rounds int) {
 	t.Helper()
+	declared, removed := n.work(t, rounds)
+	for what, took := range map[string][]time.Duration{"declared": declared, "removed": removed} {
+		if median(took) > within {
+			t.Errorf("a host is %s %s", what, spread(took))
+		}
+	}
+}
+
+// work is the neighbor's ordinary work: a pod starts; then, in each round, a pod is
+// created, and a host is declared and removed again. It prints how long that takes.
+func (n *neighbor) work(t *testing.T, rounds int) (declared, removed []time.Duration) {
+	t.Helper()
 	start := n.starts(t)
-	var created, declared, removed []time.Duration
+	var created []time.Duration
 	for range rounds {
 		if took, err := n.create(); err != nil {
 			t.Errorf("a pod of the neighbor is not created: %v", err)
@@ -145,14 +155,10 @@ func (n *neighbor) goesOn(t *testing.T, rounds int) {
 	}
 	t.Logf("the neighbor: a pod is ready after %s; %d pods created %s; %d hosts declared %s, removed %s",
 		start.Round(10*time.Millisecond), len(created), spread(created), rounds, spread(declared), spread(removed))
-	for what, took := range map[string][]time.Duration{"declared": declared, "removed": removed} {
-		if median(took) > within {
-			t.Errorf("a host is %s after %s", what, spread(took))
-		}
-	}
 	if len(created) > 0 && created[len(created)-1] > 3*time.Second {
 		t.Errorf("pods are created %s", spread(created))
 	}
+	return declared, removed
 }
 
 // until waits until requests to a host have the status.

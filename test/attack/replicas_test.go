@@ -94,6 +94,25 @@ func (b *battery) memory(t *testing.T) {
 	}
 }
 
+// webhook are the addresses of the replicas that the API server calls.
+func (b *battery) webhook(t *testing.T) string {
+	t.Helper()
+	w, err := b.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ended, "outrider-sidecar-injector", metav1.GetOptions{})
+	kit.Must(t, err)
+	service := w.Webhooks[0].ClientConfig.Service.Name
+	list, err := b.kube.DiscoveryV1().EndpointSlices(system).List(ended, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
+	kit.Must(t, err)
+	s, err := b.kube.CoreV1().Services(system).Get(ended, service, metav1.GetOptions{})
+	kit.Must(t, err)
+	for _, p := range s.Spec.Ports {
+		if found := endpoints(list.Items, p.Name); p.Port == 443 && len(found) > 0 {
+			return strings.Join(found, " ")
+		}
+	}
+	t.Fatalf("Service %s has no endpoints", service)
+	return ""
+}
+
 // targets are the addresses of the ready replicas that serve a port of the Services
 // in the product's namespace: 15012 of the control plane, 443 of the webhook.
 func (b *battery) targets(t *testing.T, port int32) string {

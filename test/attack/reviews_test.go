@@ -6,7 +6,7 @@ import "testing"
 // are sent to all paths of the webhook, a dozen at once.
 func largeReviews(t *testing.T, b *battery) {
 	b.namespace(t, "reviews", false)
-	a := b.attack(t, []string{"reviews"}, "reviews all "+b.targets(t, 443))
+	a := b.attack(t, []string{"reviews"}, "reviews all "+b.webhook(t))
 	b.neighbor.goesOn(t, 8)
 	a.stop(t)
 }

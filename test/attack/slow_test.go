@@ -6,7 +6,7 @@ import "testing"
 // their headers, a byte a second.
 func slowRequests(t *testing.T, b *battery) {
 	b.namespace(t, "slow", false)
-	a := b.attack(t, []string{"slow"}, "reviews slow "+b.targets(t, 443), "reviews headers "+b.targets(t, 443))
+	a := b.attack(t, []string{"slow"}, "reviews slow "+b.webhook(t), "reviews headers "+b.webhook(t))
 	b.neighbor.goesOn(t, 8)
 	a.stop(t)
 }

@@ -17,12 +17,15 @@ func together(t *testing.T, b *battery) {
 		all = append(all, fmt.Sprintf("together-%d", i))
 		b.namespace(t, all[i], false)
 	}
-	xds, webhook := b.targets(t, 15012), b.targets(t, 443)
+	xds, webhook := b.targets(t, 15012), b.webhook(t)
 	began := time.Now()
-	a := b.attack(t, all,
-		"reviews all "+webhook, "reviews slow "+webhook, "reviews headers "+webhook,
-		"tokens all "+xds, "idle tls "+xds, "idle bytes "+xds, "frames all "+xds,
-		"streams names "+xds, "streams name "+xds, "streams streams "+xds, "streams versions "+xds, "streams churn "+xds)
+	a := b.attackAs(t, all, [][]string{
+		{"reviews all " + webhook, "reviews slow " + webhook, "reviews headers " + webhook},
+		{"tokens all " + xds, "idle tls " + xds, "idle bytes " + xds, "frames all " + xds},
+		{"streams names " + xds, "streams streams " + xds},
+		{"streams name " + xds, "streams versions " + xds},
+		{"streams churn " + xds},
+	})
 	for i := range 7 {
 		ports := each(3000, fmt.Sprintf(`{"number":%%d,"name":"p%%d","protocol":"TCP"}`))
 		_ = b.object(entries, all[0], fmt.Sprint("ports-", i), fmt.Sprintf(`{"hosts":["p%d.example.net"],"resolution":"DNS","ports":[%s]}`, i, ports))
@@ -37,7 +40,7 @@ func together(t *testing.T, b *battery) {
 		}
 		created = append(created, took)
 		if round%50 == 0 {
-			b.neighbor.goesOn(t, 1)
+			b.neighbor.work(t, 1)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
