@@ -114,6 +114,37 @@ func TestServerTLS_RejectsOldTLSAndHTTP2(t *testing.T) {
 	}
 }
 
+// TestServerTLS_CipherSuites connects with each suite of TLS 1.2: those without forward
+// secrecy or authenticated encryption are rejected.
+func TestServerTLS_CipherSuites(t *testing.T) {
+	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-time.Minute), time.Hour)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+	accepted := 0
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if s.SupportedVersions[0] == tls.VersionTLS13 {
+			continue
+		}
+		_, err := handshake(t, get, ca, "127.0.0.1", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{s.ID}}) //nolint:gosec // old suites are offered to see them rejected
+		modern := strings.HasPrefix(s.Name, "TLS_ECDHE_") && (strings.Contains(s.Name, "_GCM_") || strings.Contains(s.Name, "_POLY1305_"))
+		if err == nil {
+			accepted++
+		}
+		if err == nil && !modern {
+			t.Errorf("%s was accepted", s.Name)
+		}
+	}
+	if accepted != 3 { // the certificate's key is of one of the two kinds
+		t.Errorf("%d suites were accepted, want 3", accepted)
+	}
+	if state, err := handshake(t, get, ca, "127.0.0.1", nil); err != nil || state.Version != tls.VersionTLS13 {
+		t.Errorf("version %x: %v", state.Version, err)
+	}
+}
+
 func TestNewLeaf_ExpiredAndInvalid(t *testing.T) {
 	ca, cert, key := issue(t, []string{"127.0.0.1"}, time.Now().Add(-2*time.Hour), time.Hour)
 	pair, err := tls.X509KeyPair(cert, key)

@@ -53,7 +53,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	p.tokens.Revoked = p.server.Revoke
-	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate}, Log: p.log}
+	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log}
 	status, err := p.newStatusWriter(o)
 	if err != nil {
 		return nil, err
