@@ -42,6 +42,7 @@
 //   - names.go: the names of clusters and routes in access logs
 //   - hostname.go: host names, wildcards, and what they cover
 //   - address.go: the addresses that no declared name may resolve to
+//   - inside.go: names and addresses of the cluster, the machine and metadata services
 //   - format.go: Envoy's format strings
 //   - accesslog.go: the access log of the mesh
 //   - mesh.go: the mesh configuration

@@ -50,7 +50,11 @@ func readEndpointAddress(text string, static bool, path string, r reporter) (add
 	case err == nil && isLocal(a):
 		r.error(path, text, "loopback and link-local addresses are not allowed", "use the service's address")
 	case err == nil:
-		return a.Unmap().String(), true
+		a = a.Unmap()
+		if rule := insideAddress(netip.PrefixFrom(a, a.BitLen())); rule != "" {
+			r.warn(path, text, rule, fixInside)
+		}
+		return a.String(), true
 	case strings.HasPrefix(text, "unix:"):
 		r.error(path, text, "Unix domain sockets are not supported", "use an IP address or a name")
 	case static:
@@ -60,6 +64,9 @@ func readEndpointAddress(text string, static bool, path string, r reporter) (add
 	case fault.Rule != "":
 		r.fault(fault, path, "use an IP address or a name")
 	default:
+		if rule := insideName(name); rule != "" {
+			r.warn(path, text, rule, fixInside)
+		}
 		return name, true
 	}
 	return "", false

@@ -28,6 +28,9 @@ func readAddresses(s *networkingv1alpha3.ServiceEntry, r reporter) []netip.Prefi
 		case prefix.Bits() == 0:
 			r.error(path, text, "must not cover all addresses", "use a smaller range")
 		default:
+			if rule := insideAddress(prefix); rule != "" {
+				r.warn(path, text, rule, fixInside)
+			}
 			out = append(out, prefix.Masked())
 		}
 	}

@@ -44,6 +44,9 @@ func readServiceEntry(e ServiceEntry, r reporter) []Host {
 			continue
 		}
 		seen[name] = true
+		if rule := insideName(name); rule != "" {
+			r.warn(path, text, rule, fixInside)
+		}
 		for _, p := range ports {
 			h := Host{Meta: e.Meta, exports: exports, Name: name, Port: p.number, TargetPort: p.target, Protocol: p.protocol}
 			if h.resolve(s, p, addresses, endpoints, path, r) {
