@@ -142,8 +142,32 @@ func IgnoredProxyConfig(n *document.Node, path string) problem.List {
 					out.Add(m.Locate(problem.NoEffect(at, "", "only Istio's agent and init container read it", "remove it")))
 				}
 			}
+		case fd.JSONName() == "proxyHeaders" && path != "":
+			out.Add(ignoredHeaders(f.Value, document.Join(path, f.Name))...)
+		case fd.JSONName() == "proxyHeaders":
+			out.Add(f.Locate(problem.NoEffect(f.Name, "", "the headers are those of the mesh", "set proxyHeaders below defaultConfig of the key mesh")))
 		case !slices.Contains(effective, fd.JSONName()):
 			out.Add(f.Locate(problem.NoEffect(document.Join(path, f.Name), "", why, "remove it")))
+		}
+	}
+	return out
+}
+
+// effectiveHeaders are the fields of proxyHeaders that have an effect.
+var effectiveHeaders = []string{"attemptCount", "envoyDebugHeaders", "requestId", "server"}
+
+// ignoredHeaders are warnings about the fields of the mesh's proxyHeaders that have no
+// effect.
+func ignoredHeaders(n *document.Node, path string) problem.List {
+	known := (&meshconfig.ProxyConfig_ProxyHeaders{}).ProtoReflect().Descriptor().Fields()
+	var out problem.List
+	for _, f := range fieldsOf(n) {
+		fd := known.ByJSONName(f.Name)
+		if fd == nil {
+			fd = known.ByTextName(f.Name)
+		}
+		if fd != nil && f.Value.Kind != document.Null && !slices.Contains(effectiveHeaders, fd.JSONName()) {
+			out.Add(f.Locate(problem.NoEffect(document.Join(path, f.Name), "", "the proxy neither adds nor changes what it is about", "remove it")))
 		}
 	}
 	return out

@@ -68,6 +68,9 @@ func TestMeshFieldsWithoutEffect(t *testing.T) {
 		{"defaultConfig", Texts{Mesh: "defaultConfig: {statusPort: 15020, proxyAdminPort: 15000, tracing: {}, serviceCluster: istio-proxy, binaryPath: /usr/local/bin/envoy}"}, nil},
 		{"defaultConfig without effect", Texts{Mesh: "defaultConfig: {statusPort: 15099, proxyAdminPort: 15001, tracing: {sampling: 5}, serviceCluster: x}"}, []string{
 			"warning defaultConfig.statusPort: no effect", "warning defaultConfig.proxyAdminPort: no effect", "warning defaultConfig.tracing: no effect", "warning defaultConfig.serviceCluster: no effect"}},
+		{"proxyHeaders", Texts{Mesh: "defaultConfig: {proxyHeaders: {requestId: {disabled: true}, attemptCount: {}, envoyDebugHeaders: {disabled: true}, server: {value: x}}}"}, nil},
+		{"proxyHeaders without effect", Texts{Mesh: "defaultConfig: {proxyHeaders: {forwardedClientCert: SANITIZE, requestId: {disabled: true}}}"}, []string{
+			`warning defaultConfig.proxyHeaders.forwardedClientCert: no effect: the proxy neither adds nor changes what it is about; remove it`}},
 		{"defaultConfig for an agent", Texts{Mesh: "defaultConfig: {tracing: {sampling: 5}}", Config: "templates: {sidecar: '{{ protoToJSON .ProxyConfig }}'}"}, nil},
 		{"another port", Texts{Mesh: "proxyListenPort: 15101"}, []string{`warning proxyListenPort: 15101: no effect`}},
 		{"the port", Texts{Mesh: "proxyListenPort: 15001"}, nil},

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"strings"
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -15,10 +16,33 @@ type Mesh struct {
 	AccessLog        AccessLog
 	DetectionTimeout time.Duration // 0: wait for the client's first bytes without a limit
 	ConnectTimeout   time.Duration
+	Headers          ProxyHeaders
 	rootNamespace    string
 	ListenPort       uint32
 
 	problems problem.List
+}
+
+// ProxyHeaders are the headers that sidecars do not add, and the one that they
+// replace: proxyHeaders of defaultConfig.
+type ProxyHeaders struct {
+	NoRequestID    bool // X-Request-Id
+	NoAttemptCount bool // X-Envoy-Attempt-Count
+	// NoDebug is without X-Envoy-Expected-Rq-Timeout-Ms, X-Envoy-Decorator-Operation and
+	// X-Envoy-Upstream-Service-Time.
+	NoDebug    bool
+	KeepServer bool   // of responses: the destination's
+	ServerName string // empty: Envoy's own
+}
+
+func readProxyHeaders(h *meshconfig.ProxyConfig_ProxyHeaders) ProxyHeaders {
+	return ProxyHeaders{
+		NoRequestID:    h.GetRequestId().GetDisabled().GetValue(),
+		NoAttemptCount: h.GetAttemptCount().GetDisabled().GetValue(),
+		NoDebug:        h.GetEnvoyDebugHeaders().GetDisabled().GetValue(),
+		KeepServer:     h.GetServer().GetDisabled().GetValue(),
+		ServerName:     h.GetServer().GetValue(),
+	}
 }
 
 // Problems are those of the mesh configuration, in the order of finding. Build
@@ -43,6 +67,7 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		RegistryOnly:     mc.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
 		DetectionTimeout: mc.GetProtocolDetectionTimeout().AsDuration(),
 		ConnectTimeout:   mc.GetConnectTimeout().AsDuration(),
+		Headers:          readProxyHeaders(mc.GetDefaultConfig().GetProxyHeaders()),
 		rootNamespace:    mc.GetRootNamespace(),
 		ListenPort:       listenPort,
 	}
@@ -58,5 +83,9 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		m.DetectionTimeout = 0
 	}
 	m.AccessLog = readAccessLog(mc, r)
+	if strings.ContainsAny(m.Headers.ServerName, "\r\n\x00") {
+		r.error("defaultConfig.proxyHeaders.server.value", m.Headers.ServerName, "must not contain line breaks", "use one line")
+		m.Headers.ServerName = ""
+	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
@@ -13,6 +14,7 @@ import (
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	dfpclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
 	dnscachev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
+	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	codecv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -81,6 +83,7 @@ func (b *builder) mirrorCluster(d egress.Destination) *clusterv3.Cluster {
 	if !named {
 		c := b.onDemandCluster(h)
 		c.Name, c.LoadAssignment.ClusterName = d.MirrorClusterName(), d.MirrorClusterName()
+		c.TypedExtensionProtocolOptions = b.mirrorUpstream(upstreamProtocol(h))
 		return c
 	}
 	// Envoy rejects changes to a cache that a cluster uses, so all of its
@@ -88,7 +91,21 @@ func (b *builder) mirrorCluster(d egress.Destination) *clusterv3.Cluster {
 	cache := b.dnsCache(d.MirrorClusterName() + " " + joinPort(to.Address, to.Port))
 	cache.HostTtl = durationpb.New(mirrorTTL)
 	cache.PreresolveHostnames = []*corev3.SocketAddress{socket(to.Address, to.Port).GetSocketAddress()}
-	return b.ofCache(d.MirrorClusterName(), cache, h.Protocol)
+	c := b.ofCache(d.MirrorClusterName(), cache, h.Protocol)
+	c.TypedExtensionProtocolOptions = b.mirrorUpstream(h.Protocol)
+	return c
+}
+
+// mirrorUpstream takes from a mirrored request what Envoy adds to it: the pod's
+// address in X-Forwarded-For, X-Envoy-Internal, and the time in which a response is
+// expected, for which nobody waits.
+func (b *builder) mirrorUpstream(p egress.Protocol) map[string]*anypb.Any {
+	return b.upstream(p,
+		b.httpFilter("envoy.filters.http.header_mutation", &headermutationv3.HeaderMutation{Mutations: &headermutationv3.Mutations{RequestMutations: []*mutationv3.HeaderMutation{
+			removed("x-envoy-internal"), removed("x-envoy-expected-rq-timeout-ms"), removed(forwardedFor),
+			appended(forwardedFor, "%REQ("+mirroredFor+")%"), removed(mirroredFor),
+		}}}),
+		b.httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{}))
 }
 
 // ofCache is a cluster that connects to the names in a cache.

@@ -159,27 +159,42 @@ func (b *builder) managerFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filt
 }
 
 func (b *builder) manager(route string, log []*accesslogv3.AccessLog) *hcmv3.HttpConnectionManager {
-	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{})}
+	filters := []*hcmv3.HttpFilter{b.httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: b.mesh.Headers.NoDebug})}
 	var early []*corev3.TypedExtensionConfig
 	declared := route != catchAllRoute
 	if declared {
 		filters = append(b.hostFilters(), filters...)
 		early = b.nameCluster(route)
 	}
-	return &hcmv3.HttpConnectionManager{
+	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: "outbound_" + route,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			ConfigSource: fromADS(0), RouteConfigName: route,
 		}},
 		EarlyHeaderMutationExtensions: early, HttpFilters: filters, AccessLog: log,
-		// Without it Envoy adds no X-Envoy-Decorator-Operation.
-		Tracing:           &hcmv3.HttpConnectionManager_Tracing{},
 		StreamIdleTimeout: durationpb.New(0),
 		UseRemoteAddress:  wrapperspb.Bool(false),
 		NormalizePath:     wrapperspb.Bool(true),
 		// The fully qualified form of a declared name is the same name.
 		StripTrailingHostDot: declared,
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+	}
+	b.ownHeaders(m)
+	return m
+}
+
+// ownHeaders are the settings of the headers that Envoy itself adds.
+func (b *builder) ownHeaders(m *hcmv3.HttpConnectionManager) {
+	h := b.mesh.Headers
+	if h.NoRequestID {
+		m.GenerateRequestId = wrapperspb.Bool(false)
+	}
+	if !h.NoDebug { // without it Envoy adds no X-Envoy-Decorator-Operation
+		m.Tracing = &hcmv3.HttpConnectionManager_Tracing{}
+	}
+	m.ServerName = h.ServerName
+	if h.KeepServer {
+		m.ServerName, m.ServerHeaderTransformation = "", hcmv3.HttpConnectionManager_PASS_THROUGH
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 
@@ -25,6 +26,22 @@ func headerOption(name, value string, action corev3.HeaderValueOption_HeaderAppe
 	return &corev3.HeaderValueOption{
 		Header: &corev3.HeaderValue{Key: name, Value: value}, AppendAction: action, KeepEmptyValue: value == "",
 	}
+}
+
+// forwardedFor is where Envoy adds the pod's address to a mirrored request, and
+// mirroredFor keeps what the application has sent.
+const (
+	forwardedFor = "x-forwarded-for"
+	mirroredFor  = "x-outrider-mirrored-for"
+)
+
+func removed(name string) *mutationv3.HeaderMutation {
+	return &mutationv3.HeaderMutation{Action: &mutationv3.HeaderMutation_Remove{Remove: name}}
+}
+
+// appended adds a header where its value, a format string, is not empty.
+func appended(name, value string) *mutationv3.HeaderMutation {
+	return &mutationv3.HeaderMutation{Action: &mutationv3.HeaderMutation_Append{Append: headerOption(name, value, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}}
 }
 
 // changes are header operations in Envoy's form.

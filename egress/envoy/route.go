@@ -2,7 +2,9 @@ package envoy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -66,7 +68,9 @@ func (b *builder) routeConfiguration(name string, domains []egress.Domain) *rout
 
 func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 	v := &routev3.VirtualHost{
-		Name: fmt.Sprintf("%s:%d", d.Name, d.Host.Port), Domains: []string{d.Name}, IncludeRequestAttemptCount: true,
+		Name: fmt.Sprintf("%s:%d", d.Name, d.Host.Port), Domains: []string{d.Name},
+		// Envoy sets it again with each retry, also where a route has removed it.
+		IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount && !removesAttemptCount(d),
 	}
 	if b.view.ResolvesHost(d) {
 		v.Routes = append(v.Routes, blockPort(d.Host))
@@ -83,6 +87,13 @@ func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 		Decorator: &routev3.Decorator{Operation: operationOf(d.Name, d.Host.Port)},
 	})
 	return v
+}
+
+// removesAttemptCount reports whether a route of a domain removes the header.
+func removesAttemptCount(d egress.Domain) bool {
+	return slices.ContainsFunc(d.Routes, func(r egress.HTTPRoute) bool {
+		return slices.ContainsFunc(r.Spec.GetHeaders().GetRequest().GetRemove(), func(name string) bool { return strings.EqualFold(name, "x-envoy-attempt-count") })
+	})
 }
 
 // blockPort rejects requests whose Host has another port than the declared one:
@@ -113,7 +124,7 @@ func (b *builder) restOfHTTP() *routev3.VirtualHost {
 		return &routev3.VirtualHost{Name: egress.RouteBlockAll, Domains: []string{"*"}, Routes: []*routev3.Route{block(egress.RouteBlockAll)}}
 	}
 	return &routev3.VirtualHost{
-		Name: egress.RouteAllowAny, Domains: []string{"*"}, IncludeRequestAttemptCount: true,
+		Name: egress.RouteAllowAny, Domains: []string{"*"}, IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount,
 		RequestHeadersToAdd: retryHeaders("", 0), // forwarded without retries
 		Routes: []*routev3.Route{{
 			Name: egress.RouteAllowAny, Match: everything(),

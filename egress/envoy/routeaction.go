@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	httpstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
@@ -95,6 +96,9 @@ func (b *builder) action(rule egress.HTTPRoute, d egress.Domain) *routev3.RouteA
 		p := &routev3.RouteAction_RequestMirrorPolicy{
 			Cluster: mirror.MirrorClusterName(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction(t.Weight)},
 			TraceSampled: wrapperspb.Bool(false),
+			RequestHeadersMutations: []*mutationv3.HeaderMutation{
+				removed(mirroredFor), appended(mirroredFor, "%REQ("+forwardedFor+")%"),
+			},
 		}
 		if to, ok := mirror.ResolvedName(); ok {
 			p.HostRewriteLiteral = authority(to)

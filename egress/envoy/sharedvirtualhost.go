@@ -29,16 +29,19 @@ func (b *builder) sharedVirtualHost(port string, domains []string) *routev3.Virt
 			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `[^A-Z:]+`}},
 		}},
 	}}
-	return &routev3.VirtualHost{
-		Name: sharedVirtualHost, Domains: domains, IncludeRequestAttemptCount: true,
+	v := &routev3.VirtualHost{
+		Name: sharedVirtualHost, Domains: domains, IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount,
 		Routes: []*routev3.Route{asWritten, b.sharedRoute(&routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: b.byHostName(port)},
 		})},
+	}
+	if !b.mesh.Headers.NoDebug {
 		// Other routes have it in their decorator; a route for all hosts takes
 		// it from the cluster.
-		RequestHeadersToAdd: []*corev3.HeaderValueOption{headerOption("x-envoy-decorator-operation",
-			fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataOperation), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)},
+		v.RequestHeadersToAdd = []*corev3.HeaderValueOption{headerOption("x-envoy-decorator-operation",
+			fmt.Sprintf("%%METADATA(CLUSTER:%s:%s)%%", metadataNamespace, metadataOperation), corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)}
 	}
+	return v
 }
 
 func (b *builder) sharedRoute(a *routev3.RouteAction) *routev3.Route {
