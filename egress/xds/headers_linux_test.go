@@ -57,7 +57,7 @@ func TestOwnHeaders(t *testing.T) {
 			t.Errorf("%s:\ngot  %q\nwant %q", path, got, hosts)
 		}
 	}
-	const operation, id = "Envoy-Decorator-Operation", " Forwarded-Proto Request-Id"
+	const operation, id = "Envoy-Attempt-Count Envoy-Decorator-Operation", " Forwarded-Proto Request-Id"
 	want("/copied", own, 3, map[string]string{
 		"httpbin.org": operation + " Envoy-Expected-Rq-Timeout-Ms Forwarded-For=203.0.113.9" + id,
 		"mirror.test": operation + " Forwarded-For=203.0.113.9" + id, "httpbin.org-shadow": operation + " Forwarded-For=203.0.113.9" + id,
