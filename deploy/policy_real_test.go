@@ -88,6 +88,9 @@ func attacks(ns string) []attack {
 		{"no webhook configuration", bothAccounts, "delete mutatingwebhookconfiguration " + configurationName, ""},
 		{"no policy", bothAccounts, "patch clusterrole outrider --type=json -p [{\"op\":\"remove\",\"path\":\"/rules/0\"}]", ""},
 		{"status of a namespace", bothAccounts, "patch namespace " + ns + " --subresource=status --type=merge -p {\"status\":{\"conditions\":[{\"type\":\"a\",\"status\":\"True\"}]}}", ""},
+		{"another condition", bothAccounts, "patch -n " + ns + ` serviceentry a --subresource=status --type=merge -p {"status":{"conditions":[{"type":"Reconciled","status":"False"}]}}`, ""},
+		{"other fields of a status", bothAccounts, "patch -n " + ns + ` serviceentry a --subresource=status --type=merge -p {"status":{"validationMessages":[{"level":"ERROR"}]}}`, ""},
+		{"an entry", bothAccounts, "patch -n " + ns + ` serviceentry a --type=merge -p {"spec":{"hosts":["b.example"]}}`, ""},
 		{"events of others", bothAccounts, created, event(ns, "kubelet", "Pod")},
 		{"events on other objects", bothAccounts, created, event(ns, "outrider", "Secret")},
 	}
@@ -103,6 +106,7 @@ func allowed(ns string) []attack {
 		{"caBundle", "outrider", "patch validatingwebhookconfiguration " + configurationName + ` --type=json -p [{"op":"add","path":"/webhooks/6/clientConfig/caBundle","value":"BUNDLE"},{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"BUNDLE"}]`, ""},
 		{"its rights", bothAccounts, "auth can-i --list", ""},
 		{"an event on a ConfigMap", bothAccounts, created, event("ConfigMap", namespace)},
+		{"the condition", "outrider-xds", "patch -n " + ns + ` serviceentry a --subresource=status --type=merge -p {"status":{"conditions":[{"type":"Theirs","status":"True"},{"type":"Accepted","status":"False"}]}}`, ""},
 		{"an event on a pod", "outrider-xds", created, event("Pod", ns)},
 	}
 }
@@ -124,6 +128,13 @@ func TestServiceAccountsWriteTheirOwnObjects(t *testing.T) {
 	kubectl(t, d.Server, "apply", "-f", ".", "-f", "crds")
 	ns := d.Namespace(t, nil)
 	kubectl(t, d.Server, "create", "configmap", "-n", ns, "outrider-ca", "--from-literal=ca.pem=mine")
+	kubectl(t, d.Server, "wait", "--for=condition=Established", "--timeout=30s", "crd/serviceentries.networking.istio.io")
+	entry := d.Kubectl(t.Context(), "create", "-f", "-")
+	entry.Stdin = strings.NewReader("{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: " + ns + "}, spec: {hosts: [a.example], ports: [{number: 80, name: http}], resolution: DNS}}")
+	if out, err := entry.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	kubectl(t, d.Server, "patch", "-n", ns, "serviceentry", "a", "--subresource=status", "--type=merge", "-p", `{"status":{"conditions":[{"type":"Theirs","status":"True"}]}}`)
 	d.policyIsActive()
 	before := d.state()
 	denied := func(admin bool) {
@@ -139,6 +150,12 @@ func TestServiceAccountsWriteTheirOwnObjects(t *testing.T) {
 		}
 	}
 	denied(false)
+	if after := d.state(); after != before {
+		t.Errorf("the webhook configurations were changed:\n%s\n%s", before, after)
+	}
+	kubectl(t, d.Server, "create", "clusterrolebinding", "stolen", "--clusterrole=cluster-admin",
+		"--serviceaccount="+namespace+":outrider", "--serviceaccount="+namespace+":outrider-xds")
+	t.Cleanup(func() { _ = d.Kubectl(context.Background(), "delete", "clusterrolebinding", "stolen").Run() })
 	for _, a := range allowed(ns) {
 		for _, account := range strings.Fields(a.account) {
 			if out, err := d.run(a, account); err != nil {
@@ -147,9 +164,6 @@ func TestServiceAccountsWriteTheirOwnObjects(t *testing.T) {
 		}
 	}
 	before = d.state()
-	kubectl(t, d.Server, "create", "clusterrolebinding", "stolen", "--clusterrole=cluster-admin",
-		"--serviceaccount="+namespace+":outrider", "--serviceaccount="+namespace+":outrider-xds")
-	t.Cleanup(func() { _ = d.Kubectl(context.Background(), "delete", "clusterrolebinding", "stolen").Run() })
 	denied(true)
 	if after := d.state(); after != before {
 		t.Errorf("the webhook configurations were changed:\n%s\n%s", before, after)
