@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // selection is what to send of the difference between two states.
@@ -128,4 +132,28 @@ func (st *stream) deliver(r *response) error {
 	case <-timeout.C:
 		return exceeds(limitSend, "the client did not read a response for %s", sendTimeout)
 	}
+}
+
+// sendBase sends a new sidecar the routes without any object, directly before those
+// with all: a listener whose first routes are rejected has none, and answers 404.
+func (st *stream) sendBase(s *subscription, req *discoveryv3.DeltaDiscoveryRequest) error {
+	if !st.fresh || req.TypeUrl != envoy.TypeRoute {
+		return nil
+	}
+	base, err := st.generation.view(st.identity.Namespace, st.generation.objects())
+	if err != nil {
+		return nil // the view with objects was built
+	}
+	r := &response{typeURL: req.TypeUrl, version: base.of.Version()}
+	for _, name := range req.ResourceNamesSubscribe {
+		e, err1 := base.get(req.TypeUrl, name)
+		full, err2 := st.view.get(req.TypeUrl, name)
+		if err1 == nil && err2 == nil && e != nil && full != nil && e.version != full.version && s.sent[name] == "" {
+			r.entries = append(r.entries, e)
+		}
+	}
+	if len(r.entries) == 0 {
+		return nil
+	}
+	return st.transmit(s, r)
 }

@@ -269,6 +269,9 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	if n := st.names(); n > st.server.limits.NamesPerStream {
 		return exceeds(limitNames, "the stream has subscribed to %d names: the limit is %d", n, st.server.limits.NamesPerStream)
 	}
+	if err := st.sendBase(s, r); err != nil {
+		return err
+	}
 	if err := st.send(r.TypeUrl, selection{updates: true, removals: true, always: first && s.wildcard}); err != nil {
 		return err
 	}
