@@ -7,15 +7,15 @@ import (
 
 // The names of the chains. "redirect" would be a keyword of nft.
 const (
-	OutputChain  = "output"
-	ProxyChain   = "to_proxy"
-	ResetChain = "resets"
+	OutputChain = "output"
+	ProxyChain  = "to_proxy"
+	ResetChain  = "resets"
 )
 
 // The comments of the rules that no Reason names.
 const (
 	CaptureComment = "proxy"     // redirects connections to the proxy
-	ResetComment = "not-ready" // drops the resets of ReadinessPort
+	ResetComment   = "not-ready" // drops the resets of ReadinessPort
 )
 
 // ReadinessPort is the port at which the proxy answers the kubelet's probes. The

@@ -93,7 +93,7 @@ func (l *limits) exceeded(w weight) (reason, message string) {
 	case w.containers > l.maxContainers:
 		return "too_many_containers", fmt.Sprintf("%d containers: the limit is %d; use fewer, or raise --max-containers", w.containers, l.maxContainers)
 	case w.cost() > l.maxCost:
-		return "too_large", fmt.Sprintf("a review of %d bytes with %d values takes up to %d MiB of memory: the limit is %d MiB; "+
+		return "too_large", fmt.Sprintf("a review of %d bytes with %d values needs up to %d MiB of memory: the limit is %d MiB; "+
 			"shorten the object's lists, or raise --max-review-memory-bytes", w.bytes, w.values, w.cost()>>20, l.maxCost>>20)
 	}
 	return "", ""

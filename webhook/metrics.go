@@ -80,7 +80,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	})
 	m.connectionsClosed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "outrider_webhook_connections_closed_total",
-		Help: "Connections of the webhook's port that were closed or refused, by limit (total, per_source, rate_per_source).",
+		Help: "Connections of the webhook's port that were closed, by limit (total, per_source, rate_per_source).",
 	}, []string{"limit"})
 	for _, c := range []prometheus.Collector{
 		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,

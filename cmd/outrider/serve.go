@@ -148,7 +148,7 @@ const minReviewMemory = 16 << 20
 func webhookLimitFlags(f *pflag.FlagSet, o *serve.Options) {
 	l := &o.WebhookLimits
 	f.IntVar(&l.MaxConcurrent, "max-concurrent", webhook.DefaultMaxConcurrent, "maximum concurrent admission requests")
-	f.IntVar(&l.Connections, "max-connections", webhook.DefaultMaxConnections, "maximum connections to the webhook; one takes up to 80 KiB")
+	f.IntVar(&l.Connections, "max-connections", webhook.DefaultMaxConnections, "maximum connections to the webhook; one needs up to 80 KiB")
 	f.IntVar(&l.ConnectionsPerSource, "max-connections-per-source", webhook.DefaultMaxConnectionsPerSource, "maximum connections to the webhook from an address")
 	f.IntVar(&l.ConnectionRate, "max-connection-rate", webhook.DefaultMaxConnectionRate, "maximum new connections to the webhook per second from an address, after --max-connections-per-source at once")
 	f.Int64Var(&l.ReviewMemory, "max-review-memory-bytes", webhook.DefaultMaxReviewMemory, "maximum memory for large admission reviews; one takes at most half of it")
