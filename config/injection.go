@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,10 @@ import (
 // versionMismatch is in the value of the key "template" of Istio's own ConfigMap:
 // text that makes injectors before 1.9 fail. It has no other meaning.
 const versionMismatch = "Template_Version_And_Istio_Version_Mismatched"
+
+// maxTemplates is the number of templates in a configuration: each is compiled with
+// functions of its own, in 100 µs. Istio's ConfigMap has 8.
+const maxTemplates = 100
 
 var injectionKeys = []string{
 	"policy", "alwaysInjectSelector", "neverInjectSelector", "injectedAnnotations",
@@ -49,6 +54,9 @@ func (r *reader) injection(n *document.Node, v *Values) Injection {
 			in.Templates = r.stringMap(f.Value, f.Name)
 			in.Places = places(f.Value)
 			r.emptyTemplates(f.Value, f.Name)
+			if n := len(in.Templates); n > maxTemplates {
+				r.error(f.Value, f.Name, fmt.Sprintf("%d templates exceed the limit of %d", n, maxTemplates), "remove those that no pod requests")
+			}
 		case "defaultTemplates":
 			// An empty list is an absent one, as in Istio: pods would get nothing.
 			if names := r.texts(f.Value, f.Name); len(names) > 0 {

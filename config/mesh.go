@@ -19,8 +19,10 @@ func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 		n = r.unwrap(n, meshWrapper)
 		mode := n.Get("outboundTrafficPolicy").Get("mode")
 		applies := mode != nil && losesPolicy(document.Field{Value: mode})
+		fields := map[Place]document.Field{}
+		fieldsByPlace(n, fields)
 		for _, p := range document.Message(n, "", m) {
-			if f, ok := fieldAt(n, p.Line, p.Column); p.Type == problem.TypeUnknown && ok && !applies && losesPolicy(f) {
+			if f, ok := fields[Place{p.Line, p.Column}]; p.Type == problem.TypeUnknown && ok && !applies && losesPolicy(f) {
 				p = lostPolicy(p, meshWrapper.key)
 			}
 			r.add(p)
@@ -36,22 +38,18 @@ func (r *reader) mesh(n *document.Node) *meshconfig.MeshConfig {
 // argument of the init container of every pod that runs, so the mesh cannot move it.
 const ListenPort = 15001
 
-// fieldAt is the field whose name is at a place of the text.
-func fieldAt(n *document.Node, line, column int) (document.Field, bool) {
+// fieldsByPlace adds the fields of a value by where their names are; of several at one
+// place, by an alias, the first.
+func fieldsByPlace(n *document.Node, out map[Place]document.Field) {
 	for _, item := range n.Items {
-		if f, ok := fieldAt(item, line, column); ok {
-			return f, true
-		}
+		fieldsByPlace(item, out)
 	}
 	for _, f := range n.Fields {
-		if f.Line == line && f.Column == column {
-			return f, true
+		if _, has := out[Place{f.Line, f.Column}]; !has {
+			out[Place{f.Line, f.Column}] = f
 		}
-		if inner, ok := fieldAt(f.Value, line, column); ok {
-			return inner, true
-		}
+		fieldsByPlace(f.Value, out)
 	}
-	return document.Field{}, false
 }
 
 // ineffectiveFields warns about the fields that are valid and have no effect.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -90,6 +91,8 @@ func TestValuesMessages(t *testing.T) {
 		{"not a mapping", Texts{Values: "[1]"}, []string{`error a list: must be a mapping`}},
 		{"not UTF-8", Texts{Values: "a: 1\nb: \xff"}, []string{`error :2:4: not valid UTF-8`}},
 		{"too large", Texts{Values: strings.Repeat("#", 1<<20+1)}, []string{`error 1048577 bytes exceed the maximum length of 1048576`}},
+		{"too many templates", Texts{Config: "templates: {" + manyTemplates(101) + "}"}, []string{`error :1:12: templates: a mapping: 101 templates exceed the limit of 100; remove those that no pod requests`}},
+		{"all templates", Texts{Config: "templates: {" + manyTemplates(100) + "}"}, nil},
 		{"too deep", Texts{Values: strings.Repeat("[", 20000)}, []string{`error exceeded max depth of 100`}},
 		{"exploding aliases", Texts{Values: bomb()}, []string{
 			`warning global.a: unknown key`, `warning global.b: unknown key`, `warning global.c: unknown key`, `warning global.d: unknown key`,
@@ -105,6 +108,14 @@ func TestValuesMessages(t *testing.T) {
 			`error global.hub: "": required, because global.proxy_init.image is the short name "outrider-init"`,
 			`error global.tag: "a/b": invalid image tag`, `error must be one of "Always", "IfNotPresent", "Never"`, `error global.imagePullSecrets[0]: a mapping: must be a string; use the name of the Secret`}},
 	})
+}
+
+func manyTemplates(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "t%d: x, ", i)
+	}
+	return b.String()
 }
 
 // bomb is a text whose aliases expand to ten million values.

@@ -118,7 +118,7 @@ var wholeTexts = map[string]string{
 	"quantities":               `{"spec":{"containers":[{"resources":{"limits":{"cpu":0.5,"memory":1e3,"a":"1e3","b":1E3,"c":"12345678901234567890","d":null,"e":"1Ki","f":0.1e-3}}}]}}`,
 }
 
-// deepText is nested as deep as said, the object included.
+// deepText is nested to a depth, the object included.
 func deepText(depth int, open, end string) string {
 	return `{"x":` + strings.Repeat(open, depth-1) + `1` + strings.Repeat(end, depth-1) + `}`
 }

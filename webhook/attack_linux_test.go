@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,6 +153,30 @@ func TestServer_HeavyReviews(t *testing.T) {
 		c.honest(t, 40)
 		a.stop()
 		t.Logf("%d items: %d attacks, peak memory %d MiB", n, a.count.Load(), c.peakMemory(t)>>20)
+	}
+	if peak := c.peakMemory(t); peak > containerMemory {
+		t.Errorf("peak memory %d MiB exceeds the limit of %d MiB", peak>>20, containerMemory>>20)
+	}
+}
+
+// Objects and ConfigMaps whose validation takes long, or many times their size, take no
+// place of a pod, and memory stays below the container's limit.
+func TestServer_HeavyValidations(t *testing.T) {
+	c := startChild(t, "outrider", goMemory)
+	attacker := &child{c.address, c.process, &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}}
+	for _, size := range []int{6 << 20, 1000 << 10, 3 << 10} { // more than is stored, just below, and cheap to send
+		var paths []string
+		var bodies [][]byte
+		for path, reviews := range objectAttacks(size/60, size) {
+			for _, name := range slices.Sorted(maps.Keys(reviews)) {
+				paths, bodies = append(paths, path), append(bodies, reviews[name])
+			}
+		}
+		a := startAttack(64, func(n int) { _, _ = attacker.do(paths[n%len(paths)], bodies[n%len(bodies)]) })
+		c.honest(t, 12)
+		a.stop()
+		t.Logf("%d bytes: %d attacks, peak memory %d MiB", size, a.count.Load(), c.peakMemory(t)>>20)
 	}
 	if peak := c.peakMemory(t); peak > containerMemory {
 		t.Errorf("peak memory %d MiB exceeds the limit of %d MiB", peak>>20, containerMemory>>20)

@@ -21,6 +21,8 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kit/testca"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -48,7 +50,7 @@ func childServer(kind, address string) {
 	exitOn(err)
 	leaf, err := ca.Issue("127.0.0.1")
 	exitOn(err)
-	config := &tls.Config{Certificates: []tls.Certificate{leaf}, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true}
+	conf := &tls.Config{Certificates: []tls.Certificate{leaf}, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true}
 	processor := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, processorTime()) })
 	if kind == "bare" {
 		mux := http.NewServeMux()
@@ -56,14 +58,18 @@ func childServer(kind, address string) {
 		mux.Handle("/processor-time", processor)
 		listener, err := net.Listen("tcp", address)
 		exitOn(err)
-		server := &http.Server{Handler: mux, TLSConfig: config}
+		server := &http.Server{Handler: mux, TLSConfig: conf}
 		go func() { exitOn(server.ServeTLS(listener, "", "")) }()
 	} else {
 		f := newFixture(&testing.B{}, compiled(&testing.B{}, ""))
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		exitOn(err)
+		f.options.ConfigMaps = configMaps()
+		f.options.Objects = func() (egress.Input, bool) {
+			return egress.Input{Mesh: egress.CompileMesh(config.Default().Mesh)}, true
+		}
 		f.options.Log = logr.FromSlogHandler(slog.NewJSONHandler(null, nil))
-		server, err := NewServer(ServerOptions{Address: address, TLS: config, Metrics: f.options.Metrics, Log: logr.Discard()})
+		server, err := NewServer(ServerOptions{Address: address, TLS: conf, Metrics: f.options.Metrics, Log: logr.Discard()})
 		exitOn(err)
 		for path, h := range Handlers(f.options) {
 			server.Register(path, h)

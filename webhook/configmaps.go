@@ -37,12 +37,9 @@ var (
 func NewConfigMapHandler(o Options) http.Handler {
 	h := newHandler(o, "configuration")
 	h.decide, h.panicked = h.validateConfigMap, unvalidated
-	h.count, h.extra = o.Metrics.validation, textCost
+	h.count, h.extra, h.validation = o.Metrics.validation, textCost, true
 	return h
 }
-
-// textCost is the memory for the texts of a ConfigMap: a byte of YAML takes at most 150.
-func textCost(r *request) int64 { return int64(len(r.Object)) * 150 }
 
 func (h *handler) validateConfigMap(r *request) answer {
 	if r.Resource.Group != "" || r.Resource.Resource != "configmaps" || h.ConfigMaps == nil {
@@ -57,6 +54,10 @@ func (h *handler) validateConfigMap(r *request) answer {
 		return ignored("another_configmap")
 	}
 	v := validation{subject: fmt.Sprintf("ConfigMap %s/%s", r.Namespace, name)}
+	if rule := dataProblem(data); rule != "" {
+		v.problems.Add(problem.Invalid("data", "", rule, "remove comments and templates that are not used"))
+		return v.answer(false)
+	}
 	problems, ready := h.ConfigMaps.Check(e.change)
 	if !ready {
 		v.problems.Add(warning("not validated: replica still starting; errors will be reported in an event on the ConfigMap"))

@@ -12,7 +12,8 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	places  int
-	memory  int64
+	limit   int64                // of the memory
+	memory  int64                // that is free
 	waiting map[string][]*waiter // by source, the cheapest first
 	turns   []string             // the sources that wait, the next first
 }
@@ -23,11 +24,11 @@ type waiter struct {
 }
 
 func newGate(places int, memory int64) *gate {
-	return &gate{places: places, memory: memory, waiting: map[string][]*waiter{}}
+	return &gate{places: places, limit: memory, memory: memory, waiting: map[string][]*waiter{}}
 }
 
 // enter waits for a place and memory; false if ctx is done before. The cost must not
-// exceed the gate's memory.
+// exceed the gate's limit.
 func (g *gate) enter(ctx context.Context, source string, cost int64) bool {
 	g.mu.Lock()
 	if len(g.turns) == 0 && g.take(cost) {

@@ -17,8 +17,10 @@ type handler struct {
 	decide func(*request) answer
 	// refuse is the answer to a review that exceeds a limit.
 	refuse func(reason, message string) answer
-	// extra is the memory that a request takes beside what its weight; may be nil.
-	extra func(*request) int64
+	// validation is true where objects are validated that no pod waits for.
+	validation bool
+	// extra is the memory that a request takes beside what its weight is; may be nil.
+	extra func(weight) int64
 	// panicked is the answer where decide panicked.
 	panicked func(uid string) answer
 	count    func(*answer, time.Duration)

@@ -12,13 +12,16 @@ import (
 //
 // The arithmetic, with the defaults:
 //
-//	 32 MiB  lightPlaces reviews that cost up to lightCost each: ordinary pods
-//	128 MiB  all others, by their cost; one takes at most half of it
-//	 64 MiB  bodies larger than smallBody that are being received or wait
+//	32 MiB  lightPlaces reviews that cost up to lightCost each: ordinary pods
+//	64 MiB  other reviews of pods and workloads, by their cost
+//	64 MiB  reviews of objects and ConfigMaps to validate, by their cost: they take
+//	        no place of a pod, however long they take
+//	64 MiB  bodies larger than smallBody that are being received or wait
 //
 // What a connection takes with a body up to smallBody counts as the connection's.
 type limits struct {
 	light, heavy  *gate
+	validations   *gate
 	weighing      *gate // of large bodies: they take a processor for milliseconds
 	bodies        *bodies
 	places        int
@@ -28,7 +31,7 @@ type limits struct {
 
 const (
 	lightCost      = 512 << 10
-	heavyPlaces    = 4
+	heavyPlaces    = 4 // of each of the two
 	weighingPlaces = 2
 )
 
@@ -36,10 +39,13 @@ func newLimits(l Limits) *limits {
 	l = l.withDefaults()
 	return &limits{
 		light:    newGate(l.MaxConcurrent, int64(l.MaxConcurrent)*lightCost),
-		heavy:    newGate(min(l.MaxConcurrent, heavyPlaces), l.ReviewMemory),
+		heavy:    newGate(min(l.MaxConcurrent, heavyPlaces), l.ReviewMemory/2),
 		weighing: newGate(weighingPlaces, weighingPlaces),
 		bodies:   newBodies(l.ReviewMemory / 2),
-		places:   l.MaxConcurrent, maxCost: l.ReviewMemory / 2, maxContainers: l.Containers,
+
+		validations: newGate(min(l.MaxConcurrent, heavyPlaces), l.ReviewMemory/2),
+
+		places: l.MaxConcurrent, maxCost: l.ReviewMemory / 2, maxContainers: l.Containers,
 	}
 }
 
@@ -56,12 +62,21 @@ func patience(r *http.Request) time.Duration {
 	return defaultWait
 }
 
-// enter waits for a place and the memory for a review.
-func (l *limits) enter(ctx context.Context, source string, cost int64) (leave func(), busy *httpError) {
-	g := l.heavy
-	if cost <= lightCost {
-		g, cost = l.light, lightCost
+// gateOf is where a review of that cost waits for its place.
+func (l *limits) gateOf(validation bool, cost int64) *gate {
+	switch {
+	case validation:
+		return l.validations
+	case cost <= lightCost:
+		return l.light
 	}
+	return l.heavy
+}
+
+// enter waits for a place and the memory for a review. One that costs more than the
+// memory of its gate has all of it.
+func (l *limits) enter(ctx context.Context, g *gate, source string, cost int64) (leave func(), busy *httpError) {
+	cost = min(max(cost, lightCost), g.limit)
 	if !g.enter(ctx, source, cost) {
 		return nil, tooBusy(fmt.Sprintf("too many concurrent requests (limit %d)", l.places))
 	}

@@ -22,7 +22,7 @@ var objectVersions = registration.NetworkingVersions()
 func NewObjectHandler(o Options) http.Handler {
 	h := newHandler(o, "validate")
 	h.decide, h.panicked = h.validateObject, unvalidated
-	h.count, h.extra = o.Metrics.validation, h.modelCost
+	h.count, h.extra, h.validation = o.Metrics.validation, h.modelCost, true
 	return h
 }
 
@@ -30,7 +30,7 @@ func NewObjectHandler(o Options) http.Handler {
 const objectCost = 16 << 10
 
 // modelCost is the memory of the model of all objects.
-func (h *handler) modelCost(*request) int64 {
+func (h *handler) modelCost(weight) int64 {
 	if h.Objects == nil {
 		return 0
 	}

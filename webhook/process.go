@@ -16,7 +16,7 @@ import (
 func (h *handler) review(ctx context.Context, hold *hold, body []byte) (req *request, a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			a = h.recovered(req, p)
+			a = h.recovered(req, body, p)
 		}
 	}()
 	w, e := h.shared.weigh(ctx, hold.source, body)
@@ -26,27 +26,27 @@ func (h *handler) review(ctx context.Context, hold *hold, body []byte) (req *req
 	if reason, message := h.shared.exceeded(w); reason != "" {
 		return h.exceeded(body, reason, message)
 	}
+	leave, e := h.enter(ctx, hold, w)
+	if e != nil {
+		return nil, failed(e)
+	}
+	defer leave()
 	if req, e = decodeReview(body); e != nil {
 		return nil, failed(e)
 	}
 	req.body = body
-	leave, e := h.enter(ctx, hold, req, w)
-	if e != nil {
-		return req, failed(e)
-	}
-	defer leave()
 	a = h.decide(req)
 	a.about(req)
 	return req, a
 }
 
-// enter waits for the request's place.
-func (h *handler) enter(ctx context.Context, hold *hold, r *request, w weight) (leave func(), busy *httpError) {
+// enter waits for the request's place. Nothing of it is decoded before.
+func (h *handler) enter(ctx context.Context, hold *hold, w weight) (leave func(), busy *httpError) {
 	cost := w.cost()
 	if h.extra != nil {
-		cost += h.extra(r)
+		cost += h.extra(w)
 	}
-	leave, busy = h.shared.enter(ctx, hold.source, min(cost, 2*h.shared.maxCost))
+	leave, busy = h.shared.enter(ctx, h.shared.gateOf(h.validation, cost), hold.source, cost)
 	if busy == nil && !hold.keep() {
 		leave()
 		return nil, tooBusy("too many large concurrent requests")
@@ -57,8 +57,7 @@ func (h *handler) enter(ctx context.Context, hold *hold, r *request, w weight) (
 // exceeded is the answer to a review that is not decoded. It is a review where the body
 // is one, so that users see the message alone.
 func (h *handler) exceeded(body []byte, reason, message string) (*request, answer) {
-	if uid := gjson.GetBytes(body, "request.uid").String(); uid != "" && gjson.GetBytes(body, "kind").Str == reviewKind {
-		r := &request{UID: problem.Clip(uid, 100), Namespace: problem.Clip(gjson.GetBytes(body, "request.namespace").String(), maxName)}
+	if r := outline(body); r != nil {
 		a := h.refuse(reason, message)
 		a.about(r)
 		return r, a
@@ -66,8 +65,24 @@ func (h *handler) exceeded(body []byte, reason, message string) (*request, answe
 	return nil, failed(&httpError{http.StatusRequestEntityTooLarge, reason, message})
 }
 
-// recovered is the answer to a request that panicked.
-func (h *handler) recovered(req *request, p any) answer {
+// outline is what identifies a review that is not decoded; nil where the body is none.
+func outline(body []byte) *request {
+	uid := gjson.GetBytes(body, "request.uid").String()
+	if uid == "" || gjson.GetBytes(body, "kind").Str != reviewKind {
+		return nil
+	}
+	return &request{
+		UID:       problem.Clip(uid, 100),
+		Namespace: problem.Clip(gjson.GetBytes(body, "request.namespace").String(), maxName),
+		Resource:  resource{Resource: problem.Clip(gjson.GetBytes(body, "request.resource.resource").String(), maxName)},
+	}
+}
+
+// recovered is the answer to a request that panicked, decoded or not.
+func (h *handler) recovered(req *request, body []byte, p any) answer {
+	if req == nil {
+		req = outline(body)
+	}
 	h.Metrics.panics.Inc()
 	a := failed(&httpError{http.StatusInternalServerError, "panic", "internal error; see the Outrider log"})
 	if req != nil {

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -288,4 +289,30 @@ func FuzzValidation(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A ConfigMap with more data than the API server stores is denied before it is parsed.
+func TestConfigMapHandler_Size(t *testing.T) {
+	b := newFixture(t, nil)
+	b.options.ConfigMaps = configMaps()
+	parsed := 0
+	check := b.options.ConfigMaps.Check
+	b.options.ConfigMaps.Check = func(edit func(*config.Texts)) (problem.List, bool) { parsed++; return check(edit) }
+	of := func(rv *admissionv1.AdmissionReview) {
+		about("", "v1", "configmaps")(rv)
+		rv.Request.Namespace = "istio-system"
+	}
+	h := NewConfigMapHandler(b.options)
+	for _, size := range []int{0, 1, 5 << 20} {
+		text := strings.Repeat("#", maxData-len("values")+size)
+		reason, message := "valid", ""
+		if size > 0 {
+			reason = "invalid"
+			message = fmt.Sprintf("ConfigMap istio-system/istio-sidecar-injector: data: data of %d bytes exceed the limit of 1048576 for a ConfigMap; remove comments and templates that are not used", maxData+size)
+		}
+		checkAnswer(t, answerOf(t, post(h, reviewOf(configMap("istio-sidecar-injector", `{"values":"`+text+`"}`), of))), reason, message, "")
+	}
+	if parsed != 1 {
+		t.Errorf("%d were parsed, want 1", parsed)
+	}
 }
