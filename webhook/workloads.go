@@ -4,11 +4,14 @@ import (
 	"net/http"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// NewWorkloadHandler warns about workloads, for WarnPath. Users who apply a
-// Deployment never see the warnings of its pods; here its pod template is
-// checked by the same functions. It allows everything.
+// NewWorkloadHandler warns about workloads, for WarnPath, and about pods that are
+// not injected. Users who apply a Deployment never see the warnings of its pods;
+// here its pod template is checked by the same functions. It allows everything.
 func NewWorkloadHandler(o Options) http.Handler {
 	h := newHandler(o, "warn")
 	h.decide, h.count = h.reviewWorkload, o.Metrics.workload
@@ -28,13 +31,25 @@ func (h *handler) reviewWorkload(r *request) answer {
 	}
 	a := answer{
 		result:   resultClean,
-		all:      messages("", injector.ReviewWorkload(r.Object, r.Namespace, h.namespaceAnnotations(r.Namespace))),
+		all:      messages("", h.warningsOf(injector, r)),
 		response: response{allowed: true, config: injector.Hash()},
 	}
 	if len(a.all) > 0 {
 		a.result = resultWarned
 	}
 	return a
+}
+
+func (h *handler) warningsOf(injector *inject.Injector, r *request) problem.List {
+	annotations := h.namespaceAnnotations(r.Namespace)
+	if r.Resource.Resource != "pods" {
+		return injector.ReviewWorkload(r.Object, r.Namespace, annotations)
+	}
+	result, err := injector.Inject(inject.Request{Pod: r.Object, Namespace: r.Namespace, NamespaceAnnotations: annotations})
+	if err != nil || result.Decision.Inject {
+		return nil // of a pod that is injected, the handler of pods warns
+	}
+	return result.Warnings
 }
 
 // noWorkload is why there are no warnings for a request; empty where there may be.

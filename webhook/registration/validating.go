@@ -23,7 +23,7 @@ const (
 func NetworkingVersions() []string { return []string{"v1", "v1beta1", "v1alpha3"} }
 
 // Validating is the configuration of what is validated and not changed:
-// workloads, which only get warnings, ephemeral containers, the mesh objects, and the two
+// workloads and opted-out pods, which only get warnings, ephemeral containers, the mesh objects, and the two
 // ConfigMaps. failurePolicy is Ignore except for ephemeral containers, which would bypass
 // the sidecar of a running pod. A workload's warnings are repeated for its
 // pods; and the control plane validates objects and ConfigMaps again, by the
@@ -53,9 +53,25 @@ func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfigur
 		w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: s.namespace}
 		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: object}
 		out.Webhooks = append(out.Webhooks, w)
+		if pods, ok := o.optedOut(s); ok {
+			out.Webhooks = append(out.Webhooks, pods)
+		}
 	}
 	out.Webhooks = append(append(out.Webhooks, o.ephemeral()), append(o.objects(write), o.configMaps(write))...)
 	return out
+}
+
+// optedOut is the entry for pods that their own label keeps from the injection, in
+// namespaces with injection: with REGISTRY_ONLY, whoever creates one gets a warning. An
+// unavailable webhook does not concern them.
+func (o Options) optedOut(s selector) (w admissionregistrationv1.ValidatingWebhook, ok bool) {
+	if !strings.HasSuffix(s.name, "namespace") {
+		return w, false
+	}
+	w = o.validating(s.name+".opted-out."+injectorSuffix, WarnPath, rule("", []string{"pods"}, admissionregistrationv1.Create))
+	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: s.namespace}
+	w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: all(require(annotation.Inject, metav1.LabelSelectorOpIn, "false"))}
+	return w, true
 }
 
 // ephemeral is the entry for ephemeral containers. Labels and annotations of a running pod
