@@ -16,6 +16,10 @@ type command struct {
 // commandPattern is Envoy's own pattern of a command.
 var commandPattern = regexp.MustCompile(`^%([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%`)
 
+// maxLengthDigits bounds the length of a command: Envoy rejects those of more than 64
+// bits, and no value has as many bytes.
+const maxLengthDigits = 9
+
 // commands reads a format string. Envoy rejects a whole listener, or all routes
 // of a port, for an invalid one.
 func commands(format string) (out []command, fault string) {
@@ -31,6 +35,9 @@ func commands(format string) (out []command, fault string) {
 		m := commandPattern.FindStringSubmatch(rest)
 		if m == nil {
 			return nil, formFault(rest)
+		}
+		if len(strings.TrimLeft(m[3], "0")) > maxLengthDigits {
+			return nil, fmt.Sprintf("the length of %%%s%% has more than %d digits", m[1], maxLengthDigits)
 		}
 		out = append(out, command{m[1], m[2], m[3] != ""})
 		rest = rest[len(m[0]):]
@@ -60,6 +67,9 @@ type commandForm struct {
 	example  string // of the argument; empty: it has none
 }
 
+// timeFormat is the argument of commands that print a time.
+const timeFormat = `.*`
+
 const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
 
 // commandForms are all commands of Envoy 1.40 in the formats of access logs and
@@ -69,7 +79,7 @@ var commandForms = []commandForm{
 	{names: `DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
 		DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME EMIT_TIME_LOCAL
 		RESPONSE_CODE_DETAILS START_TIME START_TIME_LOCAL UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_PEER_CERT_V_END
-		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, argument: `.*`},
+		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, argument: timeFormat},
 	{names: `REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER`,
 		argument: headerPattern + `(\?` + headerPattern + `)?`, length: true, example: `X-API`},
 	{names: `FILTER_STATE UPSTREAM_FILTER_STATE`, argument: `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, length: true, example: `NAME:PLAIN`},
@@ -150,11 +160,17 @@ var knownCommands = sync.OnceValue(func() map[string]knownCommand {
 	return out
 })
 
+// newlinePattern is Envoy's own pattern of a line break in the format of a time: %n,
+// with flags or a width.
+var newlinePattern = regexp.MustCompile(`%[-_0^#]*[1-9]*[EO]?n`)
+
 func (c command) fault() string {
 	f, ok := knownCommands()[c.name]
 	switch {
 	case !ok:
 		return "unknown command operator %" + c.name + "%"
+	case f.argument == timeFormat && newlinePattern.MatchString(c.argument):
+		return "the format of %" + c.name + "% must not contain %n, a line break"
 	case !f.pattern.MatchString(c.argument):
 		if f.example == "" {
 			return "%" + c.name + "% does not accept arguments"

@@ -50,6 +50,12 @@ func TestLogFault(t *testing.T) {
 		"%REQ%":         "invalid arguments of %REQ()%: use the form %REQ(X-API)%",
 		"%HOSTNAME(A)%": "%HOSTNAME% does not accept arguments",
 		"%DURATION:5%":  "%DURATION% does not accept a length",
+
+		"%START_TIME(%n)%":              "the format of %START_TIME% must not contain %n, a line break",
+		"%EMIT_TIME(%s.%3n)%":           "the format of %EMIT_TIME% must not contain %n, a line break",
+		"%START_TIME_LOCAL(a%_0^9En)%":  "the format of %START_TIME_LOCAL% must not contain %n, a line break",
+		"%REQ(X):1000000000%":           "the length of %REQ% has more than 9 digits",
+		"%REQ(X):99999999999999999999%": "the length of %REQ% has more than 9 digits",
 	} {
 		if got := egress.LogFault(f); got != want {
 			t.Errorf("%q: %q, want %q", f, got, want)

@@ -158,7 +158,7 @@ var (
 	names     = []string{"a.test", "*.a.test", "xn--bcher-kva.test", "a.test:80", "A.test.", "192.0.2.1", "[2001:db8::1]:80", "a_b.test", "*"}
 	headers   = []string{"x-a", "X-B", "cookie", "host", ":path", "connection", "x-envoy-a", "te"}
 	values    = []string{"v", "", "a b", "\t", "é", `"q"`, "%", "%%"}
-	formats   = []string{"v", "%REQ(X-A)%", "%START_TIME(%s.%3f)%", "%%", "%PROTOCOL%", "%REQ(X?Y):3%", "%UPSTREAM_HOST%", "%RESP(a)%x", "%DURATION%"}
+	formats   = []string{"v", "%REQ(X-A)%", "%START_TIME(%s.%3f)%", "%START_TIME(%n)%", "%%", "%PROTOCOL%", "%REQ(X?Y):3%", "%UPSTREAM_HOST%", "%RESP(a)%x", "%DURATION%"}
 	addresses = []string{"192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/32", "fe80::1%eth0", "127.0.0.1", "::ffff:1.2.3.4", "0.0.0.0/0"}
 )
 
