@@ -59,6 +59,18 @@ func (ca *CA) Issue(hosts ...string) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, nil
 }
 
+// IssueClient makes a client certificate with a common name.
+func (ca *CA) IssueClient(name string) (tls.Certificate, error) {
+	cert, key, err := sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("issue a certificate for %s: %w", name, err)
+	}
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, nil
+}
+
 // Files are a new CA's certificate, a serving certificate for hosts and its key,
 // all PEM, as files and Secrets hold them.
 func Files(notBefore time.Time, validity time.Duration, hosts ...string) (ca, cert, key []byte, err error) {
@@ -70,8 +82,14 @@ func Files(notBefore time.Time, validity time.Duration, hosts ...string) (ca, ce
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	cert, key, err = PEM(leaf)
+	return made.PEM(), cert, key, err
+}
+
+// PEM is a certificate and its key, as files and Secrets hold them.
+func PEM(leaf tls.Certificate) (cert, key []byte, err error) {
 	der, err := x509.MarshalPKCS8PrivateKey(leaf.PrivateKey)
-	return made.PEM(), encode("CERTIFICATE", leaf.Certificate[0]), encode("PRIVATE KEY", der), err
+	return encode("CERTIFICATE", leaf.Certificate[0]), encode("PRIVATE KEY", der), err
 }
 
 func encode(kind string, der []byte) []byte {
