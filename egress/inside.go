@@ -7,12 +7,20 @@ import (
 )
 
 // metadataAddresses are those of clouds' metadata services, and Azure's of its host.
-func metadataAddresses() []netip.Prefix {
-	return []netip.Prefix{
-		netip.MustParsePrefix("169.254.169.254/32"), netip.MustParsePrefix("169.254.170.2/32"), netip.MustParsePrefix("169.254.170.23/32"),
-		netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("168.63.129.16/32"),
-		netip.MustParsePrefix("fd00:ec2::254/128"), netip.MustParsePrefix("fd00:ec2::23/128"), netip.MustParsePrefix("fd20:ce::254/128"),
+var metadataAddresses = []netip.Prefix{
+	netip.MustParsePrefix("169.254.169.254/32"), netip.MustParsePrefix("169.254.170.2/32"), netip.MustParsePrefix("169.254.170.23/32"),
+	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("168.63.129.16/32"),
+	netip.MustParsePrefix("fd00:ec2::254/128"), netip.MustParsePrefix("fd00:ec2::23/128"), netip.MustParsePrefix("fd20:ce::254/128"),
+}
+
+// IsMetadata reports whether an address is that of a cloud's metadata service.
+func IsMetadata(a netip.Addr) bool {
+	for _, m := range metadataAddresses {
+		if m.Contains(a) {
+			return true
+		}
 	}
+	return a.IsLinkLocalUnicast()
 }
 
 // translation is a range of IPv6 addresses that have an IPv4 address in them.
@@ -60,7 +68,7 @@ func insideAddress(p netip.Prefix) string {
 		prefix = fmt.Sprintf("%s form of %s, which the lists of IPv4 ranges do not match", form, inner)
 		p = netip.PrefixFrom(inner, inner.BitLen())
 	}
-	for _, m := range metadataAddresses() {
+	for _, m := range metadataAddresses {
 		if p.Overlaps(m) {
 			return joinNotes(prefix, "a cloud's metadata service is at "+m.Addr().String())
 		}

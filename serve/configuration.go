@@ -55,8 +55,9 @@ func newRanges(mgr manager.Manager, holder *active.Holder) (manager.Runnable, er
 	}), nil
 }
 
-// ownRanges are the cluster's own ranges, as far as they are found.
-func ownRanges(s *active.Snapshot) cidr.List {
+// ownRanges are the cluster's own ranges, as far as they are found, and whether these
+// are all.
+func ownRanges(s *active.Snapshot) (own cidr.List, complete bool) {
 	found, _ := s.Injector.RangeNames().Resolve(cidr.Cluster)
-	return found.Ranges
+	return found.Ranges, found.Missing == ""
 }

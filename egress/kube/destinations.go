@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
 )
 
@@ -17,19 +16,20 @@ import (
 // endpoints directly, by address.
 const apiNamespace, apiService = "default", "kubernetes"
 
-// apiEndpoints is the EndpointSlice that API servers write, and restore when somebody
-// else writes it.
+// apiEndpoints is the EndpointSlice that API servers write, and restore when another
+// client writes it.
 var apiEndpoints = key{apiNamespace, apiService}
 
 // service is the part of a Service that is stored.
 type service struct {
 	addresses []netip.Addr // ClusterIPs
+	nodePorts []uint16
 	// direct: clients connect to the endpoints directly.
 	direct bool
 }
 
 func (s service) equal(o service) bool {
-	return s.direct == o.direct && slices.Equal(s.addresses, o.addresses)
+	return s.direct == o.direct && slices.Equal(s.addresses, o.addresses) && slices.Equal(s.nodePorts, o.nodePorts)
 }
 
 // readService reads a Service. Type ExternalName has no addresses of its own and
@@ -44,6 +44,11 @@ func readService(s *corev1.Service) service {
 			out.addresses = append(out.addresses, a)
 		}
 	}
+	for _, p := range s.Spec.Ports {
+		if p.NodePort > 0 && p.NodePort <= 65535 {
+			out.nodePorts = append(out.nodePorts, uint16(p.NodePort))
+		}
+	}
 	return out
 }
 
@@ -52,10 +57,11 @@ type slice struct {
 	name, service key
 	created       time.Time
 	endpoints     []egress.InClusterAddress
+	ports         []uint16 // TCP
 }
 
 func (s slice) equal(o slice) bool {
-	return s.service == o.service && slices.EqualFunc(s.endpoints, o.endpoints, func(a, b egress.InClusterAddress) bool {
+	return s.service == o.service && slices.Equal(s.ports, o.ports) && slices.EqualFunc(s.endpoints, o.endpoints, func(a, b egress.InClusterAddress) bool {
 		return a.Address == b.Address && slices.Equal(a.Ports, b.Ports)
 	})
 }
@@ -67,7 +73,7 @@ func (s slice) compare(o slice) int {
 
 // readSlice reads an EndpointSlice. The address of a pod is allowed on every port;
 // any other address was set manually, and is allowed on the slice's ports. Who writes
-// a slice decides what it says, also that an address is a pod's and that a controller
+// a slice decides what it states, also that an address is a pod's and that a controller
 // wrote it: what it opens for other namespaces depends on the address alone.
 func readSlice(s *discoveryv1.EndpointSlice) slice {
 	out := slice{name: key{s.Namespace, s.Name}, created: s.CreationTimestamp.Time, service: key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}}
@@ -75,6 +81,7 @@ func readSlice(s *discoveryv1.EndpointSlice) slice {
 		return out
 	}
 	ports, any := tcpPorts(s.Ports)
+	out.ports = ports
 	for _, e := range s.Endpoints {
 		pod := e.TargetRef != nil && e.TargetRef.Kind == "Pod"
 		if !pod && !any && len(ports) == 0 {
@@ -112,26 +119,51 @@ func tcpPorts(ports []discoveryv1.EndpointPort) (numbers []uint16, any bool) {
 	return slices.Compact(numbers), any
 }
 
+// reachable are the addresses of the cluster that are always allowed.
+type reachable struct {
+	addresses []egress.InClusterAddress // in any order: egress.Build sorts and merges them
+	omitted   int                       // endpoints of namespaces that have too many
+	// restricted are the Services with ClusterIPs for their own namespace only.
+	restricted []key
+}
+
 // destinations are the addresses of the cluster that are always allowed: ClusterIPs
 // on every port, and endpoints that clients connect to directly. Pods that are
 // reached by a ClusterIP only are not among them. The API server assigns ClusterIPs
 // and writes its own endpoints. All other endpoints are allowed for all namespaces if
-// they are in the cluster's own ranges, and for their own namespace if not: the rest
-// requires a ServiceEntry. A Service's other addresses (externalIPs, those of its load
-// balancer) are written by its author and open nothing. limit bounds the endpoints of
-// a namespace: the youngest slices over it are omitted.
-func destinations(services map[key]service, endpoints map[key]slice, own cidr.List, limit int) (out []egress.InClusterAddress, omitted int) {
-	for _, s := range services {
-		for _, a := range s.addresses {
-			out = append(out, egress.InClusterAddress{Address: a})
-		}
-	}
+// they are the cluster's own addresses, and for their own namespace if not, as are the
+// ClusterIPs of a Service with such an endpoint: the rest requires a ServiceEntry. A
+// Service's other addresses (externalIPs, those of its load balancer) are written by
+// its author and open nothing. limit bounds the endpoints of a namespace: the youngest
+// slices over it are omitted.
+func destinations(services map[key]service, endpoints map[key]slice, own *own, limit int) (out reachable) {
+	outside := map[key]bool{}
 	var direct []slice
 	for _, e := range endpoints {
-		if services[e.service].direct {
+		s, found := services[e.service]
+		switch {
+		case s.direct:
 			direct = append(direct, e)
+		case found && !outside[e.service] && own.relaysOutside(&e):
+			outside[e.service] = true
+			out.restricted = append(out.restricted, e.service)
 		}
 	}
+	for name, s := range services {
+		for _, a := range s.addresses {
+			d := egress.InClusterAddress{Address: a}
+			if outside[name] {
+				d.Namespace = name.namespace
+			}
+			out.addresses = append(out.addresses, d)
+		}
+	}
+	out.addDirect(direct, own, limit)
+	return out
+}
+
+// addDirect adds the endpoints that clients connect to directly.
+func (r *reachable) addDirect(direct []slice, own *own, limit int) {
 	slices.SortFunc(direct, slice.compare)
 	spent := map[string]int{}
 	for _, e := range direct {
@@ -140,15 +172,22 @@ func destinations(services map[key]service, endpoints map[key]slice, own cidr.Li
 			spent[name.namespace] += len(e.endpoints)
 		}
 		if spent[name.namespace] > limit {
-			omitted += len(e.endpoints)
+			r.omitted += len(e.endpoints)
 			continue
 		}
 		for _, d := range e.endpoints {
-			if name != apiEndpoints && !own.Contains(d.Address) {
-				d.Namespace = name.namespace
+			all, any := own.forAll(d, &e)
+			switch {
+			case name == apiEndpoints:
+				r.addresses = append(r.addresses, d)
+				continue
+			case any:
+				r.addresses = append(r.addresses, all)
 			}
-			out = append(out, d)
+			if !any || !slices.Equal(all.Ports, d.Ports) {
+				d.Namespace = name.namespace
+				r.addresses = append(r.addresses, d)
+			}
 		}
 	}
-	return out, omitted // in any order: egress.Build sorts and merges them
 }

@@ -1,5 +1,5 @@
 // Package kube watches the sources of the sidecars' configuration: Services,
-// EndpointSlices, ServiceEntries and VirtualServices.
+// EndpointSlices, nodes, ServiceEntries and VirtualServices.
 //
 // A Watcher builds a model from all of them and from the mesh configuration, and
 // passes it to Options.Built: first when all initial lists are complete, then
@@ -7,6 +7,8 @@
 //
 //   - no model is built before every initial list is complete, so none is empty
 //     because a source is still pending;
+//   - nodes that may not be read are not waited for: without their addresses more is
+//     restricted;
 //   - while the API server is unavailable the last known state is kept;
 //   - an object that cannot be decoded is reported as a problem and ignored; the
 //     others are not affected;

@@ -20,6 +20,7 @@ type metrics struct {
 	over     *prometheus.GaugeVec
 	// addresses of the cluster, by who reaches them.
 	addresses *prometheus.GaugeVec
+	nodes     prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -39,12 +40,14 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		over: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects_over_budget",
 			"ServiceEntries and VirtualServices that are ignored because they, or their namespaces with them, exceed a limit, by kind.")), []string{"kind"}),
 		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("addresses",
-			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: outside the cluster's ranges, reached from their own namespace only; none: over --egress-max-namespace-addresses).")), []string{"scope"}),
+			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: reached from their own namespace only, because an endpoint is outside the cluster; none: over --egress-max-namespace-addresses).")), []string{"scope"}),
+		nodes: prometheus.NewGauge(prometheus.GaugeOpts(options("node_addresses",
+			"Addresses of nodes, which endpoints of pods with hostNetwork have; 0 if nodes cannot be read: such endpoints are reached from their own namespace only."))),
 	}
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems, m.over, m.addresses} {
+	for _, c := range []prometheus.Collector{m.builds, m.seconds, m.objects, m.problems, m.over, m.addresses, m.nodes} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -63,7 +66,8 @@ func (m *metrics) built(r Result, took time.Duration) {
 	}
 	m.addresses.WithLabelValues("cluster").Set(float64(len(r.Input.InCluster) - own))
 	m.addresses.WithLabelValues("namespace").Set(float64(own))
-	m.addresses.WithLabelValues("none").Set(float64(r.omitted))
+	m.addresses.WithLabelValues("none").Set(float64(r.reachable.omitted))
+	m.nodes.Set(float64(r.nodes))
 	objects, kindOf := map[string]int{}, map[string]string{egress.Source(egress.KindMesh, egress.Meta{}): egress.KindMesh}
 	for _, o := range r.Objects {
 		objects[o.Kind]++

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/cache"
 )
@@ -72,9 +73,12 @@ func (t *table[T]) put(o any, deleted bool) {
 }
 
 // prepare adds the handler to an informer that is not running yet, drops unused
-// metadata, and logs each new error of list and watch once.
-func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+// metadata, and logs each new error of list and watch once. failed are called with each.
+func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h cache.ResourceEventHandler, failed ...func(error)) (cache.ResourceEventHandlerRegistration, error) {
 	if err := i.SetTransform(func(o any) (any, error) {
+		if n, ok := o.(*corev1.Node); ok {
+			return slimNode(n), nil
+		}
 		if m, err := meta.Accessor(o); err == nil {
 			m.SetManagedFields(nil)
 			m.SetAnnotations(nil)
@@ -88,6 +92,9 @@ func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h ca
 		if text := err.Error(); text != last {
 			last = text
 			log.Error(err, "watch failed; serving last known state", "resource", resource)
+		}
+		for _, f := range failed {
+			f(err)
 		}
 	}); err != nil {
 		return nil, err

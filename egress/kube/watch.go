@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -31,7 +32,7 @@ import (
 // Options of a Watcher.
 type Options struct {
 	// Client and Dynamic need list and watch on services, endpointslices,
-	// serviceentries and virtualservices, and on the CRDs of the last two.
+	// nodes, serviceentries and virtualservices, and on the CRDs of the last two.
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
 	// Revision is this control plane's; empty means the default one. Objects of
@@ -61,7 +62,8 @@ type Result struct {
 	// kind, namespace and name.
 	Objects []Object
 
-	omitted int // addresses of namespaces that have too many
+	reachable reachable
+	nodes     int // addresses of nodes
 }
 
 // Watcher builds models.
@@ -70,16 +72,21 @@ type Watcher struct {
 	metrics  *metrics
 	changed  debounce.Signal
 	mesh     atomic.Pointer[egress.Mesh]
-	ranges   atomic.Pointer[cidr.List]
+	ranges   atomic.Pointer[foundRanges]
 	rejected atomic.Pointer[[]egress.Rejection]
 	services table[service]
 	slices   table[slice]
-	kinds    []*kindWatcher
+	nodes    table[addresses]
+	own      atomic.Pointer[own] // of the latest build
+	// nodesForbidden: nodes cannot be read.
+	nodesForbidden atomic.Bool
+	kinds          []*kindWatcher
 	// pending names the sources whose initial list is pending; empty once a model was
 	// built.
-	pending  atomic.Pointer[[]string]
-	latest   atomic.Pointer[Result]
-	problems problemLog
+	pending    atomic.Pointer[[]string]
+	latest     atomic.Pointer[Result]
+	problems   problemLog
+	restricted restrictedLog
 }
 
 // New makes a watcher.
@@ -89,7 +96,7 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	o.Quiet, o.Longest = cmp.Or(o.Quiet, 50*time.Millisecond), cmp.Or(o.Longest, 500*time.Millisecond)
-	w := &Watcher{options: o, metrics: m, changed: debounce.New(), problems: problemLog{log: o.Log}}
+	w := &Watcher{options: o, metrics: m, changed: debounce.New(), problems: problemLog{log: o.Log}, restricted: restrictedLog{log: o.Log}}
 	w.services = table[service]{read: func(o any) (key, service, bool) {
 		s, ok := o.(*corev1.Service)
 		if !ok {
@@ -108,6 +115,17 @@ func New(o Options) (*Watcher, error) {
 		}
 		return key{s.Namespace, s.Name}, readSlice(s), true
 	}, changed: w.sliceChanged}
+	w.nodes = table[addresses]{read: func(o any) (key, addresses, bool) {
+		n, ok := o.(*corev1.Node)
+		if !ok {
+			return key{}, nil, false
+		}
+		return key{name: n.Name}, readNode(n), true
+	}, changed: func(before, after *addresses) {
+		if !same(before, after, func(a, b addresses) bool { return slices.Equal(a, b) }) {
+			w.changed.Notify()
+		}
+	}}
 	for _, k := range watchedKinds {
 		w.kinds = append(w.kinds, newKindWatcher(k.name, k.resource, o.Dynamic, w.changed, o.Log))
 	}
@@ -119,13 +137,15 @@ func New(o Options) (*Watcher, error) {
 }
 
 // sliceChanged ignores the most frequent change: the endpoints of a Service with a
-// ClusterIP, which clients do not connect to directly.
+// ClusterIP, which clients do not connect to directly, unless one is outside the
+// cluster.
 func (w *Watcher) sliceChanged(before, after *slice) {
 	if same(before, after, slice.equal) {
 		return
 	}
+	own := w.own.Load()
 	for _, s := range []*slice{before, after} {
-		if s != nil && w.services.get(s.service).direct {
+		if s != nil && (own == nil || own.relaysOutside(s) || w.services.get(s.service).direct) {
 			w.changed.Notify()
 		}
 	}
@@ -142,19 +162,26 @@ func (w *Watcher) SetMesh(m *egress.Mesh) {
 	}
 }
 
+// foundRanges are the cluster's own ranges, as far as they are found.
+type foundRanges struct {
+	list     cidr.List
+	complete bool
+}
+
 // SetRanges sets the cluster's own ranges, of pods and Services, as far as they are
-// found. The same ones again change nothing.
-func (w *Watcher) SetRanges(own cidr.List) {
-	if before := w.ranges.Swap(&own); before == nil || !before.Equal(own) {
+// found, and whether these are all. The same ones again change nothing.
+func (w *Watcher) SetRanges(own cidr.List, complete bool) {
+	next := foundRanges{own, complete}
+	if before := w.ranges.Swap(&next); before == nil || before.complete != complete || !before.list.Equal(own) {
 		w.changed.Notify()
 	}
 }
 
-func (w *Watcher) ownRanges() cidr.List {
-	if own := w.ranges.Load(); own != nil {
-		return *own
+func (w *Watcher) foundRanges() foundRanges {
+	if found := w.ranges.Load(); found != nil {
+		return *found
 	}
-	return cidr.List{}
+	return foundRanges{}
 }
 
 // SetRejected sets the objects that sidecars reject.
@@ -193,7 +220,8 @@ func (w *Watcher) Start(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(w.options.Client, 0)
 	services, err1 := prepare(factory.Core().V1().Services().Informer(), w.options.Log, "services", &w.services)
 	endpoints, err2 := prepare(factory.Discovery().V1().EndpointSlices().Informer(), w.options.Log, "endpointslices", &w.slices)
-	if err := errors.Join(err1, err2); err != nil {
+	nodes, err3 := prepare(factory.Core().V1().Nodes().Informer(), w.options.Log, "nodes", &w.nodes, w.nodesFailed)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
 	}
 	running, inner := errgroup.WithContext(ctx)
@@ -206,6 +234,9 @@ func (w *Watcher) Start(ctx context.Context) error {
 		if cache.WaitForCacheSync(inner.Done(), services.HasSynced, endpoints.HasSynced) {
 			w.changed.Notify()
 		}
+		if cache.WaitForCacheSync(inner.Done(), nodes.HasSynced) {
+			w.changed.Notify()
+		}
 		return nil
 	})
 	running.Go(func() error {
@@ -213,13 +244,22 @@ func (w *Watcher) Start(ctx context.Context) error {
 			if err := w.changed.Wait(inner, w.options.Quiet, w.options.Longest); err != nil {
 				return err
 			}
-			w.build(services.HasSynced() && endpoints.HasSynced())
+			w.build(services.HasSynced() && endpoints.HasSynced() && (nodes.HasSynced() || w.nodesForbidden.Load()))
 		}
 	})
 	if err := running.Wait(); ctx.Err() == nil {
 		return fmt.Errorf("watch configuration: %w", err)
 	}
 	return nil
+}
+
+// nodesFailed notices that nodes cannot be read at all: a model does not wait for them
+// then.
+func (w *Watcher) nodesFailed(err error) {
+	if apierrors.IsForbidden(err) && !w.nodesForbidden.Swap(true) {
+		w.options.Log.Error(err, "nodes cannot be read: endpoints of pods with hostNetwork are reached from their own namespace only; grant list and watch on nodes")
+		w.changed.Notify()
+	}
 }
 
 // build builds a model from the current state, once every initial list is complete.
@@ -230,7 +270,7 @@ func (w *Watcher) build(addressesSynced bool) {
 		pending = append(pending, "the mesh configuration")
 	}
 	if !addressesSynced {
-		pending = append(pending, "Services and EndpointSlices")
+		pending = append(pending, "Services, EndpointSlices and nodes")
 	}
 	var all []object
 	for _, k := range w.kinds {
@@ -262,15 +302,26 @@ func (w *Watcher) build(addressesSynced bool) {
 	if rejected := w.rejected.Load(); rejected != nil {
 		in.Rejected = *rejected
 	}
-	in.InCluster, r.omitted = destinations(w.services.all(), w.slices.all(), w.ownRanges(), cmp.Or(in.Limits.NamespaceAddresses, egress.DefaultNamespaceAddresses))
+	w.addAddresses(&in, &r)
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
 	w.latest.Store(&r)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))
 	w.problems.update(r.Problems)
+	w.restricted.update(r.reachable.restricted, w.own.Load().complete)
 	w.options.Log.V(1).Info("published", "objects", len(r.Objects), "problems", len(r.Problems))
 	w.setPending(nil)
+}
+
+// addAddresses adds the addresses of the cluster.
+func (w *Watcher) addAddresses(in *egress.Input, r *Result) {
+	services, found := w.services.all(), w.foundRanges()
+	own := newOwn(found.list, found.complete, services, w.nodes.all())
+	w.own.Store(own) // before the slices are read: a later change compares with it
+	r.nodes = len(own.nodes)
+	r.reachable = destinations(services, w.slices.all(), own, cmp.Or(in.Limits.NamespaceAddresses, egress.DefaultNamespaceAddresses))
+	in.InCluster = r.reachable.addresses
 }
 
 func compareObjects(a, b Object) int {

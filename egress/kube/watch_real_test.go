@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,10 @@ type transport struct {
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f := t.w.forbidden.Load(); f != nil && strings.HasSuffix(r.URL.Path, "/"+*f) {
 		return nil, errors.New("cannot be listed now")
+	}
+	if f := t.w.forbidden.Load(); f != nil && *f == "forbidden "+path.Base(r.URL.Path) {
+		r = r.Clone(r.Context())
+		r.Header.Set("Impersonate-User", "nobody")
 	}
 	return t.next.RoundTrip(r)
 }
@@ -105,7 +110,7 @@ func (w *watched) configure() {
 	c, problems := config.Parse(config.Texts{}, config.Labels{})
 	w.must(problems.Err())
 	w.SetMesh(egress.CompileMesh(c.Mesh))
-	w.SetRanges(cidr.FromPrefixes(netip.MustParsePrefix("10.244.0.0/16")))
+	w.SetRanges(cidr.FromPrefixes(netip.MustParsePrefix("10.244.0.0/16")), true)
 }
 
 func (w *watched) kubectl(stdin string, args ...string) {
@@ -183,7 +188,7 @@ func entry(version, ns, name, host string) string {
 
 // Nothing is built before all initial lists are complete, whichever is pending.
 func TestWatcher_WaitsForInitialLists(t *testing.T) {
-	for _, missing := range []string{"services", "endpointslices", "customresourcedefinitions", "mesh"} {
+	for _, missing := range []string{"services", "endpointslices", "nodes", "customresourcedefinitions", "mesh"} {
 		t.Run(missing, func(t *testing.T) {
 			w := watch(t, missing)
 			if missing != "mesh" {
@@ -203,6 +208,25 @@ func TestWatcher_WaitsForInitialLists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without permission to read nodes, a model does not wait for them, and endpoints with
+// their addresses are for their own namespace.
+func TestWatcher_NodesForbidden(t *testing.T) {
+	w := watch(t, "forbidden nodes")
+	w.configure()
+	ns := w.Namespace(t, nil)
+	w.kubectl(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"unread"},"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.30"}]}}`, "create", "-f", "-")
+	w.kubectl(`{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"`+ns+`","name":"web"},"spec":{"clusterIP":"10.0.0.78","ports":[{"port":80}]}}`, "apply", "-f", "-")
+	w.kubectl(`{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"namespace":"`+ns+`","name":"web-1","labels":{"kubernetes.io/service-name":"web"}},
+		"addressType":"IPv4","endpoints":[{"addresses":["192.0.2.30"]}],"ports":[{"port":80}]}`, "apply", "-f", "-")
+	w.eventually("own 10.0.0.78 "+ns, "!\nreached 10.0.0.78", "\nreached 10.0.0.1\n")
+	if err := w.Ready(nil); err != nil {
+		t.Error(err)
+	}
+	w.forbidden.Store(nil)
+	w.eventually("\nreached 10.0.0.78", "!own 10.0.0.78")
+	w.kubectl("", "delete", "node", "unread")
 }
 
 func TestWatcher_Objects(t *testing.T) {
@@ -281,8 +305,21 @@ func TestWatcher_Addresses(t *testing.T) {
 	w.eventually("own 198.51.100.7 "+ns, "!\nreached 198.51.100.7", "!10.244.0.89", "10.0.0.77")
 	w.kubectl(slice("db", "10.244.0.89"), "apply", "-f", "-")
 	w.eventually("!198.51.100.7", "\nreached 10.244.0.89")
-	w.SetRanges(cidr.List{})
+	w.SetRanges(cidr.List{}, false)
 	w.eventually("own 10.244.0.89 "+ns, "!\nreached 10.244.0.89", "\nreached 10.0.0.77", "\nreached 10.0.0.1\n")
+	// A ClusterIP relays to its Service's endpoints: one outside the cluster makes it
+	// its namespace's, and a node's address is the cluster's.
+	w.configure()
+	w.eventually("\nreached 10.244.0.89", "\nreached 10.0.0.77")
+	w.kubectl(slice("web", "198.51.100.7"), "apply", "-f", "-")
+	w.eventually("own 10.0.0.77 "+ns, "!\nreached 10.0.0.77", "\nreached 10.244.0.89", "\nreached 10.0.0.1\n")
+	w.kubectl(slice("db", "192.0.2.20"), "apply", "-f", "-")
+	w.eventually("own 192.0.2.20 "+ns, "!\nreached 192.0.2.20")
+	w.kubectl(slice("web", "192.0.2.20"), "apply", "-f", "-")
+	w.kubectl(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"addresses"},"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.20"}]}}`, "create", "-f", "-")
+	w.eventually("\nreached 192.0.2.20", "\nreached 10.0.0.77")
+	w.kubectl("", "delete", "node", "addresses")
+	w.eventually("!\nreached 192.0.2.20", "own 10.0.0.77 "+ns)
 	w.kubectl("", "delete", "service", "-n", ns, "db", "web")
 	w.eventually("!10.244.0.89", "!10.0.0.77", "10.0.0.1")
 }
