@@ -68,14 +68,24 @@ func ProxyConfigProblems(n *document.Node, path string, pc *meshconfig.ProxyConf
 		found.Add(v.Problem(document.Join(path, "image.imageType"), "invalid image type", "use one of default, debug, distroless"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(pc.GetProxyMetadata())) {
-		if !strings.ContainsAny(name, "=\x00") && name != "" {
+		rule, fix := "", ""
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			rule = "invalid environment variable name"
+		case slices.Contains(ownVariables, name):
+			rule, fix = "a variable that the sidecar's own configuration uses", "use another name"
+		default:
 			continue
 		}
 		v := protoField(n, "proxyMetadata")
-		found.Add(v.Locate(invalid(name, "invalid environment variable name", "").At(document.Join(path, "proxyMetadata"))))
+		found.Add(v.Locate(invalid(name, rule, fix).At(document.Join(path, "proxyMetadata"))))
 	}
 	return found
 }
+
+// ownVariables are those that the kubelet inserts into the sidecar's configuration, where a
+// value could be more than text.
+var ownVariables = []string{"APP", "POD_IP", "POD_NAME", "POD_NAMESPACE"}
 
 func isHostPort(address string) bool {
 	i := strings.LastIndexByte(address, ':')

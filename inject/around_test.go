@@ -49,7 +49,29 @@ var aroundCases = []struct {
 	{name: "the annotation", metadata: annotated(annotation.Inject, "false"), want: []string{`annotation sidecar.istio.io/inject: "false": bypasses REGISTRY_ONLY: the pod has no sidecar`}},
 	{name: "the node's network", spec: `"hostNetwork":true,`, want: []string{"spec.hostNetwork: true: bypasses REGISTRY_ONLY: the pod has no sidecar"}},
 	{name: "Windows options alone", spec: `"securityContext":{"windowsOptions":{"runAsUserName":"x"}},`, want: []string{"securityContext.windowsOptions: bypasses REGISTRY_ONLY: the pod has no sidecar"}},
-	{name: "no redirect is the pod's decision", metadata: annotated(annotation.InterceptionMode, "NONE"), app: `,"securityContext":{"privileged":true}`},
+	{name: "no redirect", metadata: annotated(annotation.InterceptionMode, "NONE"), app: `,"securityContext":{"privileged":true}`,
+		want: []string{`annotation sidecar.istio.io/interceptionMode: "NONE": bypasses REGISTRY_ONLY: only connections that the application makes`}},
+	{name: "root that drops SETUID and NET_RAW", app: `,"securityContext":{"runAsUser":0,"capabilities":{"drop":["SETUID","NET_RAW"]}}`, want: []string{"runAsUser: 0: bypasses REGISTRY_ONLY: container app has CHOWN"}},
+	{name: "root that drops all but CHOWN", app: `,"securityContext":{"runAsUser":0,"capabilities":{"drop":["ALL"],"add":["CHOWN"]}}`, want: []string{"container app has CHOWN"}},
+	{name: "root that drops SETUID and NET_RAW, without set-user-ID", app: `,"securityContext":{"runAsUser":0,"allowPrivilegeEscalation":false,"capabilities":{"drop":["SETUID","NET_RAW"]}}`},
+
+	{name: "excluded ports", metadata: annotated(annotation.ExcludeOutboundPorts, "443,8443"), want: []string{`"443,8443": bypasses REGISTRY_ONLY`}},
+	{name: "some ports alone", metadata: `"annotations":{"traffic.sidecar.istio.io/includeOutboundIPRanges":"","traffic.sidecar.istio.io/includeOutboundPorts":"1"}`, want: []string{"REGISTRY_ONLY applies to these ranges only"}},
+	{name: "nothing", metadata: annotated(annotation.IncludeOutboundIPRanges, ""), want: []string{"REGISTRY_ONLY applies to these ranges only"}},
+	{name: "another image of the sidecar, by annotation", metadata: annotated(annotation.ProxyImage, "example.com/envoy:1"),
+		want: []string{`annotation sidecar.istio.io/proxyImage: "example.com/envoy:1": bypasses REGISTRY_ONLY: overrides the sidecar, whose own connections are not redirected; remove it`}},
+	{name: "another version of the sidecar, by annotation", metadata: annotated(annotation.ProxyImage, "docker.io/envoyproxy/envoy:v1.39.0")},
+	{name: "another control plane", metadata: annotated(annotation.ProxyConfig, "discoveryAddress: mine.shop.svc:15012"), want: []string{`annotation proxy.istio.io/config: "mine.shop.svc:15012": bypasses REGISTRY_ONLY: discoveryAddress: another control plane`}},
+	{name: "a library, by annotation", metadata: annotated(annotation.ProxyConfig, "proxyMetadata: {LD_PRELOAD: /x.so, A: b}"), want: []string{`annotation proxy.istio.io/config: "LD_PRELOAD": bypasses REGISTRY_ONLY: proxyMetadata: the variable decides`}},
+	{name: "a variable, by annotation", metadata: annotated(annotation.ProxyConfig, "proxyMetadata: {A: b}")},
+	{name: "a mount over the sidecar's program, by annotation", metadata: mounted("/usr/local/bin"), want: []string{`annotation sidecar.istio.io/userVolumeMount: "/usr/local/bin": bypasses REGISTRY_ONLY: hides a part of the sidecar's program`}},
+	{name: "a mount of a library for every program", metadata: mounted("/etc/ld.so.preload"), want: []string{`"/etc/ld.so.preload": bypasses`}},
+	{name: "a mount over the sidecar's token, by its other path", metadata: mounted("/run/secrets/outrider"), want: []string{`"/run/secrets/outrider": bypasses`}},
+	{name: "a mount over its names", metadata: mounted("/etc/hosts"), want: []string{`"/etc/hosts": bypasses`}},
+	{name: "another mount, by annotation", metadata: mounted("/etc/ssl/certs")},
+	{name: "names", spec: `"hostAliases":[{"ip":"203.0.113.9","hostnames":["api.example.com"]}],`, want: []string{`spec.hostAliases[0].hostnames: "api.example.com": bypasses REGISTRY_ONLY: a declared host can have any address`}},
+	{name: "name servers", spec: `"dnsConfig":{"nameservers":["203.0.113.9"]},`, want: []string{`spec.dnsConfig.nameservers: "203.0.113.9": bypasses REGISTRY_ONLY: a declared host`}},
+	{name: "options of the resolver", spec: `"dnsConfig":{"options":[{"name":"ndots","value":"1"}],"searches":["a"]},`},
 
 	{name: "an own init container, other resources", spec: `"initContainers":[{"name":"istio-init","image":"auto","resources":{"limits":{"cpu":"1"}}}],`},
 	{name: "an own init container, another image", spec: `"initContainers":[{"name":"istio-init","image":"mine"}],`, redirect: true,
@@ -68,6 +90,9 @@ var aroundCases = []struct {
 	{name: "an own sidecar, another probe", spec: own(`"image":"auto","readinessProbe":{"httpGet":{"port":1}}`)},
 	{name: "an own sidecar, a library", spec: own(`"image":"auto","env":[{"name":"LD_PRELOAD","value":"/x.so"}]`), want: []string{`"env": bypasses REGISTRY_ONLY: overrides the sidecar`}},
 	{name: "an own sidecar, a mount over its program", spec: `"volumes":[{"name":"v","emptyDir":{}}],` + own(`"image":"auto","volumeMounts":[{"name":"v","mountPath":"/usr/local"}]`), want: []string{`"volumeMounts": bypasses REGISTRY_ONLY: overrides the sidecar`}},
+	{name: "an own sidecar, a relative mount over its program", spec: `"volumes":[{"name":"v","emptyDir":{}}],` + own(`"image":"auto","volumeMounts":[{"name":"v","mountPath":"usr/local/../local/bin"}]`), want: []string{`"volumeMounts": bypasses REGISTRY_ONLY: overrides the sidecar`}},
+	{name: "an own sidecar, a part of its configuration", spec: own(`"image":"auto","env":[{"name":"APP","value":"\"\nstatic_resources: {}"}]`), want: []string{`"env": bypasses REGISTRY_ONLY: overrides the sidecar`}},
+	{name: "an own sidecar, variables of a ConfigMap", spec: own(`"image":"auto","envFrom":[{"configMapRef":{"name":"c"}}]`), want: []string{`"envFrom": bypasses REGISTRY_ONLY: overrides the sidecar`}},
 	{name: "an own sidecar, another mount", spec: `"volumes":[{"name":"v","emptyDir":{}}],` + own(`"image":"auto","volumeMounts":[{"name":"v","mountPath":"/etc/extra"}]`)},
 	{name: "an own sidecar with NET_ADMIN", spec: own(`"image":"auto","securityContext":{"capabilities":{"add":["NET_ADMIN"]}}`), want: []string{"container istio-proxy can remove the redirect"}},
 	{name: "a group that the pod exempts", spec: `"securityContext":{"fsGroup":1400,"supplementalGroups":[1,1400]},` + own(`"image":"auto","securityContext":{"runAsGroup":1400}`), redirect: true,
@@ -75,6 +100,11 @@ var aroundCases = []struct {
 }
 
 func annotated(name, value string) string { return `"annotations":{"` + name + `":"` + value + `"}` }
+
+// mounted mounts a volume in the sidecar.
+func mounted(at string) string {
+	return `"annotations":{"sidecar.istio.io/userVolume":"{\"v\":{\"emptyDir\":{}}}","sidecar.istio.io/userVolumeMount":"{\"v\":{\"mountPath\":\"` + at + `\"}}"}`
+}
 
 func own(fields string) string {
 	return `"initContainers":[{"name":"istio-proxy","restartPolicy":"Always",` + fields + `}],`
@@ -149,5 +179,66 @@ func TestStatusOfOverrides(t *testing.T) {
 	result := mustInject(t, i, Request{Pod: forged})
 	if got := effective(result.PodJSON(), ranges); got != unknown || !strings.Contains(result.Warnings.Error(), "what the redirect captures is unknown") {
 		t.Errorf("a forged status: %q, warnings %q", got, result.Warnings.Error())
+	}
+}
+
+// TestForgedRecords: a status annotation written by hand hides nothing from the checks. The
+// hashes in it are those of any other pod.
+func TestForgedRecords(t *testing.T) {
+	i := mustCompile(t, config.Texts{Mesh: registryOnlyMesh}, Environment{})
+	first := mustInject(t, i, Request{Pod: []byte(`{"metadata":{"name":"a"},"spec":{"containers":[{"name":"app","image":"i"}]}}`)}).PodJSON()
+	record := func(edit string) string {
+		s := jsontree.Parse(string(first)).At("metadata", "annotations", annotation.SidecarStatus).Text()
+		old, replacement, _ := strings.Cut(edit, " -> ")
+		if !strings.Contains(s, old) {
+			t.Fatalf("the status has no %s: %s", old, s)
+		}
+		return jsontree.NewString(strings.Replace(s, old, replacement, 1)).JSON()
+	}
+	const evil = `{"op":"add","path":"/spec/containers/-","value":{"name":"evil","image":"i","securityContext":{"privileged":true}}}`
+	proxy := func(field, value string) string {
+		return `{"op":"add","path":"/spec/initContainers/1/` + field + `","value":` + value + `}`
+	}
+	for _, c := range []struct{ name, edit, patch, want string }{
+		{"a container that is recorded as injected", `"containers":[] -> "containers":["evil"]`, evil, ""},
+		{"a container that is recorded as added", `"added":[ -> "added":["/spec/containers/[evil]",`, evil, ""},
+		{"privileges that are recorded as another value", `"added": -> "changed":{"/spec/containers/[evil]/securityContext":{}},"added":`, evil, ""},
+		{"a mount of the sidecar's socket", `"containers":[] -> "containers":["evil"]`, strings.Replace(evil, `"securityContext":{"privileged":true}`, `"volumeMounts":[{"name":"outrider-admin","mountPath":"/a"}]`, 1), ""},
+		{"shared processes", `"added": -> "changed":{"/spec/shareProcessNamespace":false},"added":`, `{"op":"add","path":"/spec/shareProcessNamespace","value":true}`, ""},
+		{"a program for the sidecar", `"" -> ""`, proxy("command", `["/bin/sh"]`), ""},
+		{"a library for the sidecar", `"" -> ""`, proxy("env/-", `{"name":"LD_PRELOAD","value":"/x.so"}`), `"env": bypasses REGISTRY_ONLY: overrides the sidecar`},
+		{"variables for the sidecar", `"" -> ""`, proxy("envFrom", `[{"configMapRef":{"name":"c"}}]`), `"envFrom": bypasses REGISTRY_ONLY: overrides the sidecar`},
+		{"a mount over the sidecar's program", `"" -> ""`, proxy("volumeMounts/-", `{"name":"v","mountPath":"usr/local/bin"}`), `"volumeMounts": bypasses REGISTRY_ONLY: overrides the sidecar`},
+		{"a variable of another webhook", `"" -> ""`, proxy("env/-", `{"name":"HTTP_PROXY","value":"x"}`), ""},
+		{"no redirect", `"" -> ""`, `{"op":"add","path":"/spec/initContainers/0/env","value":[{"name":"DRY_RUN","value":"true"}]}`, `"env": overrides the injected init container`},
+	} {
+		pod := applyJSON(t, first, `[`+c.patch+`,{"op":"replace","path":"/metadata/annotations/sidecar.istio.io~1status","value":`+record(c.edit)+`}]`)
+		result := mustInject(t, i, Request{Pod: pod})
+		got := result.Warnings.Error()
+		out := pod
+		if result.Tree() != nil {
+			out = result.PodJSON()
+		}
+		p, err := decodePod(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range p.Spec.Containers {
+			if s := p.Spec.Containers[n].SecurityContext; s != nil && s.Privileged != nil && *s.Privileged && !strings.Contains(got, "privileged: true: bypasses") {
+				t.Errorf("%s: a privileged container, warnings %q", c.name, got)
+			}
+			if strings.Contains(string(out), `"mountPath":"/a"`) {
+				t.Errorf("%s: the socket of the sidecar is mounted", c.name)
+			}
+		}
+		if share := p.Spec.ShareProcessNamespace; share != nil && *share && !strings.Contains(got, "spec.shareProcessNamespace: true: bypasses") {
+			t.Errorf("%s: shared processes, warnings %q", c.name, got)
+		}
+		if command := p.Spec.InitContainers[1].Command; command[0] != "/usr/local/bin/envoy" && !strings.Contains(got, "overrides the sidecar") {
+			t.Errorf("%s: command %q, warnings %q", c.name, command, got)
+		}
+		if !strings.Contains(got, c.want) || c.want == "" && got != "" && !strings.Contains(got, "privileged: true") && !strings.Contains(got, "shareProcessNamespace") {
+			t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)
+		}
 	}
 }

@@ -16,8 +16,15 @@ type changes struct {
 	init, proxy []string
 }
 
-// programPaths are where the sidecar's program, libraries and configuration are.
-var programPaths = []string{"/usr/local/bin/envoy", "/lib", "/lib64", "/usr/lib", "/var/run/secrets/outrider", "/var/run/outrider"}
+// programPaths are where the programs of the two containers, the sidecar's libraries, the files
+// that the dynamic linker reads, and the sidecar's configuration are; also by the links that
+// images have between them. The last two decide which addresses declared hosts have.
+var programPaths = []string{
+	"/usr/local/bin/envoy", "/usr/local/bin/outrider-init",
+	"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.preload", "/etc/ld.so.cache",
+	"/var/run/secrets/outrider", "/var/run/outrider", "/run/secrets/outrider", "/run/outrider",
+	"/etc/hosts", "/etc/resolv.conf",
+}
 
 // changed compares the injected containers of the outcome with those of the templates.
 func (m *mutation) changed() changes {
@@ -53,14 +60,12 @@ func (m *mutation) changed() changes {
 }
 
 func (m *mutation) changedInit(base, item *jsontree.Node) []string {
-	out := differing(base, item, []string{"image", "command", "args", "lifecycle"})
+	out := differing(base, item, []string{"image", "command", "args", "lifecycle", "envFrom"})
 	own := m.ownVersion(initContainerName)
-	for _, field := range []string{"env", "envFrom"} {
-		if len(own.Get(field).Items()) > 0 {
-			out = append(out, field)
-		}
+	if len(own.Get("env").Items()) > 0 || slices.ContainsFunc(item.Get("env").Items(), turnsOff) {
+		out = append(out, "env")
 	}
-	if len(ownMounts(base, own)) > 0 {
+	if len(ownMounts(base, own)) > 0 || slices.ContainsFunc(ownMounts(base, item), coversProgram) {
 		out = append(out, "volumeMounts")
 	}
 	return out
@@ -77,17 +82,29 @@ func (m *mutation) changedProxy(base, item *jsontree.Node) []string {
 			out = append(out, differing(base, item, []string{probe})...)
 		}
 	}
-	own := m.ownVersion(proxyContainerName)
-	if slices.ContainsFunc(own.Get("env").Items(), loadsCode) {
+	out = append(out, differing(base, item, []string{"envFrom"})...)
+	if changesVariables(base, item) {
 		out = append(out, "env")
 	}
-	if len(own.Get("envFrom").Items()) > 0 {
-		out = append(out, "envFrom")
-	}
-	if slices.ContainsFunc(ownMounts(base, own), coversProgram) {
+	if slices.ContainsFunc(ownMounts(base, item), coversProgram) {
 		out = append(out, "volumeMounts")
 	}
 	return out
+}
+
+// changesVariables reports whether a variable that decides what the sidecar runs differs from
+// the templates'.
+func changesVariables(base, item *jsontree.Node) bool {
+	had := base.Get("env").Items()
+	for _, variable := range item.Get("env").Items() {
+		if i := indexBy(had, "name", variable.Get("name")); i >= 0 && jsontree.Equal(had[i], variable) {
+			continue
+		}
+		if decidesProgram(variable.Get("name").Text()) {
+			return true
+		}
+	}
+	return false
 }
 
 // ownVersion is the pod's own version of an injected container.
@@ -100,13 +117,23 @@ func (m *mutation) ownVersion(name string) *jsontree.Node {
 	return nil
 }
 
-// loadsCode reports whether the dynamic linker reads a variable.
-func loadsCode(variable *jsontree.Node) bool {
-	name := variable.Get("name").Text()
-	return strings.HasPrefix(name, "LD_") || name == "GLIBC_TUNABLES"
+// decidesProgram reports whether the dynamic linker reads a variable, or the kubelet inserts it
+// into the sidecar's configuration, where its value could be more than text.
+func decidesProgram(name string) bool {
+	return strings.HasPrefix(name, "LD_") || name == "GLIBC_TUNABLES" || slices.Contains(insertedVariables, name)
 }
 
-// ownMounts are where an own version mounts other volumes than the templates, and than the
+// insertedVariables are those of the built-in template's arguments.
+var insertedVariables = []string{"POD_NAME", "POD_NAMESPACE", "POD_IP", "APP"}
+
+// turnsOff reports whether outrider-init installs nothing with a variable. Its arguments take
+// precedence over its other variables.
+func turnsOff(variable *jsontree.Node) bool {
+	name := variable.Get("name").Text()
+	return name == "DRY_RUN" || name == "CLEANUP_ONLY"
+}
+
+// ownMounts are where a container mounts other volumes than the templates, and than the
 // API server.
 func ownMounts(base, own *jsontree.Node) (paths []string) {
 	had := base.Get("volumeMounts").Items()
@@ -115,10 +142,13 @@ func ownMounts(base, own *jsontree.Node) (paths []string) {
 		if i := indexBy(had, "mountPath", at); i >= 0 && jsontree.Equal(had[i].Get("name"), name) || at.Text() == apiTokenPath {
 			continue
 		}
-		paths = append(paths, path.Clean(at.Text()))
+		paths = append(paths, absolute(at.Text()))
 	}
 	return paths
 }
+
+// absolute is a path as the kubelet uses it.
+func absolute(at string) string { return path.Clean("/" + at) }
 
 // coversProgram reports whether a mount hides one of programPaths, or a part of it.
 func coversProgram(at string) bool {

@@ -44,10 +44,52 @@ func (m *mutation) resolve() (err error) {
 			return reject(RejectedTemplate, problem.Invalid("", "", err.Error(), ""))
 		}
 	}
-	if m.prior != nil && m.prior.ConfigHash == m.hash && m.prior.OverlayHash == overlayHash(m.overlays) {
+	if m.prior != nil && m.prior.ConfigHash == m.hash && m.prior.OverlayHash == overlayHash(m.overlays) && m.genuine() {
 		m.again, m.tree = true, m.incoming
 	}
 	return nil
+}
+
+// genuine reports whether the record of the earlier injection describes the pod: what is not
+// injected must be the user's pod as the templates change it. The annotation may be written by
+// hand, and would hide a container from the checks.
+func (m *mutation) genuine() bool {
+	made := m.base
+	for _, o := range m.overlays {
+		merged, err := merge(made, o.tree, m.schema)
+		if err != nil {
+			return false
+		}
+		made = merged
+	}
+	was, is := made.Get("spec"), m.incoming.Get("spec")
+	for _, field := range is.Members() {
+		switch field.Key {
+		case "containers", "initContainers":
+			if !m.sameContainers(was.Get(field.Key).Items(), field.Value.Items()) {
+				return false
+			}
+		case "volumes", "imagePullSecrets", "resources":
+		default:
+			if !jsontree.Equal(was.Get(field.Key), field.Value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// sameContainers reports whether the containers that the templates do not bring are among others.
+func (m *mutation) sameContainers(others, containers []*jsontree.Node) bool {
+	for _, item := range containers {
+		if found, _ := m.brings(item.Get("name").Text()); found {
+			continue
+		}
+		if i := indexBy(others, "name", item.Get("name")); i < 0 || !jsontree.Equal(others[i], item) {
+			return false
+		}
+	}
+	return true
 }
 
 // merge applies the overlays. What they delete was deleted the first time; what exists

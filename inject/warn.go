@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(found problem.List) problem.List {
 	out := slices.DeleteFunc(slices.Clone(found), m.readByTemplate) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnNoProxy, warnBypass, warnOverrides, warnPowers, warnNamespaces, warnGroups, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
+		warnNoProxy, warnNoRedirect, warnBypass, warnOverrides, warnProxySettings, warnNames, warnPowers, warnNamespaces, warnGroups, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
 	} {
 		out = append(out, check(m)...)
 	}
@@ -55,10 +55,16 @@ func skipWarnings(found problem.List) problem.List {
 
 // warnNoProxy: a pod that requests no template expects the sidecar.
 func warnNoProxy(m *mutation) problem.List {
-	if _, requested := m.pod.Annotations[annotation.InjectTemplates]; requested || m.injects("containers", proxyContainerName) || m.injects("initContainers", proxyContainerName) {
+	if m.injects("containers", proxyContainerName) || m.injects("initContainers", proxyContainerName) {
 		return nil
 	}
 	names := strings.Join(m.resolved.settings.Templates, ", ")
+	if _, requested := m.pod.Annotations[annotation.InjectTemplates]; requested {
+		if !m.registryOnly() {
+			return nil
+		}
+		return problem.List{problem.Bypass(annotation.Path(annotation.InjectTemplates, false), problem.Clip(names, maxList), aroundPolicy+"the pod has no sidecar", "")}
+	}
 	return warning("", fmt.Sprintf("template %s adds no container %s: the pod has no sidecar, and nothing controls its traffic", problem.Short(names), proxyContainerName),
 		"add the container to the template, or set defaultTemplates to one that has it")
 }

@@ -67,9 +67,16 @@ func powers(pod *corev1.PodSpec, s *corev1.SecurityContext, seesSidecar bool) (o
 	if uid == nil && pod.SecurityContext != nil {
 		uid = pod.SecurityContext.RunAsUser
 	}
+	if slices.Contains(added, "ALL") || !same(uid, 0) {
+		return out
+	}
 	drops := func(name string) bool { return slices.Contains(dropped, name) || slices.Contains(dropped, "ALL") }
-	if !slices.Contains(added, "ALL") && same(uid, 0) && !(drops("SETUID") && drops("NET_RAW")) {
+	escalates := s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation
+	switch {
+	case !drops("SETUID") || !drops("NET_RAW"):
 		out = append(out, power{"runAsUser", "0", "has SETUID and NET_RAW by default, and can take the sidecar's uid"})
+	case escalates && (!drops("CHOWN") || slices.Contains(added, "CHOWN")):
+		out = append(out, power{"runAsUser", "0", "has CHOWN, and can take the sidecar's uid by a program with the set-user-ID bit"})
 	}
 	return out
 }
