@@ -24,6 +24,7 @@ type limits struct {
 	validations   *gate
 	weighing      *gate // of large bodies: they take a processor for milliseconds
 	bodies        *bodies
+	errorLog      *logLimit
 	places        int
 	maxCost       int64
 	maxContainers int
@@ -43,6 +44,7 @@ func newLimits(l Limits) *limits {
 		weighing: newGate(weighingPlaces, weighingPlaces),
 		bodies:   newBodies(l.ReviewMemory / 2),
 
+		errorLog:    newLogLimit(),
 		validations: newGate(min(l.MaxConcurrent, heavyPlaces), l.ReviewMemory/2),
 
 		places: l.MaxConcurrent, maxCost: l.ReviewMemory / 2, maxContainers: l.Containers,

@@ -16,6 +16,13 @@ func (h *handler) log(r *request, a *answer, took time.Duration) {
 	if a.err == nil && !log.Enabled() {
 		return
 	}
+	omitted := int64(0)
+	if a.http != nil && a.err == nil { // no review
+		var ok bool
+		if omitted, ok = h.shared.errorLog.allow(); !ok {
+			return
+		}
+	}
 	fields := make([]any, 0, 36)
 	fields = append(fields, "handler", h.name, "result", a.result, "reason", a.reason, "duration", took.String())
 	if a.config != "" {
@@ -25,6 +32,9 @@ func (h *handler) log(r *request, a *answer, took time.Duration) {
 		fields = appendRequest(fields, r)
 	}
 	fields = a.appendMessages(fields)
+	if omitted > 0 {
+		fields = append(fields, "omittedLines", omitted)
+	}
 	if a.stack != nil {
 		log.Error(a.err, "admission", append(fields, "stack", string(a.stack))...)
 		return
