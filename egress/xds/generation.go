@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"weak"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -25,9 +27,11 @@ type generation struct {
 	objects func() map[egress.Object]bool
 
 	mu        sync.Mutex
-	views     map[string]*view // by class, and what is omitted
+	views     map[string]*view              // by class
+	omitting  map[string]weak.Pointer[view] // by class, and what is omitted
 	trials    map[string]*entry
-	byVersion map[string]*view // these and those of the previous generation
+	trialled  int              // bytes of trials
+	byVersion map[string]*view // views, and those of the previous generation
 }
 
 // view is the resources of a view, each encoded once.
@@ -36,6 +40,7 @@ type view struct {
 	// wildcard are the resources of a wildcard subscription, by type.
 	wildcard map[string][]*entry
 	byName   map[string]map[string]*entry // the same, by type and name
+	bytes    int                          // of these
 
 	mu       sync.Mutex
 	onDemand map[string]map[string]*entry // by type and name: those that were requested
@@ -48,25 +53,70 @@ type entry struct {
 	wire []byte
 }
 
-// view returns the view of a namespace without some objects.
-func (g *generation) view(namespace string, out map[egress.Object]bool) (*view, error) {
-	class := g.model.Class(namespace) + " " + keyOf(out)
+// view returns the view of a namespace without some objects. omits is set where it
+// is not the view of all objects.
+func (g *generation) view(namespace string, out map[egress.Object]bool) (v *view, omits bool, err error) {
+	class := g.model.Class(namespace)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(out) > 0 {
+		return g.viewWithout(class+" "+keyOf(out), namespace, out)
+	}
+	if v := g.views[class]; v != nil {
+		return v, false, nil
+	}
+	of := g.model.View(namespace)
+	if v = g.byVersion[of.Version()]; v == nil {
+		if v, err = newView(of); err != nil {
+			return nil, false, err
+		}
+		g.byVersion[of.Version()] = v
+	}
+	g.views[class] = v
+	return v, false, nil
+}
+
+// base returns the view of a namespace without any object.
+func (g *generation) base(namespace string) (v *view, err error) {
+	class := "base " + g.model.Class(namespace)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if v := g.views[class]; v != nil {
 		return v, nil
 	}
-	of := g.without(out).View(namespace)
-	v := g.byVersion[of.Version()]
-	if v == nil {
-		var err error
+	of := g.without(g.objects()).View(namespace)
+	if v = g.byVersion[of.Version()]; v == nil {
 		if v, err = newView(of); err != nil {
 			return nil, err
 		}
-		g.byVersion[of.Version()] = v
 	}
 	g.views[class] = v
 	return v, nil
+}
+
+// omittingKeys is how many keys of views are kept that may be gone.
+const omittingKeys = 1000
+
+// viewWithout returns a view without some objects. Only the streams that have it keep
+// it, and are charged for it: a sidecar chooses what it rejects, and could make any
+// number of views.
+func (g *generation) viewWithout(key, namespace string, out map[egress.Object]bool) (*view, bool, error) {
+	if v := g.omitting[key].Value(); v != nil {
+		return v, true, nil
+	}
+	of := g.without(out).View(namespace)
+	if v := g.byVersion[of.Version()]; v != nil {
+		return v, false, nil
+	}
+	v, err := newView(of)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(g.omitting) >= omittingKeys {
+		maps.DeleteFunc(g.omitting, func(_ string, p weak.Pointer[view]) bool { return p.Value() == nil })
+	}
+	g.omitting[key] = weak.Make(v)
+	return v, true, nil
 }
 
 func (g *generation) without(out map[egress.Object]bool) *egress.Model {
@@ -90,11 +140,20 @@ func (g *generation) trial(namespace string, of resourceKey, out map[egress.Obje
 		return nil, err
 	}
 	e, err := newEntry(r)
-	if err == nil {
-		g.trials[key] = e
+	if err != nil {
+		return nil, err
 	}
-	return e, err
+	if g.trialled += len(e.wire); g.trialled > trialBytes {
+		clear(g.trials)
+		g.trialled = len(e.wire)
+	}
+	g.trials[key] = e
+	return e, nil
 }
+
+// trialBytes are the trials that are kept for the next sidecar that is asked. A
+// trial of 1,000 hosts takes 100 KiB.
+const trialBytes = 16 << 20
 
 // keyOf is a short text for a set of objects.
 func keyOf(set map[egress.Object]bool) string {
@@ -129,6 +188,7 @@ func newView(of *egress.View) (*view, error) {
 				return nil, err
 			}
 			v.byName[typeURL][e.name] = e
+			v.bytes += len(e.wire)
 			v.wildcard[typeURL] = append(v.wildcard[typeURL], e)
 		}
 	}

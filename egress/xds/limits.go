@@ -104,6 +104,9 @@ const (
 	// resource in it.
 	pendingOverhead = 200
 	pendingName     = 32
+	// omissionBytes is the memory of an object that a stream omits: in its set, and its
+	// vote.
+	omissionBytes = 300
 	// workRate and workBurst are a stream's units of work, per second and at once. One
 	// takes 10 us: a request, or every 50 names that its stream is subscribed to. At this
 	// rate a stream takes 2 % of a core; more has to wait.
@@ -148,7 +151,10 @@ func (e limitError) Error() string              { return e.limit + ": " + e.stat
 func (e limitError) GRPCStatus() *status.Status { return e.status }
 
 // usage is what the streams of a namespace use.
-type usage struct{ streams, bytes int }
+type usage struct {
+	streams, bytes int
+	held           map[*view]int // the streams of each view that omits objects
+}
 
 // add registers a stream. The oldest stream of its pod is closed if there would be
 // too many; too many of a namespace are an error. If there are too many of all
@@ -212,6 +218,7 @@ func (s *Server) forget(st *stream) {
 	u := s.usage(namespace)
 	u.bytes -= st.bytes
 	s.bytes -= st.bytes
+	s.release(u, st)
 	if u.streams--; u.streams == 0 {
 		delete(s.namespaces, namespace)
 	}
@@ -231,10 +238,51 @@ func (s *Server) Revoke(id Identity) {
 func (s *Server) usage(namespace string) *usage {
 	u := s.namespaces[namespace]
 	if u == nil {
-		u = &usage{}
+		u = &usage{held: map[*view]int{}}
 		s.namespaces[namespace] = u
 	}
 	return u
+}
+
+// hold charges the view of a stream to its namespace, once for all streams that have
+// it; nil releases it.
+func (s *Server) hold(st *stream, v *view) error {
+	if st.held == v {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.streams[st] {
+		return nil // it is closed
+	}
+	u := s.usage(st.identity.Namespace)
+	s.release(u, st)
+	if v == nil {
+		return nil
+	}
+	if u.held[v] == 0 {
+		if u.bytes+v.bytes > s.limits.NamespaceBytes {
+			return exceeds(limitBytes, "what the sidecars of namespace %s reject takes too many different configurations: the limit is %d bytes", st.identity.Namespace, s.limits.NamespaceBytes)
+		}
+		u.bytes += v.bytes
+		s.bytes += v.bytes
+	}
+	u.held[v]++
+	st.held = v
+	return nil
+}
+
+func (s *Server) release(u *usage, st *stream) {
+	v := st.held
+	if v == nil {
+		return
+	}
+	st.held = nil
+	if u.held[v]--; u.held[v] == 0 {
+		delete(u.held, v)
+		u.bytes -= v.bytes
+		s.bytes -= v.bytes
+	}
 }
 
 // charge adds memory of a stream to that of its namespace.

@@ -70,7 +70,7 @@ func TestLimitsOfAStream(t *testing.T) {
 	kit.EventuallyTrue(t, "nothing remains of the attackers", func() bool {
 		s.Server.mu.Lock()
 		defer s.Server.mu.Unlock()
-		return len(s.streams) == 1 && len(s.pods) == 1 && len(s.namespaces) == 1 && *s.namespaces["bank"] == usage{1, 0}
+		return len(s.streams) == 1 && len(s.pods) == 1 && len(s.namespaces) == 1 && s.namespaces["bank"].streams == 1 && s.namespaces["bank"].bytes == 0
 	})
 }
 

@@ -140,7 +140,7 @@ func (st *stream) sendBase(s *subscription, req *discoveryv3.DeltaDiscoveryReque
 	if !st.fresh || req.TypeUrl != envoy.TypeRoute {
 		return nil
 	}
-	base, err := st.generation.view(st.identity.Namespace, st.generation.objects())
+	base, err := st.generation.base(st.identity.Namespace)
 	if err != nil {
 		return nil // the view with objects was built
 	}

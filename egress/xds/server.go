@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
@@ -50,7 +51,7 @@ func New(auth Authenticator, observer Observer, limits Limits) *Server {
 	return &Server{
 		auth: auth, observer: observer, limits: limits, connections: newConnections(limits, observer.connectionLimited),
 		rates:    cache.NewLRUExpireCache(cachedTokens),
-		verdicts: verdicts{votes: map[egress.Object]map[string]vote{}, settled: map[string]settled{}, changed: observer.judged},
+		verdicts: verdicts{votes: map[egress.Object]map[string]vote{}, settled: map[string]settled{}, objects: map[string]map[egress.Object]bool{}, changed: observer.judged},
 		searches: searches{running: map[resourceKey]map[*stream]bool{}, budgets: map[string]*rate.Limiter{}},
 		streams:  map[*stream]bool{}, pods: map[string][]*stream{}, namespaces: map[string]*usage{},
 	}
@@ -61,7 +62,7 @@ func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	g := &generation{
-		number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
+		number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
 		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }),
 	}
 	s.verdicts.keep(g.objects())

@@ -308,7 +308,7 @@ func TestViewsAreShared(t *testing.T) {
 	s := New(nil, Observer{}, Limits{})
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	of := func(namespace string) *view {
-		v, err := s.current.Load().view(namespace, nil)
+		v, _, err := s.current.Load().view(namespace, nil)
 		kit.Must(t, err)
 		return v
 	}

@@ -43,6 +43,8 @@ type stream struct {
 	search   *search
 	wake     <-chan time.Time         // when to continue a search
 	excluded map[egress.Object]string // what this sidecar rejected, with Envoy's reason
+	omitted  int                      // how many of them are charged
+	held     *view                    // charged to the namespace; Server.mu
 	withheld map[egress.Object]bool   // until it has accepted the rest
 }
 
@@ -180,9 +182,19 @@ func (st *stream) update(g *generation) error {
 	return st.settle()
 }
 
+// chargeOmissions charges what was omitted since the last call.
+func (st *stream) chargeOmissions() error {
+	more := len(st.excluded) - st.omitted
+	st.omitted += more
+	return st.server.charge(st, more*omissionBytes)
+}
+
 // refresh updates the sidecar to the generation without what it does not get.
 func (st *stream) refresh() error {
-	v, err := st.generation.view(st.identity.Namespace, st.out())
+	if err := st.chargeOmissions(); err != nil {
+		return err
+	}
+	v, omits, err := st.generation.view(st.identity.Namespace, st.out())
 	if err != nil {
 		st.server.observer.failed(st.identity.Namespace, err)
 		if st.view == nil {
@@ -192,6 +204,13 @@ func (st *stream) refresh() error {
 	}
 	if v == st.view {
 		return nil
+	}
+	held := v
+	if !omits {
+		held = nil
+	}
+	if err := st.server.hold(st, held); err != nil {
+		return err
 	}
 	st.view = v
 	for _, step := range st.steps() {
