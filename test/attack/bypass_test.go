@@ -35,9 +35,9 @@ func (w *warned) take() []string {
 
 // around are edits of a pod by which its requests may bypass the sidecar.
 var around = map[string]func(*corev1.Pod){
-	"supplementalGroups": func(p *corev1.Pod) { security(p).SupplementalGroups = []int64{1337} },
-	"fsGroup":            func(p *corev1.Pod) { security(p).FSGroup = number(1337) },
-	"runAsGroup":         func(p *corev1.Pod) { security(p).RunAsGroup = number(1337) },
+	"supplementalGroups": func(p *corev1.Pod) { group(p); security(p).SupplementalGroups = []int64{1337} },
+	"fsGroup":            func(p *corev1.Pod) { group(p); security(p).FSGroup = number(1337) },
+	"runAsGroup":         func(p *corev1.Pod) { group(p); security(p).RunAsGroup = number(1337) },
 	"runAsUser":          func(p *corev1.Pod) { security(p).RunAsUser = number(1337) },
 	"runAsUser of the container": func(p *corev1.Pod) {
 		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: number(1337)}
@@ -76,6 +76,12 @@ func security(p *corev1.Pod) *corev1.PodSecurityContext {
 		p.Spec.SecurityContext = &corev1.PodSecurityContext{}
 	}
 	return p.Spec.SecurityContext
+}
+
+// group asks for the exemption of the sidecar's group, which is not exempt otherwise.
+func group(p *corev1.Pod) {
+	proxy := corev1.Container{Name: "istio-proxy", Image: "auto", SecurityContext: &corev1.SecurityContext{RunAsGroup: number(1337)}}
+	p.Spec.Containers = append(p.Spec.Containers, proxy)
 }
 
 func number(n int64) *int64 { return &n }
