@@ -3,7 +3,9 @@ package inject
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +30,41 @@ func (i *Injector) ReviewEphemeral(pod []byte, known []string) (problem.List, er
 		}
 	}
 	return r.problems.WorstFirst(), nil
+}
+
+// ReviewUpdate warns about an update of a running pod that replaces the program of an injected
+// container: images are what an update can change in containers. Another version of the
+// configured image is none. The error is always an *Error.
+func (i *Injector) ReviewUpdate(old, pod []byte) (out problem.List, err error) {
+	if !i.registryOnly() {
+		return nil, nil
+	}
+	was, err := decodePod(old)
+	if err != nil {
+		return nil, err
+	}
+	is, err := decodePod(pod)
+	if err != nil {
+		return nil, err
+	}
+	g := &i.cfg.Values.Global
+	configured := map[string]string{proxyContainerName: g.Proxy.Image, initContainerName: g.ProxyInit.Image}
+	for list, items := range map[string][2][]corev1.Container{
+		"containers":     {was.Spec.Containers, is.Spec.Containers},
+		"initContainers": {was.Spec.InitContainers, is.Spec.InitContainers},
+	} {
+		for n := range items[1] {
+			c := &items[1][n]
+			before := slices.IndexFunc(items[0], named(c.Name))
+			image, injected := configured[c.Name]
+			if !injected || before < 0 || items[0][before].Image == c.Image || repository(c.Image) == repository(annotation.CompleteImage(image, g.Hub, g.Tag)) {
+				continue
+			}
+			out.Add(problem.Bypass(fmt.Sprintf("spec.%s[%d].image", list, n), problem.Clip(c.Image, maxList), aroundPolicy+"replaces the program of an injected container", "use the configured image"))
+		}
+	}
+	slices.SortFunc(out, func(a, b problem.Problem) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
 }
 
 // ephemeralReview is a review in progress.

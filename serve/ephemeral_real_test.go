@@ -76,3 +76,32 @@ func TestDebugContainers(t *testing.T) {
 		}
 	}
 }
+
+// An update of a running pod can replace the images of its containers: that of the sidecar with
+// a warning.
+func TestReplacedImages(t *testing.T) {
+	i := startInstance(t, "{}").ready()
+	ns := i.workspace()
+	i.validateEdits()
+	_, err := i.Client.CoreV1().ConfigMaps(i.namespace).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-" + i.revision}, Data: map[string]string{"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"},
+	}, metav1.CreateOptions{})
+	i.must(err)
+	_, err = i.create(ns, sleepPod("sleep"))
+	i.must(err)
+	set := func(container, image string) string {
+		out, _ := i.kubectl("", "set", "image", "-n", ns, "--dry-run=server", "pod/sleep", container+"="+image)
+		return out
+	}
+	i.eventually("a warning about another program in the sidecar", func() string {
+		if out := set("istio-proxy", "example.com/sh:1"); !strings.Contains(out, `.image: "example.com/sh:1": bypasses REGISTRY_ONLY: replaces the program of an injected container`) || !strings.Contains(out, "image updated") {
+			return out
+		}
+		return ""
+	})
+	for container, image := range map[string]string{"sleep": "example.com/sh:1", "istio-proxy": "docker.io/envoyproxy/envoy:v1.39.0"} {
+		if out := set(container, image); strings.Contains(out, "Warning") || !strings.Contains(out, "image updated") {
+			t.Errorf("%s=%s: %s", container, image, out)
+		}
+	}
+}

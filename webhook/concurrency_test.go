@@ -162,7 +162,7 @@ var fuzzSeeds = [][]byte{
 	reviewOf("null"),
 	reviewOf(`{"kind":"ConfigMap"}`),
 	reviewOf(`{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"many"}},"spec":{"containers":[{"name":"a"}]}}`),
-	reviewOf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}`),
+	reviewOf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"1"}},"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}`, workload("apps", "Deployment", "deployments")),
 	[]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\ud800","object":{}}}`),
 	[]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}`),
 	[]byte(`[`),

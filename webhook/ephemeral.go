@@ -37,3 +37,29 @@ func (h *handler) reviewEphemeral(r *request) answer {
 	v := validation{subject: "pod " + metaOf(r).Name, problems: problems}
 	return v.answer(false)
 }
+
+// NewImageHandler warns about updates of running pods that replace the image of an injected
+// container, for ImagePath. It allows everything.
+func NewImageHandler(o Options) http.Handler {
+	h := newHandler(o, "image")
+	h.decide, h.count = h.reviewImages, o.Metrics.validation
+	h.panicked = unvalidated
+	return h
+}
+
+func (h *handler) reviewImages(r *request) answer {
+	old := gjson.GetBytes(r.body, "request.oldObject")
+	if r.Resource.Group != "" || r.Resource.Resource != "pods" || r.SubResource != "" || r.Operation != "UPDATE" || !r.hasObject() || !old.IsObject() {
+		return ignored("another_resource")
+	}
+	injector := h.Active()
+	if injector == nil {
+		return ignored("not_ready")
+	}
+	problems, err := injector.ReviewUpdate([]byte(old.Raw), r.Object)
+	if err != nil {
+		return ignored("invalid") // the API server validates it
+	}
+	v := validation{subject: "pod " + metaOf(r).Name, problems: problems}
+	return v.answer(false)
+}

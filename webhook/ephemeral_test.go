@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject"
 )
 
 // withEphemeral is an injected pod with ephemeral containers, as JSON.
@@ -57,5 +60,37 @@ func TestEphemeralHandler(t *testing.T) {
 	rv := reviewOf(withEphemeral(bad), func(rv *admissionv1.AdmissionReview) { rv.Request.SubResource = "ephemeralcontainers" })
 	if answerOf(t, post(handler, rv)).Allowed {
 		t.Error("allowed without a configuration")
+	}
+}
+
+func TestImageHandler(t *testing.T) {
+	cfg, problems := config.Parse(config.Texts{Mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}, config.Labels{})
+	if cfg == nil {
+		t.Fatal(problems.Err())
+	}
+	injector, problems := inject.Compile(cfg, inject.Environment{})
+	if injector == nil {
+		t.Fatal(problems.Err())
+	}
+	b := newFixture(t, injector)
+	handler := NewImageHandler(b.options)
+	pod := func(proxy, app string) string {
+		return `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"app","image":"` + app + `"}],"initContainers":[{"name":"istio-proxy","image":"` + proxy + `"}]}}`
+	}
+	const configured = "docker.io/envoyproxy/envoy:distroless-v1.40.0"
+	for _, tt := range []struct{ name, old, pod, want string }{
+		{"another image", pod(configured, "a"), pod("example.com/sh:1", "a"), `pod a: spec.initContainers[0].image: "example.com/sh:1": bypasses REGISTRY_ONLY: replaces the program of an injected container; use the configured image`},
+		{"another version", pod(configured, "a"), pod("docker.io/envoyproxy/envoy:distroless-v1.40.1", "a"), ""},
+		{"the image it had", pod("example.com/sh:1", "a"), pod("example.com/sh:1", "b"), ""},
+		{"back", pod("example.com/sh:1", "a"), pod(configured, "a"), ""},
+		{"the application's", pod(configured, "a"), pod(configured, "b"), ""},
+		{"not a pod", pod(configured, "a"), `{"spec":[]}`, ""},
+	} {
+		rv := reviewOf(tt.pod, func(rv *admissionv1.AdmissionReview) {
+			rv.Request.Operation, rv.Request.OldObject.Raw = admissionv1.Update, []byte(tt.old)
+		})
+		if got := answerOf(t, post(handler, rv)); !got.Allowed || strings.Join(got.Warnings, "\n") != tt.want {
+			t.Errorf("%s: allowed %v, %q; want %q", tt.name, got.Allowed, got.Warnings, tt.want)
+		}
 	}
 }

@@ -67,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		panics: counter("sidecar_injection_panics_total", "Recovered panics of the admission handlers (please report)."),
 		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "outrider_validation_requests_total",
-			Help: "Admission requests for ServiceEntries, VirtualServices, the ConfigMaps and ephemeral containers of pods, by resource, result (clean, warned, denied, ignored, error) and reason.",
+			Help: "Admission requests for ServiceEntries, VirtualServices, the ConfigMaps, and ephemeral containers and images of pods, by resource, result (clean, warned, denied, ignored, error) and reason.",
 		}, []string{"resource", "result", "reason"}),
 		validationSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "outrider_validation_time_seconds",

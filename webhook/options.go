@@ -46,6 +46,7 @@ func Handlers(o Options) map[string]http.Handler {
 		registration.InjectPath:        NewPodHandler(o),
 		registration.WarnPath:          NewWorkloadHandler(o),
 		registration.EphemeralPath:     NewEphemeralHandler(o),
+		registration.ImagePath:         NewImageHandler(o),
 		registration.ValidatePath:      NewObjectHandler(o),
 		registration.ConfigurationPath: NewConfigMapHandler(o),
 	}

@@ -15,6 +15,7 @@ const (
 	ValidatePath      = "/validate"
 	ConfigurationPath = "/validate-configuration"
 	EphemeralPath     = "/validate-ephemeral-containers"
+	ImagePath         = "/warn-image"
 )
 
 // Options describe how the API server reaches the webhook, and which pods and

@@ -23,8 +23,8 @@ const (
 func NetworkingVersions() []string { return []string{"v1", "v1beta1", "v1alpha3"} }
 
 // Validating is the configuration of what is validated and not changed:
-// workloads and opted-out pods, which only get warnings, ephemeral containers, the mesh objects, and the two
-// ConfigMaps. failurePolicy is Ignore except for ephemeral containers, which would bypass
+// workloads, opted-out pods and replaced images, which only get warnings, ephemeral
+// containers, the mesh objects, and the two ConfigMaps. failurePolicy is Ignore except for ephemeral containers, which would bypass
 // the sidecar of a running pod. A workload's warnings are repeated for its
 // pods; and the control plane validates objects and ConfigMaps again, by the
 // same functions, and keeps the last good state. Fail would protect nothing
@@ -57,7 +57,7 @@ func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfigur
 			out.Webhooks = append(out.Webhooks, pods)
 		}
 	}
-	out.Webhooks = append(append(out.Webhooks, o.ephemeral()), append(o.objects(write), o.configMaps(write))...)
+	out.Webhooks = append(append(out.Webhooks, o.ephemeral(), o.images()), append(o.objects(write), o.configMaps(write))...)
 	return out
 }
 
@@ -86,6 +86,19 @@ func (o Options) ephemeral() admissionregistrationv1.ValidatingWebhook {
 	const sidecar = `.exists(c, c.name == 'istio-proxy' && has(c.volumeMounts) && c.volumeMounts.exists(v, v.name == 'outrider-xds'))`
 	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
 		Name: "sidecar", Expression: "object.spec.containers" + sidecar + " || has(object.spec.initContainers) && object.spec.initContainers" + sidecar,
+	}}
+	return w
+}
+
+// images is the entry for updates that replace the image of an injected container, which get a
+// warning only. An API server without matchConditions sends every update of a pod.
+func (o Options) images() admissionregistrationv1.ValidatingWebhook {
+	w := o.validating("image."+injectorSuffix, ImagePath, rule("", []string{"pods"}, admissionregistrationv1.Update))
+	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(o.excluded())}
+	const replaced = `.exists(c, c.name in ['istio-init', 'istio-proxy'] && oldObject.spec.%[1]s.exists(o, o.name == c.name && o.image != c.image))`
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "replaced", Expression: "object.spec.containers" + fmt.Sprintf(replaced, "containers") +
+			" || has(object.spec.initContainers) && object.spec.initContainers" + fmt.Sprintf(replaced, "initContainers"),
 	}}
 	return w
 }
