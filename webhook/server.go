@@ -47,6 +47,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
+	defer reserveHeap()()
 	server := s.server(ctx)
 	drained := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
