@@ -73,7 +73,7 @@ func TestSharedPorts(t *testing.T) {
 			`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 80: requests are matched by Host, which is not compared with ranges (and 2 more)` + "\n" +
 				`ServiceEntry shop/range: spec.addresses: "198.51.100.0/24": no effect on HTTP port 8080`},
 		"a local address of an HTTP port": {entryIn("shop/local", `hosts: [a.example], addresses: [127.0.0.1, 169.254.169.254], ports: [{number: 80, name: a, protocol: HTTP}], resolution: NONE`),
-			"ServiceEntry shop/local: spec.addresses: \"127.0.0.1\": no effect on HTTP port 80: loopback and link-local addresses are not allowed\nServiceEntry shop/local: spec.addresses: \"169.254.169.254\": no effect"},
+			"ServiceEntry shop/local: spec.addresses[0]: \"127.0.0.1\": loopback\nServiceEntry shop/local: spec.addresses[1]: \"169.254.169.254\": a cloud's metadata\nServiceEntry shop/local: spec.addresses: \"127.0.0.1\": no effect on HTTP port 80: loopback and link-local addresses are not allowed\nServiceEntry shop/local: spec.addresses: \"169.254.169.254\": no effect"},
 		"an address of two entries": {entryIn("shop/one", `hosts: [a.example, c.example], addresses: [198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 443, name: t, protocol: TLS}], resolution: DNS`) +
 			entryIn("shop/two", `hosts: [b.example], addresses: [198.51.100.7], ports: [{number: 80, name: a, protocol: HTTP}, {number: 443, name: t, protocol: TLS}], resolution: DNS`),
 			"ServiceEntry shop/two: spec.addresses: \"198.51.100.7\": no effect on port 80: conflicts with ServiceEntry shop/one\nServiceEntry shop/two: spec.addresses: \"b.example\": no effect on TLS without SNI on port 443: the addresses conflict with ServiceEntry shop/one"},

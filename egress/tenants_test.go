@@ -148,6 +148,23 @@ func TestWhatOthersDeclareTakesNothingOver(t *testing.T) {
 		"an entry and routes":                entry("hosts: [api.example.com], "+ports+static) + mine + routes("hosts: [api.example.com], "+toMe),
 		"routes for a Service":               mine + routes("hosts: [web.shop.svc.cluster.local], "+toMe),
 		"a short name":                       later(entry("hosts: [web.shop], " + ports + static)),
+		"a name in upper case":               entry("hosts: [API.Example.COM], " + ports + static),
+		"a name with a final dot":            entry("hosts: [api.example.com.], " + ports + static),
+		"a name with a port's routes":        mine + routes(`hosts: ["api.example.com"], http: [{match: [{port: 80, headers: {x: {exact: z}}}], route: [{destination: {host: mine.test, port: {number: 80}}}]}]`),
+		"an address of IPv6 form":            entry(`hosts: [mine.test], addresses: ["::ffff:203.0.113.7", "::ffff:203.0.113.1"], ports: [{number: 80, name: http, protocol: HTTP}]` + static),
+		"an address of a ClusterIP":          entry("hosts: [mine.test], addresses: [10.96.0.20], ports: [{number: 80, name: a, protocol: TCP}, {number: 5432, name: b, protocol: TCP}, {number: 6379, name: c, protocol: HTTP}]" + static),
+		"a range over the ClusterIPs":        entry("hosts: [mine.test], addresses: [10.96.0.0/16], ports: [{number: 5432, name: a, protocol: TCP}, {number: 443, name: b, protocol: TLS}]" + static),
+		"a range as wide as is allowed":      entry("hosts: [mine.test], addresses: [203.0.0.0/16, 198.51.0.0/16], ports: [{number: 5432, name: a, protocol: TCP}, {number: 80, name: b, protocol: HTTP}]" + static),
+		"another's port as GRPC":             entry("hosts: [api.example.com], ports: [{number: 80, name: g, protocol: GRPC}, {number: 443, name: h, protocol: HTTP2}]" + static),
+		"another's port as MONGO":            entry("hosts: [db.example.com], ports: [{number: 5432, name: m, protocol: MONGO}]" + static),
+		"exported by name":                   entry("exportTo: [shop], hosts: [api.example.com, a.shop.test, plain.root.test], "+ports+static) + mine + routes("exportTo: [shop], hosts: [api.example.com, a.shop.test, plain.root.test], "+toMe),
+		"many objects of one name":           entry("hosts: [api.example.com], "+ports+static) + entryIn("tenant/a", "hosts: [api.example.com], "+ports+static) + entryIn("tenant2/a", `hosts: ["*.example.com"], `+ports+static) + mine + routes("hosts: [api.example.com], "+toMe),
+		"a delegate of another's":            mine + "\n---\nkind: VirtualService\nmetadata: {namespace: tenant, name: v}\nspec: {" + toMe + "}\n",
+		"retries and timeouts":               routes("hosts: [api.example.com, a.root.test, addr.example.com], http: [{timeout: 1ms, retries: {attempts: 10}, headers: {request: {set: {authorization: x}}}, route: [{destination: {host: api.example.com}}]}]"),
+		"CORS and a rewrite":                 routes(`hosts: ["*.example.com", "*.shop.test"], http: [{corsPolicy: {allowOrigins: [{regex: ".*"}]}, rewrite: {authority: mine.test, uri: /}, route: [{destination: {host: api.example.com}}]}]`),
+		"a destination in a wildcard":        entry(`hosts: ["*.mine.test"], `+ports) + routes("hosts: [api.example.com, a.shared.test], http: [{route: [{destination: {host: a.mine.test}}]}]"),
+		"names of a Service in other forms":  later(entry("hosts: [web.shop.svc, web.shop.svc.cluster.local., web.shop.cluster.local], "+ports+static)) + mine + routes("hosts: [web.shop.svc, web], "+toMe),
+		"endpoints of another's address":     entry("hosts: [mine.test], ports: [{number: 5432, name: t, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.10}]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for mode, before := range views {
