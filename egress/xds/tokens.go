@@ -210,6 +210,9 @@ func (t *Tokens) authenticateByReview(ctx context.Context, token string) (Identi
 	defer end()
 	// The first caller may go away while others wait for the same review.
 	result, err, _ := t.flight.Do(string(sum[:]), func() (any, error) {
+		if v, ok := t.cache.Get(sum); ok { // another call has ended since
+			return v, nil
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
 		if err := t.acquire(ctx); err != nil {
