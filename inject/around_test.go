@@ -71,6 +71,14 @@ var aroundCases = []struct {
 	{name: "another mount, by annotation", metadata: mounted("/etc/ssl/certs")},
 	{name: "names", spec: `"hostAliases":[{"ip":"203.0.113.9","hostnames":["api.example.com"]}],`, want: []string{`spec.hostAliases[0].hostnames: "api.example.com": bypasses REGISTRY_ONLY: a declared host can have any address`}},
 	{name: "name servers", spec: `"dnsConfig":{"nameservers":["203.0.113.9"]},`, want: []string{`spec.dnsConfig.nameservers: "203.0.113.9": bypasses REGISTRY_ONLY: a declared host`}},
+	{name: "the volumes of the node's pods", spec: `"volumes":[{"name":"v","hostPath":{"path":"/var/lib/kubelet/pods"}}],`, want: []string{`spec.volumes[0].hostPath.path: "/var/lib/kubelet/pods": bypasses REGISTRY_ONLY: has the volumes of the node's sidecars`}},
+	{name: "the node's files", spec: `"volumes":[{"name":"w","emptyDir":{}},{"name":"v","hostPath":{"path":"/"}}],`, want: []string{`spec.volumes[1].hostPath.path: "/": bypasses`}},
+	{name: "the socket of the container runtime", spec: `"volumes":[{"name":"v","hostPath":{"path":"/run/containerd/containerd.sock"}}],`, want: []string{`spec.volumes[0].hostPath.path`}},
+	{name: "the node's logs", spec: `"volumes":[{"name":"v","hostPath":{"path":"/var/log"}}],`},
+	{name: "a probe of another host", app: `,"livenessProbe":{"httpGet":{"host":"api.example.com","port":80}}`, want: []string{`spec.containers[0].livenessProbe.httpGet.host: "api.example.com": bypasses REGISTRY_ONLY: the kubelet connects to this host`}},
+	{name: "a handler with another host", app: `,"lifecycle":{"postStart":{"httpGet":{"host":"203.0.113.9","port":80}}}`, want: []string{`spec.containers[0].lifecycle.postStart.httpGet.host: "203.0.113.9": bypasses`}},
+	{name: "probes of the pod", app: `,"livenessProbe":{"httpGet":{"port":80}},"readinessProbe":{"tcpSocket":{"host":"127.0.0.1","port":80}}`},
+	{name: "a classic sidecar", metadata: annotated(annotation.NativeSidecar, "false"), app: `,"securityContext":{"capabilities":{"add":["NET_ADMIN"]}}`, want: []string{"container app can remove the redirect"}},
 	{name: "options of the resolver", spec: `"dnsConfig":{"options":[{"name":"ndots","value":"1"}],"searches":["a"]},`},
 
 	{name: "an own init container, other resources", spec: `"initContainers":[{"name":"istio-init","image":"auto","resources":{"limits":{"cpu":"1"}}}],`},
@@ -205,6 +213,9 @@ func TestForgedRecords(t *testing.T) {
 		{"privileges that are recorded as another value", `"added": -> "changed":{"/spec/containers/[evil]/securityContext":{}},"added":`, evil, ""},
 		{"a mount of the sidecar's socket", `"containers":[] -> "containers":["evil"]`, strings.Replace(evil, `"securityContext":{"privileged":true}`, `"volumeMounts":[{"name":"outrider-admin","mountPath":"/a"}]`, 1), ""},
 		{"shared processes", `"added": -> "changed":{"/spec/shareProcessNamespace":false},"added":`, `{"op":"add","path":"/spec/shareProcessNamespace","value":true}`, ""},
+		{"a copy by kubectl debug", `"" -> ""`, evil, "container evil can remove the redirect"},
+		{"a volume of the node that is recorded as injected", `"volumes":[ -> "volumes":["v",`, `{"op":"add","path":"/spec/volumes/-","value":{"name":"v","hostPath":{"path":"/"}}}`, `hostPath.path: "/": bypasses`},
+		{"an image for the sidecar", `"" -> ""`, `{"op":"replace","path":"/spec/initContainers/1/image","value":"example.com/sh:1"}`, ""},
 		{"a program for the sidecar", `"" -> ""`, proxy("command", `["/bin/sh"]`), ""},
 		{"a library for the sidecar", `"" -> ""`, proxy("env/-", `{"name":"LD_PRELOAD","value":"/x.so"}`), `"env": bypasses REGISTRY_ONLY: overrides the sidecar`},
 		{"variables for the sidecar", `"" -> ""`, proxy("envFrom", `[{"configMapRef":{"name":"c"}}]`), `"envFrom": bypasses REGISTRY_ONLY: overrides the sidecar`},
@@ -236,6 +247,9 @@ func TestForgedRecords(t *testing.T) {
 		}
 		if command := p.Spec.InitContainers[1].Command; command[0] != "/usr/local/bin/envoy" && !strings.Contains(got, "overrides the sidecar") {
 			t.Errorf("%s: command %q, warnings %q", c.name, command, got)
+		}
+		if image := p.Spec.InitContainers[1].Image; strings.HasPrefix(image, "example.com") {
+			t.Errorf("%s: image %s", c.name, image)
 		}
 		if !strings.Contains(got, c.want) || c.want == "" && got != "" && !strings.Contains(got, "privileged: true") && !strings.Contains(got, "shareProcessNamespace") {
 			t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)

@@ -151,9 +151,12 @@ func ownMounts(base, own *jsontree.Node) (paths []string) {
 func absolute(at string) string { return path.Clean("/" + at) }
 
 // coversProgram reports whether a mount hides one of programPaths, or a part of it.
-func coversProgram(at string) bool {
+func coversProgram(at string) bool { return covers(programPaths, at) }
+
+// covers reports whether a path is above or below one of others, or one of them.
+func covers(others []string, at string) bool {
 	below := func(a, b string) bool { return a == "/" || a == b || strings.HasPrefix(b, a+"/") }
-	return slices.ContainsFunc(programPaths, func(p string) bool { return below(at, p) || below(p, at) })
+	return slices.ContainsFunc(others, func(p string) bool { return below(at, p) || below(p, at) })
 }
 
 func differing(base, item *jsontree.Node, fields []string) (out []string) {

@@ -47,6 +47,7 @@
 //   - outcome.go: checks of the injected pod
 //   - warn_conflict.go: warnings about what the sidecar shares with the pod
 //   - warn_powers.go: warnings about ways around the sidecar
+//   - warn_node.go: warnings about what a pod reaches by its node
 //   - warn_proxy.go: warnings about what annotations and names change in the sidecar
 //   - ephemeral.go: the ephemeral containers of a running pod
 //   - warn.go: warnings about an injected pod
