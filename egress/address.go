@@ -12,7 +12,7 @@ func LocalRanges() []netip.Prefix {
 		netip.MustParsePrefix("0.0.0.0/8"),
 		netip.MustParsePrefix("127.0.0.0/8"),
 		netip.MustParsePrefix("169.254.0.0/16"),
-		netip.MustParsePrefix("::/80"), // unspecified, loopback, and ::ffff:0:0/96
+		netip.MustParsePrefix("::/64"), // unspecified, loopback, IPv4-compatible, -mapped (::ffff:0:0/96) and -translated (::ffff:0:0:0/96)
 		netip.MustParsePrefix("fe80::/10"),
 	}
 }
