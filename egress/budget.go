@@ -43,7 +43,7 @@ func (b *budget) entry(e ServiceEntry, r reporter) bool {
 	ok = b.fits(r, "spec.ports", len(s.Ports), b.limits.ObjectPorts, "ports", "remove ports, or raise --egress-max-object-ports") && ok
 	ok = b.fits(r, "spec.addresses", len(s.Addresses), maxAddresses, "addresses", "use ranges, or split it") && ok
 	ok = b.fits(r, "spec.endpoints", len(s.Endpoints), maxEndpoints, "endpoints", "use a DNS name with several addresses") && ok
-	return ok && b.spend(e.Meta.Namespace, e.Bytes, len(s.Hosts)*len(s.Ports), s.Ports, r)
+	return ok && b.spend(e.Namespace, e.Bytes, len(s.Hosts)*len(s.Ports), s.Ports, r)
 }
 
 // service does it with a VirtualService.
@@ -63,7 +63,7 @@ func (b *budget) service(v VirtualService, r reporter) bool {
 	ok = b.fits(r, "spec.hosts", len(s.Hosts), b.limits.ObjectHosts, "hosts", "split it, or raise --egress-max-object-hosts") && ok
 	ok = b.fits(r, "spec.http", len(s.Http)+len(s.Tls), maxRoutes, "routes", "use prefixes or regular expressions, or split the hosts") && ok
 	ok = b.fits(r, "spec.http", matches, maxMatches, "matches", "use prefixes or regular expressions, or split the hosts") && ok
-	return ok && b.spend(v.Meta.Namespace, v.Bytes, 0, nil, r)
+	return ok && b.spend(v.Namespace, v.Bytes, 0, nil, r)
 }
 
 func (b *budget) fits(r reporter, path string, has, limit int, of, fix string) bool {

@@ -171,8 +171,8 @@ func differing(base, item *jsontree.Node, fields []string) (out []string) {
 // Where a setting comes from that an own version of a container decides, and its value
 // where that cannot be known.
 const (
-	sourceOwnInit Source = "container istio-init of the pod"
-	unknownValue         = "unknown"
+	sourceOwnInit = Source("container istio-init of the pod")
+	unknownValue  = "unknown"
 )
 
 // redirectSettings are decided by what the init container runs.

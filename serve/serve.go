@@ -66,10 +66,11 @@ func assemble(o Options) (*server, error) {
 		return nil, err
 	}
 	holder.Subscribe(plane.configure)
+	admission(mgr, holder, cluster, plane, metrics, clients, o)
 	s := &server{mgr: mgr}
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
-		plane.register(mgr), mgr.Add(clients), admission(mgr, holder, cluster, plane, metrics, clients, o), s.health(keeper, holder),
+		plane.register(mgr), mgr.Add(clients), s.health(keeper, holder),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)
 	}
@@ -78,7 +79,7 @@ func assemble(o Options) (*server, error) {
 
 // admission registers the handlers of the components. Objects are validated where
 // they are watched.
-func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, metrics *webhook.Metrics, clients *webhook.ClientCA, o Options) error {
+func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, metrics *webhook.Metrics, clients *webhook.ClientCA, o Options) {
 	maps := o.configMaps()
 	handlers := webhook.Handlers(webhook.Options{
 		Active: holder.Injector, NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
@@ -96,7 +97,6 @@ func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *co
 			mgr.GetWebhookServer().Register(path, handler)
 		}
 	}
-	return nil
 }
 
 // delayed is a context that is done ShutdownDelay after ctx. Meanwhile the replica

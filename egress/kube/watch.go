@@ -122,7 +122,7 @@ func New(o Options) (*Watcher, error) {
 		}
 		return key{name: n.Name}, readNode(n), true
 	}, changed: func(before, after *addresses) {
-		if !same(before, after, func(a, b addresses) bool { return slices.Equal(a, b) }) {
+		if !same(before, after, slices.Equal[addresses]) {
 			w.changed.Notify()
 		}
 	}}

@@ -26,7 +26,7 @@ func unvalidated(t testing.TB, mode string, change func(*egress.Input), parts ..
 func matching(name, regex string) func(*egress.Input) {
 	return func(in *egress.Input) {
 		for _, v := range in.VirtualServices {
-			if v.Meta.Name == name {
+			if v.Name == name {
 				v.Spec.Http[0].Match = []*networkingv1alpha3.HTTPMatchRequest{{Uri: &networkingv1alpha3.StringMatch{
 					MatchType: &networkingv1alpha3.StringMatch_Regex{Regex: regex},
 				}}}

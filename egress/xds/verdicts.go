@@ -232,7 +232,7 @@ func (v *verdicts) judgment(o egress.Object, votes map[string]vote) egress.Rejec
 		}
 	}
 	own, counted := balance[o.Meta.Namespace]
-	r.Disputed = accepting > 0 && rejecting < 2 && !(counted && own >= 0)
+	r.Disputed = accepting > 0 && rejecting < 2 && (!counted || own < 0)
 	return r
 }
 

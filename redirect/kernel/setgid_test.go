@@ -56,7 +56,7 @@ func TestSetGroupID(t *testing.T) {
 // setGroupID copies this binary, with a group and the set-group-ID bit, or without for -1.
 func setGroupID(t *testing.T, group int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "setgid")
+	dir, err := os.MkdirTemp("", "setgid") //nolint:usetesting // another user cannot enter the parent of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

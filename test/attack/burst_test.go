@@ -109,7 +109,7 @@ func (b *battery) scale(t *testing.T, name string, replicas int, cpu string) {
 		}
 		pods, err := b.kube.CoreV1().Pods(system).List(ended, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
 		if s := d.Status; err != nil || s.ObservedGeneration < d.Generation || int(s.ReadyReplicas) != replicas || int(s.UpdatedReplicas) != replicas || len(pods.Items) != replicas {
-			return fmt.Errorf("%+v, %v", s, err)
+			return fmt.Errorf("%+v, %v", s, err) //nolint:errorlint // there may be no error
 		}
 		return nil
 	})
