@@ -95,7 +95,7 @@ func TestRejectedObject(t *testing.T) {
 	wrong := func(regex string, more ...func(*egress.Input)) *egress.Model {
 		generations := func(in *egress.Input) {
 			for i := range in.VirtualServices {
-				in.VirtualServices[i].Meta.Generation = generation
+				in.VirtualServices[i].Generation = generation
 			}
 		}
 		return unvalidated(t, "REGISTRY_ONLY", matching("evil", regex), append(more, bin, others, evil, routeOf(t, "evil", "evil", evilRoute), generations)...)
