@@ -62,7 +62,7 @@ func (m *Model) audiences(own Host) []string {
 	return out
 }
 
-// warnLeftOut warns about a host that is left out, if it or what precedes it is of
+// warnLeftOut warns about a host that is omitted, if it or what precedes it is of
 // an object.
 func (m *Model) warnLeftOut(own Meta, h *Host, l leftOut, reported map[Meta]bool, r reporter) {
 	switch {

@@ -80,8 +80,8 @@ func (m *mesh) steady(host string) (failures *atomic.Int64) {
 	return failures
 }
 
-// TestRejectedObject has one object among hundreds that Envoy rejects: it alone is left
-// out, no request of others fails, and their newest objects are applied.
+// TestRejectedObject has one object among hundreds that Envoy rejects: it alone is
+// omitted, no request of others fails, and their newest objects are applied.
 func TestRejectedObject(t *testing.T) {
 	m := newMesh(t, nil)
 	m.expectNACK.Store(true)
