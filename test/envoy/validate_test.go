@@ -52,7 +52,7 @@ var setups = map[string]struct {
 	"component log levels":    {setup: setup{annotations: annotated("sidecar.istio.io/componentLogLevel", "upstream:debug, config:trace,misc:off")}, want: []string{"--component-log-level upstream:debug,config:trace,misc:off "}},
 	"no component log levels": {setup: setup{annotations: annotated("sidecar.istio.io/componentLogLevel", "")}, not: []string{"--component-log-level"}},
 	"cluster domain":          {setup: setup{values: "global: {proxy: {clusterDomain: corp.example}}"}, want: []string{"shop.svc.corp.example"}},
-	"proxy metadata":          {setup: setup{annotations: annotated("proxy.istio.io/config", "proxyMetadata: {POD_IP: 9.9.9.9, EXTRA: '$(APP)\"'}")}},
+	"proxy metadata":          {setup: setup{annotations: annotated("proxy.istio.io/config", "proxyMetadata: {OTHER: 9.9.9.9, EXTRA: '$(APP)\"'}")}},
 }
 
 // Envoy accepts every bootstrap and argument that the injector renders.
