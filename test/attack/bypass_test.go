@@ -37,7 +37,6 @@ func (w *warned) take() []string {
 var around = map[string]func(*corev1.Pod){
 	"supplementalGroups": func(p *corev1.Pod) { group(p); security(p).SupplementalGroups = []int64{1337} },
 	"fsGroup":            func(p *corev1.Pod) { group(p); security(p).FSGroup = number(1337) },
-	"runAsGroup":         func(p *corev1.Pod) { group(p); security(p).RunAsGroup = number(1337) },
 	"runAsUser":          func(p *corev1.Pod) { security(p).RunAsUser = number(1337) },
 	"runAsUser of the container": func(p *corev1.Pod) {
 		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: number(1337)}
