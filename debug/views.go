@@ -20,6 +20,8 @@ type sidecarView struct {
 	Generation     uint64                 `json:"generation"`
 	Resources      map[string]int         `json:"resources"` // how many it has, by type
 	Rejected       map[string]rejectedSet `json:"rejected,omitempty"`
+	// Omitted are the objects that it rejected and is configured without, with the reason.
+	Omitted map[string]string `json:"omitted,omitempty"`
 }
 
 // rejectedSet is what a sidecar rejected of a type; it keeps what it had.
@@ -33,7 +35,7 @@ func sidecarViews(all []xds.StreamStatus) []sidecarView {
 	for _, st := range all {
 		v := sidecarView{
 			Namespace: st.Identity.Namespace, Pod: st.Identity.Pod, ServiceAccount: st.Identity.ServiceAccount,
-			Node: st.Node, Since: st.Since.UTC(), Generation: st.Generation, Resources: map[string]int{},
+			Node: st.Node, Since: st.Since.UTC(), Generation: st.Generation, Resources: map[string]int{}, Omitted: st.Omitted,
 		}
 		for typeURL, sent := range st.Sent {
 			for _, version := range sent {
