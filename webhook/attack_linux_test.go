@@ -144,8 +144,7 @@ func TestServer_HeavyReviews(t *testing.T) {
 	for _, n := range []int{200_000, 20_000} { // over all limits, below some
 		reviews := attackReviews(n)
 		paths := []string{registration.InjectPath, registration.WarnPath}
-		attacker := &child{c.address, c.process, &http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}}
+		attacker := c.attacker()
 		a := startAttack(24, func(n int) {
 			path := paths[n%2]
 			_, _ = attacker.do(path, reviews[path][n/2%len(reviews[path])])
@@ -159,12 +158,17 @@ func TestServer_HeavyReviews(t *testing.T) {
 	}
 }
 
+// attacker is another client of the server.
+func (c *child) attacker() *child {
+	return &child{c.address, c.process, &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}}
+}
+
 // Objects and ConfigMaps whose validation takes long, or many times their size, take no
 // place of a pod, and memory stays below the container's limit.
 func TestServer_HeavyValidations(t *testing.T) {
 	c := startChild(t, "outrider", goMemory)
-	attacker := &child{c.address, c.process, &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}}
+	attacker := c.attacker()
 	for _, size := range []int{6 << 20, 1000 << 10, 3 << 10} { // more than is stored, just below, and cheap to send
 		var paths []string
 		var bodies [][]byte

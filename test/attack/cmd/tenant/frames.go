@@ -59,14 +59,7 @@ func idle(args []string) error {
 		return fmt.Errorf("no kind %q of idle connections", kind)
 	}
 	count := counting("idle "+kind, "opened", "ended", "failed")
-	workers(4000, func(i int) {
-		c, err := net.DialTimeout("tcp", targets[i%len(targets)], 5*time.Second)
-		if err != nil {
-			count.failed("failed", err)
-			time.Sleep(100 * time.Millisecond)
-			return
-		}
-		defer func() { _ = c.Close() }()
+	connections(4000, targets, count, func(i int, c net.Conn) {
 		count.add("opened")
 		if err := hold(c); err != nil {
 			count.failed("ended", err)
@@ -155,14 +148,7 @@ func frames(args []string) error {
 	}
 	headers := requestHeaders()
 	count := counting("frames "+kind, "sent", "ended", "failed")
-	workers(40, func(i int) {
-		c, err := net.DialTimeout("tcp", targets[i%len(targets)], 5*time.Second)
-		if err != nil {
-			count.failed("failed", err)
-			time.Sleep(100 * time.Millisecond)
-			return
-		}
-		defer func() { _ = c.Close() }()
+	connections(40, targets, count, func(i int, c net.Conn) {
 		f, err := greet(c)
 		if err != nil {
 			count.failed("failed", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -91,4 +92,18 @@ func workers(n int, run func(i int)) {
 			}
 		}()
 	}
+}
+
+// connections runs n workers that open a connection to a target, use it and close it.
+func connections(n int, targets []string, count *counts, use func(i int, c net.Conn)) {
+	workers(n, func(i int) {
+		c, err := net.DialTimeout("tcp", targets[i%len(targets)], 5*time.Second)
+		if err != nil {
+			count.failed("failed", err)
+			time.Sleep(100 * time.Millisecond)
+			return
+		}
+		defer func() { _ = c.Close() }()
+		use(i, c)
+	})
 }

@@ -84,14 +84,7 @@ func reviews(args []string) error {
 // slow sends requests a byte a second: their bodies, or already their headers.
 func slow(kind string, targets []string) error {
 	count := counting("reviews "+kind, "opened", "ended", "failed")
-	workers(400, func(i int) {
-		c, err := net.DialTimeout("tcp", targets[i%len(targets)], 5*time.Second)
-		if err != nil {
-			count.failed("failed", err)
-			time.Sleep(100 * time.Millisecond)
-			return
-		}
-		defer func() { _ = c.Close() }()
+	connections(400, targets, count, func(i int, c net.Conn) {
 		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 		head := "POST " + paths[i/len(targets)%len(paths)] + " HTTP/1.1\r\nHost: outrider\r\n"
 		if kind == "slow" {
