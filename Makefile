@@ -39,9 +39,10 @@ test-race: test-deps assets ## Run all tests under the race detector (needs a C 
 test-deps: ## Install the Debian packages for tests on the real kernel
 	@hack/test-deps.sh
 
-assets: go ## Build the Kubernetes servers, and Istio's chart, for the tests, once
+assets: go ## Build the Kubernetes servers, Helm, and Istio's chart, for the tests, once
 	@$(GO) run ./test/kube/cmd/kube-assets >/dev/null
 	@$(GO) run ./test/istio/cmd/istio-chart >/dev/null || echo "make: no chart of Istio; its tests are skipped, or fail with REQUIRE_REAL=1" >&2
+	@$(GO) run ./test/helm/cmd/helm >/dev/null || echo "make: no Helm; its tests are skipped, or fail with REQUIRE_REAL=1" >&2
 	@$(GO) run ./test/cluster/cmd/cluster build || echo "make: no cluster binaries; tests on a real cluster are skipped, or fail with REQUIRE_REAL=1" >&2
 
 build: go ## Build the static binaries into bin/linux-ARCH/

