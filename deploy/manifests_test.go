@@ -25,14 +25,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
 
-var update = flag.Bool("update", false, "write the rendered part of outrider.yaml")
+var update = flag.Bool("update", false, "write the generated files")
 
-const (
-	program, settings = "outrider.yaml", "settings.yaml"
-
-	// rendered is the first line of the part rendered from webhook/registration.
-	rendered = "# Rendered from webhook/registration by `go test ./deploy -update`; do not edit.\n"
-)
+const program, settings = "outrider.yaml", "settings.yaml"
 
 func read(t testing.TB, name string) string {
 	t.Helper()
@@ -64,35 +59,6 @@ func documents[T any](t testing.TB, file, kind string) (out []T) {
 		t.Fatalf("%s has no %s", file, kind)
 	}
 	return out
-}
-
-func TestWebhookConfigurationsAreRendered(t *testing.T) {
-	r := registration.Options{Namespace: "istio-system", Service: "outrider", XDSService: "outrider-xds"}
-	want := rendered
-	for i, object := range []any{r.Mutating(), r.Validating()} {
-		doc, err := yaml.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i > 0 {
-			want += "---\n"
-		}
-		want += string(doc)
-	}
-	text := read(t, program)
-	written, got, _ := strings.Cut(text, "---\n"+rendered)
-	if *update {
-		if err := os.WriteFile(program, []byte(written+"---\n"+want), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if rendered+got != want {
-		t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and review the diff", program)
-	}
-	if strings.Contains(got, "caBundle") {
-		t.Error("a caBundle in the manifest would overwrite the one that the program has set")
-	}
 }
 
 func TestSettingsAreDefaults(t *testing.T) {
@@ -143,6 +109,7 @@ func serving(t testing.TB, s *corev1.Service, port corev1.ServicePort) (out []st
 			}
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
