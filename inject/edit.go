@@ -68,7 +68,7 @@ func splitPath(path string) []string {
 // listItem finds the index of the item that a segment [NAME] means, -1 for none.
 func listItem(list *jsontree.Node, segment string) int {
 	name := unescape(strings.TrimSuffix(strings.TrimPrefix(segment, "["), "]"))
-	return indexBy(list.Items(), "name", jsontree.NewString(name))
+	return indexOfName(list.Items(), name)
 }
 
 // setAt restores an earlier value. A path that does not exist any more stays so: it

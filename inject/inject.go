@@ -18,7 +18,7 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 	decision := decide(pod, r.Namespace, &i.cfg.Injection)
 	invalid, warnings := annotation.Check(pod.Annotations, pod.Labels)
 	if !decision.Inject {
-		return &Result{Decision: decision, Warnings: append(skipWarnings(warnings), i.warnSkipped(pod, decision)...)}, nil
+		return &Result{Decision: decision, Metadata: &pod.ObjectMeta, Warnings: append(skipWarnings(warnings), i.warnSkipped(pod, decision)...)}, nil
 	}
 	if len(invalid) > 0 {
 		return nil, rejectAnnotations(invalid, i.names.unresolvedNames(pod.Annotations))
@@ -29,7 +29,9 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 			return nil, err
 		}
 	}
-	return m.result(decision, warnings), nil
+	out := m.result(decision, warnings)
+	out.Metadata = &pod.ObjectMeta
+	return out, nil
 }
 
 func rejectAnnotations(problems, unresolved problem.List) *Error {
@@ -58,6 +60,6 @@ func (m *mutation) result(d Decision, warnings problem.List) *Result {
 	if len(ops) == 0 {
 		return r
 	}
-	r.Patch, r.tree = operations(ops), m.tree
+	r.Patch, r.tree = ops, m.tree
 	return r
 }

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/outrider-mesh/outrider/internal/jsontree"
@@ -177,6 +178,14 @@ func indexBy(items []*jsontree.Node, mergeKey string, key *jsontree.Node) int {
 		}
 	}
 	return -1
+}
+
+// indexOfName is the index of the item of a name, -1 for none.
+func indexOfName(items []*jsontree.Node, name string) int {
+	return slices.IndexFunc(items, func(item *jsontree.Node) bool {
+		n := item.Get("name")
+		return n.Kind() == jsontree.String && n.Text() == name
+	})
 }
 
 // union adds the scalars of the patch that the original lacks.

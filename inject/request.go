@@ -5,6 +5,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Environment holds the facts about the cluster (for files, about the target
@@ -55,6 +57,8 @@ type Result struct {
 	// Patch turns the incoming pod into the injected one; empty when nothing
 	// changes. Operations are in the order they must be applied.
 	Patch []Operation
+	// Metadata is that of the incoming pod, for the log; nil where it is unknown.
+	Metadata *metav1.ObjectMeta
 	// Warnings are for the user who applied the pod, the worst first.
 	Warnings problem.List
 
@@ -65,24 +69,10 @@ type Result struct {
 // nothing changes. The parts that come from a template are shared between pods.
 func (r *Result) Tree() *jsontree.Node { return r.tree }
 
-// Operation is one RFC 6902 operation: add, remove or replace. Value is JSON
-// text, empty for remove.
-type Operation struct {
-	Op    string
-	Path  string
-	Value string
-}
-
-func operations(ops []jsontree.Op) []Operation {
-	out := make([]Operation, len(ops))
-	for n, op := range ops {
-		out[n] = Operation{Op: op.Op, Path: op.Path}
-		if op.Value != nil {
-			out[n].Value = op.Value.JSON()
-		}
-	}
-	return out
-}
+// Operation is one RFC 6902 operation: add, remove or replace. Value is nil for
+// remove. It is a tree, not text: the sidecar is most of a patch, and is copied once,
+// into the response.
+type Operation = jsontree.Op
 
 // AppendPatch appends the operations as an RFC 6902 document.
 func AppendPatch(dst []byte, ops []Operation) []byte {
@@ -93,8 +83,8 @@ func AppendPatch(dst []byte, ops []Operation) []byte {
 		}
 		dst = append(append(dst, `{"op":"`...), op.Op...)
 		dst = jsontree.AppendString(append(dst, `","path":`...), op.Path)
-		if op.Value != "" {
-			dst = append(append(dst, `,"value":`...), op.Value...)
+		if op.Value != nil {
+			dst = op.Value.AppendTo(append(dst, `,"value":`...))
 		}
 		dst = append(dst, '}')
 	}

@@ -44,6 +44,78 @@ func parseStatus(text string) *status {
 	return &s
 }
 
+// text is what encoding/json makes of the record. That of most pods, without earlier values
+// and without anything to escape, is written by hand: it is a part of every admission.
+func (s *status) text() (string, error) {
+	if len(s.Changed)+len(s.Order) > 0 {
+		text, err := json.Marshal(s)
+		return string(text), err
+	}
+	w := statusWriter{b: make([]byte, 0, 1024)}
+	w.list(`{"initContainers":`, s.InitContainers)
+	w.list(`,"containers":`, s.Containers)
+	w.list(`,"volumes":`, s.Volumes)
+	w.list(`,"imagePullSecrets":`, s.ImagePullSecrets)
+	w.string(`,"revision":`, s.Revision)
+	w.list(`,"templates":`, s.Templates)
+	w.string(`,"configHash":`, s.ConfigHash)
+	w.string(`,"overlayHash":`, s.OverlayHash)
+	w.raw(`,"effective":`, string(s.Effective))
+	if len(s.Added) > 0 {
+		w.list(`,"added":`, s.Added)
+	}
+	if w.special {
+		text, err := json.Marshal(s)
+		return string(text), err
+	}
+	return string(append(w.b, '}')), nil
+}
+
+// statusWriter writes a record.
+type statusWriter struct {
+	b       []byte
+	special bool // encoding/json would write it in another way
+}
+
+// plain writes text that is special where it has what encoding/json escapes, or one of the
+// given characters.
+func (w *statusWriter) plain(text, escaped string) {
+	w.b = append(w.b, text...)
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || c == '<' || c == '>' || c == '&' {
+			w.special = true
+		}
+	}
+	w.special = w.special || strings.ContainsAny(text, escaped)
+}
+
+func (w *statusWriter) raw(key, text string) {
+	w.b = append(w.b, key...)
+	w.plain(text, "")
+	w.special = w.special || text == ""
+}
+
+func (w *statusWriter) string(key, s string) {
+	w.b = append(append(w.b, key...), '"')
+	w.plain(s, `"\`)
+	w.b = append(w.b, '"')
+}
+
+func (w *statusWriter) list(key string, items []string) {
+	w.special = w.special || items == nil
+	w.b = append(w.b, key...)
+	separator := "["
+	for _, item := range items {
+		w.string(separator, item)
+		separator = ","
+	}
+	if len(items) == 0 {
+		w.b = append(w.b, '[')
+	}
+	w.b = append(w.b, ']')
+}
+
 func (s *status) lists() map[string][]string {
 	return map[string][]string{
 		"initContainers": s.InitContainers, "containers": s.Containers,
@@ -65,9 +137,8 @@ func (u *undo) object(before, after *jsontree.Node, s *schema, at string) {
 	}
 	was, is := before.Finder(), after.Finder()
 	for _, m := range after.Members() {
-		path := at + "/" + escape(m.Key)
 		if old := was(m.Key); old != m.Value {
-			u.value(old, m.Value, s.field(m.Key), path)
+			u.value(old, m.Value, s.field(m.Key), at+"/"+escape(m.Key))
 		}
 	}
 	for _, m := range before.Members() {

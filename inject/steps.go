@@ -151,7 +151,7 @@ func (m *mutation) order() error {
 	} else {
 		m.arrange("containers", nil, []string{proxyContainerName})
 	}
-	if indexBy(m.tree.At("spec", "initContainers").Items(), "name", jsontree.NewString(proxyContainerName)) >= 0 {
+	if indexOfName(m.tree.At("spec", "initContainers").Items(), proxyContainerName) >= 0 {
 		m.arrange("initContainers", []string{validationContainerName, initContainerName, proxyContainerName, coreDumpContainerName}, nil)
 	} else {
 		m.arrange("initContainers", []string{validationContainerName}, []string{initContainerName, coreDumpContainerName})

@@ -112,7 +112,7 @@ func (m *mutation) brought(list string) []string {
 			if slices.Contains(names, name) {
 				continue
 			}
-			if indexBy(had, "name", jsontree.NewString(name)) < 0 || m.user.has(name) {
+			if indexOfName(had, name) < 0 || m.user.has(name) {
 				names = append(names, name)
 			}
 		}
@@ -133,11 +133,11 @@ func (m *mutation) refreshStatus() error {
 }
 
 func (m *mutation) record(s *status) error {
-	text, err := json.Marshal(s)
+	text, err := s.text()
 	if err != nil {
 		return reject(RejectedTemplate, problem.Invalid(annotation.Path(annotation.SidecarStatus, false), "", err.Error(), ""))
 	}
-	m.annotate(annotation.SidecarStatus, string(text))
+	m.annotate(annotation.SidecarStatus, text)
 	return nil
 }
 

@@ -38,6 +38,6 @@ func (Uninjector) Inject(r Request) (*Result, error) {
 	if len(s.Templates) == 0 {
 		out.Warnings = warning("", "injected by Istio, which records containers and volumes only: labels and annotations added by Istio are kept", "")
 	}
-	out.Patch = operations(jsontree.Diff(incoming, stripped))
+	out.Patch = jsontree.Diff(incoming, stripped)
 	return out, nil
 }

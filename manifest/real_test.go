@@ -114,7 +114,7 @@ func applyOperation(t *testing.T, v any, path []string, op inject.Operation) any
 	t.Helper()
 	if len(path) == 0 {
 		var value any
-		if err := json.Unmarshal([]byte(op.Value), &value); err != nil {
+		if err := json.Unmarshal([]byte(op.Value.JSON()), &value); err != nil {
 			t.Fatal(err)
 		}
 		return value

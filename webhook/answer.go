@@ -6,16 +6,19 @@ import (
 
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // answer is the response to one request, with what is counted and logged of it.
 type answer struct {
 	response
-	result string     // for the metrics and the log: one of the result constants
-	http   *httpError // set where the response is not a review
-	err    error      // the cause, for the log, where the response does not have it
-	stack  []byte     // of a panic
-	all    []message  // the warnings, before they were limited
+	result string             // for the metrics and the log: one of the result constants
+	http   *httpError         // set where the response is not a review
+	err    error              // the cause, for the log, where the response does not have it
+	stack  []byte             // of a panic
+	all    []message          // the warnings, before they were limited
+	object *metav1.ObjectMeta // of the object, for the log; nil where it was not decoded
 
 	resource string // of the request, as it came
 }
@@ -65,6 +68,7 @@ func injected(result *inject.Result) answer {
 	a := answer{
 		result:   resultSkipped,
 		all:      messages("", result.Warnings),
+		object:   result.Metadata,
 		response: response{allowed: true, reason: string(result.Decision.Reason)},
 	}
 	if result.Decision.Inject {

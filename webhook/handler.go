@@ -40,13 +40,16 @@ const writeTimeout = 5 * time.Second
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, a := h.answer(w, r, start)
+	connection := connlimit.From(r.Context())
 	if a.http == nil {
-		connlimit.From(r.Context()).Answered()
+		connection.Answered()
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	b := pool.Get().(*buffers)
 	defer b.release()
+	connection.Hold()
 	respond(w, &a, b)
+	connection.Flush()
 	took := time.Since(start)
 	h.count(&a, took)
 	h.log(req, &a, took)

@@ -1,11 +1,14 @@
 package webhook
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tidwall/gjson"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // log writes the one line of a request: the object, the result, the
@@ -29,7 +32,7 @@ func (h *handler) log(r *request, a *answer, took time.Duration) {
 		fields = append(fields, "config", a.config)
 	}
 	if r != nil {
-		fields = appendRequest(fields, r)
+		fields = appendRequest(fields, r, a.object)
 	}
 	fields = a.appendMessages(fields)
 	if omitted > 0 {
@@ -42,11 +45,21 @@ func (h *handler) log(r *request, a *answer, took time.Duration) {
 	log.Info("admission", fields...)
 }
 
+// maxOwner is the length of a kind and a name.
+const maxOwner = 320
+
 // appendRequest adds the request's uid and namespace, the object's kind, its name
 // or what its name is generated from, and its owner.
-func appendRequest(fields []any, r *request) []any {
+func appendRequest(fields []any, r *request, object *metav1.ObjectMeta) []any {
 	fields = append(fields, "uid", r.UID, "namespace", r.Namespace, "kind", r.Kind.Kind)
-	if r.hasObject() {
+	switch {
+	case object != nil:
+		fields = append(fields, "name", problem.Clip(cmp.Or(object.Name, object.GenerateName), maxName))
+		if len(object.OwnerReferences) > 0 {
+			owner := &object.OwnerReferences[0]
+			fields = append(fields, "owner", problem.Clip(owner.Kind+"/"+owner.Name, maxOwner))
+		}
+	case r.hasObject():
 		metadata := gjson.GetBytes(r.Object, "metadata")
 		name := metadata.Get("name")
 		if !name.Exists() {
@@ -54,7 +67,7 @@ func appendRequest(fields []any, r *request) []any {
 		}
 		fields = append(fields, "name", problem.Clip(name.String(), maxName))
 		if owner := metadata.Get("ownerReferences.0"); owner.Exists() {
-			fields = append(fields, "owner", problem.Clip(owner.Get("kind").String()+"/"+owner.Get("name").String(), 320))
+			fields = append(fields, "owner", problem.Clip(owner.Get("kind").String()+"/"+owner.Get("name").String(), maxOwner))
 		}
 	}
 	if r.DryRun {

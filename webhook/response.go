@@ -1,11 +1,12 @@
 package webhook
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"github.com/segmentio/asm/base64"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/outrider-mesh/outrider/inject"
@@ -61,7 +62,7 @@ func (r *response) append(dst []byte, scratch *[]byte) []byte {
 	if len(r.patch) > 0 {
 		*scratch = inject.AppendPatch((*scratch)[:0], r.patch)
 		dst = append(dst, `,"patch":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, *scratch)
+		dst = appendBase64(dst, *scratch)
 		dst = append(dst, `","patchType":"JSONPatch"`...)
 	}
 	dst = r.appendAudit(dst)
@@ -77,6 +78,15 @@ func (r *response) append(dst []byte, scratch *[]byte) []byte {
 		dst = append(dst, ']')
 	}
 	return append(dst, "}}"...)
+}
+
+// appendBase64 appends src in the standard encoding, by the vector instructions of the
+// processor: encoding/base64 took a sixteenth of an admission.
+func appendBase64(dst, src []byte) []byte {
+	n := base64.StdEncoding.EncodedLen(len(src))
+	dst = slices.Grow(dst, n)
+	base64.StdEncoding.Encode(dst[len(dst):len(dst)+n], src)
+	return dst[:len(dst)+n]
 }
 
 func (r *response) appendAudit(dst []byte) []byte {

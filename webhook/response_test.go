@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // reference encodes r by the API's own type.
@@ -39,7 +40,7 @@ func reference(t *testing.T, r *response) string {
 
 func TestResponseIsEncodedLikeTheAPIType(t *testing.T) {
 	ops := []inject.Operation{
-		{Op: "add", Path: "/spec/containers/-", Value: `{"name":"istio-proxy"}`},
+		{Op: "add", Path: "/spec/containers/-", Value: jsontree.Parse(`{"name":"istio-proxy"}`)},
 		{Op: "remove", Path: "/metadata/annotations/a~1b"},
 	}
 	texts := []string{"", "plain", "new\nline", `qu"ote\`, "<&>", "ü ", "\xff broken", "\x00\x1f\x7f", "日本語"}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -64,11 +65,15 @@ func (k gvk) String() string {
 // "object": null where an operation has none.
 func (r *request) hasObject() bool { return len(r.Object) > 0 && r.Object[0] == '{' }
 
+// anyNames accepts names that occur twice, as the API server does. The object's are found
+// when it is decoded.
+var anyNames = jsontext.AllowDuplicateNames(true)
+
 // decodeReview reads a review. Names are case-sensitive, as everywhere in
 // Kubernetes.
 func decodeReview(body []byte) (*request, *httpError) {
 	var rv review
-	if jsonv2.Unmarshal(body, &rv) == nil {
+	if jsonv2.Unmarshal(body, &rv, anyNames) == nil {
 		return rv.check()
 	}
 	rv = review{}

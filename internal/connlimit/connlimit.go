@@ -84,6 +84,10 @@ type Conn struct {
 	place   *list.Element // in source.states, nil where it must not be closed
 	proven  bool
 	trusted bool
+
+	out     sync.Mutex
+	holding bool
+	held    *[]byte // what was written since Hold
 }
 
 // Listen limits the connections of a listener.
@@ -230,6 +234,73 @@ func (c *Conn) Close() error {
 	}
 	l.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// maxHeld is the most that a connection holds: a response to an ordinary pod, and the
+// overhead of TLS, a few times over.
+const maxHeld = 64 << 10
+
+var heldBytes = sync.Pool{New: func() any {
+	b := make([]byte, 0, 16<<10)
+	return &b
+}}
+
+// Hold keeps what is written until Flush, so that a response that net/http writes in two
+// parts, each a TLS record, is one system call. The system call is most of what a
+// response costs.
+func (c *Conn) Hold() {
+	if c == nil {
+		return
+	}
+	c.out.Lock()
+	defer c.out.Unlock()
+	if !c.holding {
+		c.holding, c.held = true, heldBytes.Get().(*[]byte)
+	}
+}
+
+// Flush writes what is held, and ends Hold. An error closes the connection: its writer has
+// been told that all was written.
+func (c *Conn) Flush() {
+	if c == nil {
+		return
+	}
+	c.out.Lock()
+	defer c.out.Unlock()
+	if !c.holding {
+		return
+	}
+	if err := c.writeHeld(); err != nil {
+		_ = c.Close()
+	}
+	if cap(*c.held) <= maxHeld {
+		heldBytes.Put(c.held)
+	}
+	c.holding, c.held = false, nil
+}
+
+func (c *Conn) writeHeld() (err error) {
+	if len(*c.held) > 0 {
+		_, err = c.Conn.Write(*c.held)
+		*c.held = (*c.held)[:0]
+	}
+	return err
+}
+
+// Write writes, or holds what fits.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.holding && len(*c.held)+len(b) <= maxHeld {
+		*c.held = append(*c.held, b...)
+		return len(b), nil
+	}
+	if c.holding {
+		if err := c.writeHeld(); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
 }
 
 // change changes the state of an open connection.

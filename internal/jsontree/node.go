@@ -84,7 +84,8 @@ func NewArray(items ...*Node) *Node {
 
 // NewString returns a string node.
 func NewString(s string) *Node {
-	return &Node{kind: String, raw: string(AppendString(nil, s))}
+	// An eighth is enough for the escapes of most texts that are JSON themselves.
+	return &Node{kind: String, raw: string(AppendString(make([]byte, 0, len(s)+len(s)/8+2), s))}
 }
 
 // Kind returns the node's JSON type; a nil node is Null.
@@ -97,7 +98,7 @@ func (n *Node) Kind() Kind {
 
 // Text returns the decoded text of a string node, "" for any other.
 func (n *Node) Text() string {
-	if n == nil || n.kind != String {
+	if n == nil || n.kind != String || len(n.raw) < 2 {
 		return ""
 	}
 	inner := n.raw[1 : len(n.raw)-1]
@@ -188,20 +189,20 @@ func (n *Node) fill() {
 		return
 	}
 	n.read = true
-	whole := gjson.Parse(n.raw)
+	s := scanner{text: n.raw, at: 1}
 	if n.kind == Array {
 		n.items = make([]*Node, 0, 4)
-		whole.ForEach(func(_, v gjson.Result) bool {
-			n.items = append(n.items, fromText(v.Raw))
-			return true
-		})
+		for s.more() {
+			n.items = append(n.items, fromText(s.value()))
+		}
 		return
 	}
 	n.members = make([]Member, 0, 8)
-	whole.ForEach(func(k, v gjson.Result) bool {
-		n.members = append(n.members, Member{k.String(), fromText(v.Raw)})
-		return true
-	})
+	for s.more() {
+		key := fromText(s.value()).Text()
+		s.more() // to the value
+		n.members = append(n.members, Member{key, fromText(s.value())})
+	}
 }
 
 // Seal reads the whole tree, so that any number of goroutines may look at it.
