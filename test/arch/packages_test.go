@@ -26,10 +26,10 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "manifest", "ranges", "redirect", "templates"}
+	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates"}
 	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
-		"ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
+		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
 	}, purePackages...)
 )
 
@@ -92,6 +92,10 @@ var packageRules = []packageRule{
 		why: "the webhook configurations are objects: they are written to a cluster elsewhere"},
 	{path: "webhook", kind: shell, may: append([]string{"internal/connlimit", "webhook/registration"}, purePackages...),
 		why: "the handler gets its settings as a value; watches and certificates are wired in serve"},
+	{path: "lifecycle", kind: pure, may: []string{"annotation", "internal/revision"},
+		why: "why a pod was not injected, and what an uninstallation removes, follow from what was read"},
+	{path: "lifecycle/live", kind: shell, may: []string{"lifecycle"},
+		why: "it reads and writes a cluster as lifecycle decides"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
 	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
