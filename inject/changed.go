@@ -213,7 +213,7 @@ func (m *mutation) effective() json.RawMessage {
 func (m *mutation) outcomeImage(name string) string {
 	for _, list := range [...]string{"initContainers", "containers"} {
 		items := m.tree.At("spec", list).Items()
-		if i := indexBy(items, "name", jsontree.NewString(name)); i >= 0 {
+		if i := indexOfName(items, name); i >= 0 {
 			return items[i].Get("image").Text()
 		}
 	}

@@ -66,7 +66,7 @@ func (m *mutation) brings(name string) (found, lasts bool) {
 			continue
 		}
 		items := o.tree.At("spec", "initContainers").Items()
-		i := indexBy(items, "name", jsontree.NewString(name))
+		i := indexOfName(items, name)
 		found = true
 		lasts = lasts || items[i].Get("restartPolicy").Text() == string(corev1.ContainerRestartPolicyAlways)
 	}
@@ -143,7 +143,20 @@ func (m *mutation) inNamespaceRange(uid int64) bool {
 }
 
 // exemptsGroup reports whether the redirect exempts the connections of a group.
-func (m *mutation) exemptsGroup(gid int64) bool { return exemptsGroup(m.initArgs(), gid) }
+func (m *mutation) exemptsGroup(gid int64) bool {
+	args := m.initArgs()
+	if e := m.exempt; e == nil || e.args != args || e.gid != gid {
+		m.exempt = &exemption{args, gid, exemptsGroup(texts(args), gid)}
+	}
+	return m.exempt.exempts
+}
+
+// exemption is what exemptsGroup returned last: several checks ask for the same.
+type exemption struct {
+	args    *jsontree.Node
+	gid     int64
+	exempts bool
+}
 
 // exemptsGroup: the init container's argument decides, which a custom template may write
 // itself. Without the argument it is as with istio-iptables: the groups are those of the
@@ -172,14 +185,20 @@ func (m *mutation) exempts() string {
 }
 
 // initArgs are the arguments of the init container of the outcome.
-func (m *mutation) initArgs() (args []string) {
+func (m *mutation) initArgs() *jsontree.Node {
 	items := m.tree.At("spec", "initContainers").Items()
-	if i := indexBy(items, "name", jsontree.NewString(initContainerName)); i >= 0 {
-		for _, arg := range items[i].Get("args").Items() {
-			args = append(args, arg.Text())
-		}
+	if i := indexOfName(items, initContainerName); i >= 0 {
+		return items[i].Get("args")
 	}
-	return args
+	return nil
+}
+
+func texts(list *jsontree.Node) []string {
+	out := make([]string, len(list.Items()))
+	for i, item := range list.Items() {
+		out[i] = item.Text()
+	}
+	return out
 }
 
 // argument is the last value of a flag, in the forms -f VALUE, -f=VALUE and -fVALUE.
@@ -190,7 +209,7 @@ func argument(args []string, short, long string) (value string, given bool) {
 			if given = i+1 < len(args); given {
 				value = args[i+1]
 			}
-		case strings.HasPrefix(arg, long+"="):
+		case strings.HasPrefix(arg, long) && arg[len(long)] == '=':
 			value, given = arg[len(long)+1:], true
 		case strings.HasPrefix(arg, short) && !strings.HasPrefix(arg, "--"):
 			value, given = strings.TrimPrefix(arg[len(short):], "="), true

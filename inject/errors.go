@@ -76,6 +76,13 @@ func rejectFaults(faults []typeFault) *Error {
 	return e
 }
 
+func (r *Request) decoded() (*corev1.Pod, error) {
+	if r.Decoded != nil {
+		return r.Decoded, nil
+	}
+	return decodePod(r.Pod)
+}
+
 func decodePod(text []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	if jsonv2.Unmarshal(text, pod) == nil {

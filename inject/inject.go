@@ -11,7 +11,7 @@ import (
 // Inject decides about one pod and, if it is to be injected, does so. The error
 // is always an *Error.
 func (i *Injector) Inject(r Request) (*Result, error) {
-	pod, err := decodePod(r.Pod)
+	pod, err := r.decoded()
 	if err != nil {
 		return nil, err
 	}

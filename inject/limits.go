@@ -33,7 +33,7 @@ func (m *mutation) checkLimits() {
 	}
 	for _, list := range []string{"initContainers", "containers"} {
 		items := m.tree.At("spec", list).Items()
-		if at := indexBy(items, "name", jsontree.NewString(proxyContainerName)); at >= 0 {
+		if at := indexOfName(items, proxyContainerName); at >= 0 {
 			m.problems.Add(m.overLimit(items[at].Get("resources"))...)
 		}
 	}

@@ -35,6 +35,7 @@ type mutation struct {
 	user     overrides // the user's versions of injected containers
 	assigned bool      // OpenShift set the uid of the pod's own istio-proxy container
 
+	exempt    *exemption   // of exemptsGroup; may be nil
 	misplaced []string     // containers of the user's that cannot override the injected ones of their names
 	problems  problem.List // of the pod with what is injected
 }

@@ -7,7 +7,6 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/internal/jsontree"
 )
 
 // TestOverridesReplaceHandlersAndSources: of the handlers of a probe and of the sources
@@ -50,7 +49,7 @@ templates:
 				out := mustInject(t, i, Request{Pod: []byte(pod)})
 				got := out.tree.At("spec", list)
 				for _, key := range strings.Split("istio-proxy."+c.path, ".") {
-					if n := indexBy(got.Items(), "name", jsontree.NewString(key)); n >= 0 {
+					if n := indexOfName(got.Items(), key); n >= 0 {
 						got = got.Items()[n]
 					} else {
 						got = got.Get(key)

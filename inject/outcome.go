@@ -68,14 +68,18 @@ func (m *mutation) checkIdentity() {
 				if !id.applies {
 					continue
 				}
+				node, ofPod := own.Get(id.field), false
+				if node.Kind() != jsontree.Scalar {
+					node, ofPod = pod.Get(id.field), true
+				}
+				if node.Kind() != jsontree.Scalar || node.JSON() != formatInt(id.exempt) {
+					continue
+				}
 				path := "spec.securityContext." + id.field
-				node := pod.Get(id.field)
-				if n := own.Get(id.field); n.Kind() == jsontree.Scalar {
-					path, node = m.pathOf(name, "securityContext."+id.field), n
+				if !ofPod {
+					path = m.pathOf(name, "securityContext."+id.field)
 				}
-				if node.Kind() == jsontree.Scalar && node.JSON() == formatInt(id.exempt) {
-					exempted[path] = append(exempted[path], name)
-				}
+				exempted[path] = append(exempted[path], name)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -37,6 +38,8 @@ type Request struct {
 	// these bytes, so fields that the API types here do not have are preserved. For a
 	// workload in a file it is {"metadata": template.metadata, "spec": template.spec}.
 	Pod []byte
+	// Decoded is what Pod decodes to, where the caller has decoded it; may be nil.
+	Decoded *corev1.Pod
 	// Namespace is the namespace of the request. An admission review for a pod
 	// carries it outside the pod. Empty for a file without one.
 	Namespace string

@@ -13,6 +13,7 @@ type handler struct {
 	Options
 	name        string
 	bodyTimeout time.Duration
+	decode      func(body []byte) (*request, *httpError)
 	// decide answers one decoded request. It may panic.
 	decide func(*request) answer
 	// refuse is the answer to a review that exceeds a limit.
@@ -30,7 +31,7 @@ func newHandler(o Options, name string) *handler {
 	if o.shared == nil {
 		o.shared = newLimits(o.Limits)
 	}
-	return &handler{Options: o, name: name, bodyTimeout: bodyTimeout, refuse: unweighed}
+	return &handler{Options: o, name: name, bodyTimeout: bodyTimeout, decode: decodeReview, refuse: unweighed}
 }
 
 // writeTimeout is how long a client may take to read a response. Those of ordinary pods

@@ -14,7 +14,7 @@ import (
 // be processed is denied.
 func NewPodHandler(o Options) http.Handler {
 	h := newHandler(o, "inject")
-	h.decide, h.count = h.injectPod, o.Metrics.pod
+	h.decode, h.decide, h.count = decodePodReview, h.injectPod, o.Metrics.pod
 	h.refuse = func(reason, message string) answer {
 		return denied(resultDenied, reason, http.StatusRequestEntityTooLarge, "pod: "+message)
 	}
@@ -42,6 +42,7 @@ func (h *handler) injectPod(r *request) answer {
 	}
 	result, err := injector.Inject(inject.Request{
 		Pod:                  r.Object,
+		Decoded:              r.pod,
 		Namespace:            r.Namespace,
 		NamespaceAnnotations: h.namespaceAnnotations(r.Namespace),
 	})

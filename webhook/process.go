@@ -31,7 +31,7 @@ func (h *handler) review(ctx context.Context, hold *hold, body []byte) (req *req
 		return nil, failed(e)
 	}
 	defer leave()
-	if req, e = decodeReview(body); e != nil {
+	if req, e = h.decode(body); e != nil {
 		return nil, failed(e)
 	}
 	req.body = body

@@ -9,6 +9,8 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // The one kind and version of review that is supported.
@@ -36,6 +38,9 @@ type request struct {
 	DryRun      bool     `json:"dryRun"`
 	// Object is a copy, so the buffer it was decoded from may be used again.
 	Object json.RawMessage `json:"object"`
+
+	// pod is the object decoded, where it is a pod and that was done already.
+	pod *corev1.Pod
 
 	// body is the review, for what is rarely needed of it.
 	body []byte
