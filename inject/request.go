@@ -38,7 +38,8 @@ type Request struct {
 	// these bytes, so fields that the API types here do not have are preserved. For a
 	// workload in a file it is {"metadata": template.metadata, "spec": template.spec}.
 	Pod []byte
-	// Decoded is what Pod decodes to, where the caller has decoded it; may be nil.
+	// Decoded is what Pod decodes to, but for managedFields, where the caller has decoded
+	// it; may be nil.
 	Decoded *corev1.Pod
 	// Namespace is the namespace of the request. An admission review for a pod
 	// carries it outside the pod. Empty for a file without one.

@@ -22,6 +22,7 @@ var reviewPlaces = []string{
 	`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"object":{"metadata":{"name":"a"}} ,"uid":"u","object":%s}}`,
 	`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","object" : {"spec":%s, "metadata":{"labels":{"a":"b"}}} }}`,
 	`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u"},"request":{"uid":"v","object":%s}}`,
+	`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","object":{"metadata":{"name":"a","managedFields":[%s],"uid":"b"}}}}`,
 	`{"request":{"":%s}}`, `{"request":{"object\u0000":%s}}`, `{"request":{"o\u0062ject":%s}}`, `{"request":{"body":%s}}`,
 }
 
@@ -69,9 +70,13 @@ func decodedPodAlike(t *testing.T, text []byte) {
 		return
 	}
 	var of corev1.Pod
-	if err := jsonv2.Unmarshal(want.Object, &of); err != nil {
+	err := jsonv2.Unmarshal(want.Object, &of)
+	if err != nil && strings.Contains(err.Error(), "/metadata/managedFields/") {
+		return // the API server's own, not decoded
+	}
+	if err != nil {
 		t.Errorf("the pod is decoded, while its text is not: %v\n%.300q", err, text)
-	} else if !reflect.DeepEqual(*pod, of) {
+	} else if of.ManagedFields = nil; !reflect.DeepEqual(*pod, of) {
 		t.Errorf("the pod is %+v, want %+v\n%.300q", *pod, of, text)
 	}
 }
