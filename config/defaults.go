@@ -8,15 +8,16 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
-// DefaultTag is the image tag of this build.
-const DefaultTag = "dev"
+// DefaultTag is the image tag of this build. The linker sets it when a release is
+// built; nothing else changes it.
+var DefaultTag = "dev"
 
 // defaultValues are the values that apply unless the user's text sets them, in
 // the form of Istio's chart. Numbers and names are Istio's defaults
 // (manifests/charts/istio-control/istio-discovery/values.yaml), except for the
 // images, which are this project's and upstream Envoy's, and the init
 // container's requests: it runs for milliseconds before anything else does.
-const defaultValues = `
+var defaultValues = `
 revision: ""
 global:
   hub: docker.io/outrider
