@@ -1,6 +1,7 @@
-// Package image writes container images with the standard library alone: the
-// archive that `docker save` writes and `ctr images import` reads, of one
-// layer, out of files that exist.
+// Package image writes container images with the standard library alone, of one
+// layer, out of files that exist: the archive that `docker save` writes, and the
+// archive of an OCI image layout for several architectures. Both are read by
+// `ctr images import`, and equal files make equal archives.
 package image
 
 import (
@@ -30,7 +31,8 @@ type File struct {
 	Dir  bool
 }
 
-// Image is a container image for the platform this program runs on.
+// Image is a container image. Write makes one for the platform that this program
+// runs on.
 type Image struct {
 	Refs       []string // full references, such as docker.io/curlimages/curl:latest
 	Files      []File   // directories above a file need not be listed
@@ -38,6 +40,20 @@ type Image struct {
 	Cmd        []string
 	Env        []string
 	User       string
+	Labels     map[string]string
+}
+
+// config is the configuration of the image with the layer of that digest, in the
+// form that Docker and OCI share.
+func (im Image) config(arch string, created time.Time, diffID string) ([]byte, error) {
+	config := map[string]any{"Entrypoint": im.Entrypoint, "Cmd": im.Cmd, "Env": im.Env, "User": im.User}
+	if im.Labels != nil {
+		config["Labels"] = im.Labels
+	}
+	return json.Marshal(map[string]any{
+		"architecture": arch, "os": "linux", "created": created.UTC(), "config": config,
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{diffID}},
+	})
 }
 
 // epoch is the time of every file, so that equal files make an equal image.
@@ -58,11 +74,7 @@ func (im Image) write(w io.Writer) error {
 		return err
 	}
 	id := hex.EncodeToString(hash.Sum(nil))
-	config, err := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "created": epoch,
-		"config": map[string]any{"Entrypoint": im.Entrypoint, "Cmd": im.Cmd, "Env": im.Env, "User": im.User},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + id}},
-	})
+	config, err := im.config(runtime.GOARCH, epoch, "sha256:"+id)
 	if err != nil {
 		return err
 	}
