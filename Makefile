@@ -13,16 +13,27 @@ ON       ?= either
 ATTACK   ?= .
 # Packages of the test, race and bench targets.
 PKG      ?= ./...
+# Packages that are tested at once. Tests on real servers wait more than they
+# compute, so one more than there are processors.
+JOBS     ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 3) + 1 )))
+# Where `make release` writes its files.
+DIST     ?= dist
+
+# The packages in the order in which they are tested: those with a cluster hold a
+# lock, one after the other, so the longest starts first and the others come when
+# it has ended; so does the longest of the rest.
+ORDERED  = $$($(GO) list $(PKG) | awk '/\/test\/e2e$$/ { print 1, $$0; next } /\/egress\/xds$$/ { print 2, $$0; next } \
+	/\/test\/(demo|cluster)$$/ { print 4, $$0; next } { print 3, $$0 }' | sort -s -k1,1 | cut -d' ' -f2)
 
 GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
 VALE     = $(GO) tool -modfile=hack/prose/go.mod vale --no-global
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-race test-deps assets build image lint lint-deps fmt gen fuzz bench check clean go
+.PHONY: help demo test test-race test-deps assets build image lint lint-platforms lint-chart lint-deps fmt gen gen-check fuzz bench release release-check check clean go
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PKG=./inject/... FUZZTIME=10m BENCH=Admission VERSION=v1.2.3 HUB=registry.example/team TAG=v1.2.3"
 	@echo "REQUIRE_REAL=1 fails tests that would be skipped without a real server."
@@ -31,7 +42,8 @@ demo: go ## Demonstrate the main use case on a real cluster, or on the API serve
 	@$(GO) run ./test/demo -on=$(ON)
 
 test: test-deps assets ## Run all tests; installs their prerequisites
-	$(GO) test -timeout 45m $(PKG)
+	@echo "$(GO) test -timeout 45m -p $(JOBS) $(PKG)"
+	@$(GO) test -timeout 45m -p $(JOBS) $(ORDERED)
 
 test-race: test-deps assets ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(PKG)
@@ -49,7 +61,7 @@ build: go ## Build the static binaries into bin/linux-ARCH/
 	@for arch in $(ARCHES); do \
 		echo "build: bin/linux-$$arch ($(VERSION))"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false \
-			-ldflags "-s -w -X main.version=$(VERSION)" \
+			-ldflags "-s -w -X main.version=$(VERSION) -X github.com/outrider-mesh/outrider/config.DefaultTag=$(TAG)" \
 			-o bin/linux-$$arch/ ./cmd/outrider ./cmd/outrider-init || exit 1; \
 	done
 
@@ -60,6 +72,12 @@ lint: go lint-deps ## Run golangci-lint, and Vale on pages, samples and comments
 	$(GOLANGCI) run $(PKG)
 	$(VALE) --output=line $$(git ls-files '*.md' '*.go' 'samples/*.yaml' 'deploy/*.yaml')
 
+lint-platforms: go ## Vet the command line for the other platforms of a release
+	@for os in darwin windows; do echo "GOOS=$$os $(GO) vet ./cmd/outrider"; GOOS=$$os $(GO) vet ./cmd/outrider || exit 1; done
+
+lint-chart: go ## Lint the chart with Helm
+	@$$($(GO) run ./test/helm/cmd/helm) lint --strict deploy/chart
+
 lint-deps: ## Install the C compiler that Vale is built with
 	@hack/test-deps.sh cc:gcc
 
@@ -69,11 +87,20 @@ fmt: go ## Format the Go files
 gen: go ## Regenerate the generated files
 	$(GO) generate $(PKG)
 
+gen-check: gen ## Regenerate them, and fail if that changes the tree
+	@git diff --exit-code || { echo "make: generated files differ; run make gen and commit" >&2; exit 1; }
+
 fuzz: go ## Run every fuzz target for FUZZTIME
 	@GO="$(GO)" hack/fuzz.sh $(FUZZTIME)
 
 bench: go ## Run the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
+
+release: go ## Build the files of a release of this commit into DIST
+	@$(GO) run ./hack/release -out $(DIST) $(if $(filter-out file default,$(origin VERSION)),-version $(VERSION))
+
+release-check: assets ## Build a release twice with nothing cached, and check its files (an hour on 2 cores)
+	$(GO) test -count=1 -v -timeout 120m ./hack/release -release -run TestRelease
 
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
@@ -95,8 +122,8 @@ cluster-down: go ## Remove that cluster and its files
 cluster-status: go ## Show which parts of it run
 	@$(GO) run ./test/cluster/cmd/cluster status
 
-clean: ## Remove the built binaries; the cached test servers are kept
-	rm -rf bin
+clean: ## Remove the built binaries and releases; the cached test servers are kept
+	rm -rf bin $(DIST)
 
 go:
 	@command -v $(GO) >/dev/null || { echo "make: Go not found; install the version in go.mod or newer: https://go.dev/dl" >&2; exit 1; }
