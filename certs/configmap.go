@@ -62,7 +62,7 @@ func plan(o *Options, wanted map[string]bool, have map[string]*corev1.ConfigMap,
 		switch {
 		case old == nil:
 			changes = append(changes, change{create, &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName, Namespace: namespace, Labels: o.ownLabels()}, Data: data,
+				ObjectMeta: metav1.ObjectMeta{Name: o.name(ConfigMapName), Namespace: namespace, Labels: o.ownLabels()}, Data: data,
 			}})
 		case !o.owns(old.Labels):
 			conflicts = append(conflicts, namespace)
@@ -81,19 +81,19 @@ func plan(o *Options, wanted map[string]bool, have map[string]*corev1.ConfigMap,
 }
 
 // mounts reports whether the pod has the ConfigMap in a volume, and may still run.
-func mounts(p *corev1.Pod) bool {
+func mounts(p *corev1.Pod, configMap string) bool {
 	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return false
 	}
 	for _, v := range p.Spec.Volumes {
-		if v.ConfigMap != nil && v.ConfigMap.Name == ConfigMapName {
+		if v.ConfigMap != nil && v.ConfigMap.Name == configMap {
 			return true
 		}
 		if v.Projected == nil {
 			continue
 		}
 		for _, s := range v.Projected.Sources {
-			if s.ConfigMap != nil && s.ConfigMap.Name == ConfigMapName {
+			if s.ConfigMap != nil && s.ConfigMap.Name == configMap {
 				return true
 			}
 		}

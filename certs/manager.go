@@ -59,7 +59,7 @@ func New(o Options) (*Manager, error) {
 	}
 	if err == nil {
 		if !o.Follow {
-			k.registrations = newRegistrations(k.client, o.Registration)
+			k.registrations = newRegistrations(k.client, &o)
 		}
 		err = k.handle()
 	}
@@ -200,7 +200,9 @@ func (k *Manager) Ready(*http.Request) error {
 	if k.options.External == nil && !k.registrations.mutating.HasSynced() {
 		return fmt.Errorf("%s %s is not loaded yet", kindMutating, k.options.Registration)
 	}
-	return k.trusted(kindMutating, c)
+	// A tag with another bundle, which someone moved a moment ago, must not take the
+	// replicas out of the Service that all other pods need.
+	return k.trusted(kindMutating, c, false)
 }
 
 // inBundle verifies the certificate with the CA bundle of its Secret. An external
@@ -217,17 +219,23 @@ func (k *Manager) inBundle(c *tls.Certificate) error {
 	return nil
 }
 
-// trusted verifies the certificate with every caBundle of a kind.
-func (k *Manager) trusted(kind string, c *tls.Certificate) error {
+// trusted verifies the certificate with every caBundle of a kind: of this revision's
+// own configuration, and of those of its tags where all is true.
+func (k *Manager) trusted(kind string, c *tls.Certificate, all bool) error {
 	if c.Leaf == nil {
 		return nil
 	}
-	for _, h := range k.registrations.hooks(kind) {
-		if len(h.bundle) == 0 && k.options.External != nil {
-			continue // the API server then uses its system's CA certificates
+	for _, of := range k.registrations.configurations(kind) {
+		if of.name != k.options.Registration && !all {
+			continue
 		}
-		if err := ChainsTo(c, h.bundle, k.options.Now()); err != nil {
-			return fmt.Errorf("the serving certificate does not chain to the caBundle of webhook %s in %s %s: %w", h.name, kind, k.options.Registration, err)
+		for _, h := range of.hooks {
+			if len(h.bundle) == 0 && k.options.External != nil {
+				continue // the API server then uses its system's CA certificates
+			}
+			if err := ChainsTo(c, h.bundle, k.options.Now()); err != nil {
+				return fmt.Errorf("the serving certificate does not chain to the caBundle of webhook %s in %s %s: %w", h.name, kind, of.name, err)
+			}
 		}
 	}
 	return nil
@@ -245,7 +253,7 @@ func (k *Manager) watchTrust(context.Context) error {
 	}
 	for _, kind := range []string{kindMutating, kindValidating} {
 		good := 1.0
-		if k.trusted(kind, c) != nil {
+		if k.trusted(kind, c, true) != nil {
 			good = 0
 		}
 		k.metrics.chained.WithLabelValues(kind).Set(good)

@@ -21,13 +21,13 @@ type namespace struct {
 	injected bool
 }
 
-// selected are the namespaces where the webhook configuration selects a pod: any
+// selected are the namespaces where a webhook configuration selects a pod: any
 // pod, or an existing one that opts in; and those with an injected pod. It uses the
 // selectors in the cluster, which an administrator may have changed.
-func selected(r *admissionregistrationv1.MutatingWebhookConfiguration, namespaces map[string]namespace) (map[string]bool, error) {
+func selected(webhooks []admissionregistrationv1.MutatingWebhook, namespaces map[string]namespace) (map[string]bool, error) {
 	type selectors struct{ namespace, object labels.Selector }
 	var all []selectors
-	for _, w := range r.Webhooks {
+	for _, w := range webhooks {
 		// The API server defaults to the empty selector, which selects everything.
 		ns, err := metav1.LabelSelectorAsSelector(w.NamespaceSelector)
 		if err != nil {

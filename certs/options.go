@@ -14,9 +14,9 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
-// The names of the objects in the cluster. Those of the Secret and the leases end
-// in "-REVISION", unless the revision is the default one. The ConfigMap's does
-// not: the pods of a namespace mount it by this name.
+// The names of the objects in the cluster. They end in "-REVISION", unless the revision
+// is the default one. Each revision has its own CA, and publishes it under its own name:
+// pods of two revisions may be in one namespace.
 const (
 	SecretName    = "outrider-certs"
 	ConfigMapName = "outrider-ca"
@@ -38,8 +38,11 @@ type Options struct {
 	Namespace string
 	// Revision is that of the installation; empty means default.
 	Revision string
-	// Registration is the name of the two webhook configurations.
+	// Registration is the name of the two webhook configurations, Tags the revision
+	// tags that may select this revision: each has a MutatingWebhookConfiguration of its
+	// own.
 	Registration string
+	Tags         []revision.Tag
 	// Identity is the replica's own: unique, a DNS label of at most 63
 	// characters with "outrider-replica-" in front.
 	Identity string
@@ -121,6 +124,15 @@ func (o *Options) reports() bool { return o.External == nil || o.leads() }
 
 // name is the name of this revision's object.
 func (o *Options) name(base string) string { return revision.Revision(o.Revision).Name(base) }
+
+// selectedBy are the values of the label istio.io/rev that may select this revision.
+func (o *Options) selectedBy() []string {
+	out := []string{o.Revision}
+	for _, t := range o.Tags {
+		out = append(out, string(t))
+	}
+	return out
+}
 
 // ownLabels are the labels of the objects of this installation.
 func (o *Options) ownLabels() map[string]string {

@@ -43,14 +43,14 @@ func TestSelected(t *testing.T) {
 		{name: "a system namespace", auto: true, namespace: ns(map[string]string{name: "kube-system"})},
 		{name: "terminating", namespace: namespace{labels: map[string]string{enabled: "enabled"}, terminating: true}},
 	} {
-		r := registration.Options{Revision: revision.Revision(tt.revision), Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating()
+		r := registration.Options{Revision: revision.Revision(tt.revision), Namespace: "istio-system", Service: "outrider", Auto: tt.auto}.Mutating().Webhooks
 		got, err := selected(r, map[string]namespace{"shop": tt.namespace})
 		if err != nil || got["shop"] != tt.want || len(got) > 1 {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
 	}
-	broken := registration.Options{}.Mutating()
-	broken.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
+	broken := registration.Options{}.Mutating().Webhooks
+	broken[0].NamespaceSelector.MatchExpressions[0].Operator = "Sometimes"
 	if _, err := selected(broken, nil); err == nil || !strings.Contains(err.Error(), "namespaceSelector of webhook rev.namespace") {
 		t.Errorf("a broken selector: %v", err)
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/outrider-mesh/outrider/annotation"
 )
 
-// publisher manages ConfigMap outrider-ca in the namespaces that need it. It runs
+// publisher manages the revision's ConfigMap outrider-ca in the namespaces that need it. It runs
 // on the leader.
 type publisher struct {
 	options       *Options
@@ -49,7 +49,7 @@ type publisher struct {
 // injected; of ConfigMaps, only those of the managed name are requested.
 func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interface, r *registrations, m *metrics, log logr.Logger) *publisher {
 	p := &publisher{options: o, client: client, registrations: r, metrics: m, log: log, loop: newLoop()}
-	p.configMaps = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(ConfigMapName)),
+	p.configMaps = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(o.name(ConfigMapName))),
 		informers.WithTransform(stripManagedFields)).Core().V1().ConfigMaps().Informer()
 	follow := func(resource, selector string) cache.SharedIndexInformer {
 		return metadatainformer.NewFilteredMetadataInformer(meta, schema.GroupVersionResource{Version: "v1", Resource: resource},
@@ -58,7 +58,7 @@ func newPublisher(o *Options, client kubernetes.Interface, meta metadata.Interfa
 	p.namespaces = follow("namespaces", "")
 	p.optedIn = []cache.SharedIndexInformer{
 		follow("pods", annotation.Inject+"=true"),
-		follow("pods", annotation.Rev+"="+o.Revision),
+		follow("pods", annotation.Rev+" in ("+strings.Join(o.selectedBy(), ",")+")"),
 	}
 	p.injected = follow("pods", "") // a pod injected from a file has no label to select it by
 	return p
@@ -80,7 +80,7 @@ func (p *publisher) start(ctx context.Context, started func(cache.SharedIndexInf
 	if err := started(p.injected); err != nil {
 		return err
 	}
-	synced := []cache.InformerSynced{p.registrations.mutating.HasSynced, p.injected.HasSynced}
+	synced := append(p.registrations.synced(), p.injected.HasSynced)
 	for _, i := range append(p.optedIn, p.namespaces, p.configMaps) {
 		if _, err := i.AddEventHandler(onAny(p.loop.trigger)); err != nil {
 			return fmt.Errorf("watch namespaces and ConfigMaps: %w", err)
@@ -112,13 +112,14 @@ func (p *publisher) holds(bundle []byte) bool {
 
 // reconcile brings every ConfigMap to its desired state.
 func (p *publisher) reconcile(ctx context.Context) error {
-	bundle, registered := p.bundle.Load(), p.registrations.registered()
-	if bundle == nil || registered == nil {
-		return nil // without a webhook configuration the selection is unknown
+	webhooks, known := p.registrations.injecting()
+	bundle := p.bundle.Load()
+	if bundle == nil || !known {
+		return nil
 	}
-	want, err := selected(registered, p.namespacesByName())
+	want, err := selected(webhooks, p.namespacesByName())
 	if err != nil {
-		return fmt.Errorf("select namespaces for ConfigMap %s: %w", ConfigMapName, err)
+		return fmt.Errorf("select namespaces for ConfigMap %s: %w", p.options.name(ConfigMapName), err)
 	}
 	changes, conflicts := plan(p.options, want, p.existing(), []byte(*bundle))
 	p.logConflicts(conflicts)
@@ -132,7 +133,7 @@ func (p *publisher) reconcile(ctx context.Context) error {
 		case errors.Is(err, errConflict):
 			conflicted = true
 		case err != nil:
-			errs = append(errs, fmt.Errorf("%s ConfigMap %s/%s: %w", c.operation, c.object.Namespace, ConfigMapName, err))
+			errs = append(errs, fmt.Errorf("%s ConfigMap %s/%s: %w", c.operation, c.object.Namespace, c.object.Name, err))
 		}
 	}
 	if len(errs) == 0 && !conflicted && p.published.Swap(bundle) != bundle {
@@ -196,7 +197,7 @@ func (p *publisher) write(ctx context.Context, c change) (err error) {
 		if used, err = p.used(ctx, c.object.Namespace); used || err != nil {
 			return err
 		}
-		err = api.Delete(ctx, ConfigMapName, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{
+		err = api.Delete(ctx, c.object.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{
 			UID: &c.object.UID, ResourceVersion: &c.object.ResourceVersion,
 		}})
 	}
@@ -208,7 +209,7 @@ func (p *publisher) write(ctx context.Context, c change) (err error) {
 	}
 	p.metrics.configMaps.WithLabelValues(string(c.operation), result(err, "done")).Inc()
 	if err == nil {
-		p.log.Info("ConfigMap written", "operation", string(c.operation), "namespace", c.object.Namespace, "name", ConfigMapName)
+		p.log.Info("ConfigMap written", "operation", string(c.operation), "namespace", c.object.Namespace, "name", c.object.Name)
 	}
 	return err
 }
@@ -224,7 +225,7 @@ func (p *publisher) used(ctx context.Context, namespace string) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("list pods that use it: %w", err)
 		}
-		if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return mounts(&pod) }) {
+		if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return mounts(&pod, p.options.name(ConfigMapName)) }) {
 			return true, nil
 		}
 		if options.Continue = pods.Continue; options.Continue == "" {
@@ -237,7 +238,7 @@ func (p *publisher) used(ctx context.Context, namespace string) (bool, error) {
 func (p *publisher) logConflicts(conflicts []string) {
 	p.metrics.conflicts.Set(float64(len(conflicts)))
 	if len(conflicts) > 0 && !slices.Equal(conflicts, p.conflicts) {
-		p.log.Error(nil, "ConfigMap "+ConfigMapName+" exists but is not managed by Outrider; sidecars in this namespace cannot connect until it is removed",
+		p.log.Error(nil, "ConfigMap "+p.options.name(ConfigMapName)+" exists but is not managed by Outrider; sidecars in this namespace cannot connect until it is removed",
 			"namespaces", strings.Join(conflicts, ","))
 	}
 	p.conflicts = conflicts

@@ -11,34 +11,56 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
+	admissionregistration "k8s.io/client-go/informers/admissionregistration/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/outrider-mesh/outrider/annotation"
 )
 
-// registrations are the two webhook configurations as the API server has them.
+// registrations are the webhook configurations of the revision as the API server has
+// them: its own two, and those of the tags that select it.
 type registrations struct {
 	client               kubernetes.Interface
-	name                 string
+	name, revision       string
 	mutating, validating cache.SharedIndexInformer
+	tags                 []cache.SharedIndexInformer // in the order of tagNames
+	tagNames             []string
 }
 
-func newRegistrations(client kubernetes.Interface, name string) *registrations {
+func newRegistrations(client kubernetes.Interface, o *Options) *registrations {
 	// The name is a field selector, so that a role may grant this one name.
-	f := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(name)),
-		informers.WithTransform(stripManagedFields))
-	return &registrations{
-		client: client, name: name,
-		mutating:   f.Admissionregistration().V1().MutatingWebhookConfigurations().Informer(),
-		validating: f.Admissionregistration().V1().ValidatingWebhookConfigurations().Informer(),
+	named := func(name string) admissionregistration.Interface {
+		return informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(byName(name)),
+			informers.WithTransform(stripManagedFields)).Admissionregistration().V1()
 	}
+	own := named(o.Registration)
+	r := &registrations{
+		client: client, name: o.Registration, revision: o.Revision,
+		mutating:   own.MutatingWebhookConfigurations().Informer(),
+		validating: own.ValidatingWebhookConfigurations().Informer(),
+	}
+	for _, t := range o.Tags {
+		r.tagNames = append(r.tagNames, t.Configuration())
+		r.tags = append(r.tags, named(t.Configuration()).MutatingWebhookConfigurations().Informer())
+	}
+	return r
 }
 
-// informers are those of both; none where there are no registrations.
+// informers are those of all; none where there are no registrations.
 func (r *registrations) informers() []cache.SharedIndexInformer {
 	if r == nil {
 		return nil
 	}
-	return []cache.SharedIndexInformer{r.mutating, r.validating}
+	return append([]cache.SharedIndexInformer{r.mutating, r.validating}, r.tags...)
+}
+
+// synced are those of the configurations that select pods.
+func (r *registrations) synced() (out []cache.InformerSynced) {
+	for _, i := range append([]cache.SharedIndexInformer{r.mutating}, r.tags...) {
+		out = append(out, i.HasSynced)
+	}
+	return out
 }
 
 func byName(name string) func(*metav1.ListOptions) {
@@ -51,15 +73,21 @@ type hook struct {
 	bundle []byte
 }
 
+// configuration is one webhook configuration.
+type configuration struct {
+	name  string
+	hooks []hook
+}
+
 // The kinds, as messages and metrics have them.
 const (
 	kindMutating   = "MutatingWebhookConfiguration"
 	kindValidating = "ValidatingWebhookConfiguration"
 )
 
-// registered is the mutating configuration; nil when there is none.
-func (r *registrations) registered() *admissionregistrationv1.MutatingWebhookConfiguration {
-	object, ok, err := r.mutating.GetStore().GetByKey(r.name)
+// registered is the mutating configuration of the name; nil when there is none.
+func registered(of cache.SharedIndexInformer, name string) *admissionregistrationv1.MutatingWebhookConfiguration {
+	object, ok, err := of.GetStore().GetByKey(name)
 	if err != nil || !ok {
 		return nil
 	}
@@ -67,13 +95,49 @@ func (r *registrations) registered() *admissionregistrationv1.MutatingWebhookCon
 	return c
 }
 
-// hooks are the webhooks of one kind, in order.
-func (r *registrations) hooks(kind string) (out []hook) {
+// own is the revision's own mutating configuration; nil when there is none.
+func (r *registrations) own() *admissionregistrationv1.MutatingWebhookConfiguration {
+	return registered(r.mutating, r.name)
+}
+
+// tagged are the configurations of the tags that select this revision at present. One
+// that selects another revision is that one's.
+func (r *registrations) tagged() (out []*admissionregistrationv1.MutatingWebhookConfiguration) {
+	for n, i := range r.tags {
+		if c := registered(i, r.tagNames[n]); c != nil && c.Labels[annotation.Rev] == r.revision {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// injecting are the webhooks that select pods for this revision. Unless its own
+// configuration exists, they are unknown.
+func (r *registrations) injecting() (out []admissionregistrationv1.MutatingWebhook, known bool) {
+	own := r.own()
+	if own == nil {
+		return nil, false
+	}
+	out = append(out, own.Webhooks...)
+	for _, c := range r.tagged() {
+		out = append(out, c.Webhooks...)
+	}
+	return out, true
+}
+
+// configurations are those of one kind, the revision's own first.
+func (r *registrations) configurations(kind string) (out []configuration) {
 	if kind == kindMutating {
-		if c := r.registered(); c != nil {
+		all := r.tagged()
+		if own := r.own(); own != nil {
+			all = append([]*admissionregistrationv1.MutatingWebhookConfiguration{own}, all...)
+		}
+		for _, c := range all {
+			next := configuration{name: c.Name}
 			for _, w := range c.Webhooks {
-				out = append(out, hook{w.Name, w.ClientConfig.CABundle})
+				next.hooks = append(next.hooks, hook{w.Name, w.ClientConfig.CABundle})
 			}
+			out = append(out, next)
 		}
 		return out
 	}
@@ -81,18 +145,21 @@ func (r *registrations) hooks(kind string) (out []hook) {
 	if err != nil || !ok {
 		return nil
 	}
+	next := configuration{name: r.name}
 	for _, w := range object.(*admissionregistrationv1.ValidatingWebhookConfiguration).Webhooks {
-		out = append(out, hook{w.Name, w.ClientConfig.CABundle})
+		next.hooks = append(next.hooks, hook{w.Name, w.ClientConfig.CABundle})
 	}
-	return out
+	return append(out, next)
 }
 
 // hold reports whether every webhook has the bundle.
 func (r *registrations) hold(bundle []byte) bool {
 	for _, kind := range []string{kindMutating, kindValidating} {
-		for _, h := range r.hooks(kind) {
-			if !bytes.Equal(h.bundle, bundle) {
-				return false
+		for _, c := range r.configurations(kind) {
+			for _, h := range c.hooks {
+				if !bytes.Equal(h.bundle, bundle) {
+					return false
+				}
 			}
 		}
 	}
@@ -124,28 +191,30 @@ func bundlePatch(hooks []hook, bundle []byte) (ops []operation) {
 func (r *registrations) publish(ctx context.Context, bundle []byte, count func(kind string, err error)) error {
 	var errs []error
 	for _, kind := range []string{kindMutating, kindValidating} {
-		ops := bundlePatch(r.hooks(kind), bundle)
-		if len(ops) == 0 {
-			continue
-		}
-		patch, err := json.Marshal(ops)
-		if err == nil {
-			err = r.patch(ctx, kind, patch)
-		}
-		count(kind, err)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("patch caBundle of %s %s: %w", kind, r.name, err))
+		for _, c := range r.configurations(kind) {
+			ops := bundlePatch(c.hooks, bundle)
+			if len(ops) == 0 {
+				continue
+			}
+			patch, err := json.Marshal(ops)
+			if err == nil {
+				err = r.patch(ctx, kind, c.name, patch)
+			}
+			count(kind, err)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("patch caBundle of %s %s: %w", kind, c.name, err))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *registrations) patch(ctx context.Context, kind string, patch []byte) (err error) {
+func (r *registrations) patch(ctx context.Context, kind, name string, patch []byte) (err error) {
 	api := r.client.AdmissionregistrationV1()
 	if kind == kindMutating {
-		_, err = api.MutatingWebhookConfigurations().Patch(ctx, r.name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: managedBy})
+		_, err = api.MutatingWebhookConfigurations().Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: managedBy})
 	} else {
-		_, err = api.ValidatingWebhookConfigurations().Patch(ctx, r.name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: managedBy})
+		_, err = api.ValidatingWebhookConfigurations().Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: managedBy})
 	}
 	return err
 }

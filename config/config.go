@@ -101,6 +101,7 @@ func (v *Values) Has(path string) bool { return v != nil && v.set[path] }
 // Global is values.global.
 type Global struct {
 	Hub, Tag         string
+	Namespace        string // istioNamespace: where the control plane runs
 	Variant          string // "", or of the proxy's image: default, debug, distroless
 	LogAsJSON        bool
 	ImagePullPolicy  string // "", Always, IfNotPresent, Never

@@ -83,9 +83,9 @@ func defaultInjection() Injection {
 }
 
 // applyMeshDefaults fills in the fields that the user's mesh text does not set. The values
-// are Istio's (pkg/config/mesh), apart from the address of the control plane,
-// from concurrency, which Istio derives from the CPU limit in its agent, and from
-// the timeout of protocol detection: without one, a connection waits for ever
+// are Istio's (pkg/config/mesh), apart from the address of the control plane, which
+// depends on who injects (see Location.DiscoveryAddress), from concurrency, which Istio
+// derives from the CPU limit in its agent, and from the timeout of protocol detection: without one, a connection waits for ever
 // whose first bytes are as few as ZooKeeper's "ruok". Ten seconds are enough for a
 // first TLS handshake on a tenth of a processor, and less than clients wait.
 // Fields are set one by one: merging messages would turn REGISTRY_ONLY, the
@@ -121,7 +121,6 @@ func applyProxyDefaults(c *meshconfig.ProxyConfig) {
 	}
 	setDuration(&c.TerminationDrainDuration, 5*time.Second)
 	setDuration(&c.DrainDuration, 45*time.Second)
-	setString(&c.DiscoveryAddress, "outrider.istio-system.svc:15012")
 	setString(&c.ConfigPath, "./etc/istio/proxy")
 	setString(&c.BinaryPath, "/usr/local/bin/envoy")
 	setInt(&c.ProxyAdminPort, 15000)

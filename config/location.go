@@ -18,6 +18,12 @@ func LocationOf(namespace string, r revision.Revision) Location {
 	return Location{Namespace: namespace, Injector: r.Name("istio-sidecar-injector"), Mesh: r.Name("istio")}
 }
 
+// DiscoveryAddress is where the sidecars of a revision connect to unless the mesh
+// configuration sets another address.
+func DiscoveryAddress(namespace string, r revision.Revision) string {
+	return r.Name("outrider") + "." + namespace + ".svc:15012"
+}
+
 // Labels name the texts in messages.
 func (l Location) Labels() Labels {
 	label := func(name, key string) string {

@@ -25,6 +25,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	v.Revision = t.label("revision")
 	v.NativeSidecars = t.nativeSidecars("pilot.env.ENABLE_NATIVE_SIDECARS")
 	v.Global = t.global()
+	v.Global.Namespace = t.label("global.istioNamespace")
 	v.Global.Proxy = t.proxy(v.Global.NamedRanges)
 	v.Global.ProxyInit.Image = t.image("global.proxy_init.image")
 	v.Global.ProxyInit.Resources = t.resources("global.proxy_init.resources")

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -129,8 +130,11 @@ func TestServicesReachTheirComponents(t *testing.T) {
 		t.Errorf("the endpoints are of\n%v, want\n%v", got, want)
 	}
 	// The name that sidecars have, also those of an earlier version.
-	defaults, _ := config.Parse(config.Texts{}, config.Labels{})
-	if address := defaults.Mesh.GetDefaultConfig().GetDiscoveryAddress(); address != "outrider.istio-system.svc:15012" {
+	injector, problems := inject.Compile(config.Default(), inject.Environment{})
+	if injector == nil {
+		t.Fatal(problems.Err())
+	}
+	if address := injector.Config().Mesh.GetDefaultConfig().GetDiscoveryAddress(); address != "outrider.istio-system.svc:15012" {
 		t.Errorf("sidecars connect to %s, which no Service is named after", address)
 	}
 	for _, c := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, program, "ValidatingWebhookConfiguration") {

@@ -1,17 +1,20 @@
 package inject
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/templates"
 )
@@ -20,7 +23,7 @@ import (
 // is an error; warnings alone leave it usable.
 func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 	i := &Injector{
-		cfg: cfg, env: env, names: rangeNames{&cfg.Values.Global, env.Ranges}, schema: podSchema(),
+		cfg: withControlPlane(cfg, env), env: env, names: rangeNames{&cfg.Values.Global, env.Ranges}, schema: podSchema(),
 		templates: map[string]*compiledTemplate{},
 		cache:     &resolvedCache{entries: map[string]*resolved{}},
 	}
@@ -28,7 +31,7 @@ func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 	maps.Copy(sources, cfg.Injection.Templates)
 	problems := slices.Concat(i.revisionProblems(), i.resolveGlobals(), i.compileTemplates(sources))
 	i.values = i.resolvedValues()
-	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate])
+	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate], i.cfg.Mesh.GetDefaultConfig().GetDiscoveryAddress())
 	if key := i.rangesKey(); key != "" {
 		i.hash = contentHash(i.hash, key)
 	}
@@ -39,6 +42,19 @@ func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 		return nil, problems
 	}
 	return i, problems
+}
+
+// withControlPlane is the configuration with the address of the control plane of the
+// revision that injects, where the mesh configuration has none.
+func withControlPlane(cfg *config.Config, env Environment) *config.Config {
+	if cfg.Mesh.GetDefaultConfig().GetDiscoveryAddress() != "" {
+		return cfg
+	}
+	out := *cfg
+	out.Mesh = proto.CloneOf(cfg.Mesh)
+	out.Mesh.DefaultConfig.DiscoveryAddress = config.DiscoveryAddress(
+		cmp.Or(env.Namespace, cfg.Values.Global.Namespace), revision.Revision(revisionOf(cfg, env)))
+	return &out
 }
 
 func (i *Injector) compileTemplates(sources map[string]string) problem.List {

@@ -48,11 +48,20 @@ func (i *Injector) registryOnly() bool {
 	return i.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
 }
 
-func (i *Injector) revision() string {
-	if r := i.env.Revision; r != "" {
+func (i *Injector) revision() string { return revisionOf(i.cfg, i.env) }
+
+// revisionOf is the name of the revision that injects.
+func revisionOf(cfg *config.Config, env Environment) string {
+	if r := env.Revision; r != "" {
 		return r.String()
 	}
-	return revision.Revision(i.cfg.Values.Revision).String()
+	return revision.Revision(cfg.Values.Revision).String()
+}
+
+// selects reports whether a value of the label istio.io/rev selects the revision that
+// injects.
+func (i *Injector) selects(label string) bool {
+	return revision.Revision(i.revision()).Matches(label) || slices.Contains(i.env.Tags, revision.Tag(label))
 }
 
 // rangesKey is the two lists with their names resolved, for the hash; empty where
@@ -88,6 +97,7 @@ func (i *Injector) data(s *Settings) templateData {
 			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),
 			ControlPlane:     s.ProxyConfig.GetDiscoveryAddress(),
 			ControlPlaneHost: host, ControlPlanePort: port,
+			CAConfigMap:     revision.Revision(i.revision()).Name(CAConfigMap),
 			ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
 			SeccompProfile: g.Proxy.SeccompProfile, Lifecycle: g.Proxy.Lifecycle, Privileged: g.Proxy.Privileged,
 			ClusterDomain: g.Proxy.ClusterDomain,

@@ -41,6 +41,11 @@ type templateData struct {
 	Outrider                 templateSettings
 }
 
+// CAConfigMap is the name, without the revision, of the ConfigMap with the CA bundle of a
+// control plane. Pods of two revisions may be in one namespace, and each revision has its
+// own CA.
+const CAConfigMap = "outrider-ca"
+
 // templateSettings are the resolved settings in the form templates need.
 type templateSettings struct {
 	InterceptionMode  string
@@ -59,6 +64,7 @@ type templateSettings struct {
 	ControlPlane      string
 	ControlPlaneHost  string
 	ControlPlanePort  string
+	CAConfigMap       string // has the CA bundle that verifies the control plane
 	ImagePullPolicy   string
 	ImagePullSecrets  []string
 	SeccompProfile    *corev1.SeccompProfile

@@ -21,6 +21,11 @@ type Environment struct {
 	Ranges *ranges.NamedRanges
 	// Revision is the one that injects; empty means the one in the values.
 	Revision revision.Revision
+	// Tags are further values of the label istio.io/rev that select this revision.
+	Tags []revision.Tag
+	// Namespace is the one of the control plane; empty means global.istioNamespace of
+	// the values.
+	Namespace string
 }
 
 // Owner names the workload a pod belongs to, as templates see it in TypeMeta

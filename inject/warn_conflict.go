@@ -183,7 +183,7 @@ func warnForeignImage(m *mutation) (out problem.List) {
 // namespace has none, and in a file not at all.
 func warnRevision(m *mutation) problem.List {
 	own := revision.Revision(m.revision())
-	if label, ok := m.pod.Labels[annotation.Rev]; ok && !own.Matches(label) {
+	if label, ok := m.pod.Labels[annotation.Rev]; ok && !m.selects(label) {
 		asked := revision.Revision(problem.Short(label)).String()
 		return problem.List{problem.Invalid(annotation.Path(annotation.Rev, true), label,
 			fmt.Sprintf("no effect: the pod gets the sidecar of revision %q", own),

@@ -25,9 +25,9 @@ const openShiftGroup = "security.openshift.io"
 type cluster struct {
 	discovery discovery.DiscoveryInterface
 	cache     cache.Cache
-	injects   bool        // otherwise nothing reads namespaces
-	openShift atomic.Bool // and namespaces are watched
-	revision  revision.Revision
+	own       inject.Environment // what of it the options set
+	injects   bool               // otherwise nothing reads namespaces
+	openShift atomic.Bool        // and namespaces are watched
 }
 
 func newCluster(mgr manager.Manager, o Options) (*cluster, error) {
@@ -35,7 +35,8 @@ func newCluster(mgr manager.Manager, o Options) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create discovery client: %w", err)
 	}
-	return &cluster{discovery: d, cache: mgr.GetCache(), injects: o.runs(Webhook), revision: o.Revision}, nil
+	own := inject.Environment{Revision: revision.Revision(o.Revision.String()), Tags: o.Tags, Namespace: o.Namespace}
+	return &cluster{discovery: d, cache: mgr.GetCache(), injects: o.runs(Webhook), own: own}, nil
 }
 
 // environment reads the API server's version, when namespaces are watched where
@@ -52,7 +53,9 @@ func (c *cluster) environment(ctx context.Context) (inject.Environment, error) {
 	if err != nil {
 		return inject.Environment{}, fmt.Errorf("parse the API server's version: %w", err)
 	}
-	return inject.Environment{Kubernetes: version, Revision: revision.Revision(c.revision.String())}, nil
+	env := c.own
+	env.Kubernetes = version
+	return env, nil
 }
 
 // watchNamespaces watches the metadata of namespaces on OpenShift, and does

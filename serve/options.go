@@ -24,6 +24,8 @@ type Options struct {
 	Namespace string
 	// Revision is part of the names of ConfigMaps, Secret and Leases.
 	Revision revision.Revision
+	// Tags are the revision tags that may select this revision.
+	Tags []revision.Tag
 	// Service is the name of the webhook's Service in Namespace, by which sidecars
 	// connect, too; empty means "outrider", with the revision. XDSService is that of
 	// the control plane alone, empty means "outrider-xds".

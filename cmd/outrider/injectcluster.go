@@ -59,6 +59,7 @@ func (o *clusterOptions) read(ctx context.Context, revision string, env *inject.
 	if err != nil {
 		return t, l, fmt.Errorf("create Kubernetes client: %w", err)
 	}
+	env.Namespace = o.namespace
 	t, l, missing, err := kubeconfig.Texts(ctx, client, o.names(revision))
 	if err != nil {
 		return t, l, err

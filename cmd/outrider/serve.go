@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/webhook"
 )
@@ -25,7 +28,7 @@ import (
 // control plane, or both.
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
-	var components []string
+	var components, tags []string
 	o := serve.Options{}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -68,6 +71,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&kubeconfig, "kubeconfig", "", "path to a kubeconfig; defaults to the in-cluster config")
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
 	f.StringVar((*string)(&o.Revision), "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
+	f.StringSliceVar(&tags, "revision-tags", nil, "revision tags that may select this revision; their MutatingWebhookConfigurations, istio-revision-tag-TAG, get its CA bundle while their label istio.io/rev names it")
 	f.StringVar(&o.CertDir, "cert-dir", "", "directory with an externally managed serving certificate (tls.crt, tls.key); if empty, Outrider issues one and stores it in Secret outrider-certs")
 	f.StringVar(&o.CAFile, "ca-file", "", "PEM CA bundle to publish in caBundle of the webhook configurations and in the outrider-ca ConfigMaps (requires --cert-dir); if empty, neither is modified")
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "additional DNS name or IP SAN for the issued certificate; may be repeated")
@@ -82,12 +86,23 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
 	webhookLimitFlags(f, &o)
 	f.StringVar(&logLevel, "log-level", "info", "log level: debug, info, warn or error")
-	cmd.PreRunE = func(*cobra.Command, []string) error { return completeServe(&o, components) }
+	cmd.PreRunE = func(*cobra.Command, []string) error { return completeServe(&o, components, tags) }
 	return cmd
 }
 
 // completeServe validates the flags and completes the options.
-func completeServe(o *serve.Options, components []string) error {
+func completeServe(o *serve.Options, components, tags []string) error {
+	if bad := validation.IsDNS1123Label(o.Revision.String()); len(bad) > 0 {
+		return usagef("--revision: %s: invalid name: %s", problem.Quote(string(o.Revision)), bad[0])
+	}
+	for _, t := range tags {
+		if bad := validation.IsDNS1123Label(t); len(bad) > 0 {
+			return usagef("--revision-tags: %s: invalid name: %s", problem.Quote(t), bad[0])
+		}
+		if !o.Revision.Matches(t) { // its own name selects a revision anyway
+			o.Tags = append(o.Tags, revision.Tag(t))
+		}
+	}
 	if err := checkWebhookLimits(*o); err != nil {
 		return err
 	}

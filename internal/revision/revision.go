@@ -37,3 +37,16 @@ func (r Revision) Matches(value string) bool { return Revision(value).String() =
 // Reads reports whether this revision reads an object whose label istio.io/rev
 // has this value: without the label, every revision does.
 func (r Revision) Reads(label string) bool { return label == "" || r.Matches(label) }
+
+// Tag is the name of a revision tag: a second value of the label istio.io/rev that
+// selects a revision, and can be moved to another one without labeling namespaces
+// again.
+type Tag string
+
+// DefaultTag is the tag that istio-injection and objects without a revision belong to.
+const DefaultTag Tag = Default
+
+// Configuration is the name of the MutatingWebhookConfiguration of the tag. It is
+// Istio's: two products with a tag of one name would inject the same pods, and an
+// installation of the second fails.
+func (t Tag) Configuration() string { return "istio-revision-tag-" + string(t) }

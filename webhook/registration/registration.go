@@ -1,6 +1,8 @@
 package registration
 
 import (
+	"slices"
+
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,6 +25,11 @@ const (
 type Options struct {
 	// Revision is the revision that namespaces and pods select with istio.io/rev.
 	Revision revision.Revision
+	// DefaultRevision is the one that istio-injection=enabled selects, and that validates
+	// objects without a revision; empty means "default".
+	DefaultRevision revision.Revision
+	// Tags are further values of istio.io/rev that select this revision.
+	Tags []revision.Tag
 	// Namespace is where the webhook itself runs. It is excluded: otherwise the
 	// pods that serve the webhook could not start without it. It is also the
 	// Service's namespace.
@@ -43,6 +50,22 @@ type Options struct {
 
 // Name is the name of both configurations.
 func (o Options) Name() string { return o.Revision.Name("outrider-sidecar-injector") }
+
+// isDefault reports whether pods and objects without a revision are this one's.
+func (o Options) isDefault() bool {
+	return o.DefaultRevision.Matches(o.Revision.String()) || slices.Contains(o.Tags, revision.DefaultTag)
+}
+
+// tags are the tags that have a configuration. Another revision that is the default one
+// has the tag "default", as with Istio.
+func (o Options) tags() []revision.Tag {
+	tags := slices.DeleteFunc(slices.Clone(o.Tags), func(t revision.Tag) bool { return o.Revision.Matches(string(t)) })
+	if o.isDefault() && !o.Revision.IsDefault() && !slices.Contains(tags, revision.DefaultTag) {
+		tags = append(tags, revision.DefaultTag)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
 
 func (o Options) meta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{
@@ -67,11 +90,26 @@ const timeoutSeconds int32 = 5
 // Mutating is the configuration of the injection. Its failurePolicy is Fail: no
 // pod of a selected namespace starts without having been looked at.
 func (o Options) Mutating() *admissionregistrationv1.MutatingWebhookConfiguration {
+	return o.mutating(o.meta(), o.selectors())
+}
+
+// TagConfigurations are the configurations of the tags: pods of a namespace with
+// istio.io/rev=TAG are injected by this revision.
+func (o Options) TagConfigurations() (out []*admissionregistrationv1.MutatingWebhookConfiguration) {
+	for _, t := range o.tags() {
+		meta := o.meta()
+		meta.Name, meta.Labels[annotation.Tag] = t.Configuration(), string(t)
+		out = append(out, o.mutating(meta, o.selectorsOf(string(t), t == revision.DefaultTag)))
+	}
+	return out
+}
+
+func (o Options) mutating(meta metav1.ObjectMeta, selectors []selector) *admissionregistrationv1.MutatingWebhookConfiguration {
 	out := &admissionregistrationv1.MutatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "MutatingWebhookConfiguration"},
-		ObjectMeta: o.meta(),
+		ObjectMeta: meta,
 	}
-	for _, s := range o.selectors() {
+	for _, s := range selectors {
 		out.Webhooks = append(out.Webhooks, admissionregistrationv1.MutatingWebhook{
 			Name:         s.name + "." + injectorSuffix,
 			ClientConfig: o.client(InjectPath),

@@ -2,16 +2,20 @@ package registration
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -36,10 +40,15 @@ func golden(t *testing.T, name string, got []byte) {
 func TestConfigurations(t *testing.T) {
 	for name, r := range map[string]Options{
 		"default":  {Namespace: "istio-system", Service: "outrider", CABundle: []byte("bundle"), Auto: true},
+		"tags":     {Revision: "canary", DefaultRevision: "canary", Tags: []revision.Tag{"prod"}, Namespace: "istio-system", Service: "outrider-canary", XDSService: "outrider-xds-canary"},
 		"revision": {Revision: "canary", Namespace: "istio-system", URL: "https://127.0.0.1:9443/", CABundle: []byte("bundle")},
 	} {
 		var out []byte
-		for _, object := range []any{r.Mutating(), r.Validating()} {
+		objects := []any{r.Mutating(), r.Validating()}
+		for _, tag := range r.TagConfigurations() {
+			objects = append(objects, tag)
+		}
+		for _, object := range objects {
 			doc, err := yaml.Marshal(object)
 			if err != nil {
 				t.Fatal(err)
@@ -58,7 +67,14 @@ func selected(t *testing.T, r Options, namespace string, namespaceLabels, podLab
 		withName[k] = v
 	}
 	var out []string
-	for _, w := range r.Mutating().Webhooks {
+	webhooks := r.Mutating().Webhooks
+	for _, c := range r.TagConfigurations() {
+		for _, w := range c.Webhooks {
+			w.Name = c.Name + "/" + w.Name
+			webhooks = append(webhooks, w)
+		}
+	}
+	for _, w := range webhooks {
 		ns, err := metav1.LabelSelectorAsSelector(w.NamespaceSelector)
 		if err != nil {
 			t.Fatal(err)
@@ -74,23 +90,23 @@ func selected(t *testing.T, r Options, namespace string, namespaceLabels, podLab
 	return out
 }
 
+// options are a label with each of the values, and without it.
+func options(key string, values ...string) []map[string]string {
+	out := []map[string]string{nil}
+	for _, v := range values {
+		out = append(out, map[string]string{key: v})
+	}
+	return out
+}
+
+func join(a, b map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
+}
+
 func TestSelectors_AtMostOneMatches(t *testing.T) {
-	options := func(key string, values ...string) []map[string]string {
-		out := []map[string]string{nil}
-		for _, v := range values {
-			out = append(out, map[string]string{key: v})
-		}
-		return out
-	}
-	join := func(a, b map[string]string) map[string]string {
-		out := map[string]string{}
-		for _, m := range []map[string]string{a, b} {
-			for k, v := range m {
-				out[k] = v
-			}
-		}
-		return out
-	}
 	for _, auto := range []bool{false, true} {
 		r := Options{Namespace: "istio-system", Service: "outrider", Auto: auto}
 		for _, nsInjection := range options(annotation.Injection, "enabled", "disabled") {
@@ -117,6 +133,8 @@ func TestSelectors(t *testing.T) {
 	def := Options{Namespace: "istio-system", Service: "outrider"}
 	auto := Options{Namespace: "istio-system", Service: "outrider", Auto: true}
 	canary := Options{Revision: "canary", Namespace: "istio-system", Service: "outrider"}
+	tagged := Options{Revision: "canary", DefaultRevision: "canary", Tags: []revision.Tag{"prod"}, Namespace: "istio-system", Service: "outrider"}
+	former := Options{DefaultRevision: "canary", Namespace: "istio-system", Service: "outrider"}
 	for _, tt := range []struct {
 		name    string
 		r       Options
@@ -132,11 +150,74 @@ func TestSelectors(t *testing.T) {
 		{"revision of the namespace", canary, map[string]string{annotation.Rev: "canary"}, nil, "rev.namespace.sidecar-injector.istio.io"},
 		{"revision of the pod", canary, nil, map[string]string{annotation.Rev: "canary"}, "rev.object.sidecar-injector.istio.io"},
 		{"another revision", canary, map[string]string{annotation.Rev: "default"}, nil, ""},
+		{"a tag of the namespace", tagged, map[string]string{annotation.Rev: "prod"}, nil, "istio-revision-tag-prod/rev.namespace.sidecar-injector.istio.io"},
+		{"a tag of the pod", tagged, nil, map[string]string{annotation.Rev: "prod"}, "istio-revision-tag-prod/rev.object.sidecar-injector.istio.io"},
+		{"the default tag", tagged, map[string]string{annotation.Injection: "enabled"}, nil, "istio-revision-tag-default/namespace.sidecar-injector.istio.io"},
+		{"the default tag by name", tagged, map[string]string{annotation.Rev: "default"}, nil, "istio-revision-tag-default/rev.namespace.sidecar-injector.istio.io"},
+		{"the default tag by a pod's label", tagged, nil, map[string]string{annotation.Inject: "true"}, "istio-revision-tag-default/object.sidecar-injector.istio.io"},
+		{"another revision is the default one", former, map[string]string{annotation.Injection: "enabled"}, nil, ""},
 		{"a revision ignores istio-injection", canary, map[string]string{annotation.Injection: "enabled"}, nil, ""},
 	} {
 		got := selected(t, tt.r, "shop", tt.ns, tt.pod)
 		if (tt.want == "") != (len(got) == 0) || (len(got) > 0 && got[0] != tt.want) {
 			t.Errorf("%s: selected by %v, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// No pod is selected by two of the revisions of a cluster, and a label that names one of
+// them is followed by that one.
+func TestRevisions_AtMostOneMatches(t *testing.T) {
+	for name, cluster := range map[string][]Options{
+		"two":              {{}, {Revision: "canary", Tags: []revision.Tag{"prod"}}},
+		"three":            {{Auto: true}, {Revision: "canary"}, {Revision: "stable", Tags: []revision.Tag{"prod", "old"}}},
+		"another default":  {{DefaultRevision: "canary"}, {Revision: "canary", DefaultRevision: "canary"}},
+		"the default tag":  {{Revision: "stable"}, {Revision: "canary", Tags: []revision.Tag{"default", "prod"}}},
+		"a tag of its own": {{Tags: []revision.Tag{"default"}}, {Revision: "canary", Tags: []revision.Tag{"canary"}}},
+	} {
+		labels := []string{"default", "canary", "stable", "prod", "old", "other"}
+		injecting := 0
+		for _, injection := range options(annotation.Injection, "enabled", "disabled") {
+			for _, nsRevision := range options(annotation.Rev, labels...) {
+				for _, inject := range options(annotation.Inject, "true", "false") {
+					for _, podRevision := range options(annotation.Rev, labels...) {
+						ns, pod := join(injection, nsRevision), join(inject, podRevision)
+						var by []string
+						for _, o := range cluster {
+							o.Namespace, o.Service = "istio-system", "outrider"
+							for _, w := range selected(t, o, "shop", ns, pod) {
+								by = append(by, o.Revision.String()+": "+w)
+							}
+						}
+						injecting += len(by)
+						if len(by) > 1 {
+							t.Errorf("%s: namespace %v, pod %v: selected by %v", name, ns, pod, by)
+						}
+					}
+				}
+			}
+		}
+		if injecting == 0 {
+			t.Errorf("%s: selects nothing", name)
+		}
+	}
+}
+
+// An object without a revision is validated by the default revision alone.
+func TestObjectsWithoutARevision(t *testing.T) {
+	for _, tt := range []struct {
+		o    Options
+		want bool
+	}{
+		{Options{}, true},
+		{Options{Revision: "canary"}, false},
+		{Options{DefaultRevision: "canary"}, false},
+		{Options{Revision: "canary", DefaultRevision: "canary"}, true},
+		{Options{Revision: "canary", Tags: []revision.Tag{"default"}}, true},
+	} {
+		got := slices.ContainsFunc(tt.o.Validating().Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == validationSuffix })
+		if got != tt.want {
+			t.Errorf("%+v: %v", tt.o, got)
 		}
 	}
 }

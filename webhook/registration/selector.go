@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/outrider-mesh/outrider/annotation"
+	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
 // selector is one way to be selected: by labels of the namespace and of the object.
@@ -26,9 +27,19 @@ func (o Options) excluded() metav1.LabelSelectorRequirement {
 	return require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, never...)
 }
 
-// selectors lists the ways to be selected. No two of them select the same pod.
+// selectors lists the ways to be selected by the revision's own name. No two of them
+// select the same pod. The revision "default" has none while another one is the default
+// revision: the tag of this name selects that one.
 func (o Options) selectors() []selector {
-	rev := o.Revision.String()
+	if o.Revision.IsDefault() && !o.isDefault() {
+		return nil
+	}
+	return o.selectorsOf(o.Revision.String(), o.Revision.IsDefault())
+}
+
+// selectorsOf are those by the value of istio.io/rev and, for the default one, by
+// istio-injection and the pod label sidecar.istio.io/inject.
+func (o Options) selectorsOf(rev string, isDefault bool) []selector {
 	exclude := o.excluded()
 	never := exclude.Values
 	notFalse := require(annotation.Inject, metav1.LabelSelectorOpNotIn, "false")
@@ -41,7 +52,7 @@ func (o Options) selectors() []selector {
 			all(absent(annotation.Rev), absent(annotation.Injection), exclude),
 			all(notFalse, require(annotation.Rev, metav1.LabelSelectorOpIn, rev))},
 	}
-	if !o.Revision.IsDefault() {
+	if !isDefault {
 		return out
 	}
 	out = append(out,
@@ -57,6 +68,25 @@ func (o Options) selectors() []selector {
 			all(absent(annotation.Injection), absent(annotation.Rev),
 				require(corev1.LabelMetadataName, metav1.LabelSelectorOpNotIn, append(never, "local-path-storage")...)),
 			all(absent(annotation.Inject), absent(annotation.Rev))})
+	}
+	return out
+}
+
+// whole reports whether the selector takes pods of a namespace whatever their labels are,
+// but for those that are kept from the injection.
+func (s selector) whole() bool {
+	return strings.HasSuffix(s.name, "namespace") || strings.HasSuffix(s.name, "auto")
+}
+
+// allSelectors are the selectors of the revision and of its tags. Names of entries are
+// unique within a configuration, so those of a tag carry it.
+func (o Options) allSelectors() []selector {
+	out := o.selectors()
+	for _, t := range o.tags() {
+		for _, s := range o.selectorsOf(string(t), t == revision.DefaultTag) {
+			s.name = string(t) + ".tag." + s.name
+			out = append(out, s)
+		}
 	}
 	return out
 }

@@ -36,12 +36,12 @@ func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfigur
 		ObjectMeta: o.meta(),
 	}
 	write := []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}
-	for _, s := range o.selectors() {
+	for _, s := range o.allSelectors() {
 		// The labels of a workload are not those of its pods. A label that was
 		// put on the workload by mistake is what the warning is about, so an
 		// opt-out there must not keep the warning away.
 		object := s.object
-		if strings.HasSuffix(s.name, "namespace") || s.name == "auto" {
+		if s.whole() {
 			object = nil
 		}
 		w := o.validating(s.name+".workload."+injectorSuffix, WarnPath,
@@ -65,7 +65,7 @@ func (o Options) Validating() *admissionregistrationv1.ValidatingWebhookConfigur
 // namespaces with injection: with REGISTRY_ONLY, whoever creates one gets a warning. An
 // unavailable webhook does not concern them.
 func (o Options) optedOut(s selector) (w admissionregistrationv1.ValidatingWebhook, ok bool) {
-	if !strings.HasSuffix(s.name, "namespace") {
+	if !s.whole() || strings.HasSuffix(s.name, "auto") {
 		return w, false
 	}
 	w = o.validating(s.name+".opted-out."+injectorSuffix, WarnPath, rule("", []string{"pods"}, admissionregistrationv1.Create))
@@ -75,20 +75,36 @@ func (o Options) optedOut(s selector) (w admissionregistrationv1.ValidatingWebho
 }
 
 // ephemeral is the entry for ephemeral containers. Labels and annotations of a running pod
-// can be changed, and its containers cannot: they decide, and a pod of another mesh is not
-// concerned. An API server without matchConditions sends every pod, and the handler allows
-// those without a sidecar.
+// can be changed, its containers and volumes cannot: they decide, and a pod of another mesh
+// or revision is not concerned. An API server without matchConditions sends every pod, and
+// the handler allows those without a sidecar.
 func (o Options) ephemeral() admissionregistrationv1.ValidatingWebhook {
 	w := o.validating("ephemeral."+injectorSuffix, EphemeralPath,
 		rule("", []string{"pods/ephemeralcontainers"}, admissionregistrationv1.Update))
 	w.FailurePolicy = new(admissionregistrationv1.Fail)
 	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(o.excluded())}
-	const sidecar = `.exists(c, c.name == 'istio-proxy' && has(c.volumeMounts) && c.volumeMounts.exists(v, v.name == 'outrider-xds'))`
-	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
-		Name: "sidecar", Expression: "object.spec.containers" + sidecar + " || has(object.spec.initContainers) && object.spec.initContainers" + sidecar,
-	}}
+	w.MatchConditions = o.ownSidecar()
 	return w
 }
+
+// ownSidecar selects pods with a sidecar of this revision. Its volume names the revision's
+// ConfigMap with the CA bundle. The default revision also takes pods whose volume names
+// none, from a template of the user's own.
+func (o Options) ownSidecar() []admissionregistrationv1.MatchCondition {
+	const sidecar = `.exists(c, c.name == 'istio-proxy' && has(c.volumeMounts) && c.volumeMounts.exists(v, v.name == 'outrider-xds'))`
+	const configMap = `has(object.spec.volumes) && object.spec.volumes.exists(v, v.name == 'outrider-xds' && has(v.projected) && has(v.projected.sources) && v.projected.sources.exists(s, has(s.configMap) && s.configMap.name%s))`
+	own := fmt.Sprintf(configMap, " == '"+o.Revision.Name(caConfigMap)+"'")
+	if o.Revision.IsDefault() {
+		own = "!(" + fmt.Sprintf(configMap, ".startsWith('"+caConfigMap+"-')") + ")"
+	}
+	return []admissionregistrationv1.MatchCondition{
+		{Name: "sidecar", Expression: "object.spec.containers" + sidecar + " || has(object.spec.initContainers) && object.spec.initContainers" + sidecar},
+		{Name: "revision", Expression: own},
+	}
+}
+
+// caConfigMap is certs.ConfigMapName, which a test compares: the CA bundle of a revision.
+const caConfigMap = "outrider-ca"
 
 // images is the entry for updates that replace the image of an injected container, which get a
 // warning only. An API server without matchConditions sends every update of a pod.
@@ -96,10 +112,10 @@ func (o Options) images() admissionregistrationv1.ValidatingWebhook {
 	w := o.validating("image."+injectorSuffix, ImagePath, rule("", []string{"pods"}, admissionregistrationv1.Update))
 	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: all(o.excluded())}
 	const replaced = `.exists(c, c.name in ['istio-init', 'istio-proxy'] && oldObject.spec.%[1]s.exists(o, o.name == c.name && o.image != c.image))`
-	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+	w.MatchConditions = append(o.ownSidecar(), admissionregistrationv1.MatchCondition{
 		Name: "replaced", Expression: "object.spec.containers" + fmt.Sprintf(replaced, "containers") +
 			" || has(object.spec.initContainers) && object.spec.initContainers" + fmt.Sprintf(replaced, "initContainers"),
-	}}
+	})
 	return w
 }
 
@@ -110,7 +126,7 @@ func (o Options) objects(write []admissionregistrationv1.OperationType) (out []a
 		{name: "rev." + validationSuffix, object: all(require(annotation.Rev, metav1.LabelSelectorOpIn, o.Revision.String()))},
 		{name: validationSuffix, object: all(absent(annotation.Rev))},
 	} {
-		if s.name == validationSuffix && !o.Revision.IsDefault() {
+		if s.name == validationSuffix && !o.isDefault() {
 			continue
 		}
 		objects := rule(NetworkingGroup, []string{ServiceEntries, VirtualServices}, write...)
