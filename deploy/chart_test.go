@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/internal/revision"
 	realhelm "github.com/outrider-mesh/outrider/test/helm"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -82,14 +83,15 @@ type document struct{ template, text string }
 
 // The plain manifests are what Helm renders.
 func TestManifestsAreRendered(t *testing.T) {
-	templates := webhookConfigurations(t)
-	if *update {
-		if err := os.WriteFile(webhookTemplate, []byte(templates), 0o600); err != nil {
-			t.Fatal(err)
+	for path, text := range map[string]string{webhookTemplate: webhookConfigurations(t), tagTemplate: tagConfigurations(t)} {
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if read(t, webhookTemplate) != templates {
-		t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and review the diff", webhookTemplate)
+		if read(t, path) != text {
+			t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and review the diff", path)
+		}
 	}
 	docs := rendered(t)
 	var elsewhere []string
@@ -129,6 +131,14 @@ func TestChartRendersRegistration(t *testing.T) {
 		"a revision like a number, a namespace like one": {
 			[]string{"--set-string=revision=120", "--namespace=1234"}, registration.Options{Revision: "120", Namespace: "1234"},
 		},
+		"the default revision elsewhere": {[]string{"--set=defaultRevision=canary"}, registration.Options{DefaultRevision: "canary"}},
+		"another default revision": {
+			[]string{"--set=revision=canary,defaultRevision=canary"}, registration.Options{Revision: "canary", DefaultRevision: "canary"},
+		},
+		"tags": {
+			[]string{"--set=revision=canary,revisionTags={prod,default,canary,a1},sidecarInjectorWebhook.enableNamespacesByDefault=true"},
+			registration.Options{Revision: "canary", Tags: []revision.Tag{"prod", "default", "a1"}, Auto: true},
+		},
 		"every namespace": {[]string{"--set=sidecarInjectorWebhook.enableNamespacesByDefault=true"}, registration.Options{Auto: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,13 +147,16 @@ func TestChartRendersRegistration(t *testing.T) {
 				want.Namespace = "istio-system"
 			}
 			want.Service, want.XDSService = want.Revision.Name("outrider"), want.Revision.Name("outrider-xds")
-			var mutating admissionregistrationv1.MutatingWebhookConfiguration
+			var mutating []*admissionregistrationv1.MutatingWebhookConfiguration
 			var validating admissionregistrationv1.ValidatingWebhookConfiguration
 			for _, d := range rendered(t, tt.args...) {
 				var err error
 				switch {
 				case strings.Contains(d.text, "\nkind: MutatingWebhookConfiguration\n"):
-					err = yaml.UnmarshalStrict([]byte(d.text), &mutating)
+					next := &admissionregistrationv1.MutatingWebhookConfiguration{}
+					err = yaml.UnmarshalStrict([]byte(d.text), next)
+					next.Annotations = nil // Helm's
+					mutating = append(mutating, next)
 				case strings.Contains(d.text, "\nkind: ValidatingWebhookConfiguration\n"):
 					err = yaml.UnmarshalStrict([]byte(d.text), &validating)
 				}
@@ -151,7 +164,14 @@ func TestChartRendersRegistration(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if !equality.Semantic.DeepEqual(&mutating, want.Mutating()) || !equality.Semantic.DeepEqual(&validating, want.Validating()) {
+			slices.SortFunc(mutating, func(a, b *admissionregistrationv1.MutatingWebhookConfiguration) int {
+				return strings.Compare(b.Name, a.Name)
+			})
+			all := append(want.TagConfigurations(), want.Mutating())
+			slices.SortFunc(all, func(a, b *admissionregistrationv1.MutatingWebhookConfiguration) int {
+				return strings.Compare(b.Name, a.Name)
+			})
+			if !equality.Semantic.DeepEqual(mutating, all) || !equality.Semantic.DeepEqual(&validating, want.Validating()) {
 				t.Errorf("rendered\n%+v\n%+v", mutating, validating)
 			}
 		})
