@@ -151,13 +151,6 @@ func (m *mutation) exemptsGroup(gid int64) bool {
 	return m.exempt.exempts
 }
 
-// exemption is what exemptsGroup returned last: several checks ask for the same.
-type exemption struct {
-	args    *jsontree.Node
-	gid     int64
-	exempts bool
-}
-
 // exemptsGroup: the init container's argument decides, which a custom template may write
 // itself. Without the argument it is as with istio-iptables: the groups are those of the
 // argument -u.

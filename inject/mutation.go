@@ -40,6 +40,13 @@ type mutation struct {
 	problems  problem.List // of the pod with what is injected
 }
 
+// exemption is what exemptsGroup returned last: several checks ask for the same.
+type exemption struct {
+	args    *jsontree.Node
+	gid     int64
+	exempts bool
+}
+
 func (m *mutation) annotate(name, value string) {
 	annotations := m.tree.At("metadata", "annotations")
 	if old := annotations.Get(name); old != nil && old.Text() == value {

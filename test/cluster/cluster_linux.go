@@ -34,6 +34,8 @@ type Options struct {
 	// Detach lets the cluster live on when the calling process ends. Without
 	// it the cluster's processes end with that process, however it ends.
 	Detach bool
+	// IPv4 makes a cluster of IPv4 alone, also where the kernel has IPv6.
+	IPv4 bool
 }
 
 // Cluster is a cluster of one node.
@@ -47,6 +49,7 @@ type Cluster struct {
 	// Node runs programs inside the node's namespaces.
 	Node node.Client
 
+	ipv4     bool // of IPv4 alone
 	progress *printer
 	alive    *os.File // the write end of the pipe that the node lives by
 }
@@ -65,6 +68,7 @@ func newCluster(o Options) (*Cluster, error) {
 	}
 	dir := filepath.Join(Home, o.Name)
 	return &Cluster{
+		ipv4: o.IPv4,
 		Name: o.Name, Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"),
 		Node: node.Client{Dir: dir}, progress: &printer{w: o.Progress},
 	}, nil

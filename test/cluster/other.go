@@ -18,6 +18,7 @@ type Options struct {
 	Name     string
 	Progress io.Writer
 	Detach   bool
+	IPv4     bool
 }
 
 // Cluster is a cluster of one node. On this system there is none.

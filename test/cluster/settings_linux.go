@@ -48,7 +48,7 @@ func (c *Cluster) settings(a assets) settings {
 		Pods: podsIPv4, Services: servicesIPv4, NodeIPs: nodeIPv4, NodePods4: nodePodsIPv4,
 		PauseRef: image.PauseRef, CoreDNSRef: "localhost/coredns:" + a.version["coredns"],
 	}
-	if ipv6() {
+	if ipv6() && !c.ipv4 {
 		s.Pods += "," + podsIPv6
 		s.Services += "," + servicesIPv6
 		s.NodeIPs += "," + nodeIPv6

@@ -1,51 +1,272 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
-// starter is a pod as people write it.
+// starter is a pod as people write it, whose application sends a request at once. It logs
+// when it starts, the HTTP status and the seconds of the request.
 const starter = `apiVersion: v1
 kind: Pod
-metadata: {name: %s}
+metadata:
+  name: %s
+  labels: {sidecar.istio.io/inject: "%v"}
+  annotations: {%s}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
-  - {name: sleep, image: curlimages/curl, imagePullPolicy: IfNotPresent, command: [/bin/sleep, infinity]}
+  - name: sleep
+    image: curlimages/curl
+    imagePullPolicy: IfNotPresent
+    command: [/bin/sh, -c]
+    args:
+    - |
+      echo "$(date +%%s%%N) $(curl -o /dev/null -s -m 20 -w '%%{http_code} %%{time_total}' ` + server + `/get)"
+      exec sleep infinity
 `
+
+// startKind are the annotations of a kind of pods; plain ones have no sidecar.
+var startKind = map[string]string{
+	"plain":   "",
+	"sidecar": "",
+	"limited": `sidecar.istio.io/proxyCPU: 100m, sidecar.istio.io/proxyCPULimit: 100m`,
+}
+
+// startSteps are the steps of a start, in order, as the watch shows them.
+var startSteps = []struct {
+	name string
+	done func(*corev1.Pod) bool
+}{
+	{"created", func(*corev1.Pod) bool { return true }},
+	{"scheduled", func(p *corev1.Pod) bool { return p.Spec.NodeName != "" }},
+	{"sandbox", func(p *corev1.Pod) bool { return condition(p, corev1.PodReadyToStartContainers) }},
+	{"istio-init ended", func(p *corev1.Pod) bool {
+		s := container(p, "istio-init")
+		return s != nil && s.State.Terminated != nil
+	}},
+	{"istio-proxy runs", func(p *corev1.Pod) bool { s := container(p, "istio-proxy"); return s != nil && s.State.Running != nil }},
+	{"istio-proxy started", func(p *corev1.Pod) bool {
+		s := container(p, "istio-proxy")
+		return s != nil && s.Started != nil && *s.Started
+	}},
+	{"application runs", func(p *corev1.Pod) bool { s := container(p, "sleep"); return s != nil && s.State.Running != nil }},
+	{"ready", func(p *corev1.Pod) bool { return condition(p, corev1.PodReady) }},
+}
+
+func condition(p *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}
+
+func container(p *corev1.Pod, name string) *corev1.ContainerStatus {
+	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		if i := slices.IndexFunc(list, func(s corev1.ContainerStatus) bool { return s.Name == name }); i >= 0 {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// start is one start of a pod: when each step was seen, and what its application did.
+type start struct {
+	steps   []time.Time // of startSteps; zero for what the pod does not have
+	gone    bool
+	app     time.Time // by the application's own clock
+	code    int       // of its request
+	request time.Duration
+}
+
+// watcher times the pods of a namespace by the events of a watch.
+type watcher struct {
+	mu   sync.Mutex
+	pods map[string]*start
+}
+
+// watchStarts watches until the test ends.
+func (n *Namespace) watchStarts() *watcher {
+	n.t.Helper()
+	w := &watcher{pods: map[string]*start{}}
+	cmd := n.Bash(ended, "exec kubectl get pods --watch --output-watch-events -o json")
+	out, err := cmd.StdoutPipe()
+	if err := errors.Join(err, cmd.Start()); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() {
+		_ = cmd.Cancel()
+		_ = cmd.Wait()
+	})
+	go w.read(out)
+	return w
+}
+
+func (w *watcher) read(events io.Reader) {
+	decoder := json.NewDecoder(events)
+	for {
+		var e struct {
+			Type   watch.EventType `json:"type"`
+			Object corev1.Pod      `json:"object"`
+		}
+		if decoder.Decode(&e) != nil {
+			return
+		}
+		w.see(&e.Object, e.Type == watch.Deleted, time.Now())
+	}
+}
+
+func (w *watcher) see(p *corev1.Pod, gone bool, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.pods[p.Name]
+	if s == nil {
+		s = &start{steps: make([]time.Time, len(startSteps))}
+		w.pods[p.Name] = s
+	}
+	s.gone = gone
+	for i := range startSteps {
+		if s.steps[i].IsZero() && startSteps[i].done(p) {
+			s.steps[i] = now
+		}
+	}
+}
+
+// wait waits for a pod.
+func (w *watcher) wait(t *testing.T, name, what string, done func(*start) bool) (found start) {
+	t.Helper()
+	eventually(t, name+" is "+what, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		s := w.pods[name]
+		if s == nil || !done(s) {
+			return fmt.Errorf("not yet: %+v", s)
+		}
+		found = *s
+		return nil
+	})
+	return found
+}
 
 // starts: in an ordinary start no probe of the sidecar fails: it has its
 // configuration by its first connection to the control plane, and a probe waits
-// until it listens.
+// until it listens. It prints what the sidecar adds to a start, and where the time goes.
 func starts(t *testing.T, s *Suite) {
-	const pods = 8
 	n := s.Namespace(t, "starts", injected)
+	w := n.watchStarts()
+	kinds := strings.Split(*startKinds, ",")
+	all := map[string][]start{}
 	failed := 0
-	var took time.Duration
-	for i := range pods {
-		name := fmt.Sprintf("start-%d", i)
-		begin := time.Now()
-		n.apply(fmt.Sprintf(starter, name))
-		n.ready(name)
-		took += time.Since(begin)
-		if events := n.run("kubectl get events --field-selector reason=Unhealthy,involvedObject.name=" + name + " -o jsonpath='{range .items[*]}{.count} {.message}{\"\\n\"}{end}'"); strings.TrimSpace(events) != "" {
-			failed++
-			t.Logf("%s: %s", name, events)
+	for i := range *startPods + 1 {
+		for _, kind := range kinds {
+			name := fmt.Sprintf("%s-%d", kind, i)
+			one, events := n.start(w, name, kind)
+			if i == 0 {
+				continue // the first of each fills caches
+			}
+			all[kind] = append(all[kind], one)
+			if kind == "sidecar" && events != "" {
+				failed++
+				t.Logf("%s: %s", name, events)
+			}
 		}
+	}
+	table := startTable(kinds, all)
+	t.Log(table)
+	for _, kind := range kinds {
+		for i, one := range all[kind] {
+			if one.code != 200 {
+				t.Errorf("%s-%d: the first request of the application: HTTP status %d", kind, i+1, one.code)
+			}
+		}
+	}
+	if failed > 0 {
+		t.Errorf("a probe failed in %d of %d pods", failed, *startPods)
+	}
+}
+
+// start starts one pod and removes it. It returns the events about failed probes, too.
+func (n *Namespace) start(w *watcher, name, kind string) (start, string) {
+	t := n.t
+	n.apply(fmt.Sprintf(starter, name, kind != "plain", startKind[kind]))
+	one := w.wait(t, name, "ready", func(s *start) bool { return !s.steps[len(startSteps)-1].IsZero() })
+	eventually(t, "the application logs its request", func() error {
+		fields := strings.Fields(n.run("kubectl logs " + name + " -c sleep"))
+		if len(fields) != 3 {
+			return fmt.Errorf("%q", fields)
+		}
+		at, err1 := strconv.ParseInt(fields[0], 10, 64)
+		code, err2 := strconv.Atoi(fields[1])
+		seconds, err3 := strconv.ParseFloat(fields[2], 64)
+		one.app, one.code, one.request = time.Unix(0, at), code, time.Duration(seconds*float64(time.Second))
+		return errors.Join(err1, err2, err3)
+	})
+	events := n.run("kubectl get events --field-selector reason=Unhealthy,involvedObject.name=" + name + " -o jsonpath='{range .items[*]}{.count} {.message}{\"\\n\"}{end}'")
+	if kind != "plain" {
 		stats := n.run(fmt.Sprintf("kubectl get --raw /api/v1/namespaces/%s/pods/%s:15090/proxy/stats/prometheus", n.name, name))
 		if metric := `envoy_cluster_upstream_cx_connect_fail{envoy_cluster_name="xds-grpc"} `; !strings.Contains(stats, metric+"0\n") {
 			t.Errorf("%s: its first connection to the control plane failed: %s", name, line(stats, metric))
 		}
-		n.run("kubectl delete pod " + name + " --wait=false")
 	}
-	t.Logf("a pod is ready %s after kubectl apply, on average", (took / pods).Round(10*time.Millisecond))
-	if failed > 0 {
-		t.Errorf("a probe failed in %d of %d pods", failed, pods)
-	}
+	n.run("kubectl delete pod " + name + " --wait=false")
+	w.wait(t, name, "gone", func(s *start) bool { return s.gone })
+	return one, strings.TrimSpace(events)
 }
+
+// startTable is what the kinds' starts took: for each step the median of the time since
+// the one before, and how much later the pods were ready than those of the first kind.
+func startTable(kinds []string, all map[string][]start) string {
+	var b strings.Builder
+	ms := func(d []time.Duration, percent int) string {
+		if len(d) == 0 {
+			return "-"
+		}
+		d = slices.Sorted(slices.Values(d))
+		return strconv.FormatInt(d[min(len(d)-1, len(d)*percent/100)].Milliseconds(), 10)
+	}
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, "\n%s, %d pods, milliseconds (p50, p99):\n", kind, len(all[kind]))
+		for i, step := range startSteps {
+			var took []time.Duration
+			for _, s := range all[kind] {
+				if i > 0 && !s.steps[i].IsZero() {
+					took = append(took, s.steps[i].Sub(slices.MaxFunc(s.steps[:i], time.Time.Compare)))
+				}
+			}
+			if len(took) > 0 {
+				fmt.Fprintf(&b, "  %-20s %6s %6s after the step before\n", step.name, ms(took, 50), ms(took, 99))
+			}
+		}
+		var ready, app, request, later []time.Duration
+		for i, s := range all[kind] {
+			ready = append(ready, s.ready())
+			app = append(app, s.app.Sub(s.steps[0]))
+			request = append(request, s.request)
+			if first := all[kinds[0]]; i < len(first) {
+				later = append(later, s.ready()-first[i].ready())
+			}
+		}
+		fmt.Fprintf(&b, "  %-20s %6s %6s after created, by its own clock\n", "application starts", ms(app, 50), ms(app, 99))
+		fmt.Fprintf(&b, "  %-20s %6s %6s\n", "its first request", ms(request, 50), ms(request, 99))
+		fmt.Fprintf(&b, "  %-20s %6s %6s after created\n", "ready", ms(ready, 50), ms(ready, 99))
+		if kind != kinds[0] {
+			fmt.Fprintf(&b, "  %-20s %6s %6s\n", "later than "+kinds[0], ms(later, 50), ms(later, 99))
+		}
+	}
+	return b.String()
+}
+
+func (s start) ready() time.Duration { return s.steps[len(s.steps)-1].Sub(s.steps[0]) }
 
 // line is the first line of a text that begins with a prefix.
 func line(text, prefix string) string {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -56,6 +57,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// The flags of the measurements, for the make targets that begin with bench-.
+var (
+	ipv4       = flag.Bool("ipv4", false, "a cluster of IPv4 alone")
+	startPods  = flag.Int("starts", 3, "pods of each kind that the scenario starts times")
+	startKinds = flag.String("starts-kinds", "plain,sidecar", "the kinds of pods that it times in turns: plain, sidecar, limited")
+)
+
 // Suite is what scenarios share: the cluster, with the product on it.
 type Suite struct {
 	*mesh.Mesh
@@ -98,7 +106,7 @@ func (sc scenario) timed(t *testing.T, s *Suite) {
 // bringUp makes the cluster of our own.
 func (s *Suite) bringUp(t *testing.T) {
 	cluster.Require(t)
-	m, err := mesh.Up(ended, mesh.Options{Name: "e2e", Progress: os.Stderr})
+	m, err := mesh.Up(ended, mesh.Options{Name: "e2e", Progress: os.Stderr, IPv4: *ipv4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ type Mesh struct {
 type Options struct {
 	Name     string    // of the cluster, as cluster.Options has it
 	Progress io.Writer // nil discards it
+	IPv4     bool      // no IPv6
 }
 
 // Up brings up a cluster that has the product's images, on which nothing is
@@ -54,7 +55,7 @@ func Up(ctx context.Context, o Options) (*Mesh, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress})
+	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress, IPv4: o.IPv4})
 	if err != nil {
 		return nil, err
 	}
