@@ -1,6 +1,9 @@
 package config
 
-import "strings"
-
 // ReadKeys are the keys of the values that are read.
-func ReadKeys() []string { return strings.Fields(usedKeys + objectKeys + mappingKeys) }
+func ReadKeys() (out []string) {
+	for _, k := range usedKeys {
+		out = append(out, k.Path)
+	}
+	return out
+}

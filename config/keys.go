@@ -8,32 +8,6 @@ import (
 // The keys of Istio's values (its chart's values.yaml and values_types.proto).
 // A key in none of these tables is unknown.
 
-// usedKeys have an effect; each is read in values.go.
-const usedKeys = `
-revision
-global.hub global.tag global.variant global.imagePullPolicy global.imagePullSecrets
-global.platform global.platformFallback global.network global.logAsJson global.logging.level
-global.proxy.autoInject global.proxy.includeIPRanges global.proxy.excludeIPRanges
-global.proxy.includeOutboundPorts global.proxy.excludeOutboundPorts global.proxy.excludeInterfaces
-global.proxy.includeInboundPorts global.proxy.excludeInboundPorts
-global.proxy.image global.proxy.logLevel global.proxy.componentLogLevel global.proxy.clusterDomain
-global.proxy.privileged global.proxy.holdApplicationUntilProxyStarts global.proxy.statusPort
-global.proxy.readinessInitialDelaySeconds global.proxy.readinessPeriodSeconds global.proxy.readinessFailureThreshold
-global.proxy.startupProbe.enabled global.proxy.startupProbe.failureThreshold
-global.proxy_init.image
-pilot.env.ENABLE_NATIVE_SIDECARS
-`
-
-// objectKeys hold Kubernetes objects, whose own fields are checked by type.
-const objectKeys = `
-global.proxy.resources global.proxy.lifecycle global.proxy.seccompProfile global.proxy_init.resources
-`
-
-// mappingKeys hold mappings whose keys the user chooses.
-const mappingKeys = `global.namedRanges`
-
-var objectPaths = strings.Fields(objectKeys)
-
 // silentKeys are valid and have no effect on injected pods, which no user who sets
 // them expects. Keys below them are not checked.
 const silentKeys = `
@@ -112,11 +86,12 @@ var valueKeys = buildKeys()
 
 func buildKeys() keyTable {
 	t := keyTable{kind: map[string]keyKind{}, children: map[string][]string{}}
-	for _, path := range strings.Fields(usedKeys) {
-		t.add(path, keyUsed)
-	}
-	for _, path := range strings.Fields(objectKeys + mappingKeys) {
-		t.add(path, keyTyped)
+	for _, k := range usedKeys {
+		kind := keyUsed
+		if k.Type == TypeObject || k.Type == TypeLists {
+			kind = keyTyped
+		}
+		t.add(k.Path, kind)
 	}
 	for _, path := range strings.Fields(silentKeys) {
 		t.add(path, keySilent)
@@ -137,8 +112,8 @@ func buildKeys() keyTable {
 
 // elsewhere is the first path with an effect that ends in a name; empty if there is none.
 func (t *keyTable) elsewhere(name string) string {
-	for _, path := range append(strings.Fields(usedKeys), objectPaths...) {
-		for at := path; at != ""; {
+	for _, k := range usedKeys {
+		for at := k.Path; at != ""; {
 			i := strings.LastIndexByte(at, '.')
 			if at[i+1:] == name {
 				return at

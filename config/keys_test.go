@@ -125,3 +125,24 @@ func merged(with, key, value string) string {
 	}
 	return strings.TrimSuffix(inner, "}") + ", " + with + "}"
 }
+
+// Every key and field has a description.
+func TestReferenceIsComplete(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range config.Keys() {
+		if k.About == "" || k.Type == "" || seen[k.Path] || !strings.HasSuffix(k.About, ".") {
+			t.Errorf("%s: type %q, description %q, seen %v", k.Path, k.Type, k.About, seen[k.Path])
+		}
+		seen[k.Path] = true
+	}
+	for key := range keyCases {
+		if !seen[key] {
+			t.Errorf("the reference lacks %s", key)
+		}
+	}
+	for _, f := range config.MeshFields() {
+		if len(f.About) < 20 {
+			t.Errorf("meshConfig.%s: description %q", f.Descriptor.JSONName(), f.About)
+		}
+	}
+}
