@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/test/cache"
 	"github.com/outrider-mesh/outrider/test/helm"
 )
 
@@ -99,4 +100,37 @@ func text(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// checkKrew validates the manifest with krew's own program, and installs the plugin
+// with krew.
+func checkKrew(t *testing.T, dir string, r release) {
+	t.Helper()
+	var programs []string
+	for _, name := range []string{"validate-krew-manifest", "krew"} {
+		path, err := cache.Program{
+			Name: name, What: name, Takes: "a minute on 2 cores", Module: "hack/release/tools/krew", Package: "sigs.k8s.io/krew/cmd/" + name, Flags: "-s -w",
+		}.Path(t.Context(), os.Stderr)
+		if err != nil && os.Getenv("REQUIRE_REAL") != "1" {
+			t.Skipf("no krew (REQUIRE_REAL=1 makes this a failure): %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		programs = append(programs, path)
+	}
+	manifest := filepath.Join(dir, "krew/outrider.yaml")
+	output(t, exec.CommandContext(t.Context(), programs[0], "-manifest", manifest, "-skip-install"))
+	root := t.TempDir()
+	install := exec.CommandContext(t.Context(), programs[1], "install", "--manifest="+manifest, "--archive="+filepath.Join(dir, r.plugin(platform{runtime.GOOS, runtime.GOARCH})))
+	install.Env = append(os.Environ(), "KREW_ROOT="+root, "KREW_NO_UPGRADE_CHECK=1")
+	output(t, install)
+	plugin := output(t, exec.CommandContext(t.Context(), filepath.Join(root, "bin", "kubectl-outrider"), "version"))
+	if plugin != "outrider "+r.version+"\n" {
+		t.Errorf("the plugin that krew installed: %q", plugin)
+	}
+	license, err := filepath.Glob(filepath.Join(root, "store", "outrider", r.version, "LICENSE"))
+	if err != nil || len(license) != 1 {
+		t.Errorf("krew installed no LICENSE: %q, %v", license, err)
+	}
 }

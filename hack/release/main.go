@@ -76,7 +76,7 @@ func cyclonedx(ctx context.Context, progress io.Writer) (string, error) {
 	}.Path(ctx, progress)
 }
 
-// emptyDir makes a directory. One with files is refused: they would get into the
+// emptyDir makes a directory. One with files is rejected: they would get into the
 // checksums.
 func emptyDir(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -155,18 +158,87 @@ func TestEmptyDir(t *testing.T) {
 	}
 }
 
-// TestTwoBuildsAreEqual builds a release of one platform in two directories. `make
-// release-check` builds all platforms, with a compiler's cache for each.
+// TestFromGit has a repository of three commits, with a tag on the first.
+func TestFromGit(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("SOURCE_DATE_EPOCH", "")
+	git := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_COMMITTER_DATE=1800000000 +0000", "GIT_CONFIG_GLOBAL=/dev/null",
+			"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
+		return strings.TrimSpace(output(t, cmd))
+	}
+	git("init", "--quiet")
+	git("commit", "--quiet", "--allow-empty", "-m", "inject: one")
+	git("tag", "v1.0.0")
+	git("commit", "--quiet", "--allow-empty", "-m", "inject: two", "-m", "Why.")
+	git("commit", "--quiet", "--allow-empty", "-m", "inject: three")
+	head := git("rev-parse", "HEAD")
+
+	r, previous, log, err := fromGit(t.Context(), dir, "")
+	if want := "v1.0.1-dev.2.g" + head[:12]; err != nil || r.version != want || r.commit != head || r.time.Unix() != 1_800_000_000 || previous != "v1.0.0" {
+		t.Errorf("got %+v after %q, error %v, want version %s", r, previous, err, want)
+	}
+	if len(log) != 2 || log[0].subject != "inject: three" || log[1].body != "Why." || log[0].hash != head[:12] {
+		t.Errorf("changes %+v", log)
+	}
+	git("tag", "v1.1.0")
+	if r, previous, log, err := fromGit(t.Context(), dir, ""); err != nil || r.version != "v1.1.0" || previous != "v1.0.0" || len(log) != 2 {
+		t.Errorf("with a tag: %+v after %q with %d changes, error %v", r, previous, len(log), err)
+	}
+	if r, _, _, err := fromGit(t.Context(), dir, "v7.0.0"); err != nil || r.version != "v7.0.0" {
+		t.Errorf("with a given version: %+v, error %v", r, err)
+	}
+	if _, _, _, err := fromGit(t.Context(), dir, "7"); err == nil || !strings.Contains(err.Error(), "use a version such as") {
+		t.Errorf("with an invalid version: error %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := fromGit(t.Context(), dir, ""); err == nil || !strings.Contains(err.Error(), "?? new") {
+		t.Errorf("with a changed tree: error %v", err)
+	}
+	if _, _, _, err := fromGit(t.Context(), t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "not a git repository") {
+		t.Errorf("without a repository: error %v", err)
+	}
+}
+
+// TestTwoBuildsAreEqual builds a release of one platform in two directories, and
+// checks its files with the programs that read them.
 func TestTwoBuildsAreEqual(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the programs twice; -short omits it")
 	}
-	b := builder{
-		release: sample, platforms: []platform{{"linux", "amd64"}}, log: io.Discard,
-		helm: helm.Program, cyclonedx: cyclonedx,
+	twoBuilds(t, platform{"linux", runtime.GOARCH})
+}
+
+var full = flag.Bool("release", false, "build a whole release twice, with nothing cached and without network")
+
+// TestRelease is the same with all platforms, a compiler's cache for each build, and
+// no way to fetch a module.
+func TestRelease(t *testing.T) {
+	if !*full {
+		t.Skip("takes an hour; -release, or make release-check, runs it")
 	}
+	for _, tool := range []func(context.Context, io.Writer) (string, error){helm.Program, cyclonedx} {
+		if _, err := tool(t.Context(), os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("GOPROXY", "off")
+	twoBuilds(t, allPlatforms...)
+}
+
+func twoBuilds(t *testing.T, platforms ...platform) {
+	t.Helper()
+	b := builder{release: sample, platforms: platforms, log: io.Discard, helm: helm.Program, cyclonedx: cyclonedx}
 	var outputs []string
 	for _, name := range []string{"a", "another"} {
+		if *full {
+			b.log = os.Stderr
+			t.Setenv("GOCACHE", t.TempDir())
+		}
 		b.root, b.out = copyOfCheckout(t, filepath.Join(t.TempDir(), name)), t.TempDir()
 		if err := b.build(t.Context(), "v1.2.2", []change{{"abc", "inject: a change", ""}}); err != nil {
 			t.Fatal(err)
@@ -174,17 +246,22 @@ func TestTwoBuildsAreEqual(t *testing.T) {
 		outputs = append(outputs, b.out)
 	}
 	files := sameFiles(t, outputs[0], outputs[1])
-	for _, want := range []string{
-		"CHANGELOG.md", "SHA256SUMS", "krew/outrider.yaml", "outrider.yaml", "policy.yaml", "settings.yaml",
-		"outrider-v1.2.3-rc.1-linux-amd64", "outrider-v1.2.3-rc.1-linux-amd64.cdx.json", "outrider-v1.2.3-rc.1-image.tar",
-		"outrider-init-v1.2.3-rc.1-linux-amd64", "outrider-init-v1.2.3-rc.1-linux-amd64.cdx.json", "outrider-init-v1.2.3-rc.1-image.tar",
-		"kubectl-outrider-v1.2.3-rc.1-linux-amd64.tar.gz",
-	} {
-		if !slices.Contains(files, want) {
-			t.Errorf("the release lacks %s; it has %q", want, files)
+	want := []string{
+		"CHANGELOG.md", "SHA256SUMS", "krew/outrider.yaml", "outrider.yaml", "policy.yaml", "settings.yaml", "outrider-1.2.3-rc.1.tgz",
+		"outrider-v1.2.3-rc.1-image.tar", "outrider-init-v1.2.3-rc.1-image.tar",
+	}
+	for _, p := range platforms {
+		want = append(want, "outrider-v1.2.3-rc.1-"+p.String()+p.exe(), "outrider-v1.2.3-rc.1-"+p.String()+".cdx.json", sample.plugin(p))
+		if p.os == "linux" {
+			want = append(want, "outrider-init-v1.2.3-rc.1-"+p.String(), "outrider-init-v1.2.3-rc.1-"+p.String()+".cdx.json")
 		}
 	}
+	if slices.Sort(want); !slices.Equal(files, want) {
+		t.Errorf("the release has %q, want %q", files, want)
+	}
 	checkRelease(t, outputs[0], sample)
+	t.Run("krew", func(t *testing.T) { checkKrew(t, outputs[0], sample) })
+	t.Run("containerd", func(t *testing.T) { checkImages(t, outputs[0], sample) })
 }
 
 // sameFiles compares two directories byte for byte and returns their files.

@@ -61,16 +61,23 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 // Build installs and builds what a cluster needs and this machine lacks,
 // without bringing one up. It fails where a cluster cannot be had at all.
 func Build(ctx context.Context, progress io.Writer) error {
+	_, err := Programs(ctx, progress)
+	return err
+}
+
+// Programs does what Build does, and returns the paths of the programs by their
+// names: "containerd", "ctr", "kubectl" and so on.
+func Programs(ctx context.Context, progress io.Writer) (map[string]string, error) {
 	p := &printer{w: progress}
 	if err := provide(ctx, p.say); err != nil {
-		return err
+		return nil, err
 	}
 	root, err := kit.Checkout()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = build(ctx, root, p)
-	return err
+	a, err := build(ctx, root, p)
+	return a.program, err
 }
 
 // close closes what the node has got, too.
