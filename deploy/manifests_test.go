@@ -1,5 +1,7 @@
 package deploy
 
+//go:generate go test -run TestManifestsAreRendered . -update
+
 import (
 	"flag"
 	"fmt"

@@ -1,5 +1,7 @@
 package serve
 
+//go:generate go test -run TestMetricsPage . -update
+
 import (
 	"cmp"
 	"flag"
