@@ -83,6 +83,8 @@ type document struct{ template, text string }
 
 // The plain manifests are what Helm renders.
 func TestManifestsAreRendered(t *testing.T) {
+	schemaIsGenerated(t)
+	copyCRDs(t)
 	for path, text := range map[string]string{webhookTemplate: webhookConfigurations(t), tagTemplate: tagConfigurations(t)} {
 		if *update {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -175,5 +177,21 @@ func TestChartRendersRegistration(t *testing.T) {
 				t.Errorf("rendered\n%+v\n%+v", mutating, validating)
 			}
 		})
+	}
+}
+
+// copyCRDs compares the CRDs of the chart with those that the program creates.
+func copyCRDs(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"serviceentry.yaml", "virtualservice.yaml"} {
+		want, to := read(t, "crds/"+name), "chart/files/crds/"+name
+		if *update {
+			if err := os.WriteFile(to, []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read(t, to) != want {
+			t.Errorf("%s differs from crds/%s; run go test ./deploy -update", to, name)
+		}
 	}
 }

@@ -103,6 +103,7 @@ var chartValues = []value{
 	row("policy.enabled", config.TypeText, "", "Create the ValidatingAdmissionPolicy that limits what the service accounts write. auto: on Kubernetes 1.30 and later.", "auto", "true", "false"),
 	row("crds.enabled", config.TypeText, "", "CRDs of ServiceEntry and VirtualService. auto: the program creates those that the cluster lacks. true: Helm creates and upgrades them, and keeps them on uninstall. false: neither.", "auto", "true", "false"),
 	row("podMonitor.enabled", config.TypeFlag, "", "Create a PodMonitor for the Prometheus operator."),
+	row("podMonitor.prometheusNamespace", config.TypeText, "", "Namespace of Prometheus: with the PodMonitor, the NetworkPolicies open the port of metrics to it. Empty: to the release's namespace alone."),
 	row("podMonitor.interval", config.TypeText, "", "Time between scrapes; empty: Prometheus' own."),
 	row("podMonitor.labels", typeTexts, "", "Labels that the Prometheus operator selects PodMonitors by."),
 	row("prometheusRule.enabled", config.TypeFlag, "", "Create a PrometheusRule with alerts."),

@@ -32,7 +32,12 @@ var placeholders = strings.NewReplacer(
 	"-"+anyTag, "-{{ $tag }}",
 	anyTag+".", "{{ $tag }}.",
 	anyTag, "{{ $tag | toYaml }}",
+	"reinvocationPolicy: IfNeeded", "reinvocationPolicy: {{ $.V.sidecarInjectorWebhook.reinvocationPolicy }}",
+	"metadata:\n", "metadata:\n  {{- with $.WebhookAnnotations }}\n"+annotations+"    {{- include \"outrider.strings\" . | nindent 4 }}\n  {{- end }}\n",
 )
+
+const annotations = "  annotations:\n"
+
 
 // registered is a webhook configuration, whose entries are a list of YAML objects.
 type registered struct {
@@ -181,7 +186,8 @@ func tagConfigurations(t testing.TB) string {
 	t.Helper()
 	_, _, tagged := registerAll(t, registration.Options{Revision: anyRevision, Tags: []revision.Tag{anyTag}})
 	_, _, byDefault := registerAll(t, registration.Options{Revision: anyRevision, Tags: []revision.Tag{revision.DefaultTag}, Auto: true})
-	head := strings.Replace(placeholders.Replace(tagged[0].head), "metadata:\n", "metadata:\n  annotations:\n    helm.sh/resource-policy: keep\n", 1)
+	const with = "  {{- with $.WebhookAnnotations }}\n"
+	head := strings.Replace(placeholders.Replace(tagged[0].head), with+annotations, annotations+"    helm.sh/resource-policy: keep\n"+with, 1)
 	entries := strings.ReplaceAll(tagEntries(tagged[0], byDefault[0], ""), "  clientConfig:\n", "  clientConfig:\n    {{- with $.Bundle }}\n    caBundle: {{ . }}\n    {{- end }}\n")
 	return generated + "{{- include \"outrider.bundle\" . -}}\n{{- range $tag := $.Tags }}\n---\n" + head + entries + "{{- end }}\n"
 }

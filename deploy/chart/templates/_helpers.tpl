@@ -9,6 +9,7 @@ outrider.init adds to the context what the templates use. Each begins with it.
   .Webhook         the settings of the webhook's Deployment: the defaults, those of both
                    Deployments, its own
   .ControlPlane    the same of the control plane's
+  .WebhookAnnotations  of the webhook configurations
   .EveryNamespace  whether namespaces without a label are injected
 */}}
 {{- define "outrider.init" -}}
@@ -38,6 +39,10 @@ outrider.init adds to the context what the templates use. Each begins with it.
 {{- $_ := set . "Selects" (or $default (ne $revision "default")) -}}
 {{- $_ := set . "Tags" $tags -}}
 {{- $_ := set . "EveryNamespace" $v.sidecarInjectorWebhook.enableNamespacesByDefault -}}
+{{- /* AKS edits webhook configurations without the annotation, at each of their updates. */ -}}
+{{- $annotations := ternary (dict "admissions.enforcer/disabled" "true") dict (eq $v.global.platform "aks") -}}
+{{- include "outrider.overlay" (list $annotations $v.sidecarInjectorWebhookAnnotations) -}}
+{{- $_ := set . "WebhookAnnotations" $annotations -}}
 {{- range $name, $component := dict "Webhook" "webhook" "ControlPlane" "controlPlane" -}}
 {{- $settings := include "outrider.defaults" $component | fromYaml -}}
 {{- range $key := $deployment -}}
