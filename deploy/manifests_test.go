@@ -1,6 +1,6 @@
 package deploy
 
-//go:generate go test -run TestManifestsAreRendered . -update
+//go:generate go test -run AreRendered|IsGenerated . -update
 
 import (
 	"flag"

@@ -42,10 +42,17 @@ func checkRelease(t *testing.T, dir string, r release) {
 // checkChart renders the packaged chart with Helm: it has the images of the release.
 func checkChart(t *testing.T, dir string, r release) {
 	t.Helper()
-	if !strings.Contains(text(t, "../../deploy/chart/templates/_helpers.tpl"), "Chart.AppVersion") {
-		return
-	}
 	chart := filepath.Join(dir, "outrider-"+r.chartVersion()+".tgz")
+	entries, err := readTarGz(strings.NewReader(text(t, chart)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata := string(entries[0].data)
+	for _, want := range []string{"version: " + r.chartVersion() + "\n", "appVersion: " + r.version + "\n", "docker.io/outrider/outrider-init:" + r.version + "\n", `artifacthub.io/prerelease: "true"`} {
+		if !strings.Contains(metadata, want) {
+			t.Errorf("%s: Chart.yaml lacks %q:\n%s", filepath.Base(chart), want, metadata)
+		}
+	}
 	render := exec.CommandContext(t.Context(), helm.Require(t), "template", "outrider", chart, "--namespace=istio-system")
 	render.Env = []string{"HOME=" + t.TempDir()} // no settings of the user
 	manifest := output(t, render)

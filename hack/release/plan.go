@@ -141,3 +141,14 @@ func setTag(text, tag string) string {
 		label+`"`+was+`"`, label+`"`+tag+`"`,
 	).Replace(text)
 }
+
+// chartMetadata sets in Chart.yaml what Helm does not: the images that Artifact Hub
+// scans, and whether it lists the version as a prerelease.
+func chartMetadata(text, version string) string {
+	const prerelease = `artifacthub.io/prerelease: "%t"`
+	text = setTag(text, version)
+	for _, was := range []bool{true, false} {
+		text = strings.Replace(text, fmt.Sprintf(prerelease, was), fmt.Sprintf(prerelease, strings.Contains(version, "-")), 1)
+	}
+	return text
+}

@@ -127,6 +127,16 @@ func TestSetTag(t *testing.T) {
 	}
 }
 
+func TestChartMetadata(t *testing.T) {
+	const chart = "annotations:\n  artifacthub.io/images: |\n    - image: docker.io/outrider/outrider:dev\n  artifacthub.io/prerelease: \"true\"\n"
+	for version, prerelease := range map[string]string{"v1.2.3": "false", "v1.2.3-rc.1": "true"} {
+		want := strings.NewReplacer(":dev", ":"+version, `"true"`, `"`+prerelease+`"`).Replace(chart)
+		if got := chartMetadata(chart, version); got != want {
+			t.Errorf("%s: got %q, want %q", version, got, want)
+		}
+	}
+}
+
 func TestNormalSBOM(t *testing.T) {
 	document := `{"bomFormat":"CycloneDX","metadata":{"tools":[{"name":"x","hashes":[{"alg":"MD5","content":"0"}]}],` +
 		`"component":{"bom-ref":"pkg:golang/` + module + `@v0.0.0-1?type=module","name":"` + module + `","version":"v0.0.0-1"}},` +

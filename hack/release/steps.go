@@ -162,10 +162,6 @@ func (b builder) manifests(context.Context) error {
 // it is packed again without them.
 func (b builder) chart(ctx context.Context) error {
 	dir := filepath.Join(b.root, "deploy", "chart")
-	if _, err := os.Stat(filepath.Join(dir, "Chart.yaml")); err != nil {
-		_, _ = fmt.Fprintf(b.log, "release: no chart in %s\n", dir)
-		return nil
-	}
 	helm, err := b.helm(ctx, b.log)
 	if err != nil {
 		return err
@@ -189,6 +185,15 @@ func (b builder) chart(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if len(entries) == 0 || entries[0].name != "outrider/Chart.yaml" {
+		return fmt.Errorf("%s: Chart.yaml is not the first file", name)
+	}
+	entries[0].data = []byte(chartMetadata(string(entries[0].data), b.version))
+	license, err := os.ReadFile(filepath.Join(b.root, "LICENSE"))
+	if err != nil {
+		return err
+	}
+	entries = append(entries, entry{"outrider/LICENSE", 0o644, license})
 	// Chart.yaml stays first, where readers of archives look for it.
 	slices.SortFunc(entries[1:], func(x, y entry) int { return strings.Compare(x.name, y.name) })
 	var archive bytes.Buffer
