@@ -6,6 +6,9 @@ const (
 	AppComponent  = "app.kubernetes.io/component"  // label
 	NamespaceName = "kubernetes.io/metadata.name"  // label that the API server sets on every namespace
 	ServingCA     = "outrider/serving-authority"   // annotation on a replica's lease: the CA of its certificate
+	ConfigHash    = "outrider/config-hash"         // annotation on a replica's lease: its active configuration
+	ConfigSource  = "outrider/config-source"       // annotation on a replica's lease: where that comes from
+	ConfigReason  = "outrider/config-not-applied"  // annotation on a replica's lease: why the ConfigMaps are not applied
 )
 
 // The names of the table, grouped by their prefix.

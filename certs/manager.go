@@ -34,7 +34,8 @@ type Manager struct {
 	serving       atomic.Pointer[tls.Certificate]
 	last          atomic.Pointer[State] // of the Secret, with what it has lost restored
 	reports       loop
-	leading       atomic.Pointer[loop] // the leader's, while this replica leads
+	leading       atomic.Pointer[loop]     // the leader's, while this replica leads
+	more          func() map[string]string // annotations of the report
 }
 
 // New prepares a Manager. It does not connect to the API server yet.
@@ -109,7 +110,7 @@ func (k *Manager) Start(ctx context.Context) error {
 		running.Go(func() { i.RunWithContext(ctx) })
 	}
 	running.Go(func() { newLoop().run(ctx, k.options.Timing.Report, k.log, k.watchTrust) })
-	if k.options.reports() {
+	if k.options.reports() || k.more != nil {
 		running.Go(func() { k.report(ctx) })
 	}
 	if k.election == nil {
@@ -119,10 +120,24 @@ func (k *Manager) Start(ctx context.Context) error {
 	return k.election.Start(ctx)
 }
 
+// Annotate adds annotations to the replica's report. It must be called before Start.
+func (k *Manager) Annotate(more func() map[string]string) { k.more = more }
+
+// Report reports again, as the annotations have changed.
+func (k *Manager) Report() { k.reports.trigger() }
+
 // report reports what this replica serves, until ctx ends.
 func (k *Manager) report(ctx context.Context) {
 	k.reports.run(ctx, k.options.Timing.Report, k.log.WithName("report"), func(ctx context.Context) error {
-		return report(ctx, k.client, &k.options, k.servingID())
+		var more map[string]string
+		if k.more != nil {
+			more = k.more()
+		}
+		err := report(ctx, k.client, &k.options, k.servingID(), more)
+		if k.election == nil && !k.options.Follow {
+			err = errors.Join(err, deleteExpired(ctx, k.client, &k.options)) // there is no leader for that
+		}
+		return err
 	})
 	gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()

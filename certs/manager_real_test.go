@@ -171,7 +171,7 @@ func TestManager_RotationOverlaps(t *testing.T) {
 	go func() {
 		defer close(reported)
 		for reporting.Err() == nil {
-			if err := report(reporting, i.Client, &slow, signerID(first.Leaf)); err != nil && reporting.Err() == nil {
+			if err := report(reporting, i.Client, &slow, signerID(first.Leaf), nil); err != nil && reporting.Err() == nil {
 				t.Error(err)
 			}
 			time.Sleep(quick.Report)

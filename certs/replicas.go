@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,14 +17,16 @@ import (
 
 // report publishes what this replica serves for the leader, in a Lease of its own:
 // annotation.ServingCA has the CAID of the CA certificate that signed it.
-func report(ctx context.Context, client kubernetes.Interface, o *Options, serving string) error {
+func report(ctx context.Context, client kubernetes.Interface, o *Options, serving string, more map[string]string) error {
 	leases := client.CoordinationV1().Leases(o.Namespace)
 	labels := o.ownLabels()
 	labels[annotation.AppComponent] = component
+	annotations := map[string]string{annotation.ServingCA: serving}
+	maps.Copy(annotations, more)
 	want := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: replicaLease + "-" + o.Identity, Labels: labels,
-			Annotations: map[string]string{annotation.ServingCA: serving},
+			Annotations: annotations,
 		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       new(o.Identity),
@@ -47,6 +50,32 @@ func report(ctx context.Context, client kubernetes.Interface, o *Options, servin
 // deleteReport deletes the replica's Lease.
 func deleteReport(ctx context.Context, client kubernetes.Interface, o *Options) error {
 	return client.CoordinationV1().Leases(o.Namespace).Delete(ctx, replicaLease+"-"+o.Identity, metav1.DeleteOptions{})
+}
+
+// reportsExpired is how many reports a replica may miss where there is no leader, which
+// measures their age by a clock of its own.
+const reportsExpired = 10 * reportsMissed
+
+// deleteExpired deletes the Leases of replicas that are gone.
+func deleteExpired(ctx context.Context, client kubernetes.Interface, o *Options) error {
+	own := o.ownLabels()
+	own[annotation.AppComponent] = component
+	leases, err := client.CoordinationV1().Leases(o.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: own}),
+	})
+	if err != nil {
+		return fmt.Errorf("list Leases of replicas: %w", err)
+	}
+	for _, l := range leases.Items {
+		if l.Spec.RenewTime == nil || o.Now().Sub(l.Spec.RenewTime.Time) < reportsExpired*o.Timing.Report {
+			continue
+		}
+		err := client.CoordinationV1().Leases(o.Namespace).Delete(ctx, l.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &l.ResourceVersion}})
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("delete Lease %s/%s of a replica that is gone: %w", o.Namespace, l.Name, err)
+		}
+	}
+	return nil
 }
 
 // replicas are the reports as the leader observes them. A report's age is measured

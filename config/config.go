@@ -11,7 +11,8 @@
 // location.go, defaults.go, keytable.go and keys.go (the known keys), overlay.go (the user's
 // values over the defaults), reader.go (one text and its problems), tree.go (values
 // by path), names.go (named ranges), values.go, injection.go and mesh.go (the
-// three texts), reference.go (the keys as documentation), parse.go.
+// three texts), reference.go (the keys as documentation), parse.go, history.go (what is
+// stored of earlier texts).
 package config
 
 import (

@@ -2,7 +2,11 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -30,8 +34,63 @@ func (l Location) Labels() Labels {
 		return fmt.Sprintf("ConfigMap %s/%s, key %q", l.Namespace, name, key)
 	}
 	return Labels{
-		Config: label(l.Injector, "config"),
-		Values: label(l.Injector, "values"),
-		Mesh:   label(l.Mesh, "mesh"),
+		Config: label(l.Injector, keyConfig),
+		Values: label(l.Injector, keyValues),
+		Mesh:   label(l.Mesh, keyMesh),
 	}
+}
+
+// The keys of the texts.
+const (
+	keyConfig = "config"
+	keyValues = "values"
+	keyMesh   = "mesh"
+	// keyNetworks is in ConfigMap istio of an Istio, and is not read.
+	keyNetworks = "meshNetworks"
+)
+
+// Keys are the keys that a ConfigMap has, those of its texts first; nil for another
+// ConfigMap.
+func (l Location) Keys(name string) []string {
+	switch name {
+	case l.Injector:
+		return []string{keyConfig, keyValues}
+	case l.Mesh:
+		return []string{keyMesh, keyNetworks}
+	}
+	return nil
+}
+
+// Set replaces the texts of one ConfigMap by those in its data.
+func (l Location) Set(t *Texts, name string, data map[string]string) {
+	switch name {
+	case l.Injector:
+		t.Config, t.Values = data[keyConfig], data[keyValues]
+	case l.Mesh:
+		t.Mesh = data[keyMesh]
+	}
+}
+
+// KeyProblems are errors about the keys of a ConfigMap, of which the texts' own are
+// in known: a text where it is not read would be lost without them. A ConfigMap
+// without any key means the defaults.
+func KeyProblems(known, data, binary []string) (out problem.List) {
+	for _, key := range known {
+		if slices.Contains(binary, key) {
+			out.Add(problem.Invalid(fmt.Sprintf("binaryData[%q]", key), "", "not read: a text must be UTF-8, in data", "save it as UTF-8, and set data["+strconv.Quote(key)+"]"))
+		}
+	}
+	isKnown := func(key string) bool { return slices.Contains(known, key) }
+	all := slices.Concat(data, binary)
+	if len(all) == 0 || slices.ContainsFunc(all, isKnown) {
+		return out
+	}
+	slices.Sort(all)
+	quoted := make([]string, len(known))
+	for i, key := range known {
+		quoted[i] = strconv.Quote(key)
+	}
+	out.Add(problem.Invalid("data", "", fmt.Sprintf("has the key %s, which is not read, and none of %s", strconv.Quote(problem.Short(all[0])), strings.Join(quoted, ", ")),
+		"rename the key; for the defaults, remove it"))
+	return out
 }

@@ -1,7 +1,9 @@
 package ranges
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -181,6 +183,48 @@ func Keep(last, next *NamedRanges) *NamedRanges {
 	kept.Lost = fmt.Sprintf("source for %q lost: %s; keeping the previous ranges %s, from %s", cidr.Cluster, why, last.Cluster.Ranges, last.Cluster.From)
 	kept.Warnings = append([]string{kept.Lost}, next.Warnings...)
 	return &kept
+}
+
+// kept is what is stored of the cluster's ranges, for Keep after a restart.
+type kept struct {
+	Platform string         `json:"platform"`
+	Ranges   string         `json:"ranges"`
+	From     string         `json:"from"`
+	Grades   map[Kind]Grade `json:"grades"`
+}
+
+// Stored are the cluster's ranges as JSON, for Restored; nil where they are not known.
+func (n *NamedRanges) Stored() []byte {
+	if n == nil || n.Cluster.Missing != "" {
+		return nil
+	}
+	text, err := json.Marshal(kept{n.Platform, n.Cluster.Ranges.String(), n.Cluster.From, n.Cluster.grades})
+	if err != nil {
+		return nil // only strings
+	}
+	return text
+}
+
+// SameCluster reports whether two have the same ranges of the cluster, by evidence of
+// the same grade.
+func SameCluster(a, b *NamedRanges) bool {
+	return a.Cluster.Ranges.Equal(b.Cluster.Ranges) && maps.Equal(a.Cluster.grades, b.Cluster.grades)
+}
+
+// Restored are the names of a reading that was stored, for Keep alone.
+func Restored(text []byte) (*NamedRanges, error) {
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
+		return nil, fmt.Errorf("read stored ranges: %w", err)
+	}
+	list, err := cidr.Parse(k.Ranges, cidr.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("read stored ranges: %w", err)
+	}
+	return &NamedRanges{
+		Platform: k.Platform, APIServer: Resolution{Missing: "not stored"},
+		Cluster: Resolution{Ranges: list, From: problem.Printable(k.From), grades: k.Grades},
+	}, nil
 }
 
 // Omitted is what an include list omits of the addresses in use, as a warning: what

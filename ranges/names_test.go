@@ -85,6 +85,9 @@ func TestKeep(t *testing.T) {
 		{"a part is left", whole, names(docServices), "10.96.0.0/16,10.244.0.0/16", "lost: pod ranges: not in the documents"},
 		{"a weaker source is left", whole, names(docKubeadm), "10.96.0.0/16,10.244.0.0/16", "service ranges are now only configured"},
 		{"the weaker source first", names(docKubeadm), whole, "10.96.0.0/16,10.244.0.0/16", ""},
+		{"stored before a restart", restored(t, whole), NoCluster("not read"), "10.96.0.0/16,10.244.0.0/16", "lost: not read"},
+		{"stored, and a weaker source", restored(t, whole), names(docKubeadm), "10.96.0.0/16,10.244.0.0/16", "service ranges are now only configured"},
+		{"stored, and the same source", restored(t, names(docKubeadm)), whole, "10.96.0.0/16,10.244.0.0/16", ""},
 		{"the same source with other ranges", whole, names(strings.ReplaceAll(docServices, "/16", "/15"), docPool), "10.96.0.0/15,10.244.0.0/16", ""},
 	} {
 		got := Keep(c.last, c.next)
@@ -96,6 +99,27 @@ func TestKeep(t *testing.T) {
 		}
 		if again := Keep(got, c.next); !again.Cluster.Ranges.Equal(got.Cluster.Ranges) {
 			t.Errorf("%s: kept a second time: %s", c.name, again.Cluster.Ranges)
+		}
+	}
+}
+
+// restored are the names after a restart.
+func restored(t *testing.T, n *NamedRanges) *NamedRanges {
+	t.Helper()
+	out, err := Restored(n.Stored())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestStoredRanges(t *testing.T) {
+	if text := NoCluster("not read").Stored(); text != nil {
+		t.Errorf("unknown ranges are stored: %s", text)
+	}
+	for _, text := range []string{"", "{", `{"ranges": "10.0.0.0/33"}`, `{"ranges": "*"}`} {
+		if n, err := Restored([]byte(text)); err == nil {
+			t.Errorf("%s: %+v", text, n)
 		}
 	}
 }

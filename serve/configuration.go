@@ -7,6 +7,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/active"
@@ -17,6 +18,16 @@ import (
 // configMaps are the ones of this revision.
 func (o Options) configMaps() config.Location { return config.LocationOf(o.Namespace, o.Revision) }
 
+// lastGood is the ConfigMap that keeps the last good configurations. The components
+// have one each: with the token of one, the configuration of the other one cannot be
+// changed.
+func (o Options) lastGood() string {
+	if o.runs(Webhook) {
+		return o.Revision.Name("outrider-last-good")
+	}
+	return o.Revision.Name("outrider-xds-last-good")
+}
+
 // newHolder makes the holder of the active configuration.
 func newHolder(mgr manager.Manager, c *cluster, o Options) (*active.Holder, error) {
 	client, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
@@ -25,6 +36,7 @@ func newHolder(mgr manager.Manager, c *cluster, o Options) (*active.Holder, erro
 	}
 	return active.New(active.Options{
 		ConfigMaps: o.configMaps(), Client: client, Environment: c.environment,
+		Store: o.lastGood(), Version: o.Version, StorePause: o.storePause,
 		Events: mgr.GetEventRecorder("outrider"), Log: o.Log.WithName("configuration"), Registry: o.Registry,
 		CompileMesh: o.compileMesh,
 	})
@@ -60,4 +72,15 @@ func newRanges(mgr manager.Manager, holder *active.Holder) (manager.Runnable, er
 func ownRanges(s *active.Snapshot) (own cidr.List, complete bool) {
 	found, _ := s.Injector.RangeNames().Resolve(cidr.Cluster)
 	return found.Ranges, found.Missing == ""
+}
+
+// configurationOf is the status as annotations of the replica's Lease.
+func configurationOf(s active.Status) map[string]string {
+	out := map[string]string{annotation.ConfigHash: s.Hash, annotation.ConfigSource: s.Source, annotation.ConfigReason: s.NotApplied}
+	for name, value := range out {
+		if value == "" {
+			out[name] = "none"
+		}
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/outrider-mesh/outrider/certs"
@@ -99,8 +100,15 @@ func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
 	return writer, err
 }
 
-// register adds what runs and its readiness check, the CRDs, and the debug
-// endpoints.
+// checks are those of readiness.
+func (p *controlPlane) checks() map[string]healthz.Checker {
+	if p == nil {
+		return nil
+	}
+	return map[string]healthz.Checker{"sidecars": p.watcher.Ready}
+}
+
+// register adds what runs, the CRDs, and the debug endpoints.
 func (p *controlPlane) register(mgr manager.Manager) error {
 	if p == nil {
 		return nil
@@ -112,7 +120,7 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election), mgr.AddReadyzCheck("sidecars", p.watcher.Ready))
+	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
 }
 
 // configure forwards the active configuration.

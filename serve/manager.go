@@ -2,19 +2,15 @@ package serve
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/outrider-mesh/outrider/certs"
-	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/webhook"
 )
 
@@ -35,7 +31,7 @@ func newManager(o Options, certificate certs.GetCertificate, clients *webhook.Cl
 	mgr, err := ctrl.NewManager(o.Cluster, manager.Options{
 		Logger:                  o.Log,
 		Metrics:                 metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress:  o.HealthAddress,
+		HealthProbeBindAddress:  "0", // health.go
 		GracefulShutdownTimeout: &timeout,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		WebhookServer:           server,
@@ -44,30 +40,4 @@ func newManager(o Options, certificate certs.GetCertificate, clients *webhook.Cl
 		return nil, fmt.Errorf("set up the server: %w", err)
 	}
 	return mgr, nil
-}
-
-// health registers the checks that decide whether requests are sent here.
-func (s *server) health(keeper *certs.Manager, holder *active.Holder) error {
-	return errors.Join(
-		s.mgr.AddHealthzCheck("ping", healthz.Ping),
-		s.mgr.AddReadyzCheck("certificate", keeper.Ready),
-		s.mgr.AddReadyzCheck("configuration", holder.Ready),
-		s.mgr.AddReadyzCheck("listening", listening(keeper, s.mgr.GetWebhookServer().StartedChecker())),
-		s.mgr.AddReadyzCheck("shutdown", func(*http.Request) error {
-			if s.leaving.Load() {
-				return errors.New("shutting down")
-			}
-			return nil
-		}),
-	)
-}
-
-// listening tries a handshake with the port, once there is a certificate for it.
-func listening(keeper *certs.Manager, started healthz.Checker) healthz.Checker {
-	return func(r *http.Request) error {
-		if _, err := keeper.GetCertificate(nil); err != nil {
-			return err
-		}
-		return started(r)
-	}
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Revision revision.Revision
 	// Tags are the revision tags that may select this revision.
 	Tags []revision.Tag
+	// Version is the program's own.
+	Version string
 	// Service is the name of the webhook's Service in Namespace, by which sidecars
 	// connect, too; empty means "outrider", with the revision. XDSService is that of
 	// the control plane alone, empty means "outrider-xds".
@@ -67,4 +69,6 @@ type Options struct {
 
 	// compileMesh is egress.CompileMesh where it is nil; tests count it.
 	compileMesh func(*meshconfig.MeshConfig) *egress.Mesh
+	// storePause is that of active.Options.
+	storePause time.Duration
 }

@@ -66,11 +66,13 @@ func assemble(o Options) (*server, error) {
 		return nil, err
 	}
 	holder.Subscribe(plane.configure)
+	keeper.Annotate(func() map[string]string { return configurationOf(holder.Status()) })
+	holder.OnStatus(keeper.Report)
 	admission(mgr, holder, cluster, plane, metrics, clients, o)
 	s := &server{mgr: mgr}
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
-		plane.register(mgr), mgr.Add(clients), s.health(keeper, holder),
+		plane.register(mgr), mgr.Add(clients), s.health(o.HealthAddress, s.readiness(keeper, holder, plane), holder),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)
 	}

@@ -29,14 +29,15 @@ import (
 func serveCommand(stdio stdio) *cobra.Command {
 	var kubeconfig, logLevel string
 	var components, tags []string
-	o := serve.Options{}
+	o := serve.Options{Version: version}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the injection webhook and the xDS control plane",
 		Long: `Run the webhook, which handles the API server's admission requests. Its
 configuration is in the ConfigMaps istio-sidecar-injector and istio; it reloads
-them on change. Missing ConfigMaps fall back to built-in defaults; an invalid one
-is ignored and the last valid configuration stays active.
+them on change. An invalid one is ignored and the last valid configuration stays
+active, as it does if one is deleted; it is stored in ConfigMap outrider-last-good,
+for restarts and new replicas. Without any of them the built-in defaults apply.
 
 Run the sidecars' xDS control plane: it serves the mesh configuration (key
 "mesh"), the cluster's own CIDR ranges, ServiceEntries and VirtualServices, and

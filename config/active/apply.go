@@ -9,16 +9,61 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// load reads the texts of the ConfigMaps and applies them if they are valid.
-func (h *Holder) load(texts config.Texts) {
-	if texts == (config.Texts{}) {
-		h.report.noConfigMaps()
-	}
-	e := h.read(texts)
+// load reads the content of the ConfigMaps and applies it if it is valid. One that
+// does not exist keeps what it had: a deletion is one half of a replacement more often
+// than a wish for the defaults.
+func (h *Holder) load(c content) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.latest, h.reported = e, ""
+	texts := c.texts
+	if !c.all() {
+		texts = c.complete(h.base())
+	}
+	if !c.any() && texts == (config.Texts{}) {
+		h.report.noConfigMaps()
+	}
+	e := h.edit(texts, c.problems())
+	if e != h.latest {
+		h.reported = ""
+	}
+	missed := c.missed(h.options.ConfigMaps, texts)
+	h.latest, h.content = e, c
 	h.apply()
+	h.report.deleted(missed, h.current.Load())
+	h.publish()
+	// Also after an edit that is rejected: the one before may not be stored yet.
+	h.store.changed.Notify()
+}
+
+// base are the texts that a ConfigMap keeps: those of the active configuration, of
+// what was rejected where there is none, or of the last good one at the start.
+func (h *Holder) base() config.Texts {
+	if s := h.current.Load(); s != nil {
+		return s.Texts
+	}
+	if h.latest != nil {
+		return h.latest.texts
+	}
+	if s := h.lastGood(); s != nil {
+		return s.Texts
+	}
+	return config.Texts{}
+}
+
+// edit is what the texts are, without reading again what was read before.
+func (h *Holder) edit(texts config.Texts, keys problem.List) *edit {
+	known := []*edit{h.latest}
+	for _, s := range []*Snapshot{h.current.Load(), h.good} {
+		if s != nil {
+			known = append(known, s.edit)
+		}
+	}
+	for _, e := range known {
+		if e != nil && e.config != nil && e.texts == texts && len(keys) == 0 {
+			return e
+		}
+	}
+	return h.read(texts, keys)
 }
 
 // reload compiles the configuration again, for the cluster's ranges have changed.
@@ -36,6 +81,7 @@ func (h *Holder) reload() {
 			h.swap(next)
 		}
 	}
+	h.publish()
 }
 
 // apply activates the latest edit if it is valid. An outcome is reported once:
@@ -44,12 +90,20 @@ func (h *Holder) apply() {
 	next, problems := h.compile(h.latest)
 	before := h.current.Load()
 	if next == nil {
-		if outcome := strings.Join(problems.Errors().Strings(), "\n"); outcome != h.reported {
+		h.errors = problems.Errors()
+		if before == nil {
+			if before = h.lastGood(); before != nil {
+				h.report.restored(before)
+				h.swap(before)
+			}
+		}
+		if outcome := strings.Join(h.errors.Strings(), "\n"); outcome != h.reported {
 			h.reported = outcome
-			h.report.rejected(problems.Errors(), before)
+			h.report.rejected(h.errors, before)
 		}
 		return
 	}
+	h.errors, h.applied = nil, h.latest
 	h.swap(next)
 	// How many addresses a warning counts differs from reading to reading.
 	if outcome := fmt.Sprintf("%s, %d warnings", next.Hash(), len(problems)); outcome != h.reported {
@@ -63,10 +117,11 @@ func (h *Holder) swap(next *Snapshot) {
 	for _, f := range h.subscribers {
 		f(next)
 	}
+	h.store.changed.Notify()
 }
 
-func (h *Holder) read(texts config.Texts) *edit {
-	return readEdit(texts, h.options.ConfigMaps.Labels(), h.options.CompileMesh)
+func (h *Holder) read(texts config.Texts, keys problem.List) *edit {
+	return readEdit(texts, keys, h.options.ConfigMaps.Labels(), h.options.CompileMesh)
 }
 
 // compile compiles an edit for the cluster as it is.
@@ -75,7 +130,11 @@ func (h *Holder) compile(e *edit) (*Snapshot, problem.List) {
 		return e.compile(inject.Environment{})
 	}
 	env := *h.environment.Load()
-	env.Ranges = h.ranges.names(e.config, h.current.Load())
+	last := h.store.ranges
+	if s := h.current.Load(); s != nil {
+		last = rangesOf(s)
+	}
+	env.Ranges = h.ranges.names(e.config, last)
 	return e.compile(env)
 }
 
@@ -90,6 +149,6 @@ func (h *Holder) Check(change func(*config.Texts)) (problem.List, bool) {
 		texts = s.Texts
 	}
 	change(&texts)
-	_, problems := h.compile(h.read(texts))
+	_, problems := h.compile(h.read(texts, nil))
 	return problems, true
 }

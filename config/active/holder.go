@@ -17,6 +17,8 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/debounce"
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Options of a Holder.
@@ -24,6 +26,14 @@ type Options struct {
 	// ConfigMaps are watched in the cluster of Client, which needs get, list and
 	// watch on these names only.
 	ConfigMaps config.Location
+	// Store is the name of the ConfigMap that keeps the last good configurations, in
+	// the same namespace. Client needs get and update on it, and create where it does
+	// not exist. Nothing is stored where it is empty.
+	Store string
+	// Version is the program's own.
+	Version string
+	// StorePause is storePause where it is zero.
+	StorePause time.Duration
 	Client     kubernetes.Interface
 	// Environment reads what injection depends on beside the configuration and the
 	// cluster's ranges. It is called until it succeeds, before anything is active.
@@ -43,12 +53,19 @@ type Holder struct {
 	report      reporter
 	current     atomic.Pointer[Snapshot]
 	environment atomic.Pointer[inject.Environment] // set once
+	status      atomic.Pointer[Status]
 	ranges      evidence
+	store       store
 	subscribers []func(*Snapshot)
+	onStatus    []func()
 
-	mu       sync.Mutex // of what follows, and of each change of current
-	latest   *edit      // nil before the ConfigMaps were read; it may have errors
-	reported string     // what was last reported of it
+	mu       sync.Mutex   // of what follows, and of each change of current
+	content  content      // of the ConfigMaps
+	latest   *edit        // of the ConfigMaps; nil before they were read; it may have errors
+	errors   problem.List // of latest
+	applied  *edit        // the last edit of the ConfigMaps that was valid
+	good     *Snapshot    // of what was stored before the start, once it was needed
+	reported string       // what was last reported of latest
 }
 
 // New makes a Holder of nothing. It does not talk to the API server yet.
@@ -60,7 +77,10 @@ func New(o Options) (*Holder, error) {
 	if o.CompileMesh == nil {
 		o.CompileMesh = egress.CompileMesh
 	}
-	h := &Holder{options: o, report: reporter{o, m}, ranges: evidence{first: make(chan struct{})}}
+	h := &Holder{
+		options: o, report: reporter{options: o, metrics: m},
+		ranges: evidence{first: make(chan struct{})}, store: store{changed: debounce.New()},
+	}
 	return h, nil
 }
 
@@ -90,17 +110,25 @@ func (h *Holder) Ready(*http.Request) error {
 // NeedLeaderElection is false: every replica holds a configuration.
 func (h *Holder) NeedLeaderElection() bool { return false }
 
-// Start watches until ctx ends. The environment and a first reading of the
-// cluster's ranges come before the ConfigMaps: a configuration that needs them is
-// rejected without.
+// Start watches until ctx ends. The environment, a first reading of the cluster's
+// ranges and what was stored before come before the ConfigMaps: a configuration that
+// needs the first two is rejected without, and the last replaces a rejected one.
 func (h *Holder) Start(ctx context.Context) error {
 	env := h.readEnvironment(ctx)
 	if env == nil {
 		return nil
 	}
 	h.ranges.wait(ctx)
+	if !h.readStore(ctx) {
+		return nil
+	}
 	h.environment.Store(env)
-	w := newWatcher(h.options.ConfigMaps, h.load, h.report.deleted)
+	if h.options.Store != "" {
+		var kept sync.WaitGroup
+		defer kept.Wait()
+		kept.Go(func() { h.keep(ctx) })
+	}
+	w := newWatcher(h.options.ConfigMaps, h.load)
 	if err := w.run(ctx, h.options.Client); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watch the configuration: %w", err)
 	}

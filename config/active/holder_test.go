@@ -60,6 +60,11 @@ func newHeld(t *testing.T) *held {
 	return h
 }
 
+// load is what the watcher calls, where both ConfigMaps exist.
+func (h *held) load(texts config.Texts) {
+	h.Holder.load(content{texts: texts, injector: part{exists: true}, mesh: part{exists: true}})
+}
+
 // recorded compares the events since the last call.
 func (h *held) recorded(parts ...string) {
 	h.t.Helper()

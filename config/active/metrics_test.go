@@ -15,9 +15,10 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.UnixMilli(1750000000500)
-	m.applied("one", at)
-	m.applied("two", at)
+	m.applied(at)
 	m.rejected()
+	m.status(Status{Hash: "one", Source: FromConfigMaps})
+	m.status(Status{Hash: "two", Source: FromLastGood, Rejected: true})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -33,14 +34,14 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"sidecar_injection_config_info two": 1, "sidecar_injection_config_rejections_total": 1,
+		"sidecar_injection_config_info two last-good": 1, "sidecar_injection_config_rejected": 1, "sidecar_injection_config_rejections_total": 1,
 		"sidecar_injection_config_last_load_timestamp_seconds": 1750000000.5,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
-	if len(got) != 3 {
+	if len(got) != 4 {
 		t.Errorf("%d samples: %v", len(got), got)
 	}
 }

@@ -2,6 +2,7 @@ package active
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -52,21 +53,70 @@ func (e *evidence) fail(err error) bool {
 }
 
 // names resolves the names in range lists under a configuration. Where the source
-// of ranges in use was lost, they stay.
-func (e *evidence) names(c *config.Config, current *Snapshot) *ranges.NamedRanges {
+// of ranges in use was lost, they stay, also those that were stored before a restart.
+func (e *evidence) names(c *config.Config, last lastRanges) *ranges.NamedRanges {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.data == nil {
-		if e.failure != "" {
-			return ranges.NoCluster("cannot read cluster CIDRs: " + e.failure)
-		}
-		return ranges.NoCluster("cluster CIDRs are not loaded yet")
-	}
-	next := inject.RangeNames(c, e.data, true)
-	if current == nil || current.Config.Values.Global.Platform != c.Values.Global.Platform {
+	next := e.known(c)
+	if last.names == nil || last.Platform != c.Values.Global.Platform {
 		return next
 	}
-	return ranges.Keep(current.Injector.RangeNames(), next)
+	return ranges.Keep(last.names, next)
+}
+
+func (e *evidence) known(c *config.Config) *ranges.NamedRanges {
+	switch {
+	case e.data != nil:
+		return inject.RangeNames(c, e.data, true)
+	case e.failure != "":
+		return ranges.NoCluster("cannot read cluster CIDRs: " + e.failure)
+	}
+	return ranges.NoCluster("cluster CIDRs are not loaded yet")
+}
+
+// lastRanges are the ranges in use, and the platform that the configuration specifies:
+// for another one they would be other ranges.
+type lastRanges struct {
+	Platform string          `json:"platform,omitempty"`
+	Ranges   json.RawMessage `json:"ranges"`
+
+	names *ranges.NamedRanges
+}
+
+// rangesOf are those of a snapshot.
+func rangesOf(s *Snapshot) lastRanges {
+	return lastRanges{Platform: s.Config.Values.Global.Platform, names: s.Injector.RangeNames()}
+}
+
+// stored is the form in which a record has them; nil where they are not known.
+func (l lastRanges) stored() json.RawMessage {
+	if l.Ranges = l.names.Stored(); l.Ranges == nil {
+		return nil
+	}
+	text, err := json.Marshal(l)
+	if err != nil {
+		return nil // only strings
+	}
+	return text
+}
+
+// restoredRanges are those of a record; the zero value where it has none.
+func restoredRanges(text json.RawMessage) (l lastRanges) {
+	var err error
+	if json.Unmarshal(text, &l) != nil {
+		return lastRanges{}
+	}
+	if l.names, err = ranges.Restored(l.Ranges); err != nil {
+		return lastRanges{}
+	}
+	return l
+}
+
+// same reports whether two are the same for what is injected: their evidence, of
+// which a message has the text, may be of other objects.
+func (l lastRanges) same(o lastRanges) bool {
+	return l.names != nil && o.names != nil && l.Platform == o.Platform &&
+		l.names.Platform == o.names.Platform && ranges.SameCluster(l.names, o.names)
 }
 
 // firstReading bounds how long a start waits for the ranges.

@@ -30,14 +30,20 @@ type edit struct {
 	texts  config.Texts
 	config *config.Config // nil with an error in the texts
 	mesh   *egress.Mesh   // nil where config is
-	read   problem.List   // problems of the texts
+	read   problem.List   // problems of the keys and the texts
 	built  problem.List   // problems of the compiled mesh configuration
 }
 
-// readEdit reads and compiles what does not depend on the cluster.
-func readEdit(texts config.Texts, labels config.Labels, compileMesh func(*meshconfig.MeshConfig) *egress.Mesh) *edit {
+// readEdit reads and compiles what does not depend on the cluster. An error about the
+// keys of the ConfigMaps is one of the texts: some of them were lost.
+func readEdit(texts config.Texts, keys problem.List, labels config.Labels, compileMesh func(*meshconfig.MeshConfig) *egress.Mesh) *edit {
 	e := &edit{texts: texts}
-	if e.config, e.read = config.Parse(texts, labels); e.config == nil {
+	e.config, e.read = config.Parse(texts, labels)
+	e.read = slices.Concat(keys, e.read)
+	if keys.HasErrors() {
+		e.config = nil
+	}
+	if e.config == nil {
 		return e
 	}
 	e.mesh = compileMesh(e.config.Mesh)

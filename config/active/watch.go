@@ -24,26 +24,22 @@ const (
 	maxWait = 500 * time.Millisecond
 )
 
-// watcher reports the texts of the ConfigMaps, first as they are at the start and
-// then after each burst of changes, never the same texts twice.
+// watcher reports the content of the ConfigMaps, first as it is at the start and
+// then after each burst of changes, never the same content twice.
 type watcher struct {
 	maps    config.Location
-	changed func(config.Texts)
-	deleted func(name string)
+	changed func(content)
 	signal  debounce.Signal
 
-	mu    sync.Mutex
-	texts config.Texts
+	mu      sync.Mutex
+	content content
 }
 
-func newWatcher(maps config.Location, changed func(config.Texts), deleted func(name string)) *watcher {
-	return &watcher{maps: maps, changed: changed, deleted: deleted, signal: debounce.New()}
+func newWatcher(maps config.Location, changed func(content)) *watcher {
+	return &watcher{maps: maps, changed: changed, signal: debounce.New()}
 }
 
-// run watches until the context ends, and returns its error. A ConfigMap or key
-// that does not exist is an empty text, which means the defaults; but a deletion
-// changes nothing, as it is one half of a replacement more often than a wish for
-// the defaults, and is only reported.
+// run watches until the context ends, and returns its error.
 func (w *watcher) run(ctx context.Context, client kubernetes.Interface) error {
 	var synced []cache.InformerSynced
 	var factories []informers.SharedInformerFactory
@@ -83,30 +79,27 @@ func (w *watcher) handler(name string) cache.ResourceEventHandler {
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(obj any) { w.set(name, obj) },
 			UpdateFunc: func(_, obj any) { w.set(name, obj) },
-			DeleteFunc: func(any) { w.deleted(name) },
+			DeleteFunc: func(any) { w.set(name, nil) },
 		},
 	}
 }
 
+// set records a ConfigMap as it is now; nil is one that does not exist.
 func (w *watcher) set(name string, obj any) {
 	cm, ok := obj.(*corev1.ConfigMap)
-	if !ok {
+	if !ok && obj != nil {
 		return
 	}
 	w.mu.Lock()
-	if name == w.maps.Injector {
-		w.texts.Config, w.texts.Values = cm.Data["config"], cm.Data["values"]
-	} else {
-		w.texts.Mesh = cm.Data["mesh"]
-	}
+	w.content.set(w.maps, name, cm)
 	w.mu.Unlock()
 	w.signal.Notify()
 }
 
-func (w *watcher) get() config.Texts {
+func (w *watcher) get() content {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.texts
+	return w.content
 }
 
 // follow reports at once, and then after each burst of changes.
@@ -117,7 +110,7 @@ func (w *watcher) follow(ctx context.Context) error {
 		if err := w.signal.Wait(ctx, quiet, maxWait); err != nil {
 			return err
 		}
-		if next := w.get(); next != last {
+		if next := w.get(); !next.equal(last) {
 			last = next
 			w.changed(last)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,9 +50,12 @@ func steps(t *testing.T, client kubernetes.Interface, namespace string) {
 	put("istio-sidecar-injector", map[string]string{"values": "of another revision"})
 
 	got := make(chan config.Texts, 100)
-	deleted := make(chan string, 1)
+	var deleted atomic.Value
 	done := make(chan error, 1)
-	w := newWatcher(config.LocationOf(namespace, "canary"), func(texts config.Texts) { got <- texts }, func(name string) { deleted <- name })
+	w := newWatcher(config.LocationOf(namespace, "canary"), func(c content) {
+		deleted.Store(!c.mesh.exists)
+		got <- c.texts
+	})
 	go func() { done <- w.run(ctx, client) }()
 	expect := func(want config.Texts) {
 		t.Helper()
@@ -79,11 +83,12 @@ func steps(t *testing.T, client kubernetes.Interface, namespace string) {
 	if err := maps.Delete(ctx, "istio-canary", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if name := <-deleted; name != "istio-canary" {
-		t.Errorf("deleted: %s", name)
+	expect(config.Texts{Config: "c1", Values: "v4"})
+	if deleted.Load() != true {
+		t.Error("the deletion is not reported")
 	}
-	put("istio-sidecar-injector-canary", map[string]string{"values": "v5"})
-	expect(config.Texts{Values: "v5", Mesh: "m1"})
+	put("istio-canary", map[string]string{"mesh": "m1"})
+	expect(config.Texts{Config: "c1", Values: "v4", Mesh: "m1"})
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("run ended with %v", err)
