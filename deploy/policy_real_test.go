@@ -51,6 +51,12 @@ func attacks(ns string) []attack {
 		{"a ConfigMap with a finalizer", bothAccounts, created, "{apiVersion: v1, kind: ConfigMap, metadata: {name: outrider-ca, namespace: " + ns + ", finalizers: [a/b]}, data: {ca.pem: a}}"},
 		{"a generated name", bothAccounts, created, "{apiVersion: v1, kind: ConfigMap, metadata: {generateName: outrider-ca, namespace: " + ns + "}, data: {ca.pem: a}}"},
 		{"the configuration", bothAccounts, "patch -n " + namespace + " configmap istio --type=merge -p {\"data\":{\"mesh\":\"\"}}", ""},
+		{"last good configurations of the other component", "outrider", "patch -n " + namespace + " configmap outrider-xds-last-good --type=merge -p {\"data\":{\"history\":\"\"}}", ""},
+		{"last good configurations of the other component", "outrider-xds", "patch -n " + namespace + " configmap outrider-last-good --type=merge -p {\"data\":{\"history\":\"\"}}", ""},
+		{"last good configurations elsewhere", bothAccounts, created, meta("ConfigMap", "v1", "outrider-last-good", ns) + ", data: {history: a}}"},
+		{"no last good configurations", bothAccounts, "delete -n " + namespace + " configmap outrider-last-good outrider-xds-last-good", ""},
+		{"last good configurations for ever", "outrider", "patch -n " + namespace + " configmap outrider-last-good --type=merge -p {\"immutable\":true}", ""},
+		{"another key beside them", "outrider-xds", "patch -n " + namespace + " configmap outrider-xds-last-good --type=merge -p {\"data\":{\"mesh\":\"\"}}", ""},
 		{"a ConfigMap of another owner", bothAccounts, "delete -n " + ns + " configmap outrider-ca", ""},
 		{"Secret of another name", bothAccounts, created, meta("Secret", "v1", "other", namespace) + "}"},
 		{"Secret in another namespace", bothAccounts, created, meta("Secret", "v1", "outrider-certs", "kube-system") + ", type: kubernetes.io/tls, data: {tls.crt: '', tls.key: ''}}"},
@@ -101,9 +107,14 @@ func allowed(ns string) []attack {
 	event := func(kind, namespace string) string {
 		return fmt.Sprintf("{apiVersion: events.k8s.io/v1, kind: Event, metadata: {generateName: a, namespace: %s}, eventTime: '2026-01-01T00:00:00.000000Z', type: Normal, reason: A, action: A, reportingController: outrider, reportingInstance: a, regarding: {kind: %s, name: a, namespace: %s}}", namespace, kind, namespace)
 	}
+	configMap := func(name string) string {
+		return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: %s, namespace: %s}, data: {history: ''}, binaryData: {aa: ''}}", name, namespace)
+	}
 	return []attack{
 		{"caBundle", "outrider", "patch mutatingwebhookconfiguration " + configurationName + ` --type=json -p [{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"BUNDLE"}]`, ""},
 		{"caBundle", "outrider", "patch validatingwebhookconfiguration " + configurationName + ` --type=json -p [{"op":"add","path":"/webhooks/6/clientConfig/caBundle","value":"BUNDLE"},{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"BUNDLE"}]`, ""},
+		{"last good configurations", "outrider", "replace -f -", configMap("outrider-last-good")},
+		{"last good configurations", "outrider-xds", "replace -f -", configMap("outrider-xds-last-good")},
 		{"its rights", bothAccounts, "auth can-i --list", ""},
 		{"an event on a ConfigMap", bothAccounts, created, event("ConfigMap", namespace)},
 		{"the condition", "outrider-xds", "patch -n " + ns + ` serviceentry a --subresource=status --type=merge -p {"status":{"conditions":[{"type":"Theirs","status":"True"},{"type":"Accepted","status":"False"}]}}`, ""},
