@@ -185,7 +185,7 @@ func TestKeyProblems(t *testing.T) {
 		{"injector", "values other", "", ""},
 		{"mesh", "meshNetworks", "", ""},
 		{"mesh", "mesh.yaml a", "", `data: has the key "a", which is not read, and none of "mesh", "meshNetworks"; rename the key; for the defaults, remove it`},
-		{"injector", "valeus", "", `data: has the key "valeus", which is not read, and none of "config", "values"; rename the key; for the defaults, remove it`},
+		{"injector", "valeus", "", `data: has the key "valeus", which is not read, and none of "config", "values"; rename it to "values"; for the defaults, remove it`},
 		{"injector", "config", "values", `binaryData["values"]: not read: a text must be UTF-8, in data; save it as UTF-8, and set data["values"]`},
 	} {
 		known := injector

@@ -135,7 +135,7 @@ func (r *reader) selectors(n *document.Node, path string) []Selector {
 		}
 		s, err := NewSelector(spec)
 		if err != nil {
-			r.error(item, at, "invalid label selector: "+problem.Short(err.Error()), "")
+			r.error(item, at, "invalid label selector: "+problem.Short(err.Error()), "use matchLabels: {key: value}, or matchExpressions with the operator In, NotIn, Exists or DoesNotExist")
 			continue
 		}
 		if s.compiled == nil {

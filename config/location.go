@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
@@ -90,7 +91,11 @@ func KeyProblems(known, data, binary []string) (out problem.List) {
 	for i, key := range known {
 		quoted[i] = strconv.Quote(key)
 	}
-	out.Add(problem.Invalid("data", "", fmt.Sprintf("has the key %s, which is not read, and none of %s", strconv.Quote(problem.Short(all[0])), strings.Join(quoted, ", ")),
-		"rename the key; for the defaults, remove it"))
+	p := problem.Invalid("data", "", fmt.Sprintf("has the key %s, which is not read, and none of %s", strconv.Quote(problem.Short(all[0])), strings.Join(quoted, ", ")),
+		"rename the key; for the defaults, remove it")
+	if near := document.Nearest(all[0], known); near != "" {
+		p.Fix = fmt.Sprintf("rename it to %q; for the defaults, remove it", near)
+	}
+	out.Add(p)
 	return out
 }

@@ -134,7 +134,7 @@ func TestInjectionMessages(t *testing.T) {
 			`warning istio-sidecar-injector key "config":2:1: neverInjectSelectors: unknown key; did you mean "neverInjectSelector"?`}},
 		{"policy", Texts{Config: "policy: on"}, []string{`error :1:9: policy: "on": must be one of "enabled", "disabled"`}},
 		{"selectors", Texts{Config: "neverInjectSelector:\n- matchLabels: {app: x}\n- matchExpressions: [{key: a, operator: Inside}]\n- matchLabel: {a: b}\n- {}\n"}, []string{
-			`error :3:3: neverInjectSelector[1]: a mapping: invalid label selector: "Inside" is not a valid label selector operator`,
+			`error :3:3: neverInjectSelector[1]: a mapping: invalid label selector: "Inside" is not a valid label selector operator; use matchLabels: {key: value}, or matchExpressions with the operator In, NotIn, Exists or DoesNotExist`,
 			`warning :4:3: neverInjectSelector[2].matchLabel: unknown key; did you mean "matchLabels"?`, `warning :4:3: neverInjectSelector[2]: a mapping: empty selector matches no pod`,
 			`warning neverInjectSelector[3]: a mapping: empty selector matches no pod`}},
 		{"not a list", Texts{Config: "alwaysInjectSelector: {matchLabels: {a: b}}"}, []string{`error must be a list of label selectors`}},

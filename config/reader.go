@@ -39,6 +39,11 @@ func (r *reader) templatesRead(text string) bool {
 // load reads the text into a mapping, or nil when there is none.
 func (r *reader) load(text string) *document.Node {
 	n, found := document.Load(text, maxText)
+	for i, p := range found {
+		if p.Fix == "" && strings.HasPrefix(p.Rule, "not valid YAML") {
+			found[i].Fix = "look for quotes, brackets and indentation there and in the line above"
+		}
+	}
 	r.add(found...)
 	if n != nil && n.Kind != document.Map {
 		r.error(n, "", "must be a mapping", "use keys and values")

@@ -24,12 +24,6 @@ type ConfigMaps struct {
 	Check func(edit func(*config.Texts)) (problem.List, bool)
 }
 
-// The keys that are read, and those that Istio's own ConfigMaps have beside them.
-var (
-	injectorKeys = []string{"config", "values"}
-	meshKeys     = []string{"mesh", "meshNetworks"}
-)
-
 // NewConfigMapHandler validates edits of the two ConfigMaps, for
 // ConfigurationPath: a configuration with errors is denied with all of them.
 // It fails open. Otherwise a configuration could not be fixed while no replica is
@@ -63,7 +57,12 @@ func (h *handler) validateConfigMap(r *request) answer {
 		v.problems.Add(warning("not validated: replica still starting; errors will be reported in an event on the ConfigMap"))
 		return v.answer(false)
 	}
+	lost := config.KeyProblems(e.known, keysOf(data), keysOf(gjson.GetBytes(r.Object, "binaryData")))
+	v.problems.Add(lost...)
 	v.addConfiguration(problems, e)
+	if len(lost) > 0 {
+		return v.answer(unchanged(r, "data", "binaryData"))
+	}
 	v.problems.Add(unread(data, e.known)...)
 	return v.answer(unchanged(r, "data.config", "data.values", "data.mesh"))
 }
@@ -77,16 +76,31 @@ type edit struct {
 
 // edited is the edit of the ConfigMap by its new data; false for another ConfigMap.
 func (c *ConfigMaps) edited(namespace, name string, data gjson.Result) (edit, bool) {
-	text := func(key string) string { return data.Get(key).String() }
-	switch {
-	case namespace == c.Namespace && name == c.Injector:
-		return edit{injectorKeys, []string{c.Labels.Config, c.Labels.Values},
-			func(t *config.Texts) { t.Config, t.Values = text("config"), text("values") }}, true
-	case namespace == c.Namespace && name == c.Mesh:
-		return edit{meshKeys, []string{c.Labels.Mesh},
-			func(t *config.Texts) { t.Mesh = text("mesh") }}, true
+	l := config.Location{Namespace: c.Namespace, Injector: c.Injector, Mesh: c.Mesh}
+	e := edit{known: l.Keys(name), labels: []string{c.Labels.Config, c.Labels.Values}}
+	if namespace != c.Namespace || e.known == nil {
+		return edit{}, false
 	}
-	return edit{}, false
+	if name == c.Mesh {
+		e.labels = []string{c.Labels.Mesh}
+	}
+	texts := map[string]string{}
+	for _, key := range e.known {
+		texts[key] = data.Get(key).String()
+	}
+	e.change = func(t *config.Texts) { l.Set(t, name, texts) }
+	return e, true
+}
+
+// keysOf are those of an object; none where it is absent.
+func keysOf(o gjson.Result) (keys []string) {
+	if o.IsObject() {
+		o.ForEach(func(key, _ gjson.Result) bool {
+			keys = append(keys, key.String())
+			return true
+		})
+	}
+	return keys
 }
 
 // addConfiguration adds problems, with the key as the source of those in the

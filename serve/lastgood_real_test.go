@@ -1,0 +1,191 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/test/kit"
+	replica "github.com/outrider-mesh/outrider/test/kit/instance"
+	"github.com/outrider-mesh/outrider/test/kube"
+)
+
+const (
+	goodValues = "global:\n  hub: good.example\n"
+	goodMesh   = "accessLogFile: /dev/stdout\noutboundTrafficPolicy:\n  mode: REGISTRY_ONLY\n"
+)
+
+// installation is a namespace with the two ConfigMaps.
+type installation struct {
+	*kube.Server
+	t      testing.TB
+	client kubernetes.Interface
+	at     config.Location
+	store  string
+}
+
+func newInstallation(t testing.TB, server *kube.Server, namespace string, rev revision.Revision) *installation {
+	t.Helper()
+	unlimited := rest.CopyConfig(server.Config)
+	unlimited.QPS = -1
+	client, err := kubernetes.NewForConfig(unlimited)
+	kit.Must(t, err)
+	return &installation{server, t, client, config.LocationOf(namespace, rev), rev.Name("outrider-last-good")}
+}
+
+// noEvents takes events, and keeps none.
+type noEvents struct{}
+
+func (noEvents) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
+
+// held is the configuration of one replica.
+type held struct {
+	*active.Holder
+	*replica.Replica
+	i *installation
+}
+
+// start starts the part of a replica that holds the configuration.
+func (i *installation) start(version string, clients ...kubernetes.Interface) *held {
+	i.t.Helper()
+	client := append(clients, i.client)[0]
+	h, err := active.New(active.Options{
+		ConfigMaps: i.at, Client: client, Store: i.store, Version: version, StorePause: 10 * time.Millisecond,
+		Environment: func(context.Context) (inject.Environment, error) { return inject.Environment{}, nil },
+		Events:      noEvents{}, Log: replica.Log(version), Registry: prometheus.NewRegistry(),
+	})
+	kit.Must(i.t, err)
+	h.SetRanges(nil, errors.New("not readable in this test"))
+	return &held{h, replica.Run(i.t, version, h.Start), i}
+}
+
+// becomes waits for a status.
+func (h *held) becomes(hash, source, reason string) {
+	h.i.t.Helper()
+	kit.Wait{Every: 5 * time.Millisecond}.Eventually(h.i.t, "the replica has "+hash+" from "+source, func() error {
+		if s := h.Status(); s.Hash != hash || s.Source != source || !strings.Contains(s.NotApplied, reason) || (reason == "") != (s.NotApplied == "") {
+			return fmt.Errorf("%s; want %q", s, reason)
+		}
+		return nil
+	})
+}
+
+// put writes a ConfigMap.
+func (i *installation) put(name string, data map[string]string, binary map[string][]byte, options metav1.UpdateOptions) error {
+	api := i.client.CoreV1().ConfigMaps(i.at.Namespace)
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data, BinaryData: binary}
+	_, err := api.Update(i.t.Context(), cm, options)
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		_, err = api.Create(i.t.Context(), cm, metav1.CreateOptions{})
+	}
+	return err
+}
+
+// putGood writes both ConfigMaps.
+func (i *installation) putGood() {
+	i.t.Helper()
+	kit.Must(i.t, i.put(i.at.Injector, map[string]string{"values": goodValues}, nil, metav1.UpdateOptions{}))
+	kit.Must(i.t, i.put(i.at.Mesh, map[string]string{"mesh": goodMesh}, nil, metav1.UpdateOptions{}))
+}
+
+// putBad writes one ConfigMap, and the other one as it was.
+func (i *installation) putBad(b badConfiguration, options metav1.UpdateOptions) error {
+	for name, data := range map[string]map[string]string{i.at.Injector: {"values": goodValues}, i.at.Mesh: {"mesh": goodMesh}} {
+		cm := &corev1.ConfigMap{Data: maps.Clone(data)}
+		if b.on(cm, name == i.at.Mesh) {
+			return i.put(name, cm.Data, cm.BinaryData, options)
+		}
+	}
+	return nil
+}
+
+func (i *installation) delete(names ...string) {
+	i.t.Helper()
+	for _, name := range names {
+		kit.Must(i.t, i.client.CoreV1().ConfigMaps(i.at.Namespace).Delete(i.t.Context(), name, metav1.DeleteOptions{}))
+	}
+}
+
+// stored waits until a hash is stored as the newest.
+func (i *installation) stored(hash string) {
+	i.t.Helper()
+	kit.Wait{Every: 5 * time.Millisecond}.Eventually(i.t, "the configuration is stored", func() error {
+		cm, err := i.client.CoreV1().ConfigMaps(i.at.Namespace).Get(i.t.Context(), i.store, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		records, errs := config.ReadHistory(cm.Data, cm.BinaryData)
+		if len(errs) > 0 || len(records) == 0 || records[0].Latest() != hash {
+			return fmt.Errorf("%d records, %v", len(records), errs)
+		}
+		return nil
+	})
+}
+
+// settled waits until a replica has a configuration of the ConfigMaps, and returns it.
+func (h *held) settled() string {
+	h.i.t.Helper()
+	kit.Wait{Every: 5 * time.Millisecond}.Eventually(h.i.t, "a configuration is active", func() error {
+		if s := h.Status(); s.Source != active.FromConfigMaps {
+			return errors.New(s.String())
+		}
+		return nil
+	})
+	return h.Status().Hash
+}
+
+// Each bad configuration is denied where it is made, with the fix. Without the
+// validating webhook the last good one stays active on a replica that runs, one that
+// restarts and one that is new.
+func TestLastGoodBadConfigurations(t *testing.T) {
+	if len(badConfigurations) < 40 {
+		t.Fatalf("%d bad configurations", len(badConfigurations))
+	}
+	i := startInstance(t, goodValues).ready()
+	in := newInstallation(t, i.Server, i.namespace, i.options.Revision)
+	in.putGood()
+	running := in.start("running")
+	hash := running.settled()
+	i.validateEdits()
+	for _, b := range badConfigurations {
+		err := in.putBad(b, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil || !strings.Contains(err.Error(), `admission webhook "configuration.validation.istio.io" denied the request: ConfigMap `) || !strings.Contains(err.Error(), b.want) {
+			t.Errorf("%s: %v\nwant %s", b.name, err, b.want)
+		}
+	}
+	i.replica.Stop()
+	r := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	i.must(r.Delete(t.Context(), "outrider-sidecar-injector-"+i.revision, metav1.DeleteOptions{}))
+	in.stored(hash)
+	for _, b := range badConfigurations {
+		in.putGood()
+		running.becomes(hash, active.FromConfigMaps, "")
+		kit.Eventually(t, "the webhook is not called any more", func() error { return in.putBad(b, metav1.UpdateOptions{}) })
+		running.becomes(hash, active.FromLastGood, b.want)
+		restarted := in.start("restarted")
+		restarted.becomes(hash, active.FromLastGood, b.want)
+		third := in.start("third")
+		third.becomes(hash, active.FromLastGood, b.want)
+		if restarted.Current().Texts != (config.Texts{Values: goodValues, Mesh: goodMesh}) || third.Current().Hash() != hash {
+			t.Errorf("%s: %+v", b.name, restarted.Current().Texts)
+		}
+		third.Stop()
+		restarted.Stop()
+	}
+	in.stored(hash)
+}
