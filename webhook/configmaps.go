@@ -8,7 +8,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
@@ -57,10 +56,9 @@ func (h *handler) validateConfigMap(r *request) answer {
 		v.problems.Add(warning("not validated: replica still starting; errors will be reported in an event on the ConfigMap"))
 		return v.answer(false)
 	}
-	lost := config.KeyProblems(e.known, keysOf(data), keysOf(gjson.GetBytes(r.Object, "binaryData")))
-	v.problems.Add(lost...)
 	v.addConfiguration(problems, e)
-	if len(lost) > 0 {
+	if lost := lostTexts(r, e.known); len(lost) > 0 {
+		v.problems = slices.Concat(lost, v.problems)
 		return v.answer(unchanged(r, "data", "binaryData"))
 	}
 	v.problems.Add(unread(data, e.known)...)
@@ -92,17 +90,6 @@ func (c *ConfigMaps) edited(namespace, name string, data gjson.Result) (edit, bo
 	return e, true
 }
 
-// keysOf are those of an object; none where it is absent.
-func keysOf(o gjson.Result) (keys []string) {
-	if o.IsObject() {
-		o.ForEach(func(key, _ gjson.Result) bool {
-			keys = append(keys, key.String())
-			return true
-		})
-	}
-	return keys
-}
-
 // addConfiguration adds problems, with the key as the source of those in the
 // edited ConfigMap, which the subject names. Warnings about the other ConfigMap
 // are omitted: they were returned when that one was edited.
@@ -116,19 +103,4 @@ func (v *validation) addConfiguration(problems problem.List, e edit) {
 			v.problems.Add(p)
 		}
 	}
-}
-
-// unread are warnings about keys of a ConfigMap that are not read.
-func unread(data gjson.Result, known []string) (warnings problem.List) {
-	if !data.IsObject() {
-		return nil
-	}
-	data.ForEach(func(key, _ gjson.Result) bool {
-		if name := key.String(); !slices.Contains(known, name) {
-			p := problem.Unknown(fmt.Sprintf("data[%q]", problem.Clip(name, 80)), "key, ignored", document.Nearest(name, known))
-			warnings.Add(p.AsWarning())
-		}
-		return true
-	})
-	return warnings
 }
