@@ -8,7 +8,7 @@
 // never changed after Parse returns it and may be shared by goroutines.
 //
 // Files, each using only those before it: selector.go, config.go (the types),
-// location.go, defaults.go, keytable.go and keys.go (the known keys), overlay.go (the user's
+// location.go, envoy.go, defaults.go, keytable.go and keys.go (the known keys), overlay.go (the user's
 // values over the defaults), reader.go (one text and its problems), tree.go (values
 // by path), names.go (named ranges), values.go, injection.go and mesh.go (the
 // three texts), reference.go (the keys as documentation), parse.go, history.go (what is

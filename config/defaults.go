@@ -44,7 +44,7 @@ global:
     excludeInterfaces: ""
     includeInboundPorts: "*"
     excludeInboundPorts: ""
-    image: docker.io/envoyproxy/envoy:distroless-v1.40.0
+    image: docker.io/envoyproxy/envoy:distroless-v` + DefaultEnvoy() + `
     logLevel: warning
     componentLogLevel: "misc:error"
     clusterDomain: cluster.local

@@ -33,7 +33,7 @@ func (r *reader) values(user *document.Node) (*Values, map[string]any) {
 	t.templateValues()
 	for _, path := range []string{
 		"revision", "global.proxy.includeIPRanges", "global.proxy.excludeIPRanges",
-		"global.proxy.includeOutboundPorts", "global.proxy.excludeOutboundPorts", "global.proxy.excludeInterfaces", "global.platform", "global.platformFallback",
+		"global.proxy.includeOutboundPorts", "global.proxy.excludeOutboundPorts", "global.proxy.excludeInterfaces", "global.proxy.image", "global.platform", "global.platformFallback",
 	} {
 		if n := t.at(path); n != nil && n.Line > 0 {
 			v.Places[path] = Place{n.Line, n.Column}

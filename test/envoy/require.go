@@ -25,13 +25,28 @@ var shared = sync.OnceValues(func() (string, error) {
 // Require returns the path of an Envoy, as Binary does. Where it cannot be had
 // the test is skipped with the reason; with REQUIRE_REAL=1 it fails instead.
 // Under -short it is skipped unless REQUIRE_REAL=1.
-func Require(t testing.TB) string {
+func Require(t testing.TB) string { t.Helper(); return require(t, shared) }
+
+// RequireVersion is Require for a version of the table.
+func RequireVersion(t testing.TB, version string) string {
+	t.Helper()
+	if version == Version {
+		return Require(t)
+	}
+	return require(t, func() (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
+		defer cancel()
+		return BinaryOf(ctx, version, os.Stderr)
+	})
+}
+
+func require(t testing.TB, get func() (string, error)) string {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
 		t.Skip("needs a real Envoy; -short omits it")
 	}
-	path, err := shared()
+	path, err := get()
 	switch {
 	case err == nil:
 		return path

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 )
 
@@ -55,9 +56,15 @@ var setups = map[string]struct {
 	"proxy metadata":          {setup: setup{annotations: annotated("proxy.istio.io/config", "proxyMetadata: {OTHER: 9.9.9.9, EXTRA: '$(APP)\"'}")}},
 }
 
-// Envoy accepts every bootstrap and argument that the injector renders.
+// Every version of the table accepts every bootstrap and argument that the injector
+// renders.
 func TestEnvoyAccepts(t *testing.T) {
-	program := Require(t)
+	for _, v := range config.EnvoyVersions() {
+		t.Run(v.Version, func(t *testing.T) { envoyAccepts(t, RequireVersion(t, v.Version)) })
+	}
+}
+
+func envoyAccepts(t *testing.T, program string) {
 	for _, level := range []string{"trace", "debug", "info", "warning", "warn", "error", "critical", "off"} {
 		s := setups["default"]
 		s.annotations, s.want = annotated("sidecar.istio.io/logLevel", level), []string{"--log-level " + level + " "}
