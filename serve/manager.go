@@ -18,11 +18,12 @@ import (
 // are accepted; the API server waits for none of them longer.
 const drainTimeout = 10 * time.Second
 
-func newManager(o Options, certificate certs.GetCertificate, clients *webhook.ClientCA, metrics *webhook.Metrics) (manager.Manager, error) {
+func newManager(o Options, certificate certs.GetCertificate, clients *webhook.ClientCA, metrics *webhook.Metrics, leaving func() bool) (manager.Manager, error) {
 	config := &tls.Config{}
 	certs.ServerTLS(certificate)(config)
 	server, err := webhook.NewServer(webhook.ServerOptions{
 		Address: o.Address, TLS: config, Clients: clients, Limits: o.WebhookLimits, Metrics: metrics, Log: o.Log.WithName("webhook"),
+		Leaving: leaving,
 	})
 	if err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ func assemble(o Options) (*server, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	clients := webhook.NewClientCA(o.ClientCAFile, o.ClientNames, o.Log.WithName("client-ca"))
-	mgr, err := newManager(o, keeper.GetCertificate, clients, metrics)
+	s := &server{}
+	mgr, err := newManager(o, keeper.GetCertificate, clients, metrics, s.leaving.Load)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func assemble(o Options) (*server, error) {
 	keeper.Annotate(func() map[string]string { return configurationOf(holder.Status()) })
 	holder.OnStatus(keeper.Report)
 	admission(mgr, holder, cluster, plane, metrics, clients, o)
-	s := &server{mgr: mgr}
+	s.mgr = mgr
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
 		plane.register(mgr), mgr.Add(clients), s.health(o.HealthAddress, s.readiness(keeper, holder, plane), holder),

@@ -68,13 +68,26 @@ func (s *Server) Start(ctx context.Context) error {
 
 func (s *Server) server(ctx context.Context) *http.Server {
 	return &http.Server{
-		Handler: s.mux, TLSConfig: s.options.TLS,
+		Handler: s.leaving(s.mux), TLSConfig: s.options.TLS,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: connlimit.Context, ConnState: connlimit.State,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders,
 		ErrorLog: log.New(debugLog{s.options.Log}, "", 0),
 	}
+}
+
+// leaving closes each connection after its response once the replica is about to end.
+func (s *Server) leaving(next http.Handler) http.Handler {
+	if s.options.Leaving == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.options.Leaving() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) limited(port net.Listener) *connlimit.Listener {

@@ -20,6 +20,10 @@ type ServerOptions struct {
 	Clients *ClientCA
 	// Limits bound its connections.
 	Limits Limits
+	// Leaving reports whether the replica is about to end; nil means never. From then on
+	// each response closes its connection: one that is kept open until the end may be
+	// closed while the API server sends a review on it, which it does not repeat.
+	Leaving func() bool
 	// Metrics counts the connections.
 	Metrics *Metrics
 	// Log gets the errors of connections, at level 1.
