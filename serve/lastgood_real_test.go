@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -188,4 +190,100 @@ func TestLastGoodBadConfigurations(t *testing.T) {
 		restarted.Stop()
 	}
 	in.stored(hash)
+}
+
+// A whole replica restarts while its ConfigMap is bad, and one while it is deleted:
+// pods are injected as before, readiness has the reason, and so has the replica's Lease.
+func TestLastGoodOverRestart(t *testing.T) {
+	i := startInstance(t, excludeOne, func(o *Options) { o.storePause = 10 * time.Millisecond }).ready()
+	in := newInstallation(t, i.Server, i.namespace, i.options.Revision)
+	ns := i.workspace()
+	hash := in.start("other").settled()
+	in.stored(hash)
+	same := func(want ...string) {
+		t.Helper()
+		i.restart()
+		i.eventually("the replica is ready", i.readyz)
+		pod, err := i.create(ns, sleepPod("probe"), metav1.DryRunAll)
+		i.must(err)
+		if got := initArguments(pod); !strings.Contains(got, "10.96.0.0/12") {
+			t.Errorf("another configuration is active: %s", got)
+		}
+		resp, err := http.Get("http://" + i.health + "/readyz?verbose")
+		i.must(err)
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		i.must(err)
+		body := string(text)
+		for _, w := range append(want, "[+]configuration ok: "+hash+" from last-good; not applied: ") {
+			if !strings.Contains(body, w) {
+				t.Errorf("readyz has no %q: %s", w, body)
+			}
+		}
+		i.eventually("the Lease has the status", func() string {
+			out, err := i.kubectl("", "get", "leases", "-n", i.namespace, "-o", "jsonpath={.items[*].metadata.annotations}")
+			if err != nil || !strings.Contains(out, `"outrider/config-source":"last-good"`) || !strings.Contains(out, `"outrider/config-hash":"`+hash+`"`) {
+				return out
+			}
+			return ""
+		})
+	}
+	i.setValues("global:\n  proxy:\n    excludeIPRanges: nonsense\n")
+	same("excludeIPRanges", "nonsense")
+	in.delete(in.at.Injector)
+	same("ConfigMap " + i.namespace + "/" + in.at.Injector + " does not exist")
+}
+
+// What is stored is of use only as it was written; a replica that may not write it goes
+// on, and the next one that may does.
+func TestLastGoodStore(t *testing.T) {
+	server := kube.Require(t)
+	in := newInstallation(t, server, server.Namespace(t, nil), "")
+	in.putGood()
+	account := rest.ImpersonationConfig{UserName: "system:serviceaccount:" + in.at.Namespace + ":reader"}
+	limited := rest.CopyConfig(server.Config)
+	limited.Impersonate = account
+	reader, err := kubernetes.NewForConfig(limited)
+	kit.Must(t, err)
+	kubectl := func(args ...string) {
+		t.Helper()
+		if out, err := server.Kubectl(t.Context(), args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	kubectl("-n", in.at.Namespace, "create", "role", "reader", "--verb=get,list,watch", "--resource=configmaps")
+	kubectl("-n", in.at.Namespace, "create", "rolebinding", "reader", "--role=reader", "--serviceaccount="+in.at.Namespace+":reader")
+	denied := in.start("denied", reader)
+	hash := denied.settled()
+	time.Sleep(time.Second)
+	if _, err := in.client.CoreV1().ConfigMaps(in.at.Namespace).Get(t.Context(), in.store, metav1.GetOptions{}); err == nil {
+		t.Fatal("it was written without the right")
+	}
+	allowed := in.start("allowed")
+	in.stored(hash)
+
+	bad := badConfigurations[0]
+	kit.Must(t, in.putBad(bad, metav1.UpdateOptions{}))
+	allowed.becomes(hash, active.FromLastGood, bad.want)
+	denied.becomes(hash, active.FromLastGood, bad.want)
+	allowed.Stop()
+	stored, err := in.client.CoreV1().ConfigMaps(in.at.Namespace).Get(t.Context(), in.store, metav1.GetOptions{})
+	kit.Must(t, err)
+	whole := stored.DeepCopy()
+	stored.BinaryData[hash] = stored.BinaryData[hash][:50]
+	_, err = in.client.CoreV1().ConfigMaps(in.at.Namespace).Update(t.Context(), stored, metav1.UpdateOptions{})
+	kit.Must(t, err)
+	cut := in.start("cut")
+	cut.becomes("", "", bad.want)
+	if cut.Ready(nil) == nil {
+		t.Error("ready with what was cut")
+	}
+	whole.ResourceVersion = ""
+	_, err = in.client.CoreV1().ConfigMaps(in.at.Namespace).Update(t.Context(), whole, metav1.UpdateOptions{})
+	kit.Must(t, err)
+	in.start("restored").becomes(hash, active.FromLastGood, bad.want)
+	in.delete(in.at.Injector, in.at.Mesh)
+	in.start("deleted").becomes(hash, active.FromLastGood, "do not exist")
+	in.putGood()
+	cut.becomes(hash, active.FromConfigMaps, "")
 }
