@@ -52,15 +52,31 @@ metadata:
 // helm runs Helm and returns its output.
 func helm(t testing.TB, args ...string) string {
 	t.Helper()
+	out, messages, err := runHelm(t, args)
+	if err != nil {
+		t.Fatalf("helm %v: %v\n%s", args, err, messages)
+	}
+	return out
+}
+
+// helmFails runs Helm, which must fail, and returns its messages.
+func helmFails(t testing.TB, args ...string) string {
+	t.Helper()
+	_, messages, err := runHelm(t, args)
+	if err == nil {
+		t.Errorf("helm %v: no error", args)
+	}
+	return messages
+}
+
+func runHelm(t testing.TB, args []string) (out, messages string, err error) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), realhelm.Require(t), args...)
 	cmd.Env = []string{"HOME=" + t.TempDir()} // no settings of the user
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("helm %v: %v\n%s", args, err, &stderr)
-	}
-	return string(out)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return stdout.String(), stderr.String(), err
 }
 
 // rendered are the documents of `helm template` with arguments, by the name of their

@@ -36,7 +36,7 @@ func strict(fields object) object {
 // fields of Kubernetes objects, by the last name of a key.
 var objectSchemas = map[string]object{
 	"resources": strict(object{
-		"limits": mapOf(typed("string", "number")), "requests": mapOf(typed("string", "number")), "claims": listOf(typed("object")),
+		"limits": mapOf(typed("string", "number", "null")), "requests": mapOf(typed("string", "number", "null")), "claims": listOf(typed("object")),
 	}),
 	"affinity":       strict(object{"nodeAffinity": typed("object"), "podAffinity": typed("object"), "podAntiAffinity": typed("object")}),
 	"seccompProfile": strict(object{"type": typed("string"), "localhostProfile": typed("string")}),

@@ -38,7 +38,6 @@ var placeholders = strings.NewReplacer(
 
 const annotations = "  annotations:\n"
 
-
 // registered is a webhook configuration, whose entries are a list of YAML objects.
 type registered struct {
 	head     string

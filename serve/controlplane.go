@@ -31,6 +31,7 @@ type controlPlane struct {
 	listener *xds.Listener
 	watcher  *kube.Watcher
 	election *election.Election // of the replica that writes the objects' status
+	skipCRDs bool
 	log      logr.Logger
 }
 
@@ -43,7 +44,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("create xDS source client: %w", err)
 	}
-	p := &controlPlane{client: client, log: o.Log.WithName("sidecars")}
+	p := &controlPlane{client: client, skipCRDs: o.SkipCRDs, log: o.Log.WithName("sidecars")}
 	var err error
 	reporter := xds.Reporter{Pods: client.CoreV1(), Events: mgr.GetEventRecorder("outrider"), Log: p.log}
 	if p.tokens, err = newTokens(o); err != nil {
@@ -113,14 +114,19 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	if p == nil {
 		return nil
 	}
-	crds, err := install.New(mgr, p.log.WithName("crds"))
-	if err != nil {
-		return err
+	if !p.skipCRDs {
+		crds, err := install.New(mgr, p.log.WithName("crds"))
+		if err != nil {
+			return err
+		}
+		if err := mgr.Add(crds); err != nil {
+			return err
+		}
 	}
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
+	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
 }
 
 // configure forwards the active configuration.

@@ -22,6 +22,8 @@ type Options struct {
 	Cluster *rest.Config
 	// Namespace holds the two ConfigMaps.
 	Namespace string
+	// SkipCRDs leaves missing CRDs of ServiceEntry and VirtualService to others.
+	SkipCRDs bool
 	// Revision is part of the names of ConfigMaps, Secret and Leases.
 	Revision revision.Revision
 	// Tags are the revision tags that may select this revision.

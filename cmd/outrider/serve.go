@@ -85,6 +85,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
+	f.BoolVar(&o.SkipCRDs, "skip-crds", false, "do not create the CRDs of ServiceEntry and VirtualService that the cluster lacks")
 	webhookLimitFlags(f, &o)
 	f.StringVar(&logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	cmd.PreRunE = func(*cobra.Command, []string) error { return completeServe(&o, components, tags) }

@@ -29,6 +29,9 @@ left out: the program has the default.
 {{- $_ := unset $global $key -}}
 {{- end -}}
 {{- end -}}
+{{- with $global.tag -}}
+{{- $_ := set $global "tag" (include "outrider.text" .) -}}
+{{- end -}}
 {{- with $global.imagePullSecrets -}}
 {{- $_ := set $global "imagePullSecrets" (include "outrider.items" . | fromYamlArray) -}}
 {{- end -}}

@@ -23,7 +23,7 @@ metadata:
     {{- include "outrider.strings" . | nindent 4 }}
   {{- end }}
 spec:
-  replicas: {{ .replicaCount }}
+  replicas: {{ int64 .replicaCount }}
   # Nodes see a ready pod with a delay. Rollouts, and the old replicas in an
   # update, wait for it.
   minReadySeconds: 3
@@ -86,7 +86,7 @@ spec:
       {{- if not (hasKey . "labelSelector") }}
       {{- $_ := set $constraint "labelSelector" (dict "matchLabels" (dict "app" $app)) }}
       {{- end }}
-      - {{- toYaml $constraint | nindent 8 }}
+      - {{ toYaml $constraint | nindent 8 | trim }}
       {{- end }}
       {{- else }}
       - maxSkew: 1
@@ -100,10 +100,10 @@ spec:
         {{- /* On OpenShift the namespace has a range of user ids. */}}
         {{- if ne $root.V.global.platform "openshift" }}
         {{- with .runAsUser }}
-        runAsUser: {{ . }}
+        runAsUser: {{ int64 . }}
         {{- end }}
         {{- with .runAsGroup }}
-        runAsGroup: {{ . }}
+        runAsGroup: {{ int64 . }}
         {{- end }}
         {{- end }}
         {{- with .seccompProfile }}
@@ -129,6 +129,9 @@ spec:
         # Keep serving while nodes update their endpoints; the image has no shell
         # for a preStop hook.
         - --shutdown-delay=5s
+        {{- if and (eq $.component "xds") (ne (toString $root.V.crds.enabled) "auto") }}
+        - --skip-crds
+        {{- end }}
         {{- if ne .logLevel "info" }}
         - --log-level={{ .logLevel }}
         {{- end }}
@@ -153,7 +156,7 @@ spec:
         {{- with .env }}
         env:
         {{- range $name, $value := . }}
-        - {name: {{ $name }}, value: {{ $value | toString | quote }}}
+        - {name: {{ $name }}, value: {{ include "outrider.text" $value | quote }}}
         {{- end }}
         {{- end }}
         ports:

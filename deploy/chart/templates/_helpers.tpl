@@ -27,7 +27,7 @@ outrider.init adds to the context what the templates use. Each begins with it.
 {{- end -}}
 {{- include "outrider.overlay" (list $v $istioctl) -}}
 {{- $_ := set . "V" $v -}}
-{{- $revision := $v.revision | default "default" | toString -}}
+{{- $revision := include "outrider.text" ($v.revision | default "default") -}}
 {{- $_ := set . "Revision" $revision -}}
 {{- $_ := set . "Suffix" (ternary "" (printf "-%s" $revision) (eq $revision "default")) -}}
 {{- $tags := without (include "outrider.items" ($v.revisionTags | default list) | fromYamlArray | uniq | sortAlpha) $revision -}}
@@ -149,14 +149,19 @@ everything else replaces, null removes. Sprig's merge functions keep false, 0 an
 {{- end -}}
 {{- end -}}
 
+{{/* A scalar as text. Helm reads numbers of a file as floating point. */}}
+{{- define "outrider.text" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
+{{- end -}}
+
 {{/* A list as a string with commas, whatever it was given as. */}}
 {{- define "outrider.joined" -}}
 {{- if kindIs "slice" . -}}
 {{- $out := list -}}
-{{- range . -}}{{- $out = append $out (toString .) -}}{{- end -}}
+{{- range . -}}{{- $out = append $out (include "outrider.text" .) -}}{{- end -}}
 {{- join "," $out -}}
 {{- else -}}
-{{- toString . -}}
+{{- include "outrider.text" . -}}
 {{- end -}}
 {{- end -}}
 
@@ -172,7 +177,7 @@ everything else replaces, null removes. Sprig's merge functions keep false, 0 an
 {{/* A mapping whose values are strings, as YAML. */}}
 {{- define "outrider.strings" -}}
 {{- $out := dict -}}
-{{- range $key, $value := . -}}{{- $_ := set $out $key (toString $value) -}}{{- end -}}
+{{- range $key, $value := . -}}{{- $_ := set $out $key (include "outrider.text" $value) -}}{{- end -}}
 {{- toYaml $out -}}
 {{- end -}}
 
@@ -191,7 +196,7 @@ istio.io/rev: {{ $root.Revision | toYaml }}
 {{- if contains "/" .image -}}
 {{- .image -}}
 {{- else -}}
-{{- $tag := .tag | default $root.V.global.tag | default $root.Chart.AppVersion | toString -}}
+{{- $tag := include "outrider.text" (.tag | default $root.V.global.tag | default $root.Chart.AppVersion) -}}
 {{- printf "%s/%s" (.hub | default $root.V.global.hub) .image -}}
 {{- if not (regexMatch "[:@]" .image) -}}:{{ $tag }}{{- end -}}
 {{- end -}}
