@@ -158,9 +158,11 @@ func (i *installation) registered(caCerts int) string {
 	return bundle
 }
 
-func (i *installation) secret() *corev1.Secret {
+func (i *installation) secret() *corev1.Secret { return i.secretOf(SecretName) }
+
+func (i *installation) secretOf(base string) *corev1.Secret {
 	i.t.Helper()
-	s, err := i.Client.CoreV1().Secrets(i.namespace).Get(i.t.Context(), SecretName+"-"+i.revision, metav1.GetOptions{})
+	s, err := i.Client.CoreV1().Secrets(i.namespace).Get(i.t.Context(), base+"-"+i.revision, metav1.GetOptions{})
 	i.must(err)
 	return s
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
@@ -26,7 +24,7 @@ type leader struct {
 	loop      loop
 	publisher *publisher
 	replicas  replicas
-	invalid   string // the error of the Secret, as last logged
+	invalid   string // the error of the Secrets, as last logged
 }
 
 // lead does the leader's work until ctx ends.
@@ -108,7 +106,7 @@ func (l *leader) followReplicas(ctx context.Context, start func(cache.SharedInde
 	}
 	synced := []cache.InformerSynced{leases.HasSynced, l.registrations.mutating.HasSynced, l.registrations.validating.HasSynced}
 	if l.secret != nil {
-		synced = append(synced, l.secret.HasSynced)
+		synced = append(synced, l.secret.HasSynced, l.keySecret.HasSynced)
 	}
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return ctx.Err()
@@ -116,15 +114,15 @@ func (l *leader) followReplicas(ctx context.Context, start func(cache.SharedInde
 	return nil
 }
 
-// reconcile brings the Secret, the webhook configurations and the published bundle
+// reconcile brings the Secrets, the webhook configurations and the published bundle
 // to their desired state.
 func (l *leader) reconcile(ctx context.Context) error {
 	bundle, err := l.bundle(ctx)
-	if err != nil || bundle == nil {
+	if bundle == nil {
 		return err
 	}
 	l.publisher.offer(bundle)
-	return errors.Join(
+	return errors.Join(err,
 		l.registrations.publish(ctx, bundle, func(kind string, err error) {
 			l.metrics.patches.WithLabelValues(kind, result(err, "patched")).Inc()
 			l.log.Info("caBundle patched", "kind", kind, "name", l.options.Registration, "result", result(err, "patched"))
@@ -137,8 +135,8 @@ func (l *leader) bundle(ctx context.Context) ([]byte, error) {
 	if l.options.External != nil {
 		return l.fileBundle()
 	}
-	state, err := l.reconcileSecret(ctx)
-	if err != nil || state == nil {
+	state, err := l.reconcileSecrets(ctx)
+	if state == nil {
 		return nil, err
 	}
 	if len(state.CACerts) == 0 {
@@ -146,7 +144,7 @@ func (l *leader) bundle(ctx context.Context) ([]byte, error) {
 			l.options.Namespace, l.options.name(SecretName), BundleFile)
 	}
 	l.metrics.ca(state.CACerts[0])
-	return state.Bundle(), nil
+	return state.Bundle(), err
 }
 
 // fileBundle reads the CA file. A bundle that does not verify the serving
@@ -164,92 +162,6 @@ func (l *leader) fileBundle() ([]byte, error) {
 		return nil, fmt.Errorf("%s: CA bundle does not verify the serving certificate; not publishing: %w", l.options.CAFile, err)
 	}
 	return text, nil
-}
-
-// reconcileSecret brings the Secret to what the policy decides. The state is nil
-// after a concurrent modification, which triggers the next pass.
-func (l *leader) reconcileSecret(ctx context.Context) (*State, error) {
-	secret := l.stored()
-	var data map[string][]byte
-	if secret != nil {
-		data = secret.Data
-	}
-	state, err := ParseState(data)
-	l.logInvalid(err)
-	// An empty Secret may be created in advance, for Outrider to fill.
-	external := secret != nil && !l.options.owns(secret.Labels) && len(secret.Data[CertificateFile]) > 0
-	restored := false
-	if !external {
-		state, restored = state.restoredFrom(l.last.Load())
-	}
-	next, done, err := Converge(state, l.facts(state, external), l.options.Lifetimes)
-	if err != nil {
-		return nil, fmt.Errorf("reconcile Secret %s/%s: %w", l.options.Namespace, l.options.name(SecretName), err)
-	}
-	if len(done) == 0 && !restored {
-		return &next, nil
-	}
-	err = l.store(ctx, secret, next)
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("write Secret %s/%s: %w", l.options.Namespace, l.options.name(SecretName), err)
-	}
-	if restored {
-		l.log.Info("restored missing Secret data from memory", "namespace", l.options.Namespace, "name", l.options.name(SecretName))
-	}
-	for _, d := range done {
-		l.metrics.issued.WithLabelValues(string(d.Action), d.Reason).Inc()
-		l.log.Info("certificates changed", "action", string(d.Action), "reason", d.Reason, "because", d.Why, "caCertificates", len(next.CACerts))
-	}
-	return &next, nil
-}
-
-func (l *leader) facts(state State, external bool) Facts {
-	serving, _ := l.replicas.live(time.Now(), reportsMissed*l.options.Timing.Report)
-	bundle := state.Bundle()
-	return Facts{
-		Now: l.options.Now(), Hosts: l.options.Hosts, Serving: serving, External: external,
-		Published: l.registrations.hold(bundle) && l.publisher.holds(bundle),
-	}
-}
-
-// store writes the state to the version of the Secret it was made from, and to no
-// other.
-func (l *leader) store(ctx context.Context, old *corev1.Secret, s State) error {
-	data, err := s.Data()
-	if err != nil {
-		return err
-	}
-	secrets := l.client.CoreV1().Secrets(l.options.Namespace)
-	if old == nil {
-		_, err = secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: l.options.name(SecretName), Namespace: l.options.Namespace, Labels: l.options.ownLabels()},
-			Type:       corev1.SecretTypeTLS, Data: data,
-		}, metav1.CreateOptions{FieldManager: managedBy})
-		return err
-	}
-	next := old.DeepCopy()
-	if next.Labels == nil {
-		next.Labels = map[string]string{}
-	}
-	maps.Copy(next.Labels, l.options.ownLabels())
-	next.Data = data
-	_, err = secrets.Update(ctx, next, metav1.UpdateOptions{FieldManager: managedBy})
-	return err
-}
-
-// logInvalid logs an error of the Secret, once.
-func (l *leader) logInvalid(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != l.invalid {
-		l.log.Error(err, "Secret contains invalid data, ignoring it", "namespace", l.options.Namespace, "name", l.options.name(SecretName))
-	}
-	l.invalid = text
 }
 
 // deleteGone deletes the leases of replicas that are gone.

@@ -31,6 +31,7 @@ type Manager struct {
 
 	registrations *registrations            // nil where another Deployment leads
 	secret        cache.SharedIndexInformer // nil with an external certificate
+	keySecret     cache.SharedIndexInformer // of the CA key; nil where another Deployment leads, too
 	serving       atomic.Pointer[tls.Certificate]
 	last          atomic.Pointer[State] // of the Secret, with what it has lost restored
 	reports       loop
@@ -79,9 +80,12 @@ func (k *Manager) handle() error {
 	})
 	informersOf := k.registrations.informers()
 	if k.options.External == nil {
-		k.secret = informers.NewSharedInformerFactoryWithOptions(k.client, 0, informers.WithNamespace(k.options.Namespace),
-			informers.WithTweakListOptions(byName(k.options.name(SecretName)))).Core().V1().Secrets().Informer()
+		k.secret = k.watchSecret(SecretName)
 		informersOf = append(informersOf, k.secret)
+		if k.options.leads() {
+			k.keySecret = k.watchSecret(KeySecretName)
+			informersOf = append(informersOf, k.keySecret)
+		}
 		if _, err := k.secret.AddEventHandler(onAny(k.load)); err != nil {
 			return err
 		}
@@ -94,6 +98,11 @@ func (k *Manager) handle() error {
 	return nil
 }
 
+func (k *Manager) watchSecret(base string) cache.SharedIndexInformer {
+	return informers.NewSharedInformerFactoryWithOptions(k.client, 0, informers.WithNamespace(k.options.Namespace),
+		informers.WithTweakListOptions(byName(k.options.name(base)))).Core().V1().Secrets().Informer()
+}
+
 // NeedLeaderElection is false: every replica serves a certificate.
 func (k *Manager) NeedLeaderElection() bool { return false }
 
@@ -103,8 +112,10 @@ func (k *Manager) Start(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	informers := k.registrations.informers()
-	if k.secret != nil {
-		informers = append(informers, k.secret)
+	for _, i := range []cache.SharedIndexInformer{k.secret, k.keySecret} {
+		if i != nil {
+			informers = append(informers, i)
+		}
 	}
 	for _, i := range informers {
 		running.Go(func() { i.RunWithContext(ctx) })
@@ -144,9 +155,9 @@ func (k *Manager) report(ctx context.Context) {
 	_ = deleteReport(gone, k.client, &k.options) // otherwise the leader deletes it
 }
 
-// stored is the Secret; nil when there is none.
-func (k *Manager) stored() *corev1.Secret {
-	object, ok, err := k.secret.GetStore().GetByKey(k.options.Namespace + "/" + k.options.name(SecretName))
+// stored is the Secret of an informer; nil when there is none.
+func (k *Manager) stored(of cache.SharedIndexInformer, base string) *corev1.Secret {
+	object, ok, err := of.GetStore().GetByKey(k.options.Namespace + "/" + k.options.name(base))
 	if err != nil || !ok {
 		return nil
 	}
@@ -157,11 +168,11 @@ func (k *Manager) stored() *corev1.Secret {
 // load serves the Secret's certificate. A Secret that was deleted or has no
 // certificate changes nothing.
 func (k *Manager) load() {
-	secret := k.stored()
+	secret := k.stored(k.secret, SecretName)
 	if secret == nil {
 		return
 	}
-	state, _ := ParseState(secret.Data) // the leader logs the error
+	state, _ := ParseState(secret.Data, nil) // the leader logs the error
 	filled, _ := state.restoredFrom(k.last.Load())
 	k.last.Store(&filled)
 	old := k.serving.Load()

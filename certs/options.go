@@ -19,6 +19,7 @@ import (
 // pods of two revisions may be in one namespace.
 const (
 	SecretName    = "outrider-certs"
+	KeySecretName = "outrider-ca-key"
 	ConfigMapName = "outrider-ca"
 	leaderLease   = "outrider-leader"
 	replicaLease  = "outrider-replica"
@@ -34,7 +35,7 @@ const (
 type Options struct {
 	// Cluster reaches the API server.
 	Cluster *rest.Config
-	// Namespace holds the Secret and the leases.
+	// Namespace holds the Secrets and the leases.
 	Namespace string
 	// Revision is that of the installation; empty means default.
 	Revision string
@@ -57,7 +58,7 @@ type Options struct {
 	External GetCertificate
 	CAFile   string
 
-	Lifetimes Lifetimes // zero means DefaultLifetimes
+	Lifetimes Lifetimes // a zero one means that of DefaultLifetimes
 	Timing    Timing    // zero means DefaultTiming
 	Now       func() time.Time
 	Log       logr.Logger
@@ -100,9 +101,7 @@ func (o *Options) complete() error {
 		return fmt.Errorf("manage certificates: %w", errors.Join(errs...))
 	}
 	o.Revision = revision.Revision(o.Revision).String()
-	if o.Lifetimes == (Lifetimes{}) {
-		o.Lifetimes = DefaultLifetimes
-	}
+	o.Lifetimes = o.Lifetimes.withDefaults()
 	if o.Timing == (Timing{}) {
 		o.Timing = DefaultTiming
 	}

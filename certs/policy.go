@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -28,6 +29,14 @@ type Lifetimes struct {
 var DefaultLifetimes = Lifetimes{
 	CA: 365 * 24 * time.Hour, Leaf: 90 * 24 * time.Hour,
 	Backdate: time.Hour, Settle: 10 * time.Minute, Overlap: time.Hour,
+}
+
+func (l Lifetimes) withDefaults() Lifetimes {
+	d := DefaultLifetimes
+	return Lifetimes{
+		CA: cmp.Or(l.CA, d.CA), Leaf: cmp.Or(l.Leaf, d.Leaf), Backdate: cmp.Or(l.Backdate, d.Backdate),
+		Settle: cmp.Or(l.Settle, d.Settle), Overlap: cmp.Or(l.Overlap, d.Overlap),
+	}
 }
 
 // Facts are what the policy reads beside the state.

@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto/tls"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -191,15 +192,18 @@ func TestConverge_BundleIsBounded(t *testing.T) {
 
 func TestParseState(t *testing.T) {
 	s := rotating(t, epoch)
-	data, err := s.Data()
+	data, keyData, err := s.Data()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ParseState(data)
+	if data[CAKeyFile] != nil {
+		t.Error("the CA key is beside the serving certificate")
+	}
+	got, err := ParseState(data, keyData)
 	if err != nil || !got.Key.Equal(s.Key) || !bytes.Equal(got.Bundle(), s.Bundle()) || !got.Serving.Leaf.Equal(s.Serving.Leaf) {
 		t.Errorf("read back: %v", err)
 	}
-	other, _ := fresh(t).Data()
+	other, otherKey, _ := fresh(t).Data()
 	for _, tt := range []struct {
 		name  string
 		edit  func(map[string][]byte)
@@ -208,18 +212,59 @@ func TestParseState(t *testing.T) {
 	}{
 		{"junk for the bundle", func(d map[string][]byte) { d[BundleFile] = []byte("junk") }, "key ca.crt: no PEM certificate found", func(s State) bool { return s.CACerts == nil && s.Key == nil && s.Serving != nil }},
 		{"a key in the bundle", func(d map[string][]byte) { d[BundleFile] = append(d[BundleFile], d[KeyFile]...) }, `PEM block 3: unexpected PEM type "PRIVATE KEY"`, func(s State) bool { return len(s.CACerts) == 2 && s.Key != nil }},
-		{"another CA's key", func(d map[string][]byte) { d[CAKeyFile] = other[CAKeyFile] }, "private key does not match the first certificate", func(s State) bool { return s.Key == nil && s.Serving != nil }},
+		{"another CA's key", func(d map[string][]byte) { d[CAKeyFile] = otherKey[CAKeyFile] }, "private key does not match the first certificate", func(s State) bool { return s.Key == nil && s.Serving != nil }},
 		{"junk for the key", func(d map[string][]byte) { d[CAKeyFile] = []byte("junk") }, "no PEM private key found", func(s State) bool { return s.Key == nil }},
 		{"another leaf's key", func(d map[string][]byte) { d[KeyFile] = other[KeyFile] }, "key tls.crt, tls.key", func(s State) bool { return s.Serving == nil && s.Key != nil }},
 		{"no leaf key", func(d map[string][]byte) { delete(d, KeyFile) }, "key tls.crt, tls.key", func(s State) bool { return s.Serving == nil }},
 		{"nothing", func(d map[string][]byte) { clear(d) }, "", func(s State) bool { return s.Serving == nil && s.Key == nil && s.CACerts == nil }},
 	} {
-		data, _ := s.Data()
+		// The cases of the key are edits of its own Secret.
+		data, keyData, _ := s.Data()
+		data[CAKeyFile] = keyData[CAKeyFile]
 		tt.edit(data)
-		got, err := ParseState(data)
+		keyData = map[string][]byte{CAKeyFile: data[CAKeyFile]}
+		delete(data, CAKeyFile)
+		got, err := ParseState(data, keyData)
 		if (err == nil) != (tt.error == "") || err != nil && !strings.Contains(err.Error(), tt.error) || !tt.lost(got) {
 			t.Errorf("%s: %v, %+v", tt.name, err, got)
 		}
+	}
+}
+
+// Earlier versions stored the CA key beside the serving certificate. After an upgrade it
+// signs on; after a rollback the earlier version, which reads that Secret alone, does
+// not find it and rotates: what clients trust, and what is served, stays. After the next
+// upgrade its key is used, and not the one that it has replaced.
+func TestParseState_EarlierVersions(t *testing.T) {
+	s := fresh(t)
+	data, keyData, err := s.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := maps.Clone(data)
+	earlier[CAKeyFile] = keyData[CAKeyFile]
+	got, err := ParseState(earlier, nil)
+	if err != nil || !got.Key.Equal(s.Key) {
+		t.Errorf("upgraded: %v, key %v", err, got.Key)
+	}
+	lost, err := ParseState(data, nil)
+	if err != nil || lost.Key != nil {
+		t.Errorf("rolled back: %v, key %v", err, lost.Key)
+	}
+	rotated, done := convergedAt(t, lost, epoch.Add(time.Minute), func(f *Facts) { f.Published = false })
+	if !slices.Equal(done, []string{"new-ca/ca-key-lost"}) {
+		t.Fatalf("rolled back: %q", done)
+	}
+	if !strings.HasSuffix(string(rotated.Bundle()), string(s.Bundle())) || !rotated.Serving.Leaf.Equal(s.Serving.Leaf) {
+		t.Error("the earlier version does not keep the CA certificate trusted and the serving certificate in use")
+	}
+	data, newKey, err := rotated.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[CAKeyFile] = newKey[CAKeyFile] // where the earlier version writes it
+	if again, err := ParseState(data, keyData); err != nil || !again.Key.Equal(rotated.Key) {
+		t.Errorf("upgraded again: %v, key %v", err, again.Key)
 	}
 }
 
@@ -241,14 +286,14 @@ func TestState_RestoredFrom(t *testing.T) {
 }
 
 func FuzzParseState(f *testing.F) {
-	data, err := fresh(f).Data()
+	data, keyData, err := fresh(f).Data()
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(data[BundleFile], data[CAKeyFile], data[CertificateFile], data[KeyFile])
+	f.Add(data[BundleFile], keyData[CAKeyFile], data[CertificateFile], data[KeyFile])
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte{}, []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, bundle, key, cert, leafKey []byte) {
-		s, _ := ParseState(map[string][]byte{BundleFile: bundle, CAKeyFile: key, CertificateFile: cert, KeyFile: leafKey})
+		s, _ := ParseState(map[string][]byte{BundleFile: bundle, CertificateFile: cert, KeyFile: leafKey}, map[string][]byte{CAKeyFile: key})
 		// Whatever it was, the policy converges to a state that serves.
 		next, _, err := Converge(s, Facts{Now: epoch, Hosts: testHosts}, DefaultLifetimes)
 		if err != nil || next.Serving == nil || next.signer() == nil {

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// The keys of the Secret beside CertificateFile and KeyFile. BundleFile has the
-// trusted CA certificates, newest first; CAKeyFile is the key of the first.
+// The keys of the Secrets beside CertificateFile and KeyFile. BundleFile has the
+// trusted CA certificates, newest first; CAKeyFile is the key of the first, and is in a
+// Secret of its own, with that certificate: only those that issue certificates read it.
 const (
 	BundleFile = "ca.crt"
 	CAKeyFile  = "ca.key"
 )
 
-// State is the content of the Secret. The zero value is an empty one.
+// State is the content of both Secrets. The zero value is an empty one.
 type State struct {
 	// CACerts are the trusted CA certificates, newest first. The first one signs.
 	CACerts []*x509.Certificate
@@ -29,9 +30,11 @@ type State struct {
 	Serving *tls.Certificate
 }
 
-// ParseState reads the data of the Secret. Invalid data counts as lost, and the
-// error has the reasons; the rest of the state is valid.
-func ParseState(data map[string][]byte) (State, error) {
+// ParseState reads the data of the Secret, and that of the Secret of the CA key. Earlier
+// versions stored the CA key in the first, where it takes precedence: a version that was
+// rolled back to has issued it last. Invalid data counts as lost, and the error has the
+// reasons; the rest of the state is valid.
+func ParseState(data, keyData map[string][]byte) (State, error) {
 	var s State
 	var errs []error
 	lost := func(key string, err error) { errs = append(errs, fmt.Errorf("key %s: %w", key, err)) }
@@ -42,7 +45,10 @@ func ParseState(data map[string][]byte) (State, error) {
 			lost(BundleFile, err)
 		}
 	}
-	if text := data[CAKeyFile]; len(text) > 0 {
+	for _, text := range [][]byte{data[CAKeyFile], keyData[CAKeyFile]} {
+		if len(text) == 0 || s.Key != nil {
+			continue
+		}
 		key, err := parseKey(text)
 		switch {
 		case err != nil:
@@ -64,24 +70,21 @@ func ParseState(data map[string][]byte) (State, error) {
 	return s, errors.Join(errs...)
 }
 
-// Data is the state as the data of the Secret; ParseState reads it back.
-func (s State) Data() (map[string][]byte, error) {
-	out := map[string][]byte{BundleFile: s.Bundle()}
+// Data is the state as the data of the two Secrets; ParseState reads it back.
+func (s State) Data() (data, keyData map[string][]byte, err error) {
+	data, keyData = map[string][]byte{BundleFile: s.Bundle()}, map[string][]byte{}
 	if s.Key != nil {
-		key, err := encodeKey(s.Key)
-		if err != nil {
-			return nil, err
+		keyData[BundleFile] = encodeCertificate(s.CACerts[0])
+		if keyData[CAKeyFile], err = encodeKey(s.Key); err != nil {
+			return nil, nil, err
 		}
-		out[CAKeyFile] = key
 	}
 	if s.Serving != nil {
-		cert, key, err := encodePair(s.Serving)
-		if err != nil {
-			return nil, err
+		if data[CertificateFile], data[KeyFile], err = encodePair(s.Serving); err != nil {
+			return nil, nil, err
 		}
-		out[CertificateFile], out[KeyFile] = cert, key
 	}
-	return out, nil
+	return data, keyData, nil
 }
 
 // Bundle is the PEM of the CA certificates, newest first.
@@ -93,7 +96,7 @@ func (s State) Bundle() []byte {
 	return out
 }
 
-// or restores what is lost from an earlier state: CA certificates that clients
+// restoredFrom restores what is lost from an earlier state: CA certificates that clients
 // trust and a certificate that replicas serve stay valid when the Secret is
 // deleted. The key is not restored: removing it requests a new CA certificate.
 func (s State) restoredFrom(last *State) (filled State, changed bool) {

@@ -414,16 +414,21 @@ func (d *deployed) maintainsConfigMap() {
 	exists(false)
 }
 
-// restoresSecret removes the CA key, which makes the leader issue a new CA.
+// restoresSecret deletes the CA key, which makes the leader issue a new CA. The key is
+// not where the control plane reads.
 func (d *deployed) restoresSecret() {
 	d.t.Helper()
-	kubectl(d.t, d.Server, "-n", namespace, "patch", "secret", "outrider-certs", "--type=json", "-p", `[{"op":"remove","path":"/data/ca.key"}]`)
+	kubectl(d.t, d.Server, "-n", namespace, "delete", "secret", "outrider-ca-key")
 	d.eventually("the Secret has a key again", func() error {
-		if kubectl(d.t, d.Server, "-n", namespace, "get", "secret", "outrider-certs", "-o", `jsonpath={.data.ca\.key}`) == "" {
-			return errors.New("no key")
+		s, err := d.Client.CoreV1().Secrets(namespace).Get(d.t.Context(), "outrider-ca-key", metav1.GetOptions{})
+		if err == nil && len(s.Data["ca.key"]) == 0 {
+			err = errors.New("no key")
 		}
-		return nil
+		return err
 	})
+	if kubectl(d.t, d.Server, "-n", namespace, "get", "secret", "outrider-certs", "-o", `jsonpath={.data.ca\.key}`) != "" {
+		d.t.Error("the CA key is in Secret outrider-certs, which the control plane reads")
+	}
 }
 
 // reportsRejectedConfiguration stores an invalid configuration, which no webhook
@@ -463,7 +468,7 @@ func TestProgramHasNoOtherPermissions(t *testing.T) {
 		},
 		"outrider-xds": {
 			"get mutatingwebhookconfigurations/" + configurationName, "patch mutatingwebhookconfigurations/" + configurationName,
-			"list namespaces", "create configmaps -n default", "update configmaps/outrider-ca -n default",
+			"list namespaces", "get secrets/outrider-ca-key -n " + namespace, "create configmaps -n default", "update configmaps/outrider-ca -n default",
 			"create secrets -n " + namespace, "update secrets/outrider-certs -n " + namespace, "list leases -n " + namespace,
 		},
 	} {

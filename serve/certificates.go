@@ -19,7 +19,7 @@ func certificates(o Options) (*certs.Manager, manager.Runnable, error) {
 		Cluster: o.Cluster, Namespace: o.Namespace, Revision: o.Revision.String(),
 		Registration: registration.Options{Revision: o.Revision}.Name(), Tags: o.Tags,
 		Hosts:  append(o.serviceHosts(), o.CertHosts...),
-		Follow: !o.runs(Webhook), CAFile: o.CAFile, Registry: o.Registry, Log: o.Log.WithName("certificates"),
+		Follow: !o.runs(Webhook), CAFile: o.CAFile, Lifetimes: o.Lifetimes, Registry: o.Registry, Log: o.Log.WithName("certificates"),
 	}
 	var files manager.Runnable = manager.RunnableFunc(func(context.Context) error { return nil })
 	if o.CertDir != "" {

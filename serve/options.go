@@ -8,6 +8,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"k8s.io/client-go/rest"
 
+	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/revision"
@@ -44,6 +45,8 @@ type Options struct {
 	// CertHosts are DNS names and IP addresses of the issued certificate beside the
 	// Service's.
 	CertHosts []string
+	// Lifetimes are those of issued certificates; a zero one means its default.
+	Lifetimes certs.Lifetimes
 	// Address is the bind address of the admission handlers of the components, and of
 	// the debug endpoints: HOST:PORT or :PORT.
 	Address string

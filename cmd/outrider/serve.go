@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -73,9 +74,11 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&o.Namespace, "namespace", "istio-system", "namespace of the ConfigMaps")
 	f.StringVar((*string)(&o.Revision), "revision", "", "control-plane revision; if set (and not \"default\"), ConfigMaps are named istio-sidecar-injector-REVISION and istio-REVISION")
 	f.StringSliceVar(&tags, "revision-tags", nil, "revision tags that may select this revision; their MutatingWebhookConfigurations, istio-revision-tag-TAG, get its CA bundle while their label istio.io/rev names it")
-	f.StringVar(&o.CertDir, "cert-dir", "", "directory with an externally managed serving certificate (tls.crt, tls.key); if empty, Outrider issues one and stores it in Secret outrider-certs")
+	f.StringVar(&o.CertDir, "cert-dir", "", "directory with an externally managed serving certificate (tls.crt, tls.key); if empty, Outrider issues one and stores it in Secret outrider-certs, with its CA key in outrider-ca-key")
 	f.StringVar(&o.CAFile, "ca-file", "", "PEM CA bundle to publish in caBundle of the webhook configurations and in the outrider-ca ConfigMaps (requires --cert-dir); if empty, neither is modified")
 	f.StringSliceVar(&o.CertHosts, "cert-host", nil, "additional DNS name or IP SAN for the issued certificate; may be repeated")
+	f.DurationVar(&o.Lifetimes.Settle, "ca-settle", certs.DefaultLifetimes.Settle, "time from the publication of a new CA certificate until it signs the serving certificate; kubelets bring it into running pods within 2m")
+	f.DurationVar(&o.Lifetimes.Overlap, "ca-overlap", certs.DefaultLifetimes.Overlap, "time that the previous CA certificate stays trusted after the last certificate that it signed was replaced")
 	f.StringVar(&o.Service, "service", "", "name of the webhook's Service; defaults to outrider, or outrider-REVISION")
 	f.StringVar(&o.XDSService, "xds-service", "", "name of the control plane's Service; defaults to outrider-xds, or outrider-xds-REVISION")
 	f.StringVar(&o.Address, "port", ":9443", "bind address of the admission handlers and debug endpoints: PORT, :PORT or HOST:PORT")
@@ -116,6 +119,9 @@ func completeServe(o *serve.Options, components, tags []string) error {
 	}
 	if o.ShutdownDelay < 0 {
 		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)
+	}
+	if min(o.Lifetimes.Settle, o.Lifetimes.Overlap) <= 0 {
+		return usagef("--ca-settle %s and --ca-overlap %s: must be positive", o.Lifetimes.Settle, o.Lifetimes.Overlap)
 	}
 	if o.CAFile != "" && o.CertDir == "" {
 		return usagef("--ca-file %s: requires --cert-dir; Outrider-issued certificates use their own CA", o.CAFile)

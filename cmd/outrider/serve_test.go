@@ -27,6 +27,7 @@ func TestServe_RejectsInvalidFlags(t *testing.T) {
 		{"--ca-file ca.crt", exitUsage, "--ca-file ca.crt: requires --cert-dir"},
 		{"--cert-dir d --cert-host a", exitUsage, "--cert-host a: cannot be used with --cert-dir"},
 		{"--max-concurrent 0", exitUsage, "--max-concurrent 0: must be at least 1"},
+		{"--ca-settle 0s", exitUsage, "--ca-settle 0s and --ca-overlap 1h0m0s: must be positive"},
 		{"--shutdown-delay -1s", exitUsage, "must not be negative"},
 		{"--xds-address 0", exitUsage, `--xds-address "0": bind address is required; to run only the webhook, use --components=webhook`},
 		{"--components=webhook,control-plane", exitUsage, `--components: "control-plane": unknown component; use webhook, xds or webhook,xds`},
