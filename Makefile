@@ -11,6 +11,9 @@ BENCH    ?= .
 ON       ?= either
 # Which attacks `make attack` runs: a regular expression.
 ATTACK   ?= .
+# How long `make soak` creates pods, twice, and how many a second.
+DURATION ?= 2m
+RATE     ?= 50
 # Packages of the test, race and bench targets.
 PKG      ?= ./...
 # Packages that are tested at once. Tests on real servers wait more than they
@@ -105,7 +108,7 @@ release-check: assets ## Build a release twice with nothing cached, and check it
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e bench-starts attack cluster-up cluster-down cluster-status
+.PHONY: e2e bench-starts attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
@@ -116,6 +119,9 @@ bench-starts: test-deps assets ## Time the start of pods with and without a side
 
 attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'
+
+soak: test-deps assets ## Create pods while replicas end, certificates rotate and more (root on Linux)
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/soak -soak -duration $(DURATION) -rate $(RATE)
 
 cluster-up: go ## Bring up a real one-node cluster (root on Linux)
 	@$(GO) run ./test/cluster/cmd/cluster up

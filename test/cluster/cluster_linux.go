@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/outrider-mesh/outrider/test/cluster/node"
 )
@@ -36,6 +37,9 @@ type Options struct {
 	Detach bool
 	// IPv4 makes a cluster of IPv4 alone, also where the kernel has IPv6.
 	IPv4 bool
+	// KubeletSync is how often the kubelet brings changed ConfigMaps into running pods,
+	// at most half as long again; zero means its default of a minute.
+	KubeletSync time.Duration
 }
 
 // Cluster is a cluster of one node.
@@ -49,9 +53,10 @@ type Cluster struct {
 	// Node runs programs inside the node's namespaces.
 	Node node.Client
 
-	ipv4     bool // of IPv4 alone
-	progress *printer
-	alive    *os.File // the write end of the pipe that the node lives by
+	ipv4        bool // of IPv4 alone
+	kubeletSync time.Duration
+	progress    *printer
+	alive       *os.File // the write end of the pipe that the node lives by
 }
 
 var validName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)
@@ -70,7 +75,7 @@ func newCluster(o Options) (*Cluster, error) {
 	return &Cluster{
 		ipv4: o.IPv4,
 		Name: o.Name, Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"),
-		Node: node.Client{Dir: dir}, progress: &printer{w: o.Progress},
+		Node: node.Client{Dir: dir}, progress: &printer{w: o.Progress}, kubeletSync: o.KubeletSync,
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"time"
 
 	"github.com/outrider-mesh/outrider/test/cluster/node"
 )
@@ -15,10 +16,11 @@ var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgrou
 
 // Options configure a cluster.
 type Options struct {
-	Name     string
-	Progress io.Writer
-	Detach   bool
-	IPv4     bool
+	Name        string
+	Progress    io.Writer
+	Detach      bool
+	IPv4        bool
+	KubeletSync time.Duration
 }
 
 // Cluster is a cluster of one node. On this system there is none.
@@ -53,6 +55,9 @@ func (*Cluster) LoadProgram(context.Context, string, string) error { return errO
 
 // MemoryPeak fails: the system is not Linux.
 func (*Cluster) MemoryPeak(string) (int64, error) { return 0, errOS }
+
+// KillPod fails: the system is not Linux.
+func (*Cluster) KillPod(string) error { return errOS }
 
 // WorldCA is empty.
 func (*Cluster) WorldCA() string { return "" }

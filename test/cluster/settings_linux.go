@@ -39,6 +39,7 @@ type settings struct {
 	NodePods4, NodePods6                          string // NodePods6 is empty without IPv6
 	PauseRef, CoreDNSRef                          string
 	KubeProxy                                     string // the file kube-proxy.yaml
+	KubeletSync                                   string // empty for the default
 }
 
 func (c *Cluster) settings(a assets) settings {
@@ -47,6 +48,9 @@ func (c *Cluster) settings(a assets) settings {
 		Domain: domain, DNS: dnsServiceIP,
 		Pods: podsIPv4, Services: servicesIPv4, NodeIPs: nodeIPv4, NodePods4: nodePodsIPv4,
 		PauseRef: image.PauseRef, CoreDNSRef: "localhost/coredns:" + a.version["coredns"],
+	}
+	if c.kubeletSync > 0 {
+		s.KubeletSync = c.kubeletSync.String()
 	}
 	if ipv6() && !c.ipv4 {
 		s.Pods += "," + podsIPv6

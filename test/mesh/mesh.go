@@ -43,6 +43,8 @@ type Options struct {
 	Name     string    // of the cluster, as cluster.Options has it
 	Progress io.Writer // nil discards it
 	IPv4     bool      // no IPv6
+	// KubeletSync is that of cluster.Options.
+	KubeletSync time.Duration
 }
 
 // Up brings up a cluster that has the product's images, on which nothing is
@@ -55,7 +57,7 @@ func Up(ctx context.Context, o Options) (*Mesh, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress, IPv4: o.IPv4})
+	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress, IPv4: o.IPv4, KubeletSync: o.KubeletSync})
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +113,15 @@ func (m *Mesh) MemoryPeak(podUID string) (int64, error) {
 		return 0, fmt.Errorf("read the pod's memory: %s", NoNode)
 	}
 	return m.own.MemoryPeak(podUID)
+}
+
+// KillPod kills all processes of the pod with the UID, as a lack of memory does, in a
+// cluster of our own.
+func (m *Mesh) KillPod(podUID string) error {
+	if m.own == nil {
+		return fmt.Errorf("kill a pod: %s", NoNode)
+	}
+	return m.own.KillPod(podUID)
 }
 
 // Close removes what Up or Borrow, and Install, made.

@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// KillPod kills all processes of the pod with the UID. Only processes in the cluster's
+// own cgroup are found.
+func (c *Cluster) KillPod(podUID string) error {
+	killed := map[int]bool{}
+	var errs []error
+	for _, h := range hierarchies() {
+		for _, class := range []string{"", "burstable", "besteffort"} {
+			found, _ := filepath.Glob(filepath.Join(h, c.cgroup(), "kubepods", class, "pod"+podUID, "*", "cgroup.procs"))
+			for _, f := range found {
+				text, err := os.ReadFile(f)
+				if err != nil {
+					continue // the container has ended
+				}
+				for _, field := range strings.Fields(string(text)) {
+					pid, err := strconv.Atoi(field)
+					if err != nil || pid < 2 || killed[pid] || pauses(pid) {
+						continue
+					}
+					killed[pid] = true
+					errs = append(errs, syscall.Kill(pid, syscall.SIGKILL))
+				}
+			}
+		}
+	}
+	if len(killed) == 0 {
+		return fmt.Errorf("kill pod %s: it has no process", podUID)
+	}
+	return errors.Join(errs...)
+}
+
+// pauses reports whether the process holds the pod's namespaces, and is no container
+// of its own.
+func pauses(pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return err != nil || strings.TrimSpace(string(name)) == "pause"
+}
