@@ -168,7 +168,7 @@ func (i *installation) secretOf(base string) *corev1.Secret {
 }
 
 func (i *installation) configMap(namespace string) (*corev1.ConfigMap, error) {
-	return i.Client.CoreV1().ConfigMaps(namespace).Get(i.t.Context(), ConfigMapName, metav1.GetOptions{})
+	return i.Client.CoreV1().ConfigMaps(namespace).Get(i.t.Context(), ConfigMapName+"-"+i.revision, metav1.GetOptions{})
 }
 
 // holding waits until the namespace's ConfigMap has the text.

@@ -120,7 +120,7 @@ func (i *installation) clientsKeepTrusting(namespace string, replicas ...*replic
 	go func() {
 		defer close(done)
 		for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
-			c, err := i.Client.CoreV1().ConfigMaps(namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
+			c, err := i.Client.CoreV1().ConfigMaps(namespace).Get(ctx, ConfigMapName+"-"+i.revision, metav1.GetOptions{})
 			if err != nil {
 				continue
 			}
@@ -319,7 +319,7 @@ func TestPublisher_FollowsNamespacesAndPods(t *testing.T) {
 	t.Parallel()
 	i := install(t)
 	own := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
-	users := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName}, Data: map[string]string{"mine": "1"}}
+	users := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMapName + "-" + i.revision}, Data: map[string]string{"mine": "1"}}
 	_, err := i.Client.CoreV1().ConfigMaps(own).Create(t.Context(), users, metav1.CreateOptions{})
 	i.must(err)
 	shop := i.Namespace(t, map[string]string{"istio.io/rev": i.revision})
@@ -348,7 +348,7 @@ func TestPublisher_FollowsNamespacesAndPods(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "sleep"}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "sleep", Image: "sleep"}},
 		Volumes: []corev1.Volume{{Name: "outrider-xds", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-			Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: ConfigMapName}}}},
+			Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: ConfigMapName + "-" + i.revision}}}},
 		}}}},
 	}}
 	_, err = pods.Create(t.Context(), pod, metav1.CreateOptions{})
@@ -357,10 +357,10 @@ func TestPublisher_FollowsNamespacesAndPods(t *testing.T) {
 	i.holding(late, bundle)
 
 	maps := i.Client.CoreV1().ConfigMaps(late)
-	_, err = maps.Patch(t.Context(), ConfigMapName, types.MergePatchType, []byte(`{"data":{"ca.pem":"junk","more":"x"}}`), metav1.PatchOptions{})
+	_, err = maps.Patch(t.Context(), ConfigMapName+"-"+i.revision, types.MergePatchType, []byte(`{"data":{"ca.pem":"junk","more":"x"}}`), metav1.PatchOptions{})
 	i.must(err)
 	i.holding(late, bundle)
-	i.must(maps.Delete(t.Context(), ConfigMapName, metav1.DeleteOptions{}))
+	i.must(maps.Delete(t.Context(), ConfigMapName+"-"+i.revision, metav1.DeleteOptions{}))
 	i.holding(late, bundle)
 
 	// It stays while a pod mounts it.
