@@ -42,6 +42,8 @@ var alone = []scenario{
 	{"flips", flips},
 	{"survives", survives},
 	{"outage", outage},
+	// It replaces the installation, and leaves none.
+	{"helm", helm},
 }
 
 // ended ends with an interrupt of the test binary: what a test has made goes

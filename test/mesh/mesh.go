@@ -167,6 +167,15 @@ func (m *Mesh) ConfigurationActive(ctx context.Context, hash string) error {
 	return nil
 }
 
+// AddProgram puts a program where commands find it.
+func (m *Mesh) AddProgram(path string) error {
+	err := os.Symlink(path, filepath.Join(m.bin, filepath.Base(path)))
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("add %s to the commands: %w", path, err)
+	}
+	return nil
+}
+
 // hidden are the variables by which kubectl or a client finds a cluster.
 var hidden = []string{"KUBECONFIG", "KUBERC", "KUBECACHEDIR", "KUBERNETES_MASTER", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PATH", "WORK"}
 
@@ -179,6 +188,7 @@ func (m *Mesh) Env() []string {
 	return append(env,
 		"KUBECONFIG="+m.Kubeconfig,
 		"KUBECACHEDIR="+filepath.Join(m.Work, "kubectl-cache"),
+		"HELM_CACHE_HOME="+filepath.Join(m.Work, "helm"), "HELM_CONFIG_HOME="+filepath.Join(m.Work, "helm"), "HELM_DATA_HOME="+filepath.Join(m.Work, "helm"),
 		"KUBERC=off", // a person's own kuberc file must not change what a command does
 		"WORK="+m.Work,
 		"PATH="+m.bin+string(os.PathListSeparator)+os.Getenv("PATH"))

@@ -1,0 +1,106 @@
+{{/* outrider.preflight.own: "true" if the object .object is of this release. */}}
+{{- define "outrider.preflight.own" -}}
+{{- $annotations := .object.metadata.annotations | default dict -}}
+{{- and (eq (index $annotations "meta.helm.sh/release-name" | default "") .Release.Name) (eq (index $annotations "meta.helm.sh/release-namespace" | default "") .Release.Namespace) -}}
+{{- end -}}
+
+{{/* outrider.preflight.release: whose the object .object is, in words. */}}
+{{- define "outrider.preflight.release" -}}
+{{- $annotations := .object.metadata.annotations | default dict -}}
+{{- with index $annotations "meta.helm.sh/release-name" -}}
+Helm release {{ . }} in namespace {{ index $annotations "meta.helm.sh/release-namespace" }}
+{{- else -}}
+no Helm release
+{{- end -}}
+{{- end -}}
+
+{{/*
+outrider.preflight.webhooks: problems with other injectors, as a JSON list. Istio's
+control plane writes caBundle of every configuration with the label of its revision,
+wherever it runs; and a pod that two webhooks select is injected twice.
+*/}}
+{{- define "outrider.preflight.webhooks" -}}
+{{- $context := . -}}
+{{- $own := printf "outrider-sidecar-injector%s" .Suffix -}}
+{{- $problems := list -}}
+{{- range $c := (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
+  {{- $labels := $c.metadata.labels | default dict -}}
+  {{- $name := $c.metadata.name -}}
+  {{- $release := include "outrider.preflight.release" (dict "object" $c) -}}
+  {{- if eq (include "outrider.preflight.own" (dict "object" $c "Release" $context.Release)) "true" -}}
+  {{- else if eq $name $own -}}
+    {{- if hasPrefix "Helm release" $release -}}
+      {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s: revision %q is installed already, by %s; upgrade that release, or install another revision: --set revision=NAME" $name $context.Revision $release) -}}
+    {{- end -}}
+  {{- else if or (eq (index $labels "istio.io/rev" | default "") $context.Revision) (eq (index $labels "istio.io/tag" | default "") $context.Revision) -}}
+    {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): Istio's revision %q is installed, and injects the same pods; install Outrider as another revision: --set revision=outrider, or uninstall Istio first: istioctl uninstall --revision %s" $name $release $context.Revision $context.Revision) -}}
+  {{- else if eq $context.Suffix "" -}}
+    {{- $double := "" -}}
+    {{- range $w := $c.webhooks -}}
+      {{- range ($w.namespaceSelector | default dict).matchExpressions -}}
+        {{- if and (eq .key "istio-injection") (eq .operator "In") (has "enabled" .values) -}}
+          {{- $double = $w.name -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+    {{- if $double -}}
+      {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): its webhook %s injects pods of namespaces with istio-injection=enabled, too; install Outrider as another revision: --set revision=outrider, or delete that configuration" $name $release $double) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}
+
+{{/*
+outrider.preflight.manifests: problems with objects of the release's names that Helm
+does not manage, as a JSON list.
+*/}}
+{{- define "outrider.preflight.manifests" -}}
+{{- $context := . -}}
+{{- $problems := list -}}
+{{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace (printf "outrider%s" .Suffix) -}}
+{{- $applied := and $deployment (hasPrefix "no " (include "outrider.preflight.release" (dict "object" $deployment))) -}}
+{{- if and $applied (not .Values.hooks.adopt) -}}
+  {{- $problems = append $problems (printf "Deployment %s/%s: Outrider is installed already, by kubectl apply; adopt it: add --take-ownership --force-conflicts --set hooks.adopt=true, with the settings of its ConfigMaps among your values; or remove it first: outrider uninstall --yes --istioNamespace %s && kubectl delete -f deploy/" .Release.Namespace $deployment.metadata.name .Release.Namespace) -}}
+{{- end -}}
+{{- if not $applied -}}
+  {{- range $base := list "istio-sidecar-injector" "istio" -}}
+    {{- $name := printf "%s%s" $base $context.Suffix -}}
+    {{- $object := lookup "v1" "ConfigMap" $context.Release.Namespace $name -}}
+    {{- if and $object (not (eq (include "outrider.preflight.own" (dict "object" $object "Release" $context.Release)) "true")) -}}
+      {{- $labels := $object.metadata.labels | default dict -}}
+      {{- $release := include "outrider.preflight.release" (dict "object" $object) -}}
+      {{- if or (hasKey $labels "operator.istio.io/component") (hasPrefix "Helm release" $release) -}}
+        {{- $problems = append $problems (printf "ConfigMap %s/%s (%s): it configures Istio's revision %q; install Outrider in another namespace, or as another revision: --set revision=outrider" $context.Release.Namespace $name $release $context.Revision) -}}
+      {{- else if not $context.Values.hooks.adopt -}}
+        {{- $problems = append $problems (printf "ConfigMap %s/%s: it exists, and Helm does not manage it; adopt it, with its settings among your values: add --take-ownership --force-conflicts --set hooks.adopt=true; or delete it" $context.Release.Namespace $name) -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}
+
+{{/*
+outrider.preflight.namespaces: problems with the namespace of the release, and with
+the one of the pod that verifies the installation, as a JSON list.
+*/}}
+{{- define "outrider.preflight.namespaces" -}}
+{{- $problems := list -}}
+{{- with lookup "v1" "Namespace" "" .Release.Namespace -}}
+  {{- $labels := .metadata.labels | default dict -}}
+  {{- range $label := list "istio-injection" "istio.io/rev" -}}
+    {{- $value := index $labels $label | default "disabled" -}}
+    {{- if ne $value "disabled" -}}
+      {{- $problems = append $problems (printf "Namespace %s: label %s=%s: the namespace of the injector is never injected; remove the label: kubectl label namespace %s %s-" $.Release.Namespace $label $value $.Release.Namespace $label) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $verify := printf "outrider-verify%s" .Suffix -}}
+{{- with lookup "v1" "Namespace" "" $verify -}}
+  {{- if and $.Values.hooks.verify (ne (index (.metadata.labels | default dict) "app" | default "") $verify) -}}
+    {{- $problems = append $problems (printf "Namespace %s: it exists, and the hook that verifies the installation would delete it; rename it, or add --set hooks.verify=false" $verify) -}}
+  {{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}

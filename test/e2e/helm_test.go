@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	realhelm "github.com/outrider-mesh/outrider/test/helm"
+)
+
+// helm is the life of a release, from the chart's lint to the uninstallation, after
+// which nothing of it is left. Before it, the installation by kubectl is removed as
+// its users do.
+func helm(t *testing.T, s *Suite) {
+	if err := s.AddProgram(realhelm.Require(t)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.controlPlane(), s.show("kubectl -n istio-system logs -l job-name --tail=100 --prefix", "helm list -A"))
+			s.undo(t, "helm uninstall outrider -n istio-system --no-hooks --ignore-not-found; outrider uninstall --yes; kubectl delete namespace istio-system --ignore-not-found")
+		}
+	})
+	s.removeManifests(t)
+	before := s.objects(t)
+	if left := ofOurs(before); len(left) > 0 {
+		t.Fatalf("after kubectl delete -f deploy/ these are left:\n%s", strings.Join(left, "\n"))
+	}
+
+	s.bash(t, "helm lint --strict deploy/chart && helm template outrider deploy/chart -n istio-system | kubectl apply --dry-run=client -f - >/dev/null")
+	step := func(what string, since time.Time) { t.Logf("%s: %s", what, time.Since(since).Round(100*time.Millisecond)) }
+	start := time.Now()
+	s.helmInstall(t)
+	step("install", start)
+	n := s.Namespace(t, "helm", injected)
+	s.helmWorks(t, n)
+	start = time.Now()
+	s.helmUpgrade(t)
+	step("upgrade and rollback", start)
+	start = time.Now()
+	s.helmUninstall(t, before, n)
+	step("uninstall", start)
+}
+
+// removeManifests removes an installation by kubectl apply.
+func (s *Suite) removeManifests(t *testing.T) {
+	t.Helper()
+	refused := s.fails(t, "helm install outrider deploy/chart -n istio-system")
+	if !strings.Contains(refused, "Outrider is installed already, by kubectl apply; adopt it: add --take-ownership") {
+		t.Errorf("an installation beside that by kubectl:\n%s", refused)
+	}
+	s.bash(t, "outrider uninstall | grep 'would remove mutatingwebhookconfigurations outrider-sidecar-injector'")
+	s.bash(t, "outrider uninstall --yes && kubectl delete --ignore-not-found -f deploy/")
+}
+
+// fails runs a command line that must fail, and returns what it printed.
+func (s *Suite) fails(t *testing.T, line string) string {
+	t.Helper()
+	out, err := s.Bash(ended, line).CombinedOutput()
+	if err == nil {
+		t.Fatalf("$ %s\n%sthis was to fail", line, out)
+	}
+	return string(out)
+}
+
+// objects are all objects of all kinds, but those that the cluster makes by itself
+// all the time.
+func (s *Suite) objects(t *testing.T) []string {
+	t.Helper()
+	out := s.bash(t, `kubectl get "$(kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd,)" -A --ignore-not-found `+
+		`-o jsonpath='{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}'`)
+	list := strings.Split(strings.TrimSpace(out), "\n")
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// ofOurs are the objects of which we could be the owner, by their names.
+func ofOurs(objects []string) (list []string) {
+	for _, o := range objects {
+		for _, part := range []string{"outrider", "istio"} {
+			if strings.Contains(o, part) && !strings.Contains(o, "outrider-e2e-world") {
+				list = append(list, o)
+				break
+			}
+		}
+	}
+	return list
+}
+
+func (s *Suite) helmInstall(t *testing.T) {
+	t.Helper()
+	out := s.bash(t, "helm install outrider deploy/chart -n istio-system --create-namespace --wait 2>&1")
+	if !strings.Contains(out, "A pod in a namespace of istio-injection=enabled is injected.") {
+		t.Errorf("helm install does not print what the hook has verified:\n%s", out)
+	}
+}
+
+// helmWorks starts an injected pod.
+func (s *Suite) helmWorks(t *testing.T, n *Namespace) {
+	t.Helper()
+	n.run("kubectl apply -f samples/sleep/sleep.yaml")
+	n.rolledOut("deployment/sleep")
+	if p := n.pod("-l app=sleep"); !p.sidecar() {
+		t.Errorf("pod %s has no sidecar", p.name)
+	}
+}
+
+// helmUpgrade upgrades to another configuration, which restarts nothing, and returns
+// to the first.
+func (s *Suite) helmUpgrade(t *testing.T) {
+	t.Helper()
+	const (
+		replicas = "kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider -o jsonpath='{.items[*].metadata.uid}'"
+		webhooks = "kubectl get mutatingwebhookconfiguration outrider-sidecar-injector -o jsonpath='{.webhooks[*].name}'"
+	)
+	before, first := s.bash(t, replicas), s.bash(t, webhooks)
+	s.bash(t, "helm upgrade outrider deploy/chart -n istio-system --reuse-values --set sidecarInjectorWebhook.enableNamespacesByDefault=true --wait")
+	if after := s.bash(t, webhooks); !strings.Contains(after, "auto.sidecar-injector.istio.io") {
+		t.Errorf("the upgrade did not change the webhook configuration: %s", after)
+	}
+	s.bash(t, "helm rollback outrider 1 -n istio-system --wait")
+	if after := s.bash(t, webhooks); after != first {
+		t.Errorf("after the rollback the webhooks are %s, before %s", after, first)
+	}
+	if after := s.bash(t, replicas); after != before {
+		t.Errorf("replicas were restarted: %s, before %s", after, before)
+	}
+}
+
+// helmUninstall uninstalls, and compares all objects with those before.
+func (s *Suite) helmUninstall(t *testing.T, before []string, n *Namespace) {
+	t.Helper()
+	out := s.bash(t, "helm uninstall outrider -n istio-system --wait 2>&1")
+	for _, want := range []string{
+		"removed mutatingwebhookconfigurations outrider-sidecar-injector", "removed configmaps " + n.name + "/outrider-ca", "keep their sidecars until they are restarted",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("helm uninstall does not print %q:\n%s", want, out)
+		}
+	}
+	s.bash(t, "kubectl delete namespace istio-system")
+	eventually(t, "nothing is left", func() error {
+		for _, o := range s.objects(t) {
+			_, there := slices.BinarySearch(before, o)
+			// The namespace of this test has an application, which stays.
+			tests := strings.HasSuffix(o, " /"+n.name) || strings.Contains(o, " "+n.name+"/") && len(ofOurs([]string{o})) == 0
+			if !there && !tests {
+				return fmt.Errorf("left: %s", o)
+			}
+		}
+		return nil
+	})
+}
