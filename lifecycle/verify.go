@@ -18,8 +18,9 @@ type Attempt struct {
 // Cluster is what is read to explain an attempt.
 type Cluster struct {
 	Installation
-	// TestNamespace is the namespace of the pod.
-	TestNamespace string
+	// TestNamespace is the namespace of the pod, and Label the label by which it is
+	// selected.
+	TestNamespace, Label string
 	// Provider is the scheme of a node's providerID, such as "gce".
 	Provider string
 	// Port is the container port of the webhook, which firewalls must allow.
@@ -114,7 +115,7 @@ func explainAdmitted(a Attempt, c Cluster) Finding {
 	configuration := c.Name(WebhookConfigurations)
 	switch {
 	case a.Injected:
-		return Finding{Injected: true, Final: true, What: "A pod in a namespace of " + c.label() + " is injected."}
+		return Finding{Injected: true, Final: true, What: "A pod in a namespace with " + c.Label + " is injected."}
 	case !c.Registered:
 		return Finding{
 			What:   fmt.Sprintf("MutatingWebhookConfiguration %s does not exist, so the API server does not call the webhook.", configuration),
@@ -122,7 +123,7 @@ func explainAdmitted(a Attempt, c Cluster) Finding {
 		}
 	case !c.Selected:
 		return Finding{
-			What:   fmt.Sprintf("No webhook of MutatingWebhookConfiguration %s selects a pod in a namespace with %s.", configuration, c.label()),
+			What:   fmt.Sprintf("No webhook of MutatingWebhookConfiguration %s selects a pod in a namespace with %s.", configuration, c.Label),
 			Remedy: "restore its selectors: helm upgrade, or kubectl apply -f deploy/outrider.yaml; on AKS, the admissions enforcer edits them unless the configuration has the label admissions.enforcer/disabled=true",
 		}
 	case c.Policy == "disabled":
@@ -135,18 +136,10 @@ func explainAdmitted(a Attempt, c Cluster) Finding {
 		return unreachable(c, nil)
 	}
 	return Finding{
-		What: fmt.Sprintf("The API server admitted a pod in a namespace with %s without a sidecar.", c.label()),
+		What: fmt.Sprintf("The API server admitted a pod in a namespace with %s without a sidecar.", c.Label),
 		Remedy: fmt.Sprintf("look for the reason in the webhook's log: kubectl -n %s logs deployment/%s; if the log has no request, the API server's admission plugin MutatingAdmissionWebhook is disabled",
 			c.Namespace, c.Name(Deployment)),
 	}
-}
-
-// label is the label of a namespace whose pods are injected.
-func (i Installation) label() string {
-	if i.Revision.IsDefault() {
-		return "istio-injection=enabled"
-	}
-	return "istio.io/rev=" + i.Revision.String()
 }
 
 func podSecurity(c Cluster, match []string) Finding {

@@ -103,7 +103,7 @@ func (o VerifyOptions) attempt(ctx context.Context, client kubernetes.Interface)
 // observe reads what explains an attempt. What cannot be read is left out: the
 // explanation is then less precise.
 func (o VerifyOptions) observe(ctx context.Context, client kubernetes.Interface) lifecycle.Cluster {
-	c := lifecycle.Cluster{Installation: o.Installation, TestNamespace: o.TestNamespace, Port: 9443}
+	c := lifecycle.Cluster{Installation: o.Installation, TestNamespace: o.TestNamespace, Label: "no label for injection", Port: 9443}
 	o.observeRegistration(ctx, client, &c)
 	if nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1}); err == nil && len(nodes.Items) > 0 {
 		c.Provider, _, _ = strings.Cut(nodes.Items[0].Spec.ProviderID, "://")
@@ -161,6 +161,11 @@ func (o VerifyOptions) observeRegistration(ctx context.Context, client kubernete
 	namespace, err := client.CoreV1().Namespaces().Get(ctx, o.TestNamespace, metav1.GetOptions{})
 	if err != nil {
 		namespace = &corev1.Namespace{}
+	}
+	for _, key := range []string{annotation.Rev, annotation.Injection} { // the second takes precedence
+		if value, ok := namespace.Labels[key]; ok {
+			c.Label = key + "=" + value
+		}
 	}
 	for i := range configuration.Webhooks {
 		w := &configuration.Webhooks[i]

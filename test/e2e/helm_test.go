@@ -30,7 +30,9 @@ func helm(t *testing.T, s *Suite) {
 	}
 
 	s.bash(t, "helm lint --strict deploy/chart && helm template outrider deploy/chart -n istio-system | kubectl apply --dry-run=client -f - >/dev/null")
-	step := func(what string, since time.Time) { t.Logf("%s: %s", what, time.Since(since).Round(100*time.Millisecond)) }
+	step := func(what string, since time.Time) {
+		t.Logf("%s: %s", what, time.Since(since).Round(100*time.Millisecond))
+	}
 	start := time.Now()
 	s.helmInstall(t)
 	step("install", start)
@@ -92,7 +94,7 @@ func ofOurs(objects []string) (list []string) {
 func (s *Suite) helmInstall(t *testing.T) {
 	t.Helper()
 	out := s.bash(t, "helm install outrider deploy/chart -n istio-system --create-namespace --wait 2>&1")
-	if !strings.Contains(out, "A pod in a namespace of istio-injection=enabled is injected.") {
+	if !strings.Contains(out, "A pod in a namespace with istio-injection=enabled is injected.") {
 		t.Errorf("helm install does not print what the hook has verified:\n%s", out)
 	}
 }
@@ -107,22 +109,29 @@ func (s *Suite) helmWorks(t *testing.T, n *Namespace) {
 	}
 }
 
-// helmUpgrade upgrades to another configuration, which restarts nothing, and returns
-// to the first.
+// helmUpgrade upgrades to other ranges, which restarts nothing; then to an image that
+// does not exist, with which the old replicas keep serving; and returns to the first.
 func (s *Suite) helmUpgrade(t *testing.T) {
 	t.Helper()
 	const (
-		replicas = "kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider -o jsonpath='{.items[*].metadata.uid}'"
-		webhooks = "kubectl get mutatingwebhookconfiguration outrider-sidecar-injector -o jsonpath='{.webhooks[*].name}'"
+		upgrade  = "helm upgrade outrider deploy/chart -n istio-system --reuse-values --wait "
+		replicas = "kubectl -n istio-system get pods -l app.kubernetes.io/part-of=outrider --field-selector=status.phase=Running -o jsonpath='{.items[*].metadata.uid}'"
+		values   = "kubectl -n istio-system get configmap istio-sidecar-injector -o jsonpath='{.data.values}'"
 	)
-	before, first := s.bash(t, replicas), s.bash(t, webhooks)
-	s.bash(t, "helm upgrade outrider deploy/chart -n istio-system --reuse-values --set sidecarInjectorWebhook.enableNamespacesByDefault=true --wait")
-	if after := s.bash(t, webhooks); !strings.Contains(after, "auto.sidecar-injector.istio.io") {
-		t.Errorf("the upgrade did not change the webhook configuration: %s", after)
+	before, first := s.bash(t, replicas), s.bash(t, values)
+	s.bash(t, upgrade+"--set global.proxy.includeIPRanges=10.0.0.0/8")
+	if after := s.bash(t, values); !strings.Contains(after, "10.0.0.0/8") {
+		t.Errorf("the upgrade did not change the ConfigMap:\n%s", after)
 	}
+	refused := s.fails(t, upgrade+"--set global.proxy.includeIPRanges=10.0.0.0/40 2>&1")
+	if !strings.Contains(refused, "10.0.0.0/40") {
+		t.Errorf("an upgrade to a bad range:\n%s", refused)
+	}
+	s.fails(t, upgrade+"--set global.tag=missing --timeout 3s")
+	s.bash(t, "kubectl -n istio-system get deployment outrider -o jsonpath='{.status.readyReplicas}' | grep 2")
 	s.bash(t, "helm rollback outrider 1 -n istio-system --wait")
-	if after := s.bash(t, webhooks); after != first {
-		t.Errorf("after the rollback the webhooks are %s, before %s", after, first)
+	if after := s.bash(t, values); after != first {
+		t.Errorf("after the rollback the ConfigMap has\n%s\nbefore\n%s", after, first)
 	}
 	if after := s.bash(t, replicas); after != before {
 		t.Errorf("replicas were restarted: %s, before %s", after, before)

@@ -3,11 +3,13 @@ outrider.hook.job: the Job .name of a hook that runs the program with .args, as 
 service account of the same name.
 */}}
 {{- define "outrider.hook.job" -}}
+{{- $root := .root -}}
+{{- $settings := $root.Webhook -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
   name: {{ .name }}
-  namespace: {{ .Release.Namespace | toYaml }}
+  namespace: {{ $root.Release.Namespace | toYaml }}
   labels: {app: {{ .name }}}
   annotations:
     helm.sh/hook: {{ .events }}
@@ -29,20 +31,40 @@ spec:
     spec:
       serviceAccountName: {{ .name }}
       restartPolicy: Never
-      {{- with (.Values.global | default dict).imagePullSecrets }}
+      {{- with $root.V.global.imagePullSecrets }}
       imagePullSecrets:
-      {{- range . }}
+      {{- range include "outrider.items" . | fromYamlArray }}
       - name: {{ . }}
       {{- end }}
       {{- end }}
+      {{- if $root.V.global.priorityClassName }}
+      priorityClassName: {{ $root.V.global.priorityClassName }}
+      {{- end }}
+      {{- with $settings.nodeSelector }}
+      nodeSelector:
+        {{- include "outrider.strings" . | nindent 8 }}
+      {{- end }}
+      {{- with $settings.tolerations }}
+      tolerations:
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
       securityContext:
         runAsNonRoot: true
-        runAsUser: 65532
-        runAsGroup: 65532
+        {{- if ne $root.V.global.platform "openshift" }}
+        {{- with $settings.runAsUser }}
+        runAsUser: {{ . }}
+        {{- end }}
+        {{- with $settings.runAsGroup }}
+        runAsGroup: {{ . }}
+        {{- end }}
+        {{- end }}
         seccompProfile: {type: RuntimeDefault}
       containers:
       - name: outrider
-        image: {{ .image }}
+        image: {{ include "outrider.image" (list $root $settings) }}
+        {{- with $root.V.global.imagePullPolicy }}
+        imagePullPolicy: {{ . }}
+        {{- end }}
         args: {{- .args | toYaml | nindent 8 }}
         resources:
           requests: {cpu: 10m, memory: 32Mi}
@@ -64,9 +86,4 @@ annotations:
   helm.sh/hook: {{ .events }}
   helm.sh/hook-weight: {{ .weight | toString | toJson }}
   helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end -}}
-
-{{/* outrider.hook.image: the program's image. */}}
-{{- define "outrider.hook.image" -}}
-docker.io/outrider/outrider:dev
 {{- end -}}

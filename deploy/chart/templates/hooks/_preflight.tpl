@@ -22,6 +22,7 @@ wherever it runs; and a pod that two webhooks select is injected twice.
 {{- define "outrider.preflight.webhooks" -}}
 {{- $context := . -}}
 {{- $own := printf "outrider-sidecar-injector%s" .Suffix -}}
+{{- $names := append .Tags .Revision -}}
 {{- $problems := list -}}
 {{- range $c := (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
   {{- $labels := $c.metadata.labels | default dict -}}
@@ -32,9 +33,9 @@ wherever it runs; and a pod that two webhooks select is injected twice.
     {{- if hasPrefix "Helm release" $release -}}
       {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s: revision %q is installed already, by %s; upgrade that release, or install another revision: --set revision=NAME" $name $context.Revision $release) -}}
     {{- end -}}
-  {{- else if or (eq (index $labels "istio.io/rev" | default "") $context.Revision) (eq (index $labels "istio.io/tag" | default "") $context.Revision) -}}
+  {{- else if or (has (index $labels "istio.io/rev" | default "") $names) (has (index $labels "istio.io/tag" | default "") $names) -}}
     {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): Istio's revision %q is installed, and injects the same pods; install Outrider as another revision: --set revision=outrider, or uninstall Istio first: istioctl uninstall --revision %s" $name $release $context.Revision $context.Revision) -}}
-  {{- else if eq $context.Suffix "" -}}
+  {{- else if $context.Default -}}
     {{- $double := "" -}}
     {{- range $w := $c.webhooks -}}
       {{- range ($w.namespaceSelector | default dict).matchExpressions -}}
@@ -60,7 +61,7 @@ does not manage, as a JSON list.
 {{- $problems := list -}}
 {{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace (printf "outrider%s" .Suffix) -}}
 {{- $applied := and $deployment (hasPrefix "no " (include "outrider.preflight.release" (dict "object" $deployment))) -}}
-{{- if and $applied (not .Values.hooks.adopt) -}}
+{{- if and $applied (not .V.hooks.adopt) -}}
   {{- $problems = append $problems (printf "Deployment %s/%s: Outrider is installed already, by kubectl apply; adopt it: add --take-ownership --force-conflicts --set hooks.adopt=true, with the settings of its ConfigMaps among your values; or remove it first: outrider uninstall --yes --istioNamespace %s && kubectl delete -f deploy/" .Release.Namespace $deployment.metadata.name .Release.Namespace) -}}
 {{- end -}}
 {{- if not $applied -}}
@@ -72,7 +73,7 @@ does not manage, as a JSON list.
       {{- $release := include "outrider.preflight.release" (dict "object" $object) -}}
       {{- if or (hasKey $labels "operator.istio.io/component") (hasPrefix "Helm release" $release) -}}
         {{- $problems = append $problems (printf "ConfigMap %s/%s (%s): it configures Istio's revision %q; install Outrider in another namespace, or as another revision: --set revision=outrider" $context.Release.Namespace $name $release $context.Revision) -}}
-      {{- else if not $context.Values.hooks.adopt -}}
+      {{- else if not $context.V.hooks.adopt -}}
         {{- $problems = append $problems (printf "ConfigMap %s/%s: it exists, and Helm does not manage it; adopt it, with its settings among your values: add --take-ownership --force-conflicts --set hooks.adopt=true; or delete it" $context.Release.Namespace $name) -}}
       {{- end -}}
     {{- end -}}
@@ -98,7 +99,7 @@ the one of the pod that verifies the installation, as a JSON list.
 {{- end -}}
 {{- $verify := printf "outrider-verify%s" .Suffix -}}
 {{- with lookup "v1" "Namespace" "" $verify -}}
-  {{- if and $.Values.hooks.verify (ne (index (.metadata.labels | default dict) "app" | default "") $verify) -}}
+  {{- if and $.V.hooks.verify (ne (index (.metadata.labels | default dict) "app" | default "") $verify) -}}
     {{- $problems = append $problems (printf "Namespace %s: it exists, and the hook that verifies the installation would delete it; rename it, or add --set hooks.verify=false" $verify) -}}
   {{- end -}}
 {{- end -}}
