@@ -42,10 +42,15 @@ const (
 	Namespaces          Kind = "namespaces"
 )
 
-var order = []Kind{
+// Purged are the kinds of the other objects of a manifest or chart.
+var Purged = []Kind{
+	"validatingadmissionpolicybindings", "validatingadmissionpolicies", "services", "poddisruptionbudgets", "networkpolicies",
+}
+
+var order = slices.Concat([]Kind{
 	Mutating, Validating, Deployments, Secrets, Leases, ConfigMaps,
 	Jobs, RoleBindings, Roles, ClusterRoleBindings, ClusterRoles, ServiceAccounts, Namespaces, CRDs,
-}
+}, Purged)
 
 // Verify is the name of the objects of the chart's hook that verifies an
 // installation, and of the namespace of its pod.
@@ -64,7 +69,12 @@ type Found struct {
 	Objects []Object
 	// InUse are the CustomResourceDefinitions that have objects, by name.
 	InUse map[string]bool
+	// Purge removes what a manifest or chart created, too: all that has PartOf.
+	Purge bool
 }
+
+// PartOf is the label of the objects of a manifest or chart, with the name of Deployment.
+const PartOf = "app.kubernetes.io/part-of"
 
 // Plan is what an uninstallation does.
 type Plan struct {
@@ -91,7 +101,7 @@ func PlanUninstall(i Installation, f Found) Plan {
 				p.Kept = append(p.Kept, Kept{o, reason})
 				continue
 			}
-		} else if !i.removes(o) {
+		} else if !i.removes(o) && (!f.Purge || o.Labels[PartOf] != i.Name(Deployment)) {
 			continue
 		}
 		p.Remove = append(p.Remove, o)

@@ -65,6 +65,17 @@ func TestPlanUninstall(t *testing.T) {
 		t.Errorf("a definition of Istio's: %+v", plan)
 	}
 
+	part := []Object{
+		{Kind: ClusterRoles, Name: "outrider-ranges", Labels: map[string]string{PartOf: "outrider"}},
+		{Kind: ClusterRoles, Name: "outrider-ranges-canary", Labels: map[string]string{PartOf: "outrider-canary"}},
+		{Kind: "services", Namespace: "istio-system", Name: "istiod"},
+	}
+	for purge, want := range map[bool][]string{false: nil, true: {"clusterroles outrider-ranges"}} {
+		if got := texts(PlanUninstall(Installation{Namespace: "istio-system"}, Found{Objects: part, Purge: purge}).Remove); !slices.Equal(got, want) {
+			t.Errorf("with purge %v it removes %q", purge, got)
+		}
+	}
+
 	plan = PlanUninstall(Installation{Namespace: "istio-system", Revision: "canary"}, Found{Objects: []Object{
 		{Kind: Mutating, Name: "outrider-sidecar-injector", Labels: injector},
 		{Kind: Secrets, Namespace: "istio-system", Name: "outrider-certs", Labels: ours},

@@ -75,7 +75,8 @@ Another revision, or Istio, is not affected.
 Without --yes it prints what it would remove.
 
 "helm uninstall" runs this by itself. For an installation by manifests, run it before
-"kubectl delete -f deploy/".`
+"kubectl delete -f deploy/". With --purge it also removes what the manifests or the
+chart created, in all namespaces: for an installation whose namespace was deleted.`
 
 func uninstallCommand(stdio stdio) *cobra.Command {
 	var access kubeconfig.Access
@@ -101,6 +102,7 @@ func uninstallCommand(stdio stdio) *cobra.Command {
 	}
 	f := cmd.Flags()
 	installationFlags(f, &o.Installation, &access)
+	f.BoolVar(&o.Purge, "purge", false, "also remove what the manifests or the chart created")
 	f.BoolVarP(&yes, "yes", "y", false, "remove, in place of printing what would be removed")
 	return cmd
 }

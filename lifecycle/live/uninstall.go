@@ -20,6 +20,8 @@ import (
 // UninstallOptions configure Uninstall.
 type UninstallOptions struct {
 	lifecycle.Installation
+	// Purge removes what the manifests or the chart created, too, but the namespace.
+	Purge bool
 	// DryRun writes what would be removed, and removes nothing.
 	DryRun bool
 	// StopTimeout is how long to wait for the replicas to stop; zero means a minute,
@@ -43,16 +45,22 @@ var resources = map[lifecycle.Kind]schema.GroupVersionResource{
 	lifecycle.ServiceAccounts:     {Version: "v1", Resource: string(lifecycle.ServiceAccounts)},
 	lifecycle.Namespaces:          {Version: "v1", Resource: string(lifecycle.Namespaces)},
 	lifecycle.CRDs:                {Group: "apiextensions.k8s.io", Version: "v1", Resource: string(lifecycle.CRDs)},
+
+	"validatingadmissionpolicybindings": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
+	"validatingadmissionpolicies":       {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
+	"services":                          {Version: "v1", Resource: "services"},
+	"poddisruptionbudgets":              {Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
+	"networkpolicies":                   {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 }
 
 const rbac = "rbac.authorization.k8s.io"
 
-// listed are the kinds that are listed: the names of their objects are not all
-// known. Of the others each object is read by its name.
+// listing are objects that are listed. Others are read by their names.
 type listing struct {
 	kind       lifecycle.Kind
 	namespaced bool // in the namespace of the installation; otherwise in all
 	field      string
+	label      string
 }
 
 // uninstaller is one run of Uninstall.
@@ -112,11 +120,8 @@ func (u *uninstaller) notes(p lifecycle.Plan) error {
 
 // plan reads the cluster.
 func (u *uninstaller) plan(ctx context.Context) (lifecycle.Plan, error) {
-	found := lifecycle.Found{InUse: map[string]bool{}}
-	ca := "metadata.name=" + u.Name(lifecycle.CABundle)
-	for _, l := range []listing{
-		{lifecycle.Mutating, false, ""}, {lifecycle.Validating, false, ""}, {lifecycle.Leases, true, ""}, {lifecycle.ConfigMaps, false, ca},
-	} {
+	found := lifecycle.Found{InUse: map[string]bool{}, Purge: u.Purge}
+	for _, l := range u.listings() {
 		objects, err := u.list(ctx, l)
 		if err != nil {
 			return lifecycle.Plan{}, err
@@ -139,6 +144,24 @@ func (u *uninstaller) plan(ctx context.Context) (lifecycle.Plan, error) {
 		}
 	}
 	return lifecycle.PlanUninstall(u.Installation, found), nil
+}
+
+// listings are the objects whose names are not all known.
+func (u *uninstaller) listings() []listing {
+	list := []listing{
+		{kind: lifecycle.Mutating}, {kind: lifecycle.Validating}, {kind: lifecycle.Leases, namespaced: true},
+		{kind: lifecycle.ConfigMaps, field: "metadata.name=" + u.Name(lifecycle.CABundle)},
+	}
+	if !u.Purge {
+		return list
+	}
+	part := lifecycle.PartOf + "=" + u.Name(lifecycle.Deployment)
+	for _, k := range append([]lifecycle.Kind{
+		lifecycle.ConfigMaps, lifecycle.RoleBindings, lifecycle.Roles, lifecycle.ClusterRoleBindings, lifecycle.ClusterRoles, lifecycle.ServiceAccounts,
+	}, lifecycle.Purged...) {
+		list = append(list, listing{kind: k, label: part})
+	}
+	return list
 }
 
 // named are the objects whose names are known.
@@ -172,7 +195,7 @@ func (u *uninstaller) list(ctx context.Context, l listing) (objects []lifecycle.
 	if l.namespaced {
 		namespace = u.Namespace
 	}
-	options := metav1.ListOptions{FieldSelector: l.field, Limit: pageSize}
+	options := metav1.ListOptions{FieldSelector: l.field, LabelSelector: l.label, Limit: pageSize}
 	for {
 		list, err := u.at(l.kind, namespace).List(ctx, options)
 		if err != nil {
