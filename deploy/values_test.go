@@ -110,7 +110,7 @@ var chartValues = []value{
 	row("prometheusRule.labels", typeTexts, "", "Labels that the Prometheus operator selects PrometheusRules by."),
 	row("grafanaDashboard.enabled", config.TypeFlag, "", "Create a ConfigMap with a Grafana dashboard."),
 	row("grafanaDashboard.labels", typeTexts, "", "Labels that Grafana's sidecar selects ConfigMaps by."),
-	row("hooks.preflight", config.TypeFlag, "", "Refuse an installation that collides with Istio, with another revision or with an installation by kubectl."),
+	row("hooks.preflight", config.TypeFlag, "", "Reject an installation that collides with Istio, with another revision or with an installation by kubectl."),
 	row("hooks.adopt", config.TypeFlag, "", "Take over an installation by kubectl, with Helm's --take-ownership."),
 	row("hooks.verify", config.TypeFlag, "", "After an installation or upgrade, create a pod in dry run and explain why it is not injected."),
 	row("hooks.uninstall", config.TypeFlag, "", "Before the release is uninstalled, remove the webhook configurations and what the program created."),

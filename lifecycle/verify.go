@@ -188,7 +188,7 @@ func notReady(c Cluster, _ []string) Finding {
 		What:   fmt.Sprintf("The API server cannot call the webhook: %d of %d replicas of Deployment %s/%s are ready.", c.Ready, c.Desired, c.Namespace, c.Name(Deployment)),
 		Remedy: fmt.Sprintf("see kubectl -n %[1]s describe pods -l app=%[2]s and kubectl -n %[1]s logs -l app=%[2]s", c.Namespace, c.Name(Deployment)),
 	}
-	if c.Ready > 0 { // ready, and still refused: the nodes follow in a moment
+	if c.Ready > 0 { // ready, and not reached: the nodes follow in a moment
 		f.What += " The Service's endpoints may not have reached the API server's node yet."
 	}
 	if c.Desired == 0 {

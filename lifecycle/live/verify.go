@@ -100,7 +100,7 @@ func (o VerifyOptions) attempt(ctx context.Context, client kubernetes.Interface)
 	return lifecycle.Attempt{Injected: pod.Annotations[annotation.SidecarStatus] != ""}
 }
 
-// observe reads what explains an attempt. What cannot be read is left out: the
+// observe reads what explains an attempt. What cannot be read is omitted: the
 // explanation is then less precise.
 func (o VerifyOptions) observe(ctx context.Context, client kubernetes.Interface) lifecycle.Cluster {
 	c := lifecycle.Cluster{Installation: o.Installation, TestNamespace: o.TestNamespace, Label: "no label for injection", Port: 9443}

@@ -50,7 +50,7 @@ func helm(t *testing.T, s *Suite) {
 	}
 }
 
-// adopt has the chart take over the installation by kubectl, as the page says, and
+// adopt has the chart take over the installation by kubectl, as the page shows, and
 // uninstalls that.
 func (s *Suite) adopt(t *testing.T) {
 	t.Helper()
