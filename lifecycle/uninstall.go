@@ -126,7 +126,7 @@ func (i Installation) removes(o Object) bool {
 	case Deployments:
 		return own && (o.Name == i.Name(Deployment) || o.Name == i.Name(ControlPlane))
 	case Secrets:
-		return own && o.Name == i.Name("outrider-certs") && i.owns(o.Labels)
+		return own && (o.Name == i.Name("outrider-certs") || o.Name == i.Name("outrider-ca-key")) && i.owns(o.Labels)
 	case Leases:
 		return own && (o.Name == i.Name("outrider-leader") || o.Name == i.Name("outrider-status") ||
 			strings.HasPrefix(o.Name, "outrider-replica-") && i.owns(o.Labels))
