@@ -45,3 +45,20 @@ func TestLog_Junk(t *testing.T) {
 		t.Errorf("omitted %d, %v", omitted, ok)
 	}
 }
+
+// Connections that fail, such as TLS handshakes, do not fill the log at level 1 either.
+func TestDebugLog(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelInfo: 0, slog.LevelDebug: errorLineBurst} {
+		var lines bytes.Buffer
+		d := debugLog{logr.FromSlogHandler(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: level})), newLogLimit()}
+		for range 10000 {
+			if _, err := d.Write([]byte("http: TLS handshake error from 192.0.2.1:1: EOF")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// 10000 lines take less than 30 s.
+		if n := strings.Count(lines.String(), "\n"); n < want || n > want+30*errorLines*min(want, 1) {
+			t.Errorf("level %s: %d lines for 10000 failed connections", level, n)
+		}
+	}
+}

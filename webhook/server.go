@@ -73,7 +73,7 @@ func (s *Server) server(ctx context.Context) *http.Server {
 		ConnContext: connlimit.Context, ConnState: connlimit.State,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders,
-		ErrorLog: log.New(debugLog{s.options.Log}, "", 0),
+		ErrorLog: log.New(debugLog{s.options.Log, newLogLimit()}, "", 0),
 	}
 }
 
@@ -99,10 +99,18 @@ func (s *Server) limited(port net.Listener) *connlimit.Listener {
 	})
 }
 
-// debugLog gets the errors of connections: any client can cause as many as it likes.
-type debugLog struct{ log logr.Logger }
+// debugLog gets the errors of connections, such as of TLS handshakes: any client can
+// cause as many as it likes, so they are limited at level 1, too.
+type debugLog struct {
+	log   logr.Logger
+	limit *logLimit
+}
 
 func (d debugLog) Write(line []byte) (int, error) {
-	d.log.V(1).Info("connection", "error", string(line))
+	if log := d.log.V(1); log.Enabled() {
+		if omitted, ok := d.limit.allow(); ok {
+			log.Info("connection", "error", string(line), "omitted", omitted)
+		}
+	}
 	return len(line), nil
 }
