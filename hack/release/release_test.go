@@ -243,13 +243,15 @@ func TestRelease(t *testing.T) {
 func twoBuilds(t *testing.T, platforms ...platform) {
 	t.Helper()
 	b := builder{release: sample, platforms: platforms, log: io.Discard, helm: helm.Program, cyclonedx: cyclonedx}
+	roots := []string{copyOfCheckout(t, filepath.Join(t.TempDir(), "a"))}
+	roots = append(roots, copyOfCheckout(t, filepath.Join(t.TempDir(), "another")))
 	var outputs []string
-	for _, name := range []string{"a", "another"} {
+	for _, root := range roots {
 		if *full {
 			b.log = os.Stderr
 			t.Setenv("GOCACHE", t.TempDir())
 		}
-		b.root, b.out = copyOfCheckout(t, filepath.Join(t.TempDir(), name)), t.TempDir()
+		b.root, b.out = root, t.TempDir()
 		if err := b.build(t.Context(), "v1.2.2", []change{{"abc", "inject: a change", ""}}); err != nil {
 			t.Fatal(err)
 		}
