@@ -108,7 +108,7 @@ release-check: assets ## Build a release twice with nothing cached, and check it
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e bench-starts attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e bench-starts bench-sidecar bench-serve attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
@@ -116,6 +116,12 @@ e2e: test-deps assets ## Run the product end to end on a real cluster (root on L
 bench-starts: test-deps assets ## Time the start of pods with and without a sidecar, with IPv6 and without (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,sidecar,limited
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,sidecar,limited -ipv4
+
+bench-sidecar: test-deps ## Measure what a sidecar takes, at several rates of requests (root on Linux)
+	$(GO) test -run '^$$' -bench 'BenchmarkSidecar' -benchtime 1x -timeout 20m ./egress/xds
+
+bench-serve: assets ## Measure what the webhook and the control plane take, idle and after 200,000 admissions
+	$(GO) test -run '^$$' -bench 'BenchmarkServe' -benchtime 200000x -timeout 20m ./cmd/outrider
 
 attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'

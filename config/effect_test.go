@@ -53,7 +53,7 @@ acme: {answer: 42, half: 0.5}
 	if got := p.IncludeIPRanges.String(); got != "10.0.0.0/8,172.16.0.0/12,fd00::/8" {
 		t.Errorf("include %s", got)
 	}
-	if p.Resources.Limits.Cpu().String() != "1" || p.Resources.Requests.Memory().String() != "128Mi" {
+	if p.Resources.Limits.Cpu().String() != "1" || p.Resources.Requests.Memory().String() != "80Mi" {
 		t.Errorf("resources are merged field by field: %v", p.Resources)
 	}
 	if p.Lifecycle.PreStop.Sleep.Seconds != 5 || p.SeccompProfile.Type != "RuntimeDefault" || len(p.ExcludeInterfaces) != 2 {
@@ -86,7 +86,7 @@ func TestDefaultsAreNotShared(t *testing.T) {
 	c := Default()
 	c.RawValues["global"].(map[string]any)["tag"] = "changed"
 	c.Values.Global.Proxy.Resources.Requests["cpu"] = *c.Values.Global.Proxy.Resources.Limits.Cpu()
-	if Default().Hash != before || Default().Values.Global.Proxy.Resources.Requests.Cpu().String() != "100m" {
+	if Default().Hash != before || Default().Values.Global.Proxy.Resources.Requests.Cpu().String() != "10m" {
 		t.Error("the defaults changed")
 	}
 }
@@ -221,5 +221,16 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Parse(in, Labels{})
+	}
+}
+
+// The scheduler takes the larger of the init containers' requests and the others' sum: the
+// init container must not request more than the sidecar, which runs after it.
+func TestDefaultInitRequests(t *testing.T) {
+	g := Default().Values.Global
+	for name, quantity := range g.ProxyInit.Resources.Requests {
+		if of := g.Proxy.Resources.Requests[name]; quantity.Cmp(of) > 0 {
+			t.Errorf("the init container requests %s %s, the sidecar %s", quantity.String(), name, of.String())
+		}
 	}
 }

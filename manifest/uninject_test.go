@@ -61,14 +61,14 @@ func TestUninjectKeepsQuotes(t *testing.T) {
 		t.Fatal(problems.Err())
 	}
 	for _, c := range []struct{ cpu, memory, injected string }{
-		{"100m", "64Mi", "cpu: 200m\n      memory: 192Mi\n"},
-		{`"100m"`, `'64Mi'`, "cpu: \"200m\"\n      memory: '192Mi'\n"},
-		{`"1"`, `"1073741824"`, "cpu: 1100m\n      memory: \"1207959552\"\n"},
-		{`'1'`, `"1Gi" # all`, "cpu: '1100m'\n      memory: \"1152Mi\" # all\n"},
-		{`1`, `1000000000`, "cpu: 1100m\n"},
-		{`900m`, `67108864`, "cpu: \"1\"\n"},
-		{`"1900m"`, `"0"`, "memory: 128Mi\n"},
-		{`'1900m'`, `'0'`, "cpu: '2'\n      memory: '128Mi'\n"},
+		{"100m", "64Mi", "cpu: 110m\n      memory: 144Mi\n"},
+		{`"100m"`, `'64Mi'`, "cpu: \"110m\"\n      memory: '144Mi'\n"},
+		{`"1"`, `"1073741824"`, "cpu: 1010m\n      memory: \"1157627904\"\n"},
+		{`'1'`, `"1Gi" # all`, "cpu: '1010m'\n      memory: \"1104Mi\" # all\n"},
+		{`1`, `1000000000`, "cpu: 1010m\n"},
+		{`990m`, `67108864`, "cpu: \"1\"\n"},
+		{`"1990m"`, `"0"`, "memory: 80Mi\n"},
+		{`'1990m'`, `'0'`, "cpu: '2'\n      memory: '80Mi'\n"},
 	} {
 		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  resources:\n    requests:\n      cpu: " + c.cpu + "\n      memory: " + c.memory + "\n" +
 			"  containers:\n  - name: a\n    image: i\n"
@@ -77,8 +77,8 @@ func TestUninjectKeepsQuotes(t *testing.T) {
 			t.Errorf("%s, %s: no %q in\n%s", c.cpu, c.memory, c.injected, injected)
 		}
 		back := transformed(t, injected, inject.Uninjector{})
-		if c.cpu == `"1900m"` { // "2" needs quotes, which leave no trace of the author's
-			in = strings.Replace(in, c.cpu, "1900m", 1)
+		if c.cpu == `"1990m"` { // "2" needs quotes, which leave no trace of the author's
+			in = strings.Replace(in, c.cpu, "1990m", 1)
 		}
 		if back != in {
 			t.Errorf("before the injection -, after uninject +\n%s", cmp.Diff(in, back))

@@ -143,7 +143,7 @@ func namesUnknownTemplates(t *testing.T) {
 
 func keepsOtherResources(t *testing.T) {
 	got := runWith(t, deployment("sidecar.istio.io/proxyCPU: 300m"), "kube-inject", "-f", "-")
-	for _, want := range []string{"cpu: 300m", "memory: 128Mi", `cpu: "2"`, "memory: 1Gi"} {
+	for _, want := range []string{"cpu: 300m", "memory: 80Mi", `cpu: "2"`, "memory: 1Gi"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("%q is not there", want)
 		}

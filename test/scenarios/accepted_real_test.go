@@ -69,18 +69,18 @@ func TestPodResources(t *testing.T) {
 		requests   string // cpu and memory, "-" for none
 		limits     string
 	}{
-		{"exact", `"resources":{"requests":{"cpu":"500m","memory":"100Mi"}},"containers":[` + app + `]`, "600m 228Mi", "- -"},
-		{"with limits", `"resources":{"requests":{"cpu":"500m","memory":"100Mi"},"limits":{"cpu":"600m","memory":"200Mi"}},"containers":[` + app + `]`, "600m 228Mi", "2600m 1224Mi"},
-		{"with room to spare", `"resources":{"requests":{"cpu":"2"},"limits":{"cpu":"4"}},"containers":[` + app + `]`, "2100m -", "6 -"},
-		{"requests of one resource", `"resources":{"requests":{"cpu":"500m"}},"containers":[` + app + `]`, "600m -", "- -"},
-		{"limits, which are the requests", `"resources":{"limits":{"cpu":"1","memory":"1Gi"}},"containers":[` + plain + `]`, "1100m 1152Mi", "3 2Gi"},
+		{"exact", `"resources":{"requests":{"cpu":"500m","memory":"100Mi"}},"containers":[` + app + `]`, "510m 180Mi", "- -"},
+		{"with limits", `"resources":{"requests":{"cpu":"500m","memory":"100Mi"},"limits":{"cpu":"600m","memory":"200Mi"}},"containers":[` + app + `]`, "510m 180Mi", "2600m 1224Mi"},
+		{"with room to spare", `"resources":{"requests":{"cpu":"2"},"limits":{"cpu":"4"}},"containers":[` + app + `]`, "2010m -", "6 -"},
+		{"requests of one resource", `"resources":{"requests":{"cpu":"500m"}},"containers":[` + app + `]`, "510m -", "- -"},
+		{"limits, which are the requests", `"resources":{"limits":{"cpu":"1","memory":"1Gi"}},"containers":[` + plain + `]`, "1010m 1104Mi", "3 2Gi"},
 		{"limits and the containers' requests", `"resources":{"limits":{"cpu":"1","memory":"1Gi"}},"containers":[` + app + `]`, "- -", "3 2Gi"},
-		{"less than the init container requests", `"resources":{"requests":{"cpu":"1m","memory":"1Mi"},"limits":{"cpu":"1m","memory":"1Mi"}},"containers":[` + plain + `]`, "101m 129Mi", "2001m 1025Mi"},
-		{"an init container that requests most", `"resources":{"requests":{"cpu":"1"}},"initContainers":[` + setup + `],"containers":[` + app + `]`, "1100m -", "- -"},
-		{"whole numbers", `"resources":{"requests":{"cpu":1,"memory":1073741824}},"containers":[` + app + `]`, "1100m 1207959552", "- -"},
-		{"hugepages", `"resources":{"requests":{"cpu":"1","hugepages-2Mi":"4Mi"},"limits":{"cpu":"1","hugepages-2Mi":"4Mi"}},"containers":[` + plain + `]`, "1100m -", "3 -"},
+		{"less than the init container requests", `"resources":{"requests":{"cpu":"1m","memory":"1Mi"},"limits":{"cpu":"1m","memory":"1Mi"}},"containers":[` + plain + `]`, "11m 81Mi", "2001m 1025Mi"},
+		{"an init container that requests most", `"resources":{"requests":{"cpu":"1"}},"initContainers":[` + setup + `],"containers":[` + app + `]`, "1010m -", "- -"},
+		{"whole numbers", `"resources":{"requests":{"cpu":1,"memory":1073741824}},"containers":[` + app + `]`, "1010m 1157627904", "- -"},
+		{"hugepages", `"resources":{"requests":{"cpu":"1","hugepages-2Mi":"4Mi"},"limits":{"cpu":"1","hugepages-2Mi":"4Mi"}},"containers":[` + plain + `]`, "1010m -", "3 -"},
 		{"its own sidecar's requests are in it", `"resources":{"requests":{"cpu":"800m"}},"containers":[` + app + `,{"name":"istio-proxy","image":"auto","resources":{"requests":{"cpu":"300m"}}}]`, "800m -", "- -"},
-		{"its own sidecar requests less than the injected one", `"resources":{"requests":{"memory":"200Mi"}},"containers":[` + app + `,{"name":"istio-proxy","image":"auto"}]`, "- 328Mi", "- -"},
+		{"its own sidecar requests less than the injected one", `"resources":{"requests":{"memory":"200Mi"}},"containers":[` + app + `,{"name":"istio-proxy","image":"auto"}]`, "- 280Mi", "- -"},
 		{"none", `"resources":{},"containers":[` + app + `]`, "- -", "- -"},
 	} {
 		for _, version := range []inject.Version{{Major: 1, Minor: 37}, {Major: 1, Minor: 28}} {
