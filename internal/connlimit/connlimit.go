@@ -259,8 +259,8 @@ func (c *Conn) Hold() {
 	}
 }
 
-// Flush writes what is held, and ends Hold. An error closes the connection: its writer has
-// been told that all was written.
+// Flush writes what is held, and ends Hold. An error closes the connection: its writer
+// takes all as written.
 func (c *Conn) Flush() {
 	if c == nil {
 		return
