@@ -82,15 +82,13 @@ func Uninstall(ctx context.Context, client dynamic.Interface, o UninstallOptions
 		return err
 	}
 	if !o.DryRun {
-		stopped, err := u.remove(ctx, plan.Remove, func(k lifecycle.Kind) bool {
+		err := u.remove(ctx, plan.Remove, func(k lifecycle.Kind) bool {
 			return k == lifecycle.Mutating || k == lifecycle.Validating || k == lifecycle.Deployments
 		})
 		if err != nil {
 			return err
 		}
-		if stopped {
-			u.waitStopped(ctx)
-		}
+		u.waitStopped(ctx)
 		// Read again: the program creates objects until it has stopped.
 		injected := plan.Injected
 		if plan, err = u.plan(ctx); err != nil {
@@ -98,7 +96,7 @@ func Uninstall(ctx context.Context, client dynamic.Interface, o UninstallOptions
 		}
 		plan.Injected = slices.Compact(slices.Sorted(slices.Values(append(injected, plan.Injected...))))
 	}
-	if _, err := u.remove(ctx, plan.Remove, func(lifecycle.Kind) bool { return true }); err != nil {
+	if err := u.remove(ctx, plan.Remove, func(lifecycle.Kind) bool { return true }); err != nil {
 		return err
 	}
 	return u.notes(plan)
@@ -248,9 +246,8 @@ func (u *uninstaller) inUse(ctx context.Context, crd *unstructured.Unstructured)
 	return true, nil // no version is served, so it is unknown
 }
 
-// remove deletes the objects of the kinds, in order, and reports whether a
-// Deployment was among them.
-func (u *uninstaller) remove(ctx context.Context, objects []lifecycle.Object, of func(lifecycle.Kind) bool) (stopped bool, err error) {
+// remove deletes the objects of the kinds, in order.
+func (u *uninstaller) remove(ctx context.Context, objects []lifecycle.Object, of func(lifecycle.Kind) bool) error {
 	for _, o := range objects {
 		if !of(o.Kind) {
 			continue
@@ -264,15 +261,14 @@ func (u *uninstaller) remove(ctx context.Context, objects []lifecycle.Object, of
 				continue
 			}
 			if err != nil {
-				return stopped, fmt.Errorf("delete %s: %w", o, err)
+				return fmt.Errorf("delete %s: %w", o, err)
 			}
 		}
-		stopped = stopped || o.Kind == lifecycle.Deployments
 		if _, err := fmt.Fprintf(u.out, "%s %s\n", done, o); err != nil {
-			return stopped, err
+			return err
 		}
 	}
-	return stopped, nil
+	return nil
 }
 
 // waitStopped waits until the replicas are gone. One on a node that does not answer

@@ -41,7 +41,7 @@ func helm(t *testing.T, s *Suite) {
 		"helm rollback outrider 2": same,
 		"helm uninstall outrider -n istio-system --wait": "kubectl delete namespace istio-system && " + nothingLeft + again +
 			// The webhook does not run when the release is uninstalled.
-			" && kubectl -n istio-system scale deployment outrider --replicas=0",
+			" && kubectl -n istio-system rollout status deployment outrider && kubectl -n istio-system scale deployment outrider --replicas=0",
 		"outrider uninstall --yes":         "kubectl delete namespace istio-system && " + nothingLeft + again + " && kubectl delete namespace istio-system",
 		"outrider uninstall --purge --yes": nothingLeft,
 	})
