@@ -38,17 +38,14 @@ type Options struct {
 	// CertDir holds an externally managed certificate, tls.crt and tls.key. If it is
 	// empty, Outrider issues one and stores it in a Secret.
 	CertDir string
-	// CAFile is the CA bundle of the certificate in CertDir, which is published as
-	// that of an issued certificate is; if it is empty, nothing is published for
-	// CertDir.
+	// CAFile is the CA bundle to publish for the certificate in CertDir; if it is empty,
+	// nothing is published for it.
 	CAFile string
-	// CertHosts are DNS names and IP addresses of the issued certificate beside the
-	// Service's.
+	// CertHosts are more DNS names and IP addresses of the issued certificate.
 	CertHosts []string
 	// Lifetimes are those of issued certificates; a zero one means its default.
 	Lifetimes certs.Lifetimes
-	// Address is the bind address of the admission handlers of the components, and of
-	// the debug endpoints: HOST:PORT or :PORT.
+	// Address is that of admission handlers and debug endpoints, HOST:PORT or :PORT.
 	Address string
 	// XDSAddress is the bind address of the control plane.
 	XDSAddress string
@@ -56,8 +53,7 @@ type Options struct {
 	ObjectLimits egress.Limits
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits
-	// MetricsAddress and HealthAddress are bind addresses of plain HTTP; "0" disables
-	// them.
+	// MetricsAddress and HealthAddress are bind addresses of plain HTTP, "0" for none.
 	MetricsAddress, HealthAddress string
 	// ShutdownDelay is how long the replica keeps serving after its context is done:
 	// until then some node may still send requests here.
