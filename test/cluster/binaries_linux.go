@@ -2,126 +2,58 @@ package cluster
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/kube/programs"
 )
 
-// module is a Go module below test/cluster/tools and what is built from it.
-type module struct {
-	dir      string
-	pins     *regexp.Regexp // finds the version of what the module pins
-	flags    string         // for the linker; VERSION, MAJOR and MINOR are replaced
-	programs []program
-}
-
-type program struct{ name, pkg string }
-
-// modules lists what test/kube does not build. Each is a module of its own,
-// since their requirements disagree.
-var modules = []module{
-	{"kubernetes", regexp.MustCompile(`k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)`),
-		"-X k8s.io/component-base/version.gitVersion=VERSION -X k8s.io/component-base/version.gitMajor=MAJOR -X k8s.io/component-base/version.gitMinor=MINOR",
-		[]program{
-			{"kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"},
-			{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"},
-			{"kubelet", "k8s.io/kubernetes/cmd/kubelet"},
-			{"kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"},
-		}},
-	{"containerd", regexp.MustCompile(`github\.com/containerd/containerd/v2 (v(\d+)\.(\d+)\.\d+)`),
-		"-X github.com/containerd/containerd/v2/version.Version=VERSION",
-		[]program{
-			{"containerd", "github.com/containerd/containerd/v2/cmd/containerd"},
-			{"containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"},
-			{"ctr", "github.com/containerd/containerd/v2/cmd/ctr"},
-		}},
-	{"coredns", regexp.MustCompile(`github\.com/coredns/coredns (v(\d+)\.(\d+)\.\d+)`), "",
-		[]program{{"coredns", "github.com/coredns/coredns"}}},
-}
-
-// assets are the programs of a cluster: where each is, and the versions of the
-// modules by their directories.
+// assets are the programs of a cluster: where each is, and the versions of what
+// they are built from.
 type assets struct {
-	program map[string]string
-	version map[string]string
+	program             map[string]string
+	kubernetes, coreDNS string
 }
 
-// build returns the programs of a cluster, and builds those that the cache
-// lacks: about 14 minutes the first time on 2 cores. Two processes never build
-// the same module at once.
-func build(ctx context.Context, root string, progress *printer) (assets, error) {
-	a := assets{map[string]string{}, map[string]string{}}
-	dir, err := kube.Assets(ctx, progress)
+// build returns the programs of a cluster, and builds those that the cache lacks.
+func build(ctx context.Context, progress *printer) (a assets, err error) {
+	set, err := programs.Find()
 	if err != nil {
 		return a, err
 	}
-	for _, name := range []string{"kube-apiserver", "etcd", "kubectl"} {
-		a.program[name] = filepath.Join(dir, name)
+	needed := programs.All
+	if os.Getenv("KUBEBUILDER_ASSETS") != "" { // which has the server
+		needed = slices.DeleteFunc(slices.Clone(needed), func(e programs.Executable) bool { return e.Name == programs.Server.Name })
 	}
-	for _, m := range modules {
-		if err := m.build(ctx, filepath.Join(root, "test/cluster/tools", m.dir), a, progress); err != nil {
-			return a, err
-		}
+	if err := set.Build(ctx, progress, needed...); err != nil {
+		return a, err
 	}
-	return a, nil
-}
-
-// build adds the module's programs and version to a.
-func (m module) build(ctx context.Context, tools string, a assets, progress *printer) error {
-	fail := func(err error) error { return fmt.Errorf("build from %s: %w", tools, err) }
-	base, err := os.UserCacheDir()
+	server, err := kube.Assets(ctx, progress)
 	if err != nil {
-		return fail(err)
+		return a, err
 	}
-	hash := sha256.New()
-	var gomod []byte
-	for _, name := range []string{"go.sum", "go.mod"} {
-		if gomod, err = os.ReadFile(filepath.Join(tools, name)); err != nil {
-			return fail(err)
-		}
-		_, _ = fmt.Fprintf(hash, "%s %d\n%s", name, len(gomod), gomod)
-	}
-	_, _ = fmt.Fprintln(hash, runtime.Version(), runtime.GOARCH, m.flags)
-	version := m.pins.FindStringSubmatch(string(gomod))
-	if version == nil {
-		return fail(fmt.Errorf("go.mod matches no %s", m.pins))
-	}
-	a.version[m.dir] = version[1]
-	flags := "-s -w " + strings.NewReplacer("VERSION", version[1], "MAJOR", version[2], "MINOR", version[3]).Replace(m.flags)
-	dir := filepath.Join(base, "outrider", m.dir+"-"+hex.EncodeToString(hash.Sum(nil))[:16])
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fail(err)
-	}
-	for _, p := range m.programs {
-		a.program[p.name] = filepath.Join(dir, p.name)
-		if executable(a.program[p.name]) {
-			continue
-		}
-		unlock, err := lock(ctx, dir+".lock", true)
-		if err != nil {
-			return fail(err)
-		}
-		if !executable(a.program[p.name]) { // checked again: another process may have built it meanwhile
-			err = compile(ctx, tools, flags, p.pkg, a.program[p.name], progress)
-		}
-		_ = unlock.Close()
-		if err != nil {
-			return fail(err)
+	a.program = map[string]string{}
+	for _, e := range programs.All {
+		for _, name := range e.Programs {
+			a.program[name] = filepath.Join(set.Dir(e), name)
 		}
 	}
-	return nil
+	for _, name := range programs.Server.Programs {
+		a.program[name] = filepath.Join(server, name)
+	}
+	if a.kubernetes, err = set.Version(programs.Server, "k8s.io/kubernetes"); err == nil {
+		a.coreDNS, err = set.Version(programs.CoreDNS, "github.com/coredns/coredns")
+	}
+	return a, err
 }
 
 // compile builds one static program beside its place and renames it into it.
@@ -130,7 +62,7 @@ func compile(ctx context.Context, dir, flags, pkg, path string, progress *printe
 	staged := path + ".new"
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", flags, "-o", staged, pkg)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	cmd.Env = append(programs.Environ(), "GOOS=linux", "GOARCH="+runtime.GOARCH)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	stop := progress.tick("building " + name)
@@ -143,11 +75,6 @@ func compile(ctx context.Context, dir, flags, pkg, path string, progress *printe
 		progress.say("built %s in %s", name, took.Round(100*time.Millisecond))
 	}
 	return os.Rename(staged, path)
-}
-
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 // lock takes an exclusive lock on a file, which it creates; it is released with

@@ -44,10 +44,10 @@ type settings struct {
 
 func (c *Cluster) settings(a assets) settings {
 	s := settings{
-		Name: c.Name, Dir: c.Dir, Node: nodeName, Cgroup: c.cgroup(), Version: a.version["kubernetes"],
+		Name: c.Name, Dir: c.Dir, Node: nodeName, Cgroup: c.cgroup(), Version: a.kubernetes,
 		Domain: domain, DNS: dnsServiceIP,
 		Pods: podsIPv4, Services: servicesIPv4, NodeIPs: nodeIPv4, NodePods4: nodePodsIPv4,
-		PauseRef: image.PauseRef, CoreDNSRef: "localhost/coredns:" + a.version["coredns"],
+		PauseRef: image.PauseRef, CoreDNSRef: "localhost/coredns:" + a.coreDNS,
 	}
 	if c.kubeletSync > 0 {
 		s.KubeletSync = c.kubeletSync.String()

@@ -72,11 +72,7 @@ func Programs(ctx context.Context, progress io.Writer) (map[string]string, error
 	if err := provide(ctx, p.say); err != nil {
 		return nil, err
 	}
-	root, err := kit.Checkout()
-	if err != nil {
-		return nil, err
-	}
-	a, err := build(ctx, root, p)
+	a, err := build(ctx, p)
 	return a.program, err
 }
 
@@ -108,7 +104,7 @@ func (u *up) prepare(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if u.assets, err = build(ctx, root, u.progress); err != nil {
+	if u.assets, err = build(ctx, u.progress); err != nil {
 		return err
 	}
 	if err := u.remove(ctx); err != nil {

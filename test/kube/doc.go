@@ -3,7 +3,7 @@
 // There is no kubelet, no scheduler and no controller manager: an object is
 // admitted, defaulted, stored and read back, and nothing acts on it.
 //
-// The binaries are built once from the Go modules that test/kube/tools pins
+// The programs are built once from the Go modules that test/kube/tools pins
 // and kept in the user's cache; KUBEBUILDER_ASSETS names a directory to use
 // instead. [Assets] does that part alone.
 //

@@ -1,12 +1,6 @@
 //go:build tools
 
-// Package tools pins containerd. It is a module of its own so that the
-// product's go.mod stays free of it; nothing imports it, and package cluster
-// builds these main packages from it.
+// Package tools pins the shim, which is built as it is.
 package tools
 
-import (
-	_ "github.com/containerd/containerd/v2/cmd/containerd"
-	_ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"
-	_ "github.com/containerd/containerd/v2/cmd/ctr"
-)
+import _ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"
