@@ -7,8 +7,11 @@ HUB      ?= localhost
 TAG      ?= $(VERSION)
 FUZZTIME ?= 30s
 BENCH    ?= .
-# Where the demo runs: either, cluster or server.
+# Where the demo runs: either, cluster, server or context; with context, the context of
+# your kubeconfig (empty is the current one), and anything in YES agrees to its use.
 ON       ?= either
+CONTEXT  ?=
+YES      ?=
 # Which attacks `make attack` runs: a regular expression.
 ATTACK   ?= .
 # How long `make soak` creates pods, twice, and how many a second.
@@ -42,7 +45,8 @@ help: ## List the targets
 	@echo "REQUIRE_REAL=1 fails tests that would be skipped without a real server."
 
 demo: go ## Demonstrate the main use case on a real cluster, or on the API server alone
-	@$(GO) run ./test/demo -on=$(ON)
+	@CGO_ENABLED=0 $(GO) run -trimpath ./test/demo/launch -began=$$(date +%s) -on=$(ON) -- \
+		$(if $(CONTEXT),-context=$(CONTEXT)) $(if $(YES),-yes)
 
 test: test-deps assets ## Run all tests; installs their prerequisites
 	@echo "$(GO) test -timeout 45m -p $(JOBS) $(PKG)"

@@ -26,7 +26,12 @@ func (d *demo) bringUp(ctx context.Context) error {
 	}
 	d.mesh, d.root, d.work = m, m.Dir, m.Work
 	d.env = append(m.Env(), "TMPDIR="+d.work)
-	config, err := clientcmd.BuildConfigFromFlags("", m.Kubeconfig)
+	return d.connect()
+}
+
+// connect makes the client of the mesh's cluster.
+func (d *demo) connect() error {
+	config, err := clientcmd.BuildConfigFromFlags("", d.mesh.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("create Kubernetes client: %w", err)
 	}
@@ -45,8 +50,14 @@ func (d *demo) install(ctx context.Context) error {
 	}
 	d.say("Kubernetes %s in network namespaces of its own, with servers for www.google.com and httpbin.org in another.", version.GitVersion)
 	d.aside("$WORK below is %s; it is removed when the demo ends", d.work)
-	err = d.all(ctx,
-		"kubectl get nodes -o wide",
+	if err := d.must(ctx, "kubectl get nodes -o wide"); err != nil {
+		return err
+	}
+	return d.installProduct(ctx)
+}
+
+func (d *demo) installProduct(ctx context.Context) error {
+	err := d.all(ctx,
 		"kubectl apply -f deploy/",
 		"kubectl -n istio-system rollout status deployment/outrider --timeout=2m",
 		"kubectl -n istio-system rollout status deployment/outrider-xds --timeout=2m")
@@ -66,7 +77,7 @@ func (d *demo) rolledOut(ctx context.Context) (*corev1.Pod, error) {
 	if err := d.all(ctx, "kubectl rollout status deployment/sleep --timeout=2m", "kubectl get pods -l app=sleep"); err != nil {
 		return nil, err
 	}
-	pods, err := d.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=sleep"})
+	pods, err := d.client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=sleep"})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
 	}

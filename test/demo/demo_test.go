@@ -296,7 +296,7 @@ func TestInterrupted(t *testing.T) {
 	}{
 		{"Ctrl-C while the servers start", "1/10", syscall.SIGINT, true, exitInterrupted},
 		{"Ctrl-C during a step", "3/10", syscall.SIGINT, true, exitInterrupted},
-		{"SIGTERM while outrider is built", "$ go build", syscall.SIGTERM, false, exitInterrupted},
+		{"SIGTERM while outrider is built", "go build", syscall.SIGTERM, false, exitInterrupted},
 		{"SIGKILL with everything running", "2/10", syscall.SIGKILL, false, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -69,19 +69,19 @@ func (d *demo) compareWithWebhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deployment, err := d.client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
+	deployment, err := d.client.AppsV1().Deployments(d.namespace).Get(ctx, "sleep", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the Deployment: %w", err)
 	}
 	d.say("Its pod, created in a namespace that the webhook does not select:")
-	if err := d.all(ctx, "kubectl create namespace by-hand", "kubectl -n by-hand create serviceaccount sleep"); err != nil {
+	if err := d.all(ctx, "kubectl create namespace "+d.byHand, "kubectl -n "+d.byHand+" create serviceaccount sleep"); err != nil {
 		return err
 	}
-	byHand, err := d.completed(ctx, "by-hand", podOf(&fromFile.Spec.Template, nil))
+	byHand, err := d.completed(ctx, d.byHand, podOf(&fromFile.Spec.Template, nil))
 	if err != nil {
 		return err
 	}
-	byWebhook, err := d.completed(ctx, namespace, podOf(&deployment.Spec.Template, nil))
+	byWebhook, err := d.completed(ctx, d.namespace, podOf(&deployment.Spec.Template, nil))
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // step is a part of the demo. Steps use the results of earlier ones.
@@ -63,51 +65,66 @@ const (
 	either  = "either"
 	cluster = "cluster"
 	server  = "server"
+	onesOwn = "context"
 )
 
 func main() {
-	on := flag.String("on", either, "`where` to run: cluster, server (the API server alone), or either (a cluster if possible)")
-	name := flag.String("name", "demo", "`name` of the cluster to create")
+	d := &demo{began: time.Now(), in: os.Stdin}
+	on := flag.String("on", either, "`where` to run: cluster, server (the API server alone), either (a cluster if possible), or context (a cluster of yours)")
+	flag.StringVar(&d.name, "name", "demo", "`name` of the cluster to create")
+	flag.StringVar(&d.context, "context", "", "`name` of the kubeconfig's context to use with -on=context (default the current one)")
+	flag.BoolVar(&d.yes, "yes", false, "with -on=context, do not ask")
+	flag.DurationVar(&d.first, "first", 0, "`time` after which the first injected manifest was shown")
+	flag.Func("began", "`time` of the start, in seconds since 1970", func(text string) error {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		d.began = time.Unix(seconds, 0)
+		return err
+	})
 	flag.Parse()
-	if !slices.Contains([]string{either, cluster, server}, *on) || flag.NArg() > 0 {
+	if !slices.Contains([]string{either, cluster, server, onesOwn}, *on) || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(endWithParent(ctx), os.Stdout, colours(os.Stdout), *on, *name))
+	d.screen = newScreen(os.Stdout, colours(os.Stdout))
+	os.Exit(d.show(endWithParent(ctx), *on))
 }
 
-// run shows the demo on w and returns the exit code.
-func run(ctx context.Context, w io.Writer, coloured bool, on, name string) int {
-	d := &demo{screen: newScreen(w, coloured), began: time.Now(), seen: map[string]bool{}, name: name}
+// show runs the demo and returns the exit code.
+func (d *demo) show(ctx context.Context, on string) int {
+	d.seen, d.namespace, d.byHand = map[string]bool{}, metav1.NamespaceDefault, "by-hand"
 	steps, err := d.choose(ctx, on)
+	failed := "The demo cannot run: "
 	if err == nil {
-		err = d.show(ctx, steps)
+		failed = "VERIFICATION FAILED: "
+		err = d.steps(ctx, steps)
 	}
 	err = errors.Join(err, d.close())
 	switch {
 	case err == nil:
-		d.say("All results verified, in %s.", time.Since(d.began).Round(time.Second))
+		d.say("All results verified. %s", times(d.first, time.Since(d.began)))
+		return exitOK
+	case errors.Is(err, errDeclined):
+		d.say("Nothing was changed.")
 		return exitOK
 	case ctx.Err() != nil:
 		d.say("Interrupted.")
 		return exitInterrupted
 	}
-	d.failed(err)
+	d.line(red, "\n"+failed+err.Error())
 	return exitError
 }
 
 // choose brings up a cluster, or reports why the demo runs without one.
 func (d *demo) choose(ctx context.Context, on string) ([]step, error) {
-	if on == server {
+	switch on {
+	case server:
 		return onServer, nil
+	case onesOwn:
+		return onContext, d.useContext(ctx)
 	}
-	hint := time.AfterFunc(20*time.Second, func() {
-		d.aside("the first run builds the binaries of a cluster, which takes about 20 minutes; make demo ON=server does not need them")
-	})
 	err := d.bringUp(ctx)
-	hint.Stop()
 	switch {
 	case err == nil:
 		d.say("Running on a real one-node cluster.")
@@ -120,8 +137,28 @@ func (d *demo) choose(ctx context.Context, on string) ([]step, error) {
 	return onServer, nil
 }
 
-// show runs the steps.
-func (d *demo) show(ctx context.Context, steps []step) error {
+// times is what a newcomer has waited for.
+func times(first, end time.Duration) string {
+	text := fmt.Sprintf("%.1f minutes to the end.", end.Minutes())
+	if first > 0 {
+		text = fmt.Sprintf("%.1f minutes to the first injected manifest, %s", first.Minutes(), text)
+	}
+	return text
+}
+
+// closed describes what the end has left of the cluster.
+func (d *demo) closed() string {
+	switch {
+	case d.mesh.Own():
+		return "Stopped the cluster and removed its files."
+	case d.visiting:
+		return "Removed Outrider and the demo's namespaces from the cluster."
+	}
+	return "The cluster is as it was."
+}
+
+// steps runs them.
+func (d *demo) steps(ctx context.Context, steps []step) error {
 	for i, s := range steps {
 		d.heading(i+1, len(steps), s.title)
 		if err := s.run(d, ctx); err != nil {

@@ -69,8 +69,6 @@ func (s *screen) check(format string, args ...any) {
 	s.line(green, "ok: "+fmt.Sprintf(format, args...))
 }
 
-func (s *screen) failed(err error) { s.line(red, "\nVERIFICATION FAILED: "+err.Error()) }
-
 // table writes rows with the columns aligned.
 func (s *screen) table(rows [][]string) {
 	var widths []int

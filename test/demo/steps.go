@@ -38,7 +38,7 @@ func (d *demo) applyUnlabelled(ctx context.Context) (err error) {
 }
 
 func (d *demo) labelAndRestart(ctx context.Context) (err error) {
-	if err = d.must(ctx, "kubectl label namespace default istio-injection=enabled"); err != nil {
+	if err = d.must(ctx, "kubectl label namespace "+d.namespace+" istio-injection=enabled"); err != nil {
 		return err
 	}
 	if err = d.untilInjected(ctx, nil); err != nil {
@@ -105,7 +105,7 @@ func (d *demo) editConfiguration(ctx context.Context) error {
 		return err
 	}
 	d.next = next
-	old, err := d.client.CoreV1().Pods(namespace).Get(ctx, d.injected.Name, metav1.GetOptions{})
+	old, err := d.client.CoreV1().Pods(d.namespace).Get(ctx, d.injected.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the old pod: %w", err)
 	}
@@ -151,7 +151,7 @@ func (d *demo) overrideByAnnotation(ctx context.Context) error {
 		"    --annotations="+excludeAnnotation+"=192.0.2.0/24 --command -- /bin/sleep infinity"); err != nil {
 		return err
 	}
-	pod, err := d.client.CoreV1().Pods(namespace).Get(ctx, "sleep-own", metav1.GetOptions{})
+	pod, err := d.client.CoreV1().Pods(d.namespace).Get(ctx, "sleep-own", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the pod: %w", err)
 	}
@@ -171,7 +171,7 @@ func (d *demo) denyAnnotation(ctx context.Context) error {
 	if r.code == 0 {
 		return errors.New("the pod was admitted")
 	}
-	switch _, err := d.client.CoreV1().Pods(namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
+	switch _, err := d.client.CoreV1().Pods(d.namespace).Get(ctx, "sleep-typo", metav1.GetOptions{}); {
 	case err == nil:
 		return errors.New("the pod was denied but exists")
 	case !apierrors.IsNotFound(err):

@@ -17,8 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-const namespace = metav1.NamespaceDefault
-
 // reconcile stands in for the controller manager, which a bare API server
 // lacks: it makes the ReplicaSet of the Deployment sleep and the pods that are
 // missing. It returns the pod it made last. On a cluster it waits for that.
@@ -26,7 +24,7 @@ func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
 	if d.mesh != nil {
 		return d.rolledOut(ctx)
 	}
-	deployment, err := d.client.AppsV1().Deployments(namespace).Get(ctx, "sleep", metav1.GetOptions{})
+	deployment, err := d.client.AppsV1().Deployments(d.namespace).Get(ctx, "sleep", metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read the Deployment: %w", err)
 	}
@@ -34,7 +32,7 @@ func (d *demo) reconcile(ctx context.Context) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the ReplicaSet: %w", err)
 	}
-	pods := d.client.CoreV1().Pods(namespace)
+	pods := d.client.CoreV1().Pods(d.namespace)
 	have, err := pods.List(ctx, metav1.ListOptions{LabelSelector: labels.Set(set.Labels).String()})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
@@ -71,7 +69,7 @@ func (d *demo) replicaSet(ctx context.Context, of *appsv1.Deployment) (*appsv1.R
 	set.Name, set.Labels = of.Name+"-"+hash, set.Spec.Template.Labels
 	set.OwnerReferences = controlledBy(of, appsv1.SchemeGroupVersion.WithKind("Deployment"))
 
-	sets := d.client.AppsV1().ReplicaSets(namespace)
+	sets := d.client.AppsV1().ReplicaSets(d.namespace)
 	made, err := sets.Create(ctx, set, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return sets.Get(ctx, set.Name, metav1.GetOptions{})
@@ -100,7 +98,7 @@ func (d *demo) try(ctx context.Context, labels map[string]string) (*corev1.Pod, 
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "try-", Labels: labels},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
 	}
-	return d.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return d.client.CoreV1().Pods(d.namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
 // untilInjected waits until a pod with the given labels would get a sidecar:

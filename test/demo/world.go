@@ -37,8 +37,18 @@ type demo struct {
 	env    []string
 	client kubernetes.Interface
 
-	name   string          // of the cluster
-	mesh   *mesh.Mesh      // on a real cluster
+	name  string        // of the cluster
+	mesh  *mesh.Mesh    // on a real cluster
+	first time.Duration // after which the first injected manifest was shown; 0 if it was not
+
+	context  string    // of the kubeconfig, for a cluster of the user's; empty is the current one
+	yes      bool      // the user has agreed
+	in       io.Reader // for the answer
+	visiting bool      // the user's cluster has, or may have, something of the demo's
+
+	namespace string // of the sample
+	byHand    string // of a pod that was injected as a file
+
 	server *kube.Server    // on the API server alone
 	serve  *program        // and the program beside it
 	seen   map[string]bool // the sample's pods that the demo has seen, by name
@@ -97,7 +107,7 @@ func (d *demo) startServer(ctx context.Context) (err error) {
 func (d *demo) build(ctx context.Context) error {
 	hint := time.AfterFunc(10*time.Second, func() { d.aside("the first build may take some minutes") })
 	defer hint.Stop()
-	const line = `go build -o "$WORK/bin/outrider" ./cmd/outrider`
+	const line = `CGO_ENABLED=0 go build -trimpath -o "$WORK/bin/outrider" ./cmd/outrider`
 	r, err := d.run(ctx, line)
 	if err == nil && r.code != 0 { // what it downloads, it reports on standard error
 		err = fmt.Errorf("%q: exit code %d: %s", line, r.code, r.err)
@@ -190,8 +200,8 @@ func (d *demo) close() error {
 		d.say("Stopped outrider, kube-apiserver and etcd, and removed their files.")
 	}
 	if d.mesh != nil {
-		errs = append(errs, d.mesh.Close(context.Background()))
-		d.say("Stopped the cluster and removed its files.")
+		errs = append(errs, d.leave(), d.mesh.Close(context.Background()))
+		d.say("%s", d.closed())
 	}
 	return errors.Join(errs...)
 }

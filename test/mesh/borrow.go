@@ -22,6 +22,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/cluster/image"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/kube/programs"
 	"github.com/outrider-mesh/outrider/test/world"
 )
 
@@ -37,6 +38,34 @@ const worldNamespace = "outrider-e2e-world"
 // images of the product and image.WorldRef. A Borrow that fails leaves nothing
 // behind.
 func Borrow(ctx context.Context, name string, progress io.Writer) (*Mesh, error) {
+	m, err := take(ctx, name, progress)
+	if err != nil {
+		return nil, err
+	}
+	m.Dir, m.installing = filepath.Join(m.Work, "dir"), true
+	if err = m.linkCheckout(); err == nil {
+		if err = m.startWorld(ctx); err == nil {
+			err = m.writeSamples(ctx)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), m.giveBack(context.WithoutCancel(ctx)))
+	}
+	return m, nil
+}
+
+// BorrowPlain is Borrow without the internet: commands run in the checkout itself. It
+// creates nothing. The caller installs the product, and calls Installing before.
+func BorrowPlain(ctx context.Context, name string, progress io.Writer) (*Mesh, error) {
+	return take(ctx, name, progress)
+}
+
+// Installing makes Close remove the product from a borrowed cluster.
+func (m *Mesh) Installing() { m.installing = true }
+
+// take makes the directories for commands and makes sure that the cluster is vacant. It
+// touches nothing in it.
+func take(ctx context.Context, name string, progress io.Writer) (*Mesh, error) {
 	root, err := kit.Checkout()
 	if err != nil {
 		return nil, err
@@ -50,7 +79,7 @@ func Borrow(ctx context.Context, name string, progress io.Writer) (*Mesh, error)
 		return nil, fmt.Errorf("use context %q: %w", name, err)
 	}
 	m := &Mesh{
-		Kubeconfig: filepath.Join(work, "kubeconfig"), Dir: filepath.Join(work, "dir"), Work: work,
+		Kubeconfig: filepath.Join(work, "kubeconfig"), Dir: root, Work: work,
 		root: root, progress: progress, bin: filepath.Join(work, "path"),
 	}
 	if err = clientcmd.WriteToFile(*config, m.Kubeconfig); err == nil {
@@ -58,14 +87,8 @@ func Borrow(ctx context.Context, name string, progress io.Writer) (*Mesh, error)
 			err = m.vacant(ctx)
 		}
 	}
-	if err != nil { // nothing of the cluster has been touched
-		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), os.RemoveAll(work))
-	}
-	if err = m.startWorld(ctx); err == nil {
-		err = m.writeSamples(ctx)
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), m.giveBack(context.WithoutCancel(ctx)))
+		return nil, errors.Join(fmt.Errorf("use context %q: %w", name, err), os.RemoveAll(work))
 	}
 	return m, nil
 }
@@ -92,18 +115,27 @@ func only(name string) (*api.Config, error) {
 
 // programs puts kubectl and outrider where commands find them.
 func (m *Mesh) programs(ctx context.Context) error {
-	assets, err := kube.Assets(ctx, m.progress)
+	kubectl, err := exec.LookPath("kubectl")
 	if err != nil {
+		assets, err := kube.Assets(ctx, m.progress)
+		if err != nil {
+			return err
+		}
+		kubectl = filepath.Join(assets, "kubectl")
+	}
+	if err := m.makeBin(kubectl); err != nil {
 		return err
 	}
-	if err := m.makeBin(filepath.Join(assets, "kubectl")); err != nil {
-		return err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", m.bin, "./cmd/outrider")
-	build.Dir = m.root
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", m.bin, "./cmd/outrider")
+	build.Dir, build.Env = m.root, programs.Environ()
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build outrider: %w\n%s", err, out)
 	}
+	return nil
+}
+
+// linkCheckout makes the directory of commands look like the checkout.
+func (m *Mesh) linkCheckout() error {
 	if err := os.MkdirAll(filepath.Join(m.Dir, "samples", "sleep"), 0o755); err != nil {
 		return err
 	}
@@ -116,16 +148,28 @@ func (m *Mesh) programs(ctx context.Context) error {
 }
 
 // vacant fails where something is installed already, which the end of the tests
-// would remove.
+// would remove, or where the product would inject pods that are none of the tests'.
 func (m *Mesh) vacant(ctx context.Context) error {
-	out, err := m.kubectl(ctx, "get", "namespace", "--ignore-not-found", "-o", "name", "istio-system", worldNamespace)
-	if err == nil && out != "" {
-		return fmt.Errorf("the cluster has %s already; the tests install and remove what is in it, so remove it first or use another cluster",
-			strings.Join(strings.Fields(out), " and "))
+	for _, query := range []struct {
+		args []string
+		fix  string
+	}{
+		{[]string{"namespace", "istio-system", worldNamespace}, "what is in it is installed and removed here, so remove it first"},
+		{[]string{"-f", filepath.Join(m.root, "deploy")}, "it is installed and removed here, so remove it first"},
+		{[]string{"mutatingwebhookconfigurations", "-l", "app=sidecar-injector"}, "the pods would be injected twice; remove it first"},
+		{[]string{"namespaces", "-l", "istio-injection=enabled"}, "its new pods would be injected meanwhile; remove the label first"},
+		{[]string{"namespaces", "-l", "istio.io/rev=default"}, "its new pods would be injected meanwhile; remove the label first"},
+	} {
+		out, err := m.kubectl(ctx, append([]string{"get", "--ignore-not-found", "-o", "name"}, query.args...)...)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			return fmt.Errorf("the cluster has %s already; %s, or use another cluster", strings.Join(strings.Fields(out), " and "), query.fix)
+		}
 	}
-	if err == nil { // the product leaves those alone that are there
-		out, err = m.kubectl(ctx, "get", "--ignore-not-found", "-o", "name", "-f", filepath.Join(m.root, "deploy", "crds"))
-	}
+	// The product leaves those alone that are there.
+	out, err := m.kubectl(ctx, "get", "--ignore-not-found", "-o", "name", "-f", filepath.Join(m.root, "deploy", "crds"))
 	m.hadKinds = out != ""
 	return err
 }
@@ -135,11 +179,19 @@ func (m *Mesh) kubectl(ctx context.Context, args ...string) (string, error) {
 }
 
 func (m *Mesh) kubectlWith(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(m.bin, "kubectl"), args...)
+	return m.command(ctx, stdin, "kubectl", args...)
+}
+
+func (m *Mesh) outrider(ctx context.Context, args ...string) (string, error) {
+	return m.command(ctx, "", "outrider", args...)
+}
+
+func (m *Mesh) command(ctx context.Context, stdin, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(m.bin, program), args...)
 	cmd.Env, cmd.Stdin = m.Env(), strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
 }
@@ -338,13 +390,17 @@ func (m *Mesh) WorldLog(ctx context.Context) (string, error) {
 	return m.kubectl(ctx, "-n", worldNamespace, "logs", "-l", "app=world", "--tail=-1")
 }
 
-// giveBack takes Outrider and the internet off a borrowed cluster.
+// giveBack takes Outrider and the internet off a borrowed cluster, if they are on it.
 func (m *Mesh) giveBack(ctx context.Context) error {
+	if !m.installing {
+		return os.RemoveAll(m.Work)
+	}
+	_, created := m.outrider(ctx, "uninstall", "--yes")
 	_, product := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy"))
 	_, world := m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "namespace", worldNamespace)
 	var kinds error
 	if !m.hadKinds {
 		_, kinds = m.kubectl(ctx, "delete", "--ignore-not-found", "--timeout=2m", "-f", filepath.Join(m.root, "deploy", "crds"))
 	}
-	return errors.Join(product, world, kinds, os.RemoveAll(m.Work))
+	return errors.Join(created, product, world, kinds, os.RemoveAll(m.Work))
 }

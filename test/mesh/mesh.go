@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/outrider-mesh/outrider/test/cluster"
+	"github.com/outrider-mesh/outrider/test/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/world"
 )
@@ -36,6 +37,8 @@ type Mesh struct {
 	caCerts  string           // what the internet's certificates chain to there, in PEM
 	hadKinds bool             // a borrowed cluster had definitions of ServiceEntry and VirtualService
 	bin      string           // the directory with kubectl and outrider
+
+	installing bool // a borrowed cluster has, or may have, something of ours
 }
 
 // Options select the cluster of Up.
@@ -57,6 +60,9 @@ func Up(ctx context.Context, o Options) (*Mesh, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
+	fetched := make(chan struct{}) // while programs are built; LoadProduct has the error
+	go func() { defer close(fetched); _, _ = envoy.Binary(ctx, io.Discard) }()
+	defer func() { <-fetched }()
 	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, Progress: o.Progress, IPv4: o.IPv4, KubeletSync: o.KubeletSync})
 	if err != nil {
 		return nil, err
