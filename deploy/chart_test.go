@@ -100,6 +100,7 @@ type document struct{ template, text string }
 // The plain manifests are what Helm renders.
 func TestManifestsAreRendered(t *testing.T) {
 	schemaIsGenerated(t)
+	pageIsGenerated(t)
 	copyCRDs(t)
 	for path, text := range map[string]string{webhookTemplate: webhookConfigurations(t), tagTemplate: tagConfigurations(t)} {
 		if *update {

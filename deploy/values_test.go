@@ -36,7 +36,7 @@ func row(path string, t config.Type, builtin, about string, oneOf ...string) val
 // Deployment alone, and takes precedence.
 var podValues = []value{
 	row("replicaCount", config.TypeNumber, "", "Number of replicas."),
-	row("resources", config.TypeObject, "see docs/operations.md", "Requests and limits of the container. Merged with the defaults; null removes one."),
+	row("resources", config.TypeObject, "those in deploy/outrider.yaml", "Requests and limits of the container. Merged with the defaults; null removes one."),
 	row("nodeSelector", typeTexts, "", "Labels of the nodes that the pods run on."),
 	row("tolerations", typeObjects, "", "Taints that the pods tolerate."),
 	row("affinity", config.TypeObject, "", "Affinity of the pods. Its podAntiAffinity replaces the chart's own."),
