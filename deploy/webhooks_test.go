@@ -90,7 +90,7 @@ func conditional(condition, entry string) string {
 	return "{{- if " + condition + " }}\n" + entry + "{{- end }}\n"
 }
 
-// installations are those that the conditions tell apart, one kind of object of each.
+// installations are those that differ by a condition, one kind of object of each.
 type installations struct{ other, otherDefault, former, byDefault, auto registered }
 
 func installationsOf(t testing.TB) (mutating, validating installations) {
@@ -179,7 +179,7 @@ func tagEntries(tagged, byDefault registered, prefix string) (out string) {
 
 // tagConfigurations is the text of the template of the tags. A tag that is moved to a
 // revision gets the CA bundle of that revision at once, where Helm reaches the cluster:
-// until the control plane has seen the move, pods would be refused. Helm keeps the
+// until the control plane has seen the move, pods would be denied. Helm keeps the
 // object where a release has no such tag any more, which another release may have by then.
 func tagConfigurations(t testing.TB) string {
 	t.Helper()
