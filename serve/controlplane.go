@@ -114,19 +114,14 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	if p == nil {
 		return nil
 	}
-	if !p.skipCRDs {
-		crds, err := install.New(mgr, p.log.WithName("crds"))
-		if err != nil {
-			return err
-		}
-		if err := mgr.Add(crds); err != nil {
-			return err
-		}
+	crds, err := install.New(mgr, p.skipCRDs, p.log.WithName("crds"))
+	if err != nil {
+		return err
 	}
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
+	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
 }
 
 // configure forwards the active configuration.

@@ -32,18 +32,19 @@ const (
 // Installer is a controller-runtime Runnable that creates missing CRDs.
 type Installer struct {
 	client dynamic.ResourceInterface
+	skip   bool
 	log    logr.Logger
 }
 
 // New returns an Installer that uses the manager's client configuration. The
-// caller adds it to the manager.
-func New(mgr manager.Manager, log logr.Logger) (*Installer, error) {
+// caller adds it to the manager. With skip it creates nothing.
+func New(mgr manager.Manager, skip bool, log logr.Logger) (*Installer, error) {
 	client, err := dynamic.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("create CustomResourceDefinition client: %w", err)
 	}
 	resource := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	return &Installer{client.Resource(resource), log}, nil
+	return &Installer{client.Resource(resource), skip, log}, nil
 }
 
 // NeedLeaderElection reports false: every replica runs the Installer.
@@ -52,6 +53,9 @@ func (i *Installer) NeedLeaderElection() bool { return false }
 // Start retries until every CRD exists or ctx is done. Injection works without
 // them, so nothing waits for this.
 func (i *Installer) Start(ctx context.Context) error {
+	if i.skip {
+		return nil
+	}
 	wanted, err := embedded()
 	if err != nil {
 		return err

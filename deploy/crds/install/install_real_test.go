@@ -56,7 +56,7 @@ func (h *harness) with(config *rest.Config) *Installer {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	out, err := New(mgr, funcr.New(func(_, args string) {
+	out, err := New(mgr, false, funcr.New(func(_, args string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.lines = append(h.lines, args)
