@@ -5,6 +5,6 @@
 //
 // What a caller may assume: [Run] works on a cluster with the product installed, changes
 // only what it names, and removes what it made. `make soak` runs it for two minutes, with
-// replicas that end gracefully and then with replicas that are killed; test/e2e has a
-// short form.
+// replicas that end gracefully and then with replicas that are killed; DURATION and RATE
+// shorten it.
 package soak

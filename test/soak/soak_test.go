@@ -44,7 +44,7 @@ const appRef = "localhost/tenant:1"
 
 func TestSoak(t *testing.T) {
 	if !*enabled {
-		t.Skip("takes some minutes; -soak, or make soak, runs it; test/e2e has a short form")
+		t.Skip("takes some minutes; -soak, or make soak, runs it; make soak DURATION=30s RATE=20 is shorter")
 	}
 	cluster.Require(t)
 	// Running pods get a new CA certificate within 15 s, in place of two minutes.
