@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,8 +102,8 @@ func TestFilesOfTheOtherVersion(t *testing.T) {
 		var got, want corev1.Pod
 		kit.Must(t, yaml.Unmarshal([]byte(run(c.to, injected, "kube-inject", "-f", "-")), &got))
 		kit.Must(t, yaml.Unmarshal([]byte(run(c.to, file, "kube-inject", "-f", "-")), &want))
-		if fmt.Sprint(got.Spec) != fmt.Sprint(want.Spec) {
-			t.Errorf("%s: injected again: got\n%+v\nwant\n%+v", c.name, got.Spec, want.Spec)
+		if d := cmp.Diff(got.Spec, want.Spec); d != "" {
+			t.Errorf("%s: injected again: got -, want +\n%s", c.name, d)
 		}
 	}
 }
