@@ -132,7 +132,7 @@ func (l *leader) store(ctx context.Context, old secrets, s State) error {
 	}
 	if old.key == nil || !maps.EqualFunc(old.key.Data, keyData, bytes.Equal) {
 		if old.key != nil && len(old.key.Data) > 0 && !l.options.owns(old.key.Labels) {
-			return fmt.Errorf("Secret %s/%s exists but is not managed by Outrider; delete it, or add its labels: %v",
+			return fmt.Errorf("secret %s/%s exists but is not managed by Outrider; delete it, or add its labels: %v",
 				old.key.Namespace, old.key.Name, l.options.ownLabels())
 		}
 		if err := l.write(ctx, old.key, KeySecretName, corev1.SecretTypeOpaque, keyData); err != nil {

@@ -268,17 +268,17 @@ func (h History) With(r Record, newest Texts) (History, bool) {
 	return out[:min(len(out), MaxRecords)], true
 }
 
-// merged is the record with what is newer in r, which has the same effect.
-func (old Record) merged(r Record) Record {
-	also := old.Also
-	if r.Hash != old.Hash {
-		also = add(also, r.Hash, maxHashes)
+// merged is the record with what is newer in next, which has the same effect.
+func (r Record) merged(next Record) Record {
+	also := r.Also
+	if next.Hash != r.Hash {
+		also = add(also, next.Hash, maxHashes)
 	}
-	r.Hash, r.Also, r.Versions = old.Hash, also, add(old.Versions, r.Versions[len(r.Versions)-1], maxVersions)
-	if r.Ranges == nil {
-		r.Ranges = old.Ranges
+	next.Hash, next.Also, next.Versions = r.Hash, also, add(r.Versions, next.Versions[len(next.Versions)-1], maxVersions)
+	if next.Ranges == nil {
+		next.Ranges = r.Ranges
 	}
-	return r
+	return next
 }
 
 // add appends a text that a list does not have, and removes the oldest of too many.
@@ -291,6 +291,6 @@ func add(list []string, text string, most int) []string {
 }
 
 // same reports whether two records differ in their time at most.
-func (old Record) same(r Record) bool {
-	return old.Texts == r.Texts && slices.Equal(old.Also, r.Also) && slices.Equal(old.Versions, r.Versions) && bytes.Equal(old.Ranges, r.Ranges)
+func (r Record) same(next Record) bool {
+	return r.Texts == next.Texts && slices.Equal(r.Also, next.Also) && slices.Equal(r.Versions, next.Versions) && bytes.Equal(r.Ranges, next.Ranges)
 }

@@ -19,7 +19,7 @@ func TestPreflight(t *testing.T) {
 	install := func(values ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), realhelm.Require(t), slices.Concat(
 			[]string{"install", "test", "chart", "--namespace", ns, "--dry-run=server", "--set", "revision=" + revision}, values)...)
-		cmd.Env = append(s.Kubectl(t.Context()).Env, "HOME="+t.TempDir())
+		cmd.Env = slices.Concat(s.Kubectl(t.Context()).Env, []string{"HOME=" + t.TempDir()})
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}

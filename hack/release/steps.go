@@ -40,7 +40,7 @@ func (b builder) build(ctx context.Context, previous string, log []change) error
 		{"chart", b.chart},
 		{"SBOMs", b.sboms},
 		{"changelog", func(context.Context) error {
-			return b.write("CHANGELOG.md", 0o644, []byte(changelog(b.version, previous, log)))
+			return b.write("CHANGELOG.md", []byte(changelog(b.version, previous, log)))
 		}},
 		{"checksums", b.checksums},
 	}
@@ -112,14 +112,14 @@ func (b builder) plugins(context.Context) error {
 		if err := pack(&archive, b.time, []entry{{"LICENSE", 0o644, license}, {"kubectl-outrider" + p.exe(), 0o755, program}}); err != nil {
 			return err
 		}
-		if err := b.write(b.plugin(p), 0o644, archive.Bytes()); err != nil {
+		if err := b.write(b.plugin(p), archive.Bytes()); err != nil {
 			return err
 		}
 		sum := sha256.Sum256(archive.Bytes())
 		sums[p] = hex.EncodeToString(sum[:])
 	}
 	// krew requires the plugin's name as the name of the file.
-	return b.write("krew/outrider.yaml", 0o644, []byte(krewManifest(b.release, sums)))
+	return b.write("krew/outrider.yaml", []byte(krewManifest(b.release, sums)))
 }
 
 // images writes the images, with the users and paths of the Dockerfile.
@@ -137,7 +137,7 @@ func (b builder) images(context.Context) error {
 		if err := image.WriteOCI(&archive, hub+"/"+name+":"+b.version, b.time, byArch); err != nil {
 			return err
 		}
-		if err := b.write(b.image(name), 0o644, archive.Bytes()); err != nil {
+		if err := b.write(b.image(name), archive.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -151,7 +151,7 @@ func (b builder) manifests(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := b.write(name, 0o644, []byte(setTag(string(text), b.version))); err != nil {
+		if err := b.write(name, []byte(setTag(string(text), b.version))); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (b builder) chart(ctx context.Context) error {
 	if err := writeTarGz(&archive, b.time, entries); err != nil {
 		return err
 	}
-	return b.write(name, 0o644, archive.Bytes())
+	return b.write(name, archive.Bytes())
 }
 
 // sboms writes a bill of materials for each program.
@@ -223,7 +223,7 @@ func (b builder) sboms(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.sbom(name, p), err)
 		}
-		return b.write(b.sbom(name, p), 0o644, text)
+		return b.write(b.sbom(name, p), text)
 	}
 	for _, p := range b.platforms {
 		if err := one("outrider", p); err != nil {
@@ -252,7 +252,7 @@ func (b builder) checksums(context.Context) error {
 		}
 		fmt.Fprintf(&text, "%s  %s\n", sum, name)
 	}
-	return b.write("SHA256SUMS", 0o644, []byte(text.String()))
+	return b.write("SHA256SUMS", []byte(text.String()))
 }
 
 // filesBelow lists the files of a directory in order, with slashes.
@@ -282,12 +282,12 @@ func sumOf(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func (b builder) write(name string, mode os.FileMode, data []byte) error {
+func (b builder) write(name string, data []byte) error {
 	path := filepath.Join(b.out, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, mode)
+	return os.WriteFile(path, data, 0o644)
 }
 
 // run runs a command; its output is part of the error.

@@ -148,7 +148,7 @@ func (r *run) end(ctx context.Context, deployment string) {
 func (r *run) ready(ctx context.Context, deployment string) error {
 	d, err := r.kube.AppsV1().Deployments(system).Get(ctx, deployment, metav1.GetOptions{})
 	if err == nil && d.Status.ReadyReplicas < *d.Spec.Replicas {
-		err = fmt.Errorf("Deployment %s: %d replicas are ready", deployment, d.Status.ReadyReplicas)
+		err = fmt.Errorf("deployment %s: %d replicas are ready", deployment, d.Status.ReadyReplicas)
 	}
 	return err
 }
@@ -161,7 +161,7 @@ func (r *run) whole(ctx context.Context, deployment string) error {
 	}
 	s, want := d.Status, *d.Spec.Replicas
 	if s.ObservedGeneration < d.Generation || s.AvailableReplicas < want || s.UpdatedReplicas < want || s.UnavailableReplicas > 0 {
-		return fmt.Errorf("Deployment %s: %d of %d replicas are available, %d up to date", deployment, s.AvailableReplicas, want, s.UpdatedReplicas)
+		return fmt.Errorf("deployment %s: %d of %d replicas are available, %d up to date", deployment, s.AvailableReplicas, want, s.UpdatedReplicas)
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (r *run) oldest(ctx context.Context, deployment string) (*corev1.Pod, error
 	}
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning })
 	if len(pods) == 0 {
-		return nil, fmt.Errorf("Deployment %s has no running pod", deployment)
+		return nil, fmt.Errorf("deployment %s has no running pod", deployment)
 	}
 	return new(slices.MinFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })), nil
 }
