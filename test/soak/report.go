@@ -153,6 +153,9 @@ func (r *Report) Err() error {
 // completed is how many rotations have the time to complete: within half a minute, of
 // which 20 s are those of Quicken.
 func (o Options) completed() (n int) {
+	if o.Kill {
+		return 0 // a leader that is killed is replaced when its Lease expires, and killed again
+	}
 	for i := range o.Rotations {
 		every := o.Duration / time.Duration(o.Rotations)
 		if every/4+time.Duration(i)*every+30*time.Second <= o.Duration {
