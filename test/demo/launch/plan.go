@@ -28,12 +28,12 @@ type part struct {
 // The processor time of each part, in seconds: of the compilers, as `go build
 // -debug-actiongraph` reports it for each package, and of the linker.
 const (
-	outriderSeconds   = 325
+	outriderSeconds   = 310
 	demoSeconds       = 10
 	serverSeconds     = 680
-	nodeSeconds       = 100
-	containerdSeconds = 130
-	corednsSeconds    = 120
+	nodeSeconds       = 215
+	containerdSeconds = 105
+	corednsSeconds    = 115
 )
 
 // parts are what this run of the demo needs, in the order in which it is made.
