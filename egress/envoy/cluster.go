@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"time"
@@ -196,13 +198,30 @@ func (b *builder) wildcardCluster(h egress.Host) *clusterv3.Cluster {
 // dnsCache is a cache of names. Envoy requires the same text at each place that
 // refers to it.
 func (b *builder) dnsCache(name string) *dnscachev3.DnsCacheConfig {
-	return &dnscachev3.DnsCacheConfig{
-		Name: name, DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
+	c := &dnscachev3.DnsCacheConfig{
+		DnsLookupFamily: ipv4First, HostTtl: durationpb.New(nameTTL),
 		MaxHosts:               wrapperspb.UInt32(namesLimit),
 		DnsFailureRefreshRate:  &clusterv3.Cluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
 		TypedDnsResolverConfig: b.resolver(),
 		ResolvedAddressFilter:  resolvedAddressFilter(),
 	}
+	if b.cacheHash == "" {
+		b.cacheHash = settingsHash(c)
+	}
+	c.Name = name + "-" + b.cacheHash
+	return c
+}
+
+// settingsHash is a part of the name of a cache. Envoy keeps a cache by its name, and
+// rejects a listener or a cluster that has other settings for it: a control plane of
+// another version could not configure running sidecars.
+func settingsHash(m proto.Message) string {
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("egress/envoy: settings of a cache cannot be encoded: " + err.Error()) // they are constants
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:4])
 }
 
 // resolver queries names as they are: with the pod's search list, a Service

@@ -66,9 +66,10 @@ func pack(m proto.Message) (*anypb.Any, error) {
 
 // builder makes messages and keeps the first error.
 type builder struct {
-	view *egress.View
-	mesh egress.Mesh
-	err  error
+	view      *egress.View
+	mesh      egress.Mesh
+	err       error
+	cacheHash string // of the settings of the caches of names, once it is computed
 }
 
 func newBuilder(v *egress.View) *builder { return &builder{view: v, mesh: v.Mesh()} }
