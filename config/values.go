@@ -69,7 +69,7 @@ func (r *reader) keys(n *document.Node, path string, set map[string]bool) {
 		case kind == keyParent && f.Value.Kind == document.Map:
 			r.keys(f.Value, at, set)
 		case kind == keyParent && f.Value.Kind != document.Null:
-			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(firstThree(valueKeys.children[at]), ", ")+" below it")
+			r.error(f.Value, at, "must be a mapping", "set "+strings.Join(valueKeys.examples(at), ", ")+" below it")
 		case kind == keyTyped && f.Value.Kind == document.Map:
 			mark(f.Value, at, set)
 		}
@@ -101,7 +101,14 @@ func (r *reader) webhookValues(webhook document.Field) {
 	}
 }
 
-func firstThree(names []string) []string { return names[:min(3, len(names))] }
+// examples are up to three names below a path: of keys that have an effect, if it has any.
+func (t keyTable) examples(path string) []string {
+	names := slices.DeleteFunc(slices.Clone(t.children[path]), func(name string) bool { return t.kind[path+"."+name] == keySilent })
+	if len(names) == 0 {
+		names = t.children[path]
+	}
+	return names[:min(3, len(names))]
+}
 
 // mark ineffectiveKeys the paths below a Kubernetes object as set.
 func mark(n *document.Node, path string, set map[string]bool) {

@@ -50,7 +50,7 @@ var badConfigurations = []badConfiguration{
 	// Types.
 	{"a text for a truth value", "values", "global: {proxy: {privileged: sometimes}}\n", `key "values":1:30: global.proxy.privileged: "sometimes": must be true or false`},
 	{"a mapping for a text", "values", "global: {hub: {a: b}}\n", `key "values":1:15: global.hub: a mapping: must be a string`},
-	{"a text for a mapping", "values", "global: proxy\n", `key "values":1:9: global: "proxy": must be a mapping; set agentgateway, arch, autoscalingv2API below it`},
+	{"a text for a mapping", "values", "global: proxy\n", `key "values":1:9: global: "proxy": must be a mapping; set hub, imagePullPolicy, imagePullSecrets below it`},
 	{"a text for a number", "values", "global: {proxy: {readinessPeriodSeconds: often}}\n", `key "values":1:42: global.proxy.readinessPeriodSeconds: "often": must be in the range 1..1073741824`},
 	{"a number for a duration", "mesh", "connectTimeout: 10\n", `key "mesh":1:17: connectTimeout: 10: must be a duration; use a number and a unit, such as 5s`},
 	{"a text for a mapping of mesh", "mesh", "defaultConfig: none\n", `key "mesh":1:16: defaultConfig: "none": must be a mapping`},
