@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kit/instance"
@@ -108,8 +109,10 @@ type deployed struct {
 	*kube.Server
 	t         testing.TB
 	addresses map[serve.Component]string // that the API server calls
+	tags      []revision.Tag
 	mu        sync.Mutex
-	denied    []string // forbidden requests, by verb and path
+	denied    []string        // forbidden requests, by verb and path
+	requested map[string]bool // all requests, by verb and path
 }
 
 // accounts are the names of the Deployments and of their service accounts.
@@ -130,7 +133,7 @@ func (d *deployed) as(account string) *rest.Config {
 	return c
 }
 
-// watching records forbidden requests.
+// watching records requests, and those that are forbidden.
 type watching struct {
 	d    *deployed
 	next http.RoundTripper
@@ -138,13 +141,24 @@ type watching struct {
 
 func (w watching) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.RoundTrip(r)
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	if w.d.requested == nil {
+		w.d.requested = map[string]bool{}
+	}
+	w.d.requested[r.Method+" "+r.URL.Path] = true
 	// A policy that denies answers 422.
 	if err == nil && (resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnprocessableEntity) {
-		w.d.mu.Lock()
 		w.d.denied = append(w.d.denied, r.Method+" "+r.URL.String())
-		w.d.mu.Unlock()
 	}
 	return resp, err
+}
+
+// asked reports whether a replica has sent a request, by verb and path.
+func (d *deployed) asked(request string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.requested[request]
 }
 
 func (d *deployed) must(err error) {
@@ -190,7 +204,7 @@ func deploy(t testing.TB) *deployed {
 		kubectl(t, d.Server, "patch", name, "--type=json", "-p", string(patch))
 	}
 	t.Cleanup(func() {
-		out, err := d.Kubectl(context.Background(), "delete", "--wait=false", "mutatingwebhookconfiguration/"+configurationName, "validatingwebhookconfiguration/"+configurationName).CombinedOutput()
+		out, err := d.Kubectl(context.Background(), "delete", "--ignore-not-found", "--wait=false", "mutatingwebhookconfiguration/"+configurationName, "validatingwebhookconfiguration/"+configurationName).CombinedOutput()
 		if err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
@@ -210,8 +224,8 @@ func (d *deployed) start(c serve.Component, address string) running {
 	r := running{health: kit.FreeAddress(d.t), xds: kit.FreeAddress(d.t)}
 	replica := instance.Run(d.t, string(c), func(ctx context.Context) error {
 		return serve.Run(ctx, serve.Options{
-			Components: []serve.Component{c},
-			Cluster:    d.client(c), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
+			Components: []serve.Component{c}, Tags: d.tags,
+			Cluster: d.client(c), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
 			Address: address, XDSAddress: r.xds, MetricsAddress: "0", HealthAddress: r.health, ShutdownDelay: 100 * time.Millisecond,
 			Registry: prometheus.NewRegistry(), Log: instance.Log(string(c) + " " + address),
 		})
@@ -259,32 +273,46 @@ func (d *deployed) sleep(ns, name string) (int, error) {
 }
 
 // The program runs with the permissions of the manifests alone: two replicas of each
-// component, and while none is available.
+// component, and while none is available. The hooks of the chart run with theirs. Each
+// permission is used, and no request is denied.
 func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d := deploy(t)
+	log := d.startAudit()
+	d.installHooks()
+	d.installPlatforms()
 	shop := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	plain := d.Namespace(t, nil)
 
 	d.failsClosed(shop, plain)
 	webhook, xds := d.startBoth()
 	d.injects(shop)
+	d.verifies()
 	d.createsCRDs()
 	d.deniesInvalid(shop)
 	bundle := d.caBundle()
 	if bundle == "" {
 		t.Error("no caBundle")
 	}
+	d.rejects(shop, "early", xds.xds, d.addresses[serve.XDS])
 	// Second replicas take over, with the same certificate and permissions.
-	d.ready(d.start(serve.Webhook, kit.FreeAddress(t)))
-	d.ready(d.start(serve.XDS, kit.FreeAddress(t)))
+	second := []running{d.start(serve.Webhook, kit.FreeAddress(t)), d.start(serve.XDS, kit.FreeAddress(t))}
+	for _, r := range second {
+		d.ready(r)
+	}
 	webhook.stop()
 	xds.stop()
 	d.restoresCABundle(bundle)
 	d.writesStatus(plain)
+	d.readsAfterConflict(plain)
 	d.maintainsConfigMap()
 	d.restoresSecret()
 	d.reportsRejectedConfiguration()
+	for _, r := range second {
+		r.stop()
+	}
+	d.uninstalls()
 	d.nothingDenied()
+	d.rightsAreUsed(log)
 }
 
 // failsClosed checks the webhook before the program runs: pods of the labelled
@@ -414,34 +442,46 @@ func (d *deployed) maintainsConfigMap() {
 	exists(false)
 }
 
-// restoresSecret deletes the CA key, which makes the leader issue a new CA. The key is
-// not where the control plane reads.
+// restoresSecret deletes the CA key, and then removes it from its Secret. Each makes the
+// leader issue a new CA. The key is not where the control plane reads.
 func (d *deployed) restoresSecret() {
 	d.t.Helper()
-	kubectl(d.t, d.Server, "-n", namespace, "delete", "secret", "outrider-ca-key")
-	d.eventually("the Secret has a key again", func() error {
-		s, err := d.Client.CoreV1().Secrets(namespace).Get(d.t.Context(), "outrider-ca-key", metav1.GetOptions{})
-		if err == nil && len(s.Data["ca.key"]) == 0 {
-			err = errors.New("no key")
-		}
-		return err
-	})
+	for _, line := range []string{"delete secret outrider-ca-key", `patch secret outrider-ca-key --type=json -p [{"op":"remove","path":"/data"}]`} {
+		kubectl(d.t, d.Server, append([]string{"-n", namespace}, strings.Fields(line)...)...)
+		d.eventually("the Secret has a key again", func() error {
+			s, err := d.Client.CoreV1().Secrets(namespace).Get(d.t.Context(), "outrider-ca-key", metav1.GetOptions{})
+			if err == nil && len(s.Data["ca.key"]) == 0 {
+				err = errors.New("no key")
+			}
+			return err
+		})
+	}
 	if kubectl(d.t, d.Server, "-n", namespace, "get", "secret", "outrider-certs", "-o", `jsonpath={.data.ca\.key}`) != "" {
 		d.t.Error("the CA key is in Secret outrider-certs, which the control plane reads")
 	}
 }
 
-// reportsRejectedConfiguration stores an invalid configuration, which no webhook
-// denies because the registered replica has stopped.
+// reportsRejectedConfiguration stores an invalid configuration, which no webhook denies
+// because the registered replica has stopped, and then others. Each component counts in
+// its event what it reports again about the same version of the ConfigMap.
 func (d *deployed) reportsRejectedConfiguration() {
 	d.t.Helper()
 	kubectl(d.t, d.Server, invalidValues...)
-	d.eventually("an event reports the invalid configuration", func() error {
-		if out := kubectl(d.t, d.Server, "-n", namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(out, "ConfigurationRejected") {
-			return fmt.Errorf("events: %s", out)
+	counted := func(path string) func() error {
+		return func() error {
+			out := kubectl(d.t, d.Server, "-n", namespace, "get", "events.events.k8s.io", "--field-selector=reason=ConfigurationRejected", "-o", "jsonpath={range .items[*]}{"+path+"} {end}")
+			if len(strings.Fields(out)) < len(accounts) {
+				return fmt.Errorf("events: %s", out)
+			}
+			return nil
 		}
-		return nil
-	})
+	}
+	d.eventually("an event of each component reports the invalid configuration", counted(".eventTime"))
+	for _, mode := range []string{"NONE", "SOME"} {
+		kubectl(d.t, d.Server, "-n", namespace, "patch", "configmap", "istio", "--type=merge", "-p", `{"data":{"mesh":"outboundTrafficPolicy: {mode: `+mode+`}"}}`)
+		time.Sleep(time.Second) // two edits within half a second are one
+	}
+	d.eventually("and counts", counted(".series.count"))
 }
 
 // Permissions that the program must not have; it also shows that the server

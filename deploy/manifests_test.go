@@ -26,7 +26,7 @@ import (
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(kube.MainAudited(m)) }
 
 var update = flag.Bool("update", false, "write the generated files")
 

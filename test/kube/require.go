@@ -20,6 +20,7 @@ var shared struct {
 	once   sync.Once
 	server *Server
 	err    error
+	audit  bool
 }
 
 // Require returns the server that the tests of this binary share and starts it
@@ -32,7 +33,9 @@ func Require(t testing.TB) *Server {
 	if testing.Short() && !required {
 		t.Skip("needs a real API server; -short omits it")
 	}
-	shared.once.Do(func() { shared.server, shared.err = Start(context.Background(), Options{Progress: os.Stderr}) })
+	shared.once.Do(func() {
+		shared.server, shared.err = Start(context.Background(), Options{Progress: os.Stderr, Audit: shared.audit})
+	})
 	switch {
 	case shared.err == nil:
 		return shared.server
@@ -62,6 +65,12 @@ func Main(m *testing.M) int {
 		code = max(code, 1)
 	}
 	return code
+}
+
+// MainAudited is Main with the audit log of Options.
+func MainAudited(m *testing.M) int {
+	shared.audit = true
+	return Main(m)
 }
 
 func stopShared() error {

@@ -29,6 +29,8 @@ type Options struct {
 	// APIServerFlags are added to kube-apiserver's command line, by flag name
 	// without the dashes. A flag named here replaces a default of envtest.
 	APIServerFlags map[string][]string
+	// Audit logs the requests, without their bodies, in the file AuditLog.
+	Audit bool
 }
 
 // Server is a running API server. Its methods may be called from several
@@ -144,11 +146,28 @@ func (s *Server) environment(o Options) (*envtest.Environment, error) {
 	// envtest turns the ServiceAccount plugin off; with it on, an admitted pod
 	// has the token volume that a pod has in a cluster.
 	api.Configure().Disable("disable-admission-plugins")
+	if o.Audit {
+		policy := filepath.Join(s.Dir, "audit-policy.yaml")
+		if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+			return nil, err
+		}
+		api.Configure().Set("audit-policy-file", policy).Set("audit-log-path", s.AuditLog())
+	}
 	for name, values := range o.APIServerFlags {
 		api.Configure().Set(name, values...)
 	}
 	return env, nil
 }
+
+// auditPolicy logs each request once, and a watch when it starts.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+`
+
+// AuditLog is the file with an event of audit.k8s.io a line, where Options.Audit is set.
+func (s *Server) AuditLog() string { return filepath.Join(s.Dir, "audit.log") }
 
 // Stop ends the servers, waits for them and removes Dir. Calls after the first
 // return what the first returned.
