@@ -31,7 +31,7 @@ func newManager(o Options, certificate certs.GetCertificate, clients *webhook.Cl
 	mgr, err := ctrl.NewManager(o.Cluster, manager.Options{
 		Logger:                  o.Log,
 		Metrics:                 metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress:  "0", // health.go
+		HealthProbeBindAddress:  "0", // package health
 		GracefulShutdownTimeout: &timeout,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		WebhookServer:           server,

@@ -11,6 +11,7 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/serve/health"
 	"github.com/outrider-mesh/outrider/webhook"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -73,7 +74,8 @@ func assemble(o Options) (*server, error) {
 	s.mgr = mgr
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),
-		plane.register(mgr), mgr.Add(clients), s.health(o.HealthAddress, s.readiness(keeper, holder, plane), holder),
+		plane.register(mgr), mgr.Add(clients),
+		health.Add(mgr, health.Options{Address: o.HealthAddress, Ready: s.readiness(keeper, holder, plane), Status: holder.Status}),
 	); err != nil {
 		return nil, fmt.Errorf("assemble the server: %w", err)
 	}

@@ -29,7 +29,7 @@ var (
 	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates"}
 	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
-		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "webhook", "webhook/registration",
+		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration",
 	}, purePackages...)
 )
 
@@ -96,6 +96,8 @@ var packageRules = []packageRule{
 		why: "why a pod was not injected, and what an uninstallation removes, follow from what was read"},
 	{path: "lifecycle/live", kind: shell, may: []string{"lifecycle"},
 		why: "it reads and writes a cluster as lifecycle decides"},
+	{path: "serve/health", kind: shell, may: []string{"config/active"},
+		why: "it shows the checks and the status of the configuration, which others compute"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
 	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
