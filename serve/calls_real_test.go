@@ -23,7 +23,8 @@ func TestWebhookIsCalledOncePerPod(t *testing.T) {
 		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}},
 	}}}
 	const none, mine = "outrider-no-api-token", "mine"
-	for n, tt := range []struct {
+	began := i.metric("sidecar_injection_requests_total")
+	tests := []struct {
 		name  string
 		proxy string // the volume at the path of the token in istio-proxy
 		edit  func(*corev1.Pod)
@@ -46,13 +47,11 @@ func TestWebhookIsCalledOncePerPod(t *testing.T) {
 			p.Annotations["sidecar.istio.io/userVolume"] = `{"mine": {"emptyDir": {}}}`
 			p.Annotations["sidecar.istio.io/userVolumeMount"] = `{"mine": {"mountPath": "` + tokenPath + `"}}`
 		}},
-	} {
-		before := i.metric("sidecar_injection_requests_total")
+	}
+	for n, tt := range tests {
 		pod, err := i.create(ns, sleepPod(fmt.Sprintf("once-%d", n), tt.edit))
 		i.must(err)
-		if calls := i.metric("sidecar_injection_requests_total") - before; calls != 1 {
-			t.Errorf("%s: the webhook is called %v times", tt.name, calls)
-		}
+		i.counts(began+float64(n+1), "sidecar_injection_requests_total")
 		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			at := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == tokenPath })
 			got := ""
@@ -66,5 +65,9 @@ func TestWebhookIsCalledOncePerPod(t *testing.T) {
 				t.Errorf("%s: %s mounts volume %q at the path of the API token", tt.name, c.Name, got)
 			}
 		}
+	}
+	i.replica.Stop() // all requests are counted now
+	if calls := i.metric("sidecar_injection_requests_total") - began; calls != float64(len(tests)) {
+		t.Errorf("the webhook is called %v times for %d pods", calls, len(tests))
 	}
 }

@@ -132,6 +132,7 @@ func (i *instance) ready() *instance {
 		}
 		return ""
 	})
+	i.counts(1, "sidecar_injection_requests_total", "injected") // no other one was
 	return i
 }
 
@@ -201,6 +202,18 @@ func (i *instance) metric(name string, values ...string) float64 {
 		}
 	}
 	return sum
+}
+
+// counts waits until a counter has a value. A request is counted after it is answered,
+// which may be after the API server's answer.
+func (i *instance) counts(want float64, name string, values ...string) {
+	i.t.Helper()
+	i.eventually(fmt.Sprintf("%s %v is %v", name, values, want), func() string {
+		if got := i.metric(name, values...); got != want {
+			return fmt.Sprint(got)
+		}
+		return ""
+	})
 }
 
 // review sends a pod straight to the webhook over HTTPS.

@@ -87,7 +87,7 @@ func assemble(o Options) (*server, error) {
 func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *controlPlane, metrics *webhook.Metrics, clients *webhook.ClientCA, o Options) {
 	maps := o.configMaps()
 	handlers := webhook.Handlers(webhook.Options{
-		Active: holder.Injector, NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
+		Active: holder.Injector, Loaded: holder.Loaded(), NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
 		ConfigMaps: &webhook.ConfigMaps{
 			Namespace: maps.Namespace, Injector: maps.Injector, Mesh: maps.Mesh, Labels: maps.Labels(), Check: holder.Check,
 		},

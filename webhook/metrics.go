@@ -32,6 +32,7 @@ type Metrics struct {
 	seconds   prometheus.Histogram
 	workloads *prometheus.CounterVec
 	panics    prometheus.Counter
+	held      prometheus.Counter
 
 	validations       *prometheus.CounterVec
 	validationSeconds prometheus.Histogram
@@ -75,6 +76,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.00025, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
+	m.held = counter("outrider_webhook_reviews_held_total", "Admission requests that waited for the configuration while the replica started.")
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "outrider_webhook_connections", Help: "Open connections of the webhook's port.",
 	})
@@ -83,7 +85,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		Help: "Connections of the webhook's port that were closed, by limit (total, per_source, rate_per_source).",
 	}, []string{"limit"})
 	for _, c := range []prometheus.Collector{
-		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics,
+		m.requests, m.success, m.failure, m.skip, m.seconds, m.workloads, m.panics, m.held,
 		m.validations, m.validationSeconds, m.connections, m.connectionsClosed,
 	} {
 		if err := reg.Register(c); err != nil {

@@ -17,6 +17,9 @@ type Options struct {
 	// none; then pods are denied, since what to inject is unknown. A request calls
 	// it once, so that one configuration decides all of it.
 	Active func() *inject.Injector
+	// Loaded is closed once the configuration was read, valid or not. Requests are held
+	// until then. If nil, none is held.
+	Loaded <-chan struct{}
 	// NamespaceAnnotations returns a namespace's annotations, nil where they
 	// are unknown. May be nil itself: only OpenShift needs them.
 	NamespaceAnnotations func(namespace string) map[string]string

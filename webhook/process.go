@@ -26,6 +26,7 @@ func (h *handler) review(ctx context.Context, hold *hold, body []byte) (req *req
 	if reason, message := h.shared.exceeded(w); reason != "" {
 		return h.exceeded(body, reason, message)
 	}
+	h.awaitConfiguration(ctx)
 	leave, e := h.enter(ctx, hold, w)
 	if e != nil {
 		return nil, failed(e)

@@ -31,6 +31,7 @@ func (h *Holder) load(c content) {
 	h.apply()
 	h.report.deleted(missed, h.current.Load())
 	h.publish()
+	h.loadedOnce.Do(func() { close(h.loaded) })
 	// Also after an edit that is rejected: the one before may not be stored yet.
 	h.store.changed.Notify()
 }

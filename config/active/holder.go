@@ -58,6 +58,8 @@ type Holder struct {
 	store       store
 	subscribers []func(*Snapshot)
 	onStatus    []func()
+	loaded      chan struct{} // closed after the first load
+	loadedOnce  sync.Once
 
 	mu       sync.Mutex   // of what follows, and of each change of current
 	content  content      // of the ConfigMaps
@@ -80,6 +82,7 @@ func New(o Options) (*Holder, error) {
 	h := &Holder{
 		options: o, report: reporter{options: o, metrics: m},
 		ranges: evidence{first: make(chan struct{})}, store: store{changed: debounce.New()},
+		loaded: make(chan struct{}),
 	}
 	return h, nil
 }
@@ -94,6 +97,10 @@ func (h *Holder) Injector() *inject.Injector {
 	}
 	return nil
 }
+
+// Loaded is closed once the ConfigMaps were read. What they have may be rejected: then the
+// last good configuration is active, if there is one.
+func (h *Holder) Loaded() <-chan struct{} { return h.loaded }
 
 // Subscribe calls f with each Snapshot that becomes active, from the first one.
 // It must be called before Start.
