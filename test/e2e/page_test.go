@@ -44,11 +44,58 @@ func operations(t *testing.T, s *Suite) {
 	n.rolledOut("deployment/sleep")
 	n.run(httpbinEntry)
 	t.Cleanup(func() {
-		s.undo(t, "kubectl delete --ignore-not-found clusterrole/outrider-debug clusterrolebinding/outrider-debug")
+		s.undo(t, "kubectl delete --ignore-not-found clusterrole/outrider-debug clusterrolebinding/outrider-debug; kubectl apply -f deploy/")
 	})
-	if ran := n.follow("docs/operations.md", nil); ran < 6 {
+	// An edit, so that the page has a configuration to go back to.
+	n.run(`kubectl -n istio-system patch configmap istio --type=merge -p '{"data":{"mesh":"accessLogFile: /dev/stdout\nconnectTimeout: 7s\n"}}'`)
+	eventually(t, "the edit is stored", func() error {
+		out := n.run("outrider config history")
+		if lines := strings.Split(out, "\n"); len(lines) < 4 || !strings.HasSuffix(lines[1], "yes") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	if ran := n.follow("docs/operations.md", nil); ran < 13 {
 		t.Errorf("%d commands were run; the page has lost its blocks", ran)
 	}
+	n.keepsLastGood()
+}
+
+// leases prints what docs/operations.md shows of the replicas.
+const leases = `kubectl -n istio-system get leases -l app.kubernetes.io/component=replica -o jsonpath='{range .items[*]}{.spec.holderIdentity} ` +
+	`{.metadata.annotations.outrider/config-hash} {.metadata.annotations.outrider/config-source} {.metadata.annotations.outrider/config-not-applied}{"\n"}{end}'`
+
+// keepsLastGood stores a bad configuration that no webhook validates, and restarts the
+// webhook: pods are injected as before, and the replicas' Leases have the reason.
+func (n *Namespace) keepsLastGood() {
+	n.t.Helper()
+	hash := func() string {
+		pod := n.run(`kubectl run probe --image=curlimages/curl --dry-run=server -o jsonpath='{.metadata.annotations.sidecar\.istio\.io/status}'`)
+		_, pod, _ = strings.Cut(pod, `"configHash":"`)
+		pod, _, _ = strings.Cut(pod, `"`)
+		return pod
+	}
+	before := hash()
+	n.run("kubectl delete validatingwebhookconfiguration outrider-sidecar-injector")
+	n.run(`kubectl -n istio-system patch configmap istio --type=merge -p '{"data":{"mesh":"outboundTrafficPolicy: {mode: SOME}\n"}}'`)
+	n.run("kubectl -n istio-system rollout restart deployment/outrider")
+	n.run(fmt.Sprintf("kubectl -n istio-system rollout status deployment/outrider --timeout=%s", patience))
+	if got := hash(); before == "" || got != before {
+		n.t.Errorf("pods are injected by configuration %q, before the restart by %q", got, before)
+	}
+	eventually(n.t, "the Leases have the hash and the reason", func() error {
+		out := n.run(leases)
+		good := 0
+		for line := range strings.Lines(out) {
+			if f := strings.SplitN(line, " ", 4); f[1] == before && f[2] == "last-good" && strings.Contains(f[3], `"SOME"`) {
+				good++
+			}
+		}
+		if good < 4 || good != strings.Count(out, "\n") {
+			return fmt.Errorf("want 4 lines of %s:\n%s", before, out)
+		}
+		return nil
+	})
 }
 
 // follow runs the commands of a page as one reader does, in whose shell exported
