@@ -99,3 +99,11 @@ func KeyProblems(known, data, binary []string) (out problem.List) {
 	out.Add(p)
 	return out
 }
+
+// PlaceOf is the place of a key in one of the texts, by its path, such as
+// "global.proxy.includeIPRanges"; false where the text does not have it.
+func PlaceOf(text, path string) (Place, bool) {
+	n, _ := document.Load(text, maxText)
+	line, column, exact := n.Place(path)
+	return Place{line, column}, exact
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/internal/document"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -36,6 +37,9 @@ type Decision struct {
 	Inject   bool
 	Reason   Reason
 	Sentence string
+	// By is what decides: a field, label or annotation of the pod, its namespace, or a key
+	// of the configuration.
+	By string
 }
 
 // ignoredNamespaces never get sidecars: their pods must start before the webhook
@@ -48,30 +52,30 @@ var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"
 // namespace is "" for a file without one.
 func decide(pod *corev1.Pod, namespace string, c *config.Injection) Decision {
 	if pod.Spec.HostNetwork {
-		return skip(ReasonHostNetwork, "hostNetwork is set; redirection would affect the node")
+		return skip(ReasonHostNetwork, "spec.hostNetwork", "hostNetwork is set; redirection would affect the node")
 	}
 	if slices.Contains(ignoredNamespaces, namespace) {
-		return skip(ReasonIgnoredNamespace, fmt.Sprintf("pods in namespace %s are never injected", namespace))
+		return skip(ReasonIgnoredNamespace, "metadata.namespace", fmt.Sprintf("pods in namespace %s are never injected", namespace))
 	}
 	if where := windowsBy(&pod.Spec); where != "" {
-		return skip(ReasonWindows, fmt.Sprintf("the pod runs on Windows nodes (%s), where traffic redirection is not supported", where))
+		return skip(ReasonWindows, where, fmt.Sprintf("the pod runs on Windows nodes (%s), where traffic redirection is not supported", where))
 	}
 	if len(pod.Spec.Containers) == 0 {
-		return skip(ReasonNoContainers, "the pod has no containers")
+		return skip(ReasonNoContainers, "spec.containers", "the pod has no containers")
 	}
 	if d, ok := decideByRequest(pod); ok {
 		return d
 	}
-	if s := firstMatch(c.NeverInjectSelector, pod.Labels); s != "" {
-		return skip(ReasonNeverSelector, fmt.Sprintf("the pod's labels match neverInjectSelector %s", s))
+	if s, i := firstMatch(c.NeverInjectSelector, pod.Labels); s != "" {
+		return skip(ReasonNeverSelector, document.Index("neverInjectSelector", i), fmt.Sprintf("the pod's labels match neverInjectSelector %s", s))
 	}
-	if s := firstMatch(c.AlwaysInjectSelector, pod.Labels); s != "" {
-		return inject(ReasonAlwaysSelector, fmt.Sprintf("the pod's labels match alwaysInjectSelector %s", s))
+	if s, i := firstMatch(c.AlwaysInjectSelector, pod.Labels); s != "" {
+		return inject(ReasonAlwaysSelector, document.Index("alwaysInjectSelector", i), fmt.Sprintf("the pod's labels match alwaysInjectSelector %s", s))
 	}
 	if c.Policy == "disabled" {
-		return skip(ReasonPolicyDisabled, `the policy is disabled and the pod does not opt in; label it sidecar.istio.io/inject: "true"`)
+		return skip(ReasonPolicyDisabled, policyKey, `the policy is disabled and the pod does not opt in; label it sidecar.istio.io/inject: "true"`)
 	}
-	return inject(ReasonPolicyEnabled, "injection policy is enabled")
+	return inject(ReasonPolicyEnabled, policyKey, "injection policy is enabled")
 }
 
 // decideByRequest applies the pod's own label or annotation. The label takes
@@ -81,30 +85,33 @@ func decideByRequest(pod *corev1.Pod) (Decision, bool) {
 	if value, ok := pod.Labels[annotation.Inject]; ok {
 		switch value {
 		case "true":
-			return inject(ReasonLabelTrue, `the pod has the label sidecar.istio.io/inject: "true"`), true
+			return inject(ReasonLabelTrue, "label "+annotation.Inject, `the pod has the label sidecar.istio.io/inject: "true"`), true
 		case "false":
-			return skip(ReasonLabelFalse, `the pod has the label sidecar.istio.io/inject: "false"`), true
+			return skip(ReasonLabelFalse, "label "+annotation.Inject, `the pod has the label sidecar.istio.io/inject: "false"`), true
 		}
 		return Decision{}, false
 	}
 	switch pod.Annotations[annotation.Inject] {
 	case "true":
-		return inject(ReasonAnnotationTrue, `the pod has the annotation sidecar.istio.io/inject: "true"`), true
+		return inject(ReasonAnnotationTrue, "annotation "+annotation.Inject, `the pod has the annotation sidecar.istio.io/inject: "true"`), true
 	case "false":
-		return skip(ReasonAnnotationFalse, `the pod has the annotation sidecar.istio.io/inject: "false"`), true
+		return skip(ReasonAnnotationFalse, "annotation "+annotation.Inject, `the pod has the annotation sidecar.istio.io/inject: "false"`), true
 	}
 	return Decision{}, false
 }
 
-func firstMatch(selectors []config.Selector, labels map[string]string) string {
-	for _, s := range selectors {
+// policyKey is the key of the configuration that decides about all other pods.
+const policyKey = "policy"
+
+func firstMatch(selectors []config.Selector, labels map[string]string) (text string, number int) {
+	for i, s := range selectors {
 		if s.Matches(labels) {
-			return s.String()
+			return s.String(), i
 		}
 	}
-	return ""
+	return "", 0
 }
 
-func skip(r Reason, sentence string) Decision { return Decision{false, r, sentence} }
+func skip(r Reason, by, sentence string) Decision { return Decision{false, r, sentence, by} }
 
-func inject(r Reason, sentence string) Decision { return Decision{true, r, sentence} }
+func inject(r Reason, by, sentence string) Decision { return Decision{true, r, sentence, by} }

@@ -86,6 +86,54 @@ func fromAnnotation(name string) Source { return Source(sourceAnnotation + name)
 
 func fromValues(path string) Source { return Source(sourceValues + path) }
 
+// Origin is a Source taken apart.
+type Origin struct {
+	Kind OriginKind
+	// Name is the annotation's name, or the key's path.
+	Name string
+	// Evidence is the source of the ranges of names in a list.
+	Evidence string
+}
+
+// OriginKind is where a value is.
+type OriginKind int
+
+// The kinds of origins.
+const (
+	OriginDefault    OriginKind = iota // no text has it
+	OriginCluster                      // the cluster's version, or its namespace's annotations
+	OriginAnnotation                   // an annotation of the pod
+	OriginContainer                    // a container of the pod
+	OriginConfig                       // ConfigMap istio-sidecar-injector, key config
+	OriginValues                       // ConfigMap istio-sidecar-injector, key values
+	OriginMesh                         // ConfigMap istio, key mesh
+)
+
+// Origin takes the source of the setting apart.
+func (s Setting) Origin() Origin {
+	text, evidence, _ := strings.Cut(string(s.Source), " (")
+	o := Origin{Evidence: strings.TrimSuffix(evidence, ")")}
+	if name, ok := strings.CutPrefix(text, sourceAnnotation); ok {
+		o.Kind, o.Name = OriginAnnotation, name
+		return o
+	}
+	if path, ok := strings.CutPrefix(text, sourceValues); ok {
+		o.Kind, o.Name = OriginValues, path
+		return o
+	}
+	switch Source(text) {
+	case SourceConfigMap:
+		o.Kind, o.Name = OriginConfig, "defaultTemplates"
+	case SourceMesh:
+		o.Kind, o.Name = OriginMesh, "defaultConfig."+s.Name
+	case SourceContainer:
+		o.Kind, o.Name = OriginContainer, "istio-proxy"
+	case SourceKubernetes, SourceNamespace:
+		o.Kind = OriginCluster
+	}
+	return o
+}
+
 // Setting returns the setting with a name, the zero value when there is none.
 func (s *Settings) Setting(name string) Setting {
 	for _, e := range s.List {

@@ -44,6 +44,30 @@ func parseStatus(text string) *status {
 	return &s
 }
 
+// Injected is what the status annotation of an injected pod records.
+type Injected struct {
+	Revision, ConfigHash string
+	// Effective are the ranges and the settings that are not the default, by name.
+	Effective map[string]Setting
+}
+
+// InjectedWith reads the status annotation; false for a pod without one.
+func InjectedWith(annotations map[string]string) (Injected, bool) {
+	text, ok := annotations[annotation.SidecarStatus]
+	s := parseStatus(text)
+	if !ok || s == nil {
+		return Injected{}, false
+	}
+	out := Injected{Revision: s.Revision, ConfigHash: s.ConfigHash, Effective: map[string]Setting{}}
+	var effective map[string]struct{ Value, Source string }
+	if json.Unmarshal(s.Effective, &effective) == nil {
+		for name, e := range effective {
+			out.Effective[name] = Setting{name, e.Value, Source(e.Source)}
+		}
+	}
+	return out, true
+}
+
 // text is what encoding/json makes of the record. That of most pods, without earlier values
 // and without anything to escape, is written by hand: it is a part of every admission.
 func (s *status) text() (string, error) {

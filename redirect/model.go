@@ -145,14 +145,19 @@ var sentences = map[Reason]string{
 	ReasonNoRules:           "the pod has no rules (mode NONE)",
 }
 
-// String is where the connection goes and the rule that decides, as a sentence.
-func (d Decision) String() string {
+// Why is the rule that decides, as a sentence.
+func (d Decision) Why() string {
 	why := sentences[d.Reason]
 	if strings.Contains(why, "%s") {
 		why = fmt.Sprintf(why, d.Detail)
 	}
+	return why
+}
+
+// String is where the connection goes and the rule that decides, as a sentence.
+func (d Decision) String() string {
 	if d.Captured {
-		return fmt.Sprintf("captured to %s: %s", d.Destination, why)
+		return fmt.Sprintf("captured to %s: %s", d.Destination, d.Why())
 	}
-	return "bypasses the proxy: " + why
+	return "bypasses the proxy: " + d.Why()
 }

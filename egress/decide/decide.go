@@ -13,10 +13,10 @@ import (
 func Decide(v *egress.View, r Request) Decision {
 	r.Address = r.Address.Unmap()
 	if uint32(r.Port) == v.Mesh().ListenPort {
-		return Decision{Kind: Closed, Reason: fmt.Sprintf("port %d is reserved by the sidecar", r.Port)}
+		return Decision{Kind: Closed, Reason: fmt.Sprintf("port %d is reserved by the sidecar", r.Port), Rules: []Rule{{Kind: RuleSidecar}}}
 	}
 	if isInCluster(v, r.Address, r.Port) {
-		return originalDestination(netip.AddrPortFrom(r.Address, r.Port).String() + " is in the cluster")
+		return originalDestination(netip.AddrPortFrom(r.Address, r.Port).String()+" is in the cluster", RuleInCluster)
 	}
 	for _, p := range v.Ports() {
 		if p.Number == uint32(r.Port) {
@@ -41,9 +41,9 @@ func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
 // undeclared decides about connections to what is not declared.
 func undeclared(v *egress.View, rule string) Decision {
 	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (REGISTRY_ONLY)"}
+		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (REGISTRY_ONLY)", Rules: []Rule{{Kind: RulePolicy}}}
 	}
-	return originalDestination(rule + " (ALLOW_ANY)")
+	return originalDestination(rule+" (ALLOW_ANY)", RulePolicy)
 }
 
 // decideOn decides on a port with a listener of its own.
@@ -84,7 +84,7 @@ func toHost(h egress.Host, r Request, why string) Decision {
 	if len(h.Endpoints) == 0 && !h.Passthrough {
 		w.To = []string{fmt.Sprintf("%s:%d", strings.ToLower(r.ServerName), h.TargetPort)}
 	}
-	return Decision{Kind: Forwarded, Clusters: []WeightedCluster{w}, Reason: fmt.Sprintf("ServiceEntry %s/%s declares %s; %s", h.Meta.Namespace, h.Meta.Name, h.Name, why)}
+	return Decision{Kind: Forwarded, Clusters: []WeightedCluster{w}, Reason: fmt.Sprintf("ServiceEntry %s/%s declares %s; %s", h.Meta.Namespace, h.Meta.Name, h.Name, why), Rules: []Rule{declares(h)}}
 }
 
 // decideSNI decides by the SNI of TLS.
@@ -122,7 +122,7 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 	if !routed {
 		return toHost(hosts[found], r, "SNI is "+name)
 	}
-	d := Decision{Kind: Forwarded, Reason: fmt.Sprintf("SNI %s matched by %s of VirtualService %s/%s", found, s.Route.Path, s.By.Namespace, s.By.Name)}
+	d := Decision{Kind: Forwarded, Reason: fmt.Sprintf("SNI %s matched by %s of VirtualService %s/%s", found, s.Route.Path, s.By.Namespace, s.By.Name), Rules: []Rule{routedBy(s.By, s.Route.Path)}}
 	for i, to := range v.SNIDestinations(s) {
 		if as := s.Route.Destinations[i]; as.Weight > 0 {
 			d.add(to, as, name)

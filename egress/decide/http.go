@@ -25,12 +25,12 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 	d := domains[found]
 	declared := fmt.Sprintf("ServiceEntry %s/%s declares %s", d.Host.Meta.Namespace, d.Host.Meta.Name, d.Host.Name)
 	if v.ResolvesHost(d) && !hostPortAllowed(d.Host, r.Authority) {
-		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockPort, Reason: fmt.Sprintf("blocked: %s on port %d, and Host is %s", declared, d.Host.Port, r.Authority)}
+		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockPort, Reason: fmt.Sprintf("blocked: %s on port %d, and Host is %s", declared, d.Host.Port, r.Authority), Rules: []Rule{declares(d.Host)}}
 	}
 	if len(d.Routes) == 0 {
 		return Decision{
 			Kind: Forwarded, Clusters: []WeightedCluster{weighted(egress.Destination{Host: d.Host}, egress.RouteDestination{Weight: 1}, name)}, Route: egress.RouteDefault,
-			Authority: r.Authority, Path: normalPath(r.Path), Reason: declared + "; no VirtualService applies",
+			Authority: r.Authority, Path: normalPath(r.Path), Reason: declared + "; no VirtualService applies", Rules: []Rule{declares(d.Host)},
 		}
 	}
 	for _, route := range d.Routes {
@@ -44,18 +44,20 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 			by += fmt.Sprintf(".match[%d]", number-1)
 		}
 		out.Reason = fmt.Sprintf("%s; matched by %s of VirtualService %s/%s", declared, by, d.By.Namespace, d.By.Name) + out.Reason
+		out.Rules = []Rule{routedBy(d.By, by), declares(d.Host)}
 		return out
 	}
-	return Decision{Kind: Answered, Status: 404, Reason: fmt.Sprintf("%s; no route of VirtualService %s/%s matches", declared, d.By.Namespace, d.By.Name)}
+	return Decision{Kind: Answered, Status: 404, Rules: []Rule{routedBy(d.By, "spec.http"), declares(d.Host)},
+		Reason: fmt.Sprintf("%s; no route of VirtualService %s/%s matches", declared, d.By.Namespace, d.By.Name)}
 }
 
 // undeclaredHTTP decides about requests to hosts that are not declared.
 func undeclaredHTTP(v *egress.View, r Request) Decision {
 	rule := fmt.Sprintf("no ServiceEntry declares host %s on port %d", hostOf(r.Authority), r.Port)
 	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockAll, Reason: "blocked: " + rule + " (REGISTRY_ONLY)"}
+		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockAll, Reason: "blocked: " + rule + " (REGISTRY_ONLY)", Rules: []Rule{{Kind: RulePolicy}}}
 	}
-	d := originalDestination(rule + " (ALLOW_ANY)")
+	d := originalDestination(rule+" (ALLOW_ANY)", RulePolicy)
 	d.Route, d.Authority, d.Path = egress.RouteAllowAny, r.Authority, normalPath(r.Path)
 	return d
 }
@@ -157,6 +159,6 @@ func endpointsOf(h egress.Host) []string {
 }
 
 // originalDestination forwards to the address that the application connected to.
-func originalDestination(reason string) Decision {
-	return Decision{Kind: Forwarded, Clusters: []WeightedCluster{{Cluster: egress.PassthroughCluster, Weight: 1}}, Reason: reason}
+func originalDestination(reason, rule string) Decision {
+	return Decision{Kind: Forwarded, Clusters: []WeightedCluster{{Cluster: egress.PassthroughCluster, Weight: 1}}, Reason: reason, Rules: []Rule{{Kind: rule}}}
 }

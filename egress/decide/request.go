@@ -3,6 +3,8 @@ package decide
 import (
 	"net/netip"
 	"time"
+
+	"github.com/outrider-mesh/outrider/egress"
 )
 
 // The protocols of requests, as a sidecar detects them.
@@ -48,7 +50,34 @@ type Decision struct {
 	Mirrors         []WeightedCluster
 	// Reason is why, with the objects that decide it.
 	Reason string
+	// Rules are what it follows from, the one that decides first.
+	Rules []Rule
 }
+
+// The kinds of rules that are no objects.
+const (
+	RulePolicy    = "outboundTrafficPolicy" // of the mesh
+	RuleInCluster = "in-cluster"            // an address of the cluster
+	RuleSidecar   = "sidecar"               // a port of the sidecar itself
+)
+
+// Rule is an object, or another setting, that a decision follows from.
+type Rule struct {
+	Kind string      // egress.KindServiceEntry, egress.KindVirtualService, or one of the above
+	Meta egress.Meta // of an object
+	Path string      // its field
+}
+
+// declares is the rule of a declared host.
+func declares(h egress.Host) Rule {
+	path := "spec.hosts"
+	if h.Of != "" {
+		path = "spec.addresses"
+	}
+	return Rule{egress.KindServiceEntry, h.Meta, path}
+}
+
+func routedBy(by egress.Meta, path string) Rule { return Rule{egress.KindVirtualService, by, path} }
 
 // WeightedCluster is a cluster with its weight.
 type WeightedCluster struct {

@@ -191,3 +191,33 @@ func (r *reachable) addDirect(direct []slice, own *own, limit int) {
 		}
 	}
 }
+
+// Destination is a Service, or endpoints that clients connect to directly, with the
+// addresses that are always reachable by it.
+type Destination struct {
+	Kind, Namespace, Name string // a Service or an EndpointSlice
+	Addresses             []netip.Addr
+}
+
+// Destinations are the Services and endpoints of the latest build.
+func (w *Watcher) Destinations() (out []Destination) {
+	for k, s := range w.services.all() {
+		if len(s.addresses) > 0 {
+			out = append(out, Destination{"Service", k.namespace, k.name, s.addresses})
+		}
+	}
+	for k, e := range w.slices.all() {
+		if !w.services.get(e.service).direct {
+			continue
+		}
+		d := Destination{Kind: "EndpointSlice", Namespace: k.namespace, Name: k.name}
+		for _, a := range e.endpoints {
+			d.Addresses = append(d.Addresses, a.Address)
+		}
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b Destination) int {
+		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
