@@ -20,6 +20,7 @@ type clusterOptions struct {
 	injector, mesh string
 	namespace      string
 	kubeconfig.Access
+	always bool // also without a flag: the cluster of the current context
 }
 
 func (o *clusterOptions) addFlags(f *pflag.FlagSet) {
@@ -31,7 +32,7 @@ func (o *clusterOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *clusterOptions) enabled() bool {
-	return o.injector != "" || o.mesh != "" || o.Context != "" || o.Kubeconfig != ""
+	return o.always || o.injector != "" || o.mesh != "" || o.Context != "" || o.Kubeconfig != ""
 }
 
 // names are the ConfigMaps to read. One set by a flag must exist.

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/explain"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
@@ -20,11 +21,18 @@ import (
 // compile builds the injector from the flags. A file takes precedence over the
 // cluster's ConfigMap. Warnings go to w.
 func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer) (*inject.Injector, error) {
+	injector, _, err := compileTexts(ctx, o, stdin, w)
+	return injector, err
+}
+
+// compileTexts is compile, with the texts that it reads.
+func compileTexts(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer) (*inject.Injector, explain.Texts, error) {
+	var none explain.Texts
 	var env inject.Environment
 	if o.kubeVersion != "" {
 		v, err := inject.ParseVersion(o.kubeVersion)
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("--kubernetes-version: %w", err)}
+			return nil, none, &usageError{fmt.Errorf("--kubernetes-version: %w", err)}
 		}
 		env.Kubernetes = v
 	}
@@ -33,7 +41,7 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 	if o.cluster.enabled() {
 		var err error
 		if texts, labels, err = o.cluster.read(ctx, o.revision, &env, w); err != nil {
-			return nil, err
+			return nil, none, err
 		}
 	}
 	files := []struct {
@@ -50,19 +58,19 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 		}
 		var err error
 		if *f.text, *f.label, err = readConfig(f.flag, f.path, f.key, w); err != nil {
-			return nil, err
+			return nil, none, err
 		}
 	}
 	cfg, problems := config.Parse(texts, labels)
 	var injector *inject.Injector
 	if cfg != nil {
 		if env.Revision = revision.Revision(o.revision); o.revision != "" && cfg.Values.Revision != "" && !env.Revision.Matches(cfg.Values.Revision) {
-			return nil, fmt.Errorf("--revision %q: values are for revision %q; pass matching values or omit --revision",
+			return nil, none, fmt.Errorf("--revision %q: values are for revision %q; pass matching values or omit --revision",
 				o.revision, cfg.Values.Revision)
 		}
 		var err error
 		if env.Ranges, err = rangeNames(ctx, cfg, o, stdin); err != nil {
-			return nil, err
+			return nil, none, err
 		}
 		var more problem.List
 		injector, more = inject.Compile(cfg, env)
@@ -72,9 +80,9 @@ func compile(ctx context.Context, o injectOptions, stdin io.Reader, w io.Writer)
 		fmt.Fprintf(w, "warning: %s\n", p)
 	}
 	if errs := problems.Errors(); len(errs) > 0 { // all of them: a List as an error is bounded
-		return nil, fmt.Errorf("invalid configuration:\n%s", strings.Join(errs.Strings(), "\n"))
+		return nil, none, fmt.Errorf("invalid configuration:\n%s", strings.Join(errs.Strings(), "\n"))
 	}
-	return injector, nil
+	return injector, explain.Texts{Texts: texts, Labels: labels}, nil
 }
 
 // readConfig reads the text for one key of a ConfigMap from a file with either the

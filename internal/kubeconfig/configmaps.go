@@ -40,6 +40,17 @@ func (a Access) Config() (*rest.Config, error) {
 	return c, nil
 }
 
+// Namespace is that of the context, or default.
+func (a Access) Namespace() (string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = a.Kubeconfig
+	name, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context}).Namespace()
+	if err != nil {
+		return "", fmt.Errorf("load kubeconfig: %w (see --kubeconfig, --context)", err)
+	}
+	return name, nil
+}
+
 // Names are the ConfigMaps with the configuration. Those listed in Optional may be
 // missing; the built-in defaults then apply, as in the webhook.
 type Names struct {

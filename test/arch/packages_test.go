@@ -26,7 +26,7 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates"}
+	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates"}
 	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration",
@@ -98,6 +98,8 @@ var packageRules = []packageRule{
 		why: "it reads and writes a cluster as lifecycle decides"},
 	{path: "serve/health", kind: shell, may: []string{"config/active"},
 		why: "it shows the checks and the status of the configuration, which others compute"},
+	{path: "explain", kind: pure, may: []string{"config", "egress", "egress/decide", "inject", "redirect"},
+		why: "its answers are those of the packages that decide; what they decide about is read elsewhere"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
 	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
@@ -179,7 +181,7 @@ var fences = []fence{
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
-		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "webhook/registration"},
+		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "explain", "webhook/registration"},
 		why:      "cidr and redirect go into the init container, which has no dependency on Kubernetes"},
 	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, packages: []string{"redirect/kernel"},
 		why: "the kernel is programmed in one place"},

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"github.com/outrider-mesh/outrider/cidr"
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/kube"
+	"github.com/outrider-mesh/outrider/explain"
+	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/webhook/registration"
+)
+
+// workloads are the kinds of pods and pod templates, by kubectl's names.
+var workloads = []struct {
+	resource schema.GroupVersionResource
+	names    string
+}{
+	{schema.GroupVersionResource{Version: "v1", Resource: "pods"}, "pod pods po"},
+	{schema.GroupVersionResource{Version: "v1", Resource: "replicationcontrollers"}, "replicationcontroller replicationcontrollers rc"},
+	{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, "deployment deployments deploy"},
+	{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, "statefulset statefulsets sts"},
+	{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}, "daemonset daemonsets ds"},
+	{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, "replicaset replicasets rs"},
+	{schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}, "job jobs"},
+	{schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}, "cronjob cronjobs cj"},
+	{schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}, "rollout rollouts"},
+	{schema.GroupVersionResource{Group: "apps.openshift.io", Version: "v1", Resource: "deploymentconfigs"}, "deploymentconfig deploymentconfigs dc"},
+}
+
+// workloadOf reads POD or KIND/NAME.
+func workloadOf(arg string) (schema.GroupVersionResource, string, error) {
+	kind, name, found := strings.Cut(arg, "/")
+	if !found {
+		kind, name = "pod", arg
+	}
+	kind, _, _ = strings.Cut(strings.ToLower(kind), ".")
+	for _, w := range workloads {
+		for _, known := range strings.Fields(w.names) {
+			if known == kind && name != "" {
+				return w.resource, name, nil
+			}
+		}
+	}
+	return schema.GroupVersionResource{}, "", usagef("%q: unknown kind of workload; use a pod, or deployment, statefulset, daemonset, replicaset, job, cronjob, rollout with /NAME", arg)
+}
+
+// fromCluster reads the object, and everything else of the cluster.
+func (o *explainOptions) fromCluster(ctx context.Context, arg string, in *explain.Input, w io.Writer) (explain.Subject, error) {
+	resource, name, err := workloadOf(arg)
+	if err != nil {
+		return explain.Subject{}, err
+	}
+	if o.namespace == "" {
+		if o.namespace, err = o.cluster.Namespace(); err != nil {
+			return explain.Subject{}, err
+		}
+	}
+	access, err := o.cluster.Config()
+	if err != nil {
+		return explain.Subject{}, err
+	}
+	objects, err := dynamic.NewForConfig(access)
+	if err != nil {
+		return explain.Subject{}, fmt.Errorf("create Kubernetes client: %w", err)
+	}
+	found, err := objects.Resource(resource).Namespace(o.namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return explain.Subject{}, fmt.Errorf("get %s %s/%s: %w", resource.Resource, o.namespace, name, err)
+	}
+	text, err := found.MarshalJSON()
+	if err != nil {
+		return explain.Subject{}, fmt.Errorf("encode %s %s/%s: %w", resource.Resource, o.namespace, name, err)
+	}
+	s, ok, err := explain.NewSubject(text)
+	if err != nil || !ok {
+		return s, fmt.Errorf("%s %s/%s: no pod template: %w", resource.Resource, o.namespace, name, err)
+	}
+	return s, o.readCluster(ctx, in, o.namespace, nil, w)
+}
+
+// readCluster reads the registered webhooks, the namespace, and what the sidecars are
+// configured with, among it objects of files.
+func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, namespace string, more *egress.Input, w io.Writer) error {
+	access, err := o.cluster.Config()
+	if err != nil {
+		return err
+	}
+	access.QPS = -1 // the lists are paged, and read once
+	client, err := kubernetes.NewForConfig(access)
+	if err != nil {
+		return fmt.Errorf("create Kubernetes client: %w", err)
+	}
+	objects, err := dynamic.NewForConfig(access)
+	if err != nil {
+		return fmt.Errorf("create Kubernetes client: %w", err)
+	}
+	in.Namespace = explain.Namespace{Name: namespace}
+	read, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		in.Namespace.Labels, in.Namespace.Annotations, in.Namespace.Known = read.Labels, read.Annotations, true
+	case !apierrors.IsForbidden(err):
+		return fmt.Errorf("get namespace %s: %w", namespace, err)
+	}
+	in.Registered = o.registered()
+	all, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	switch {
+	case err == nil:
+		in.Registered.Configurations = all.Items
+	case apierrors.IsForbidden(err):
+		in.Registered.Unread = err.Error()
+	default:
+		return fmt.Errorf("list mutatingwebhookconfigurations: %w", err)
+	}
+	log := logr.Discard()
+	watcher, err := kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.revision), Log: log, Built: func(kube.Result) {}})
+	if err != nil {
+		return err
+	}
+	watcher.SetMesh(egress.CompileMesh(in.Injector.Config().Mesh))
+	own, _ := in.Injector.RangeNames().Resolve(cidr.Cluster)
+	watcher.SetRanges(own.Ranges, own.Missing == "")
+	if err := watcher.Read(ctx); err != nil {
+		return err
+	}
+	input, _ := watcher.Input()
+	if more != nil {
+		input.ServiceEntries = append(input.ServiceEntries, more.ServiceEntries...)
+		input.VirtualServices = append(input.VirtualServices, more.VirtualServices...)
+	}
+	in.Model, _ = egress.Build(input)
+	for _, d := range watcher.Destinations() {
+		in.InCluster = append(in.InCluster, explain.InCluster{Name: d.Kind + " " + d.Namespace + "/" + d.Name, Addresses: d.Addresses})
+	}
+	return nil
+}
+
+// registered are the names of the revision's webhooks.
+func (o *explainOptions) registered() explain.Registered {
+	r := revision.Revision(o.revision)
+	return explain.Registered{Service: o.cluster.namespace + "/" + r.Name("outrider"), Name: r.Name("outrider-sidecar-injector")}
+}
+
+// fromFiles reads the first pod or workload of the files, with the other objects in them.
+func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio stdio) (explain.Subject, error) {
+	files, err := inputs("explain", o.files, false)
+	if err != nil {
+		return explain.Subject{}, err
+	}
+	var s *explain.Subject
+	more := egress.Input{Mesh: egress.CompileMesh(in.Injector.Config().Mesh)}
+	namespaces := map[string]explain.Namespace{}
+	for _, file := range files {
+		if err := eachDocument(file, stdio.in, func(name string, line int, text []byte) error {
+			return o.take(name, line, text, &s, &more, namespaces)
+		}); err != nil {
+			return explain.Subject{}, err
+		}
+	}
+	if s == nil {
+		return explain.Subject{}, fmt.Errorf("%s: no pod or workload", strings.Join(o.files, ", "))
+	}
+	if s.Object.Namespace == "" {
+		s.Object.Namespace = o.namespace
+		if s.Object.Namespace == "" {
+			s.Object.Namespace = "default"
+		}
+	}
+	if o.cluster.enabled() {
+		return *s, o.readCluster(ctx, in, s.Object.Namespace, &more, stdio.err)
+	}
+	in.Namespace = explain.Namespace{Name: s.Object.Namespace}
+	if n, ok := namespaces[s.Object.Namespace]; ok {
+		in.Namespace = n
+	}
+	in.Registered, in.InClusterUnknown = o.registered(), true
+	in.Registered.Configurations = append(in.Registered.Configurations, *registration.Options{
+		Revision: revision.Revision(o.revision), Namespace: o.cluster.namespace, Service: revision.Revision(o.revision).Name("outrider"),
+	}.Mutating())
+	in.Model, _ = egress.Build(more)
+	return *s, nil
+}
+
+// take reads one document of a manifest.
+func (o *explainOptions) take(file string, line int, text []byte, s **explain.Subject, more *egress.Input, namespaces map[string]explain.Namespace) error {
+	data, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return fmt.Errorf("%s:%d: %w", file, line, err)
+	}
+	var object struct {
+		Kind     string
+		Metadata metav1.ObjectMeta
+		Spec     json.RawMessage
+	}
+	if json.Unmarshal(data, &object) != nil {
+		return nil
+	}
+	switch object.Kind {
+	case egress.KindServiceEntry, egress.KindVirtualService:
+		m := egress.Meta{Namespace: object.Metadata.Namespace, Name: object.Metadata.Name, Created: time.Now()}
+		if m.Namespace == "" {
+			m.Namespace = "default"
+		}
+		spec, problems := egress.Decode(object.Kind, m, object.Spec)
+		more.Add(m, spec, len(object.Spec))
+		return problems.Err()
+	case "Namespace":
+		labels := map[string]string{"kubernetes.io/metadata.name": object.Metadata.Name}
+		for k, v := range object.Metadata.Labels {
+			labels[k] = v
+		}
+		namespaces[object.Metadata.Name] = explain.Namespace{Name: object.Metadata.Name, Labels: labels, Annotations: object.Metadata.Annotations, Known: true}
+		return nil
+	}
+	if *s != nil {
+		return nil
+	}
+	found, ok, err := explain.NewSubject(data)
+	if err != nil {
+		return fmt.Errorf("%s:%d: %w", file, line, err)
+	}
+	if ok {
+		found.File, found.Line = file, line
+		*s = &found
+	}
+	return nil
+}
+
+// eachDocument calls f with each document of a file, and the line on which it starts.
+func eachDocument(file string, stdin io.Reader, f func(name string, line int, text []byte) error) error {
+	r, name, err := openInput("-f", file, stdin)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	start, line := 1, 0
+	var document strings.Builder
+	done := func() error {
+		text := document.String()
+		document.Reset()
+		if strings.TrimSpace(text) == "" {
+			return nil
+		}
+		return f(name, start, []byte(text))
+	}
+	for l := range strings.Lines(string(data)) {
+		line++
+		if !strings.HasPrefix(l, "---") {
+			document.WriteString(l)
+			continue
+		}
+		if err := done(); err != nil {
+			return err
+		}
+		start = line + 1
+	}
+	return done()
+}
+
+// resolveTimeout bounds the resolution of one name.
+const resolveTimeout = 3 * time.Second
+
+// resolveDestination finds the addresses of a host: those of the Service of that name, or
+// those that this machine resolves. Without any, they stay unknown.
+func resolveDestination(ctx context.Context, d *explain.Destination, in *explain.Input) {
+	if d.Host == "" || len(d.Addresses) > 0 {
+		return
+	}
+	for _, service := range serviceNames(d.Host, in.Namespace.Name) {
+		for _, s := range in.InCluster {
+			if s.Name == service {
+				d.Addresses, d.From = s.Addresses, "of "+s.Name
+				return
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", d.Host)
+	if err != nil {
+		d.From = "unknown, as this machine does not resolve the name; pass --address"
+		return
+	}
+	d.From = "as this machine resolves the name"
+	for _, a := range found {
+		d.Addresses = append(d.Addresses, netip.Addr(a).Unmap())
+	}
+}
+
+// serviceNames are the Services that a name may be of.
+func serviceNames(host, namespace string) (names []string) {
+	labels := strings.Split(host, ".")
+	switch {
+	case len(labels) == 1:
+		names = append(names, "Service "+namespace+"/"+labels[0])
+	case len(labels) == 2 || labels[2] == "svc":
+		names = append(names, "Service "+labels[1]+"/"+labels[0])
+	}
+	return names
+}
