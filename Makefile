@@ -124,8 +124,9 @@ bench-starts: test-deps assets ## Time the start of pods with and without a side
 bench-sidecar: test-deps ## Measure what a sidecar takes, at several rates of requests (root on Linux)
 	$(GO) test -run '^$$' -bench 'BenchmarkSidecar' -benchtime 1x -timeout 20m ./egress/xds
 
-bench-serve: assets ## Measure what the webhook and the control plane take, idle and after 200,000 admissions
+bench-serve: assets ## Measure what the webhook and the control plane take, idle, after 200,000 admissions, and with 1,000 sidecars
 	$(GO) test -run '^$$' -bench 'BenchmarkServe' -benchtime 200000x -timeout 20m ./cmd/outrider
+	$(GO) test -run '^$$' -bench 'BenchmarkControlPlane' -benchtime 1x -timeout 20m ./cmd/outrider
 
 attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'

@@ -82,8 +82,8 @@ func buildProgram(b *testing.B) string {
 
 // served is a process of the program.
 type served struct {
-	address string
-	pid     int
+	address, xds string
+	pid          int
 }
 
 func startServer(b *testing.B, program string, server *kube.Server, component string) *served {
@@ -94,9 +94,9 @@ func startServer(b *testing.B, program string, server *kube.Server, component st
 	kit.Must(b, os.WriteFile(filepath.Join(dir, "tls.crt"), cert, 0o600))
 	kit.Must(b, os.WriteFile(filepath.Join(dir, "tls.key"), key, 0o600))
 	health := kit.FreeAddress(b)
-	s := &served{address: kit.FreeAddress(b)}
+	s := &served{address: kit.FreeAddress(b), xds: kit.FreeAddress(b)}
 	cmd := exec.Command(program, "serve", "--components", component, "--kubeconfig", server.Kubeconfig, "--namespace", "default", "--cert-dir", dir,
-		"--port", s.address, "--xds-address", kit.FreeAddress(b), "--metrics-address", "0", "--health-address", health)
+		"--port", s.address, "--xds-address", s.xds, "--metrics-address", "0", "--health-address", health)
 	var log kit.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &log // the log has a line for each admission
 	kit.Must(b, cmd.Start())
