@@ -41,6 +41,7 @@ var alone = []scenario{
 	{"control", control},
 	{"flips", flips},
 	{"survives", survives},
+	{"soak", soaked},
 	{"outage", outage},
 	// It replaces the installation, and leaves none.
 	{"helm", helm},
