@@ -46,7 +46,7 @@ func Explain(s Subject, c Input, to ...Destination) Answer {
 		r, none = nil, "the pod is not injected"
 	}
 	for _, d := range to {
-		a.Destinations = append(a.Destinations, c.traffic(s, r, none, d))
+		a.Destinations = append(a.Destinations, c.traffic(r, none, d))
 	}
 	return a
 }

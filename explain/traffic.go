@@ -45,7 +45,7 @@ var assumed = map[cidr.Family][]netip.Addr{
 }
 
 // traffic is everything about one destination.
-func (c Input) traffic(s Subject, r *redirection, none string, d Destination) Traffic {
+func (c Input) traffic(r *redirection, none string, d Destination) Traffic {
 	out := Traffic{To: d.To, Paths: []Connection{}}
 	if d.From != "" {
 		out.Notes = append(out.Notes, "addresses: "+d.From)
@@ -56,7 +56,7 @@ func (c Input) traffic(s Subject, r *redirection, none string, d Destination) Tr
 	for _, protocol := range d.protocols() {
 		for _, f := range []cidr.Family{cidr.IPv4, cidr.IPv6} {
 			for _, a := range c.addresses(r, d, f) {
-				path := c.connection(s, r, none, d, protocol, a)
+				path := c.connection(r, none, d, protocol, a)
 				path.Assumed = len(d.Addresses) == 0
 				out.Paths = append(out.Paths, path)
 			}
@@ -93,7 +93,7 @@ func (c Input) addresses(r *redirection, d Destination, f cidr.Family) (out []ne
 }
 
 // connection is where a connection goes.
-func (c Input) connection(s Subject, r *redirection, none string, d Destination, protocol string, a netip.Addr) Connection {
+func (c Input) connection(r *redirection, none string, d Destination, protocol string, a netip.Addr) Connection {
 	port := d.port(protocol)
 	out := Connection{
 		Family: string(cidr.IPv6), Address: a.String(), Port: port, Protocol: protocol, Name: d.name(protocol, a, port), Outcome: NotCaptured,

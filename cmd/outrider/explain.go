@@ -133,7 +133,7 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	in := explain.Input{Injector: injector, Texts: texts}
 	var s explain.Subject
 	if len(args) > 0 {
-		s, err = o.fromCluster(ctx, args[0], &in, stdio.err)
+		s, err = o.fromCluster(ctx, args[0], &in)
 	} else {
 		s, err = o.fromFiles(ctx, &in, stdio)
 	}

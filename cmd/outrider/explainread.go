@@ -61,7 +61,7 @@ func workloadOf(arg string) (schema.GroupVersionResource, string, error) {
 }
 
 // fromCluster reads the object, and everything else of the cluster.
-func (o *explainOptions) fromCluster(ctx context.Context, arg string, in *explain.Input, w io.Writer) (explain.Subject, error) {
+func (o *explainOptions) fromCluster(ctx context.Context, arg string, in *explain.Input) (explain.Subject, error) {
 	resource, name, err := workloadOf(arg)
 	if err != nil {
 		return explain.Subject{}, err
@@ -91,12 +91,12 @@ func (o *explainOptions) fromCluster(ctx context.Context, arg string, in *explai
 	if err != nil || !ok {
 		return s, fmt.Errorf("%s %s/%s: no pod template: %w", resource.Resource, o.namespace, name, err)
 	}
-	return s, o.readCluster(ctx, in, o.namespace, nil, w)
+	return s, o.readCluster(ctx, in, o.namespace, nil)
 }
 
 // readCluster reads the registered webhooks, the namespace, and what the sidecars are
 // configured with, among it objects of files.
-func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, namespace string, more *egress.Input, w io.Writer) error {
+func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, namespace string, more *egress.Input) error {
 	access, err := o.cluster.Config()
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio
 		}
 	}
 	if o.cluster.enabled() {
-		return *s, o.readCluster(ctx, in, s.Object.Namespace, &more, stdio.err)
+		return *s, o.readCluster(ctx, in, s.Object.Namespace, &more)
 	}
 	in.Namespace = explain.Namespace{Name: s.Object.Namespace}
 	if n, ok := namespaces[s.Object.Namespace]; ok {

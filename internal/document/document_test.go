@@ -2,6 +2,7 @@ package document
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -110,5 +111,25 @@ func same(t *testing.T, got problem.List, want []string) {
 		if !strings.Contains(got[i].String(), want[i]) {
 			t.Errorf("got %s\nwant %s", got[i], want[i])
 		}
+	}
+}
+
+// TestPlace: the place of a key or an element, or that of the last part that exists.
+func TestPlace(t *testing.T) {
+	n, found := Load("a:\n  b:\n  - c: 1\n  - {d.e: 2}\n", 1000)
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	for path, want := range map[string]string{
+		"a": "1:1 true", "a.b": "2:3 true", "a.b[0]": "3:5 true", "a.b[0].c": "3:5 true", `a.b[1]["d.e"]`: "4:6 true",
+		"a.b[2]": "2:3 false", "a.x": "1:1 false", "a.b.c": "2:3 false", "": "1:1 true", "a[": "1:1 false", `a["`: "1:1 false",
+	} {
+		line, column, exact := n.Place(path)
+		if got := fmt.Sprintf("%d:%d %v", line, column, exact); got != want {
+			t.Errorf("%q: %s, want %s", path, got, want)
+		}
+	}
+	if line, _, exact := (*Node)(nil).Place("a"); line != 0 || exact {
+		t.Error("a place in nothing")
 	}
 }

@@ -81,10 +81,10 @@ type step struct {
 // steps takes a path apart.
 func steps(path string) (out []step) {
 	for path != "" {
-		switch {
-		case path[0] == '.':
+		switch path[0] {
+		case '.':
 			path = path[1:]
-		case path[0] == '[':
+		case '[':
 			inside, rest := bracket(path[1:])
 			path = rest
 			if i, err := strconv.Atoi(inside); err == nil {

@@ -39,6 +39,7 @@ var alone = []scenario{
 	{"bypass", bypass},
 	{"ranges", ranges},
 	{"control", control},
+	{"explained", explained},
 	{"flips", flips},
 	{"survives", survives},
 	{"soak", soaked},
