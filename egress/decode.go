@@ -53,3 +53,21 @@ func (in *Input) Add(m Meta, spec proto.Message, bytes int) {
 		in.VirtualServices = append(in.VirtualServices, VirtualService{m, s, bytes})
 	}
 }
+
+// Without is the objects without one, for another state of it to be added.
+func (in Input) Without(kind string, m Meta) Input {
+	in.ServiceEntries = without(in.ServiceEntries, kind == KindServiceEntry, m, func(e ServiceEntry) Meta { return e.Meta })
+	in.VirtualServices = without(in.VirtualServices, kind == KindVirtualService, m, func(v VirtualService) Meta { return v.Meta })
+	return in
+}
+
+// without is a copy of the objects that omits one.
+func without[T any](all []T, same bool, one Meta, meta func(T) Meta) []T {
+	out := make([]T, 0, len(all)+1)
+	for _, other := range all {
+		if m := meta(other); !same || m.Namespace != one.Namespace || m.Name != one.Name {
+			out = append(out, other)
+		}
+	}
+	return out
+}

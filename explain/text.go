@@ -16,7 +16,7 @@ func (a Answer) Text() string {
 	if a.Object.Namespace != "" {
 		name = a.Object.Namespace + "/" + name
 	}
-	fmt.Fprintf(&b, "%s %s: %s\n", a.Object.Kind, name, resultTexts[a.Result])
+	fmt.Fprintf(&b, "%s: %s\n", problem.Printable(a.Object.Kind+" "+name), resultTexts[a.Result])
 	a.stages(&b)
 	if len(a.Settings) > 0 {
 		b.WriteString("\nSettings of a pod that is created now:\n")

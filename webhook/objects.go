@@ -76,23 +76,11 @@ func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Messa
 	case !loaded:
 		return egress.CheckVirtualService(alone.VirtualServices[0], in.Mesh)
 	}
-	in.ServiceEntries = without(in.ServiceEntries, kind == egress.KindServiceEntry, meta, func(e egress.ServiceEntry) egress.Meta { return e.Meta })
-	in.VirtualServices = without(in.VirtualServices, kind == egress.KindVirtualService, meta, func(v egress.VirtualService) egress.Meta { return v.Meta })
+	in = in.Without(kind, meta)
 	in.Add(meta, spec, bytes)
 	in.Problems, in.InCluster = nil, nil // neither is about this object
 	model, all := egress.Build(in)
 	return append(all.From(egress.Source(kind, meta)), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)
-}
-
-// without is a copy of the objects that omits an earlier state of one.
-func without[T any](all []T, same bool, one egress.Meta, meta func(T) egress.Meta) []T {
-	out := make([]T, 0, len(all)+1)
-	for _, other := range all {
-		if m := meta(other); !same || m.Namespace != one.Namespace || m.Name != one.Name {
-			out = append(out, other)
-		}
-	}
-	return out
 }
 
 // metaOf identifies an object. One without a creation time is the youngest.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/explain"
 	"github.com/outrider-mesh/outrider/test/page"
 )
@@ -95,5 +96,77 @@ func TestExplainAsJSON(t *testing.T) {
 	}
 	if none := runWith(t, "kind: Service\napiVersion: v1\n", "explain", "-f", "-"); none.code != exitError || !strings.Contains(none.err, "no pod or workload") {
 		t.Errorf("%+v", none)
+	}
+}
+
+// TestExplainFiles: what the files have beside the pod is checked, and nothing in them is
+// left out without a word.
+func TestExplainFiles(t *testing.T) {
+	pod := func(name string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: shop}\nspec: {containers: [{name: a, image: a}]}\n"
+	}
+	entry := func(name, spec string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " + name + ", namespace: shop}\nspec: {" + spec + "}\n"
+	}
+	const sound = "hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS"
+	for _, tt := range []struct {
+		name, manifest string
+		code           int
+		out, err       []string
+	}{
+		{
+			name: "entries with errors, all of them", manifest: pod("a") + "---\n" + entry("one", "ports: [{number: 80, name: http, protocol: HTTP}]") + "---\n" + entry("two", sound+", hosts2: [b]"),
+			code: exitError, err: []string{"standard input:6: ServiceEntry shop/one: spec.hosts: ", "standard input:11: ServiceEntry shop/two: spec.hosts2: "},
+		},
+		{
+			name: "text that is no YAML, and an entry", manifest: "a: [\n---\n" + entry("one", "hosts: []"),
+			code: exitError, err: []string{"standard input:1: ", "standard input:3: ServiceEntry shop/one: "},
+		},
+		{
+			name: "a list", manifest: "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(pod("listed")), "\n", "\n  ") + "\n",
+			out: []string{"Pod shop/listed: injected"},
+		},
+		{
+			name: "several pods", manifest: pod("a") + "---\n" + pod("b"),
+			out: []string{"Pod shop/a: injected"}, err: []string{"note: only the first pod or workload is explained, not Pod b (standard input:6); use one file for each"},
+		},
+		{name: "a terminal's commands", manifest: pod(`"a\e[31m"`), out: []string{"Pod shop/a\ufffd[31m: injected"}},
+		{name: "no pod", manifest: entry("one", sound), code: exitError, err: []string{"-: no pod or workload; add the manifest of one"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := runWith(t, tt.manifest, "explain", "-f", "-")
+			if got.code != tt.code {
+				t.Fatalf("%+v", got)
+			}
+			for _, want := range tt.out {
+				if !strings.Contains(got.out, want) {
+					t.Errorf("%q is not in %s", want, got.out)
+				}
+			}
+			for _, want := range tt.err {
+				if !strings.Contains(got.err, want) {
+					t.Errorf("%q is not in %s", want, got.err)
+				}
+			}
+		})
+	}
+}
+
+// TestReplaced: an object of a file takes the place of the cluster's of its name.
+func TestReplaced(t *testing.T) {
+	of := func(names ...string) (in egress.Input) {
+		for _, name := range names {
+			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: "shop", Name: name}})
+			in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: egress.Meta{Namespace: "shop", Name: name}})
+		}
+		return in
+	}
+	all := replaced(of("a", "b"), of("b", "c"))
+	var names []string
+	for i, e := range all.ServiceEntries {
+		names = append(names, e.Meta.Name, all.VirtualServices[i].Meta.Name)
+	}
+	if got := strings.Join(names, " "); got != "a a b b c c" {
+		t.Error(got)
 	}
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -16,14 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/explain"
 	"github.com/outrider-mesh/outrider/internal/revision"
-	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 // workloads are the kinds of pods and pod templates, by kubectl's names.
@@ -88,8 +84,11 @@ func (o *explainOptions) fromCluster(ctx context.Context, arg string, in *explai
 		return explain.Subject{}, fmt.Errorf("encode %s %s/%s: %w", resource.Resource, o.namespace, name, err)
 	}
 	s, ok, err := explain.NewSubject(text)
-	if err != nil || !ok {
-		return s, fmt.Errorf("%s %s/%s: no pod template: %w", resource.Resource, o.namespace, name, err)
+	switch {
+	case err != nil:
+		return s, fmt.Errorf("%s %s/%s: %w", resource.Resource, o.namespace, name, err)
+	case !ok:
+		return s, fmt.Errorf("%s %s/%s has no pod template; explain the workload that its spec.workloadRef names", resource.Resource, o.namespace, name)
 	}
 	return s, o.readCluster(ctx, in, o.namespace, nil)
 }
@@ -128,21 +127,29 @@ func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, nam
 	default:
 		return fmt.Errorf("list mutatingwebhookconfigurations: %w", err)
 	}
-	log := logr.Discard()
-	watcher, err := kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.revision), Log: log, Built: func(kube.Result) {}})
+	if len(o.to) == 0 {
+		return nil // nothing depends on what the sidecars are configured with
+	}
+	return o.readModel(ctx, in, client, objects, more)
+}
+
+// readModel reads what the sidecars are configured with.
+func (o *explainOptions) readModel(ctx context.Context, in *explain.Input, client kubernetes.Interface, objects dynamic.Interface, more *egress.Input) error {
+	watcher, err := kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.revision), Log: logr.Discard(), Built: func(kube.Result) {}})
 	if err != nil {
 		return err
 	}
 	watcher.SetMesh(egress.CompileMesh(in.Injector.Config().Mesh))
 	own, _ := in.Injector.RangeNames().Resolve(cidr.Cluster)
 	watcher.SetRanges(own.Ranges, own.Missing == "")
-	if err := watcher.Read(ctx); err != nil {
+	if err := watcher.Read(ctx); apierrors.IsForbidden(err) {
+		return fmt.Errorf("%w; --to requires the permission to list these objects in all namespaces, omit it otherwise", err)
+	} else if err != nil {
 		return err
 	}
 	input, _ := watcher.Input()
 	if more != nil {
-		input.ServiceEntries = append(input.ServiceEntries, more.ServiceEntries...)
-		input.VirtualServices = append(input.VirtualServices, more.VirtualServices...)
+		input = replaced(input, *more)
 	}
 	in.Model, _ = egress.Build(input)
 	for _, d := range watcher.Destinations() {
@@ -151,130 +158,23 @@ func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, nam
 	return nil
 }
 
+// replaced are objects with those of files, which take the places of others of their names.
+func replaced(in, by egress.Input) egress.Input {
+	for _, e := range by.ServiceEntries {
+		in = in.Without(egress.KindServiceEntry, e.Meta)
+		in.ServiceEntries = append(in.ServiceEntries, e)
+	}
+	for _, v := range by.VirtualServices {
+		in = in.Without(egress.KindVirtualService, v.Meta)
+		in.VirtualServices = append(in.VirtualServices, v)
+	}
+	return in
+}
+
 // registered are the names of the revision's webhooks.
 func (o *explainOptions) registered() explain.Registered {
 	r := revision.Revision(o.revision)
 	return explain.Registered{Service: o.cluster.namespace + "/" + r.Name("outrider"), Name: r.Name("outrider-sidecar-injector")}
-}
-
-// fromFiles reads the first pod or workload of the files, with the other objects in them.
-func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio stdio) (explain.Subject, error) {
-	files, err := inputs("explain", o.files, false)
-	if err != nil {
-		return explain.Subject{}, err
-	}
-	var s *explain.Subject
-	more := egress.Input{Mesh: egress.CompileMesh(in.Injector.Config().Mesh)}
-	namespaces := map[string]explain.Namespace{}
-	for _, file := range files {
-		if err := eachDocument(file, stdio.in, func(name string, line int, text []byte) error {
-			return o.take(name, line, text, &s, &more, namespaces)
-		}); err != nil {
-			return explain.Subject{}, err
-		}
-	}
-	if s == nil {
-		return explain.Subject{}, fmt.Errorf("%s: no pod or workload", strings.Join(o.files, ", "))
-	}
-	if s.Object.Namespace == "" {
-		s.Object.Namespace = o.namespace
-		if s.Object.Namespace == "" {
-			s.Object.Namespace = "default"
-		}
-	}
-	if o.cluster.enabled() {
-		return *s, o.readCluster(ctx, in, s.Object.Namespace, &more)
-	}
-	in.Namespace = explain.Namespace{Name: s.Object.Namespace}
-	if n, ok := namespaces[s.Object.Namespace]; ok {
-		in.Namespace = n
-	}
-	in.Registered, in.InClusterUnknown = o.registered(), true
-	in.Registered.Configurations = append(in.Registered.Configurations, *registration.Options{
-		Revision: revision.Revision(o.revision), Namespace: o.cluster.namespace, Service: revision.Revision(o.revision).Name("outrider"),
-	}.Mutating())
-	in.Model, _ = egress.Build(more)
-	return *s, nil
-}
-
-// take reads one document of a manifest.
-func (o *explainOptions) take(file string, line int, text []byte, s **explain.Subject, more *egress.Input, namespaces map[string]explain.Namespace) error {
-	data, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		return fmt.Errorf("%s:%d: %w", file, line, err)
-	}
-	var object struct {
-		Kind     string
-		Metadata metav1.ObjectMeta
-		Spec     json.RawMessage
-	}
-	if json.Unmarshal(data, &object) != nil {
-		return nil
-	}
-	switch object.Kind {
-	case egress.KindServiceEntry, egress.KindVirtualService:
-		m := egress.Meta{Namespace: object.Metadata.Namespace, Name: object.Metadata.Name, Created: time.Now()}
-		if m.Namespace == "" {
-			m.Namespace = "default"
-		}
-		spec, problems := egress.Decode(object.Kind, m, object.Spec)
-		more.Add(m, spec, len(object.Spec))
-		return problems.Err()
-	case "Namespace":
-		labels := map[string]string{"kubernetes.io/metadata.name": object.Metadata.Name}
-		for k, v := range object.Metadata.Labels {
-			labels[k] = v
-		}
-		namespaces[object.Metadata.Name] = explain.Namespace{Name: object.Metadata.Name, Labels: labels, Annotations: object.Metadata.Annotations, Known: true}
-		return nil
-	}
-	if *s != nil {
-		return nil
-	}
-	found, ok, err := explain.NewSubject(data)
-	if err != nil {
-		return fmt.Errorf("%s:%d: %w", file, line, err)
-	}
-	if ok {
-		found.File, found.Line = file, line
-		*s = &found
-	}
-	return nil
-}
-
-// eachDocument calls f with each document of a file, and the line on which it starts.
-func eachDocument(file string, stdin io.Reader, f func(name string, line int, text []byte) error) error {
-	r, name, err := openInput("-f", file, stdin)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Close() }()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	start, line := 1, 0
-	var document strings.Builder
-	done := func() error {
-		text := document.String()
-		document.Reset()
-		if strings.TrimSpace(text) == "" {
-			return nil
-		}
-		return f(name, start, []byte(text))
-	}
-	for l := range strings.Lines(string(data)) {
-		line++
-		if !strings.HasPrefix(l, "---") {
-			document.WriteString(l)
-			continue
-		}
-		if err := done(); err != nil {
-			return err
-		}
-		start = line + 1
-	}
-	return done()
 }
 
 // resolveTimeout bounds the resolution of one name.
