@@ -133,6 +133,8 @@ func (r *run) end(ctx context.Context, deployment string) {
 		return // the API server restarts
 	}
 	if !r.Kill {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout) // the end of the run is no failure
+		defer cancel()
 		err := r.kube.CoreV1().Pods(system).Delete(ctx, pod.Name, metav1.DeleteOptions{})
 		r.did(components[deployment]+" replica deleted", err)
 		return

@@ -141,6 +141,9 @@ func (r *Report) Err() error {
 	if want := r.options.completed(); want > 0 && len(r.serving) <= want {
 		errs = append(errs, fmt.Errorf("%d serving certificates for %d rotations", len(r.serving), want))
 	}
+	if r.options.Every > 0 && r.counts["webhook replica deleted"]+r.counts["webhook replica killed"] == 0 {
+		errs = append(errs, errors.New("no replica of the webhook was ended"))
+	}
 	if r.Created == 0 {
 		errs = append(errs, errors.New("no pod was created"))
 	}

@@ -110,6 +110,14 @@ func TestReport(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+	idle := newReport(Options{Every: time.Second})
+	idle.add(outcome{})
+	if err := idle.Err(); err == nil || err.Error() != "no replica of the webhook was ended" {
+		t.Error(err)
+	}
+	if idle.disturbed("webhook replica deleted"); idle.Err() != nil {
+		t.Error(idle.Err())
+	}
 	r := newReport(Options{Kill: true})
 	r.disturbed("webhook replica killed")
 	for range 2 {
