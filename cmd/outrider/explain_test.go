@@ -100,7 +100,7 @@ func TestExplainAsJSON(t *testing.T) {
 }
 
 // TestExplainFiles: what the files have beside the pod is checked, and nothing in them is
-// left out without a word.
+// omitted without a message.
 func TestExplainFiles(t *testing.T) {
 	pod := func(name string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: shop}\nspec: {containers: [{name: a, image: a}]}\n"
@@ -164,7 +164,7 @@ func TestReplaced(t *testing.T) {
 	all := replaced(of("a", "b"), of("b", "c"))
 	var names []string
 	for i, e := range all.ServiceEntries {
-		names = append(names, e.Meta.Name, all.VirtualServices[i].Meta.Name)
+		names = append(names, e.Name, all.VirtualServices[i].Name)
 	}
 	if got := strings.Join(names, " "); got != "a a b b c c" {
 		t.Error(got)

@@ -80,7 +80,7 @@ func (f *explainFiles) check() {
 	_, problems := egress.Build(f.objects)
 	for _, p := range problems.Errors() {
 		if place, ok := f.places[p.Source]; ok {
-			f.errs = append(f.errs, fmt.Errorf("%s: %s", place, p))
+			f.errs = append(f.errs, fmt.Errorf("%s: %w", place, p))
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (f *explainFiles) object(file string, line int, data []byte) error {
 	case err != nil || !ok:
 		return err
 	case f.subject != nil:
-		f.others = append(f.others, fmt.Sprintf("%s %s (%s:%d)", found.Kind, problem.Printable(found.Object.Name), file, line))
+		f.others = append(f.others, fmt.Sprintf("%s %s (%s:%d)", found.Kind, problem.Printable(found.Name), file, line))
 		return nil
 	}
 	found.File, found.Line = file, line
