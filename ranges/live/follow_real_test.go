@@ -91,8 +91,12 @@ func TestFollow_RelevantChanges(t *testing.T) {
 
 	// A node's heartbeat is irrelevant; its podCIDR is not.
 	a.apply(`{apiVersion: v1, kind: Node, metadata: {name: n1}}`)
-	time.Sleep(300 * time.Millisecond)
 	_, before := f.services()
+	for quiet := time.Now(); time.Since(quiet) < time.Second; time.Sleep(20 * time.Millisecond) {
+		if _, count := f.services(); count != before { // readings that the node made
+			before, quiet = count, time.Now()
+		}
+	}
 	patch := func(body map[string]any, subresources ...string) {
 		t.Helper()
 		text, err := json.Marshal(body)
