@@ -33,6 +33,7 @@ type Manager struct {
 	secret        cache.SharedIndexInformer // nil with an external certificate
 	keySecret     cache.SharedIndexInformer // of the CA key; nil where another Deployment leads, too
 	serving       atomic.Pointer[tls.Certificate]
+	loaded        chan struct{}         // closed when serving is there
 	last          atomic.Pointer[State] // of the Secret, with what it has lost restored
 	reports       loop
 	leading       atomic.Pointer[loop]     // the leader's, while this replica leads
@@ -44,7 +45,7 @@ func New(o Options) (*Manager, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	k := &Manager{options: o, log: o.Log, reports: newLoop()}
+	k := &Manager{options: o, log: o.Log, reports: newLoop(), loaded: make(chan struct{})}
 	var err error
 	k.client, err = kubernetes.NewForConfig(o.Cluster)
 	if err == nil && o.leads() {
@@ -180,12 +181,16 @@ func (k *Manager) load() {
 		return
 	}
 	k.serving.Store(state.Serving)
+	if old == nil {
+		close(k.loaded)
+	}
 	k.metrics.serving(state.Serving)
 	k.log.Info("serving certificate loaded", "expires", state.Serving.Leaf.NotAfter.Format(time.RFC3339), "ca", signerID(state.Serving.Leaf))
 	k.reports.trigger()
 }
 
-// GetCertificate returns the serving certificate.
+// GetCertificate returns the serving certificate. While the replica starts, a handshake
+// waits for it: see handshakeWait. Without a handshake (nil) it does not wait.
 func (k *Manager) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if k.options.External != nil {
 		c, err := k.options.External(hello)
@@ -194,11 +199,30 @@ func (k *Manager) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 		}
 		return c, err
 	}
+	if hello != nil && k.serving.Load() == nil {
+		k.awaitCertificate(hello.Context())
+	}
 	if c := k.serving.Load(); c != nil {
 		return c, nil
 	}
 	return nil, fmt.Errorf("no serving certificate: waiting for the leader to create Secret %s/%s; see the leader's log",
 		k.options.Namespace, k.options.name(SecretName))
+}
+
+// handshakeWait is how long a handshake waits for the certificate at most. A container
+// that was killed gets connections as soon as it listens again, for its pod is still an
+// endpoint of the Service. Of the 5 s that the API server waits, 2 s are for the
+// configuration and 0.5 s for a place, so that the response arrives. The limits of
+// connections bound those that wait.
+const handshakeWait = 2 * time.Second
+
+func (k *Manager) awaitCertificate(handshake context.Context) {
+	over, cancel := context.WithTimeout(handshake, handshakeWait)
+	defer cancel()
+	select {
+	case <-k.loaded:
+	case <-over.Done():
+	}
 }
 
 func (k *Manager) servingID() string {
