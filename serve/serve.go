@@ -12,6 +12,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/serve/health"
+	"github.com/outrider-mesh/outrider/validate"
 	"github.com/outrider-mesh/outrider/webhook"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
@@ -88,10 +89,8 @@ func admission(mgr manager.Manager, holder *active.Holder, c *cluster, plane *co
 	maps := o.configMaps()
 	handlers := webhook.Handlers(webhook.Options{
 		Active: holder.Injector, Loaded: holder.Loaded(), NamespaceAnnotations: c.namespaceAnnotations, Objects: plane.objects,
-		ConfigMaps: &webhook.ConfigMaps{
-			Namespace: maps.Namespace, Injector: maps.Injector, Mesh: maps.Mesh, Labels: maps.Labels(), Check: holder.Check,
-		},
-		Log: o.Log.WithName("admission"), Metrics: metrics, Limits: o.WebhookLimits, Authenticate: clients.Authenticate(),
+		ConfigMaps: &validate.ConfigMaps{Location: maps, Labels: maps.Labels(), Check: holder.Check},
+		Log:        o.Log.WithName("admission"), Metrics: metrics, Limits: o.WebhookLimits, Authenticate: clients.Authenticate(),
 	})
 	for path, handler := range handlers {
 		component := Webhook

@@ -3,25 +3,11 @@ package webhook
 import (
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/tidwall/gjson"
 
-	"github.com/outrider-mesh/outrider/config"
-	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/validate"
 )
-
-// ConfigMaps configures the validation of the two ConfigMaps.
-type ConfigMaps struct {
-	// Namespace and names are those of the watched ConfigMaps.
-	Namespace, Injector, Mesh string
-	// Labels are the names of the texts in problems.
-	Labels config.Labels
-	// Check validates the texts as the control plane does, with one ConfigMap's
-	// texts edited and the other's as they are active. It is false while the
-	// replica is starting.
-	Check func(edit func(*config.Texts)) (problem.List, bool)
-}
 
 // NewConfigMapHandler validates edits of the two ConfigMaps, for
 // ConfigurationPath: a configuration with errors is denied with all of them.
@@ -41,66 +27,40 @@ func (h *handler) validateConfigMap(r *request) answer {
 	if reason := skipReason(r); reason != "" {
 		return ignored(reason)
 	}
-	name, data := gjson.GetBytes(r.Object, "metadata.name").String(), gjson.GetBytes(r.Object, "data")
-	e, ok := h.ConfigMaps.edited(r.Namespace, name, data)
-	if !ok {
+	name := gjson.GetBytes(r.Object, "metadata.name").String()
+	if !h.ConfigMaps.Concerns(r.Namespace, name) {
 		return ignored("another_configmap")
 	}
-	v := validation{subject: fmt.Sprintf("ConfigMap %s/%s", r.Namespace, name)}
-	if rule := dataProblem(data); rule != "" {
-		v.problems.Add(problem.Invalid("data", "", rule, "remove comments and templates that are not used"))
-		return v.answer(false)
-	}
-	problems, ready := h.ConfigMaps.Check(e.change)
-	if !ready {
-		v.problems.Add(warning("not validated: replica still starting; errors will be reported in an event on the ConfigMap"))
-		return v.answer(false)
-	}
-	v.addConfiguration(problems, e)
-	if lost := lostTexts(r, e.known); len(lost) > 0 {
-		v.problems = slices.Concat(lost, v.problems)
-		return v.answer(unchanged(r, "data", "binaryData"))
-	}
-	v.problems.Add(unread(data, e.known)...)
-	return v.answer(unchanged(r, "data.config", "data.values", "data.mesh"))
+	verdict := h.ConfigMaps.Validate(name, dataOf(r))
+	v := validation{subject: fmt.Sprintf("ConfigMap %s/%s", r.Namespace, name), problems: verdict.Problems}
+	return v.answer(len(verdict.Fields) > 0 && unchanged(r, verdict.Fields...))
 }
 
-// edit is an edit of one of the two ConfigMaps.
-type edit struct {
-	known  []string // its keys
-	labels []string // the names of the first keys' texts in problems
-	change func(*config.Texts)
+// textCost is the memory for the texts of a ConfigMap: a byte of YAML takes at most 150,
+// and aliases, which a short text can have, 16 MiB for the 100,000 values that they may
+// expand to.
+func textCost(w weight) int64 { return int64(w.bytes)*150 + 16<<20 }
+
+// dataOf is the content of the ConfigMap of a request.
+func dataOf(r *request) validate.Data {
+	data := gjson.GetBytes(r.Object, "data")
+	d := validate.Data{Keys: keysOf(data), Texts: map[string]string{}, Binary: keysOf(gjson.GetBytes(r.Object, "binaryData"))}
+	if data.IsObject() {
+		data.ForEach(func(key, value gjson.Result) bool {
+			d.Texts[key.String()] = value.String()
+			return true
+		})
+	}
+	return d
 }
 
-// edited is the edit of the ConfigMap by its new data; false for another ConfigMap.
-func (c *ConfigMaps) edited(namespace, name string, data gjson.Result) (edit, bool) {
-	l := config.Location{Namespace: c.Namespace, Injector: c.Injector, Mesh: c.Mesh}
-	e := edit{known: l.Keys(name), labels: []string{c.Labels.Config, c.Labels.Values}}
-	if namespace != c.Namespace || e.known == nil {
-		return edit{}, false
+// keysOf are those of an object; none where it is absent.
+func keysOf(o gjson.Result) (keys []string) {
+	if o.IsObject() {
+		o.ForEach(func(key, _ gjson.Result) bool {
+			keys = append(keys, key.String())
+			return true
+		})
 	}
-	if name == c.Mesh {
-		e.labels = []string{c.Labels.Mesh}
-	}
-	texts := map[string]string{}
-	for _, key := range e.known {
-		texts[key] = data.Get(key).String()
-	}
-	e.change = func(t *config.Texts) { l.Set(t, name, texts) }
-	return e, true
-}
-
-// addConfiguration adds problems, with the key as the source of those in the
-// edited ConfigMap, which the subject names. Warnings about the other ConfigMap
-// are omitted: they were returned when that one was edited.
-func (v *validation) addConfiguration(problems problem.List, e edit) {
-	for _, p := range problems {
-		key := slices.Index(e.labels, p.Source)
-		if key >= 0 {
-			p = p.In(fmt.Sprintf("key %q", e.known[key]))
-		}
-		if key >= 0 || p.Severity == problem.Error {
-			v.problems.Add(p)
-		}
-	}
+	return keys
 }

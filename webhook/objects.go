@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/validate"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
@@ -50,37 +50,14 @@ func (h *handler) validateObject(r *request) answer {
 	if r.Resource.Resource == registration.VirtualServices {
 		kind = egress.KindVirtualService
 	}
-	meta := metaOf(r)
-	text := gjson.GetBytes(r.Object, "spec").Raw
-	spec, problems := egress.Decode(kind, meta, []byte(text))
-	problems.Add(h.objectProblems(kind, meta, spec, len(text))...)
-	v := validation{subject: egress.Source(kind, meta), problems: problems.In("")} // the subject names the object
-	return v.answer(unchanged(r, "spec"))
-}
-
-// objectProblems are the object's problems among all published objects, or, while
-// these are not loaded, those it has alone.
-func (h *handler) objectProblems(kind string, meta egress.Meta, spec proto.Message, bytes int) problem.List {
-	if spec == nil {
-		return nil
-	}
-	var alone egress.Input
-	alone.Add(meta, spec, bytes)
+	meta, text := metaOf(r), gjson.GetBytes(r.Object, "spec").Raw
 	in, loaded := egress.Input{}, false
 	if h.Objects != nil {
 		in, loaded = h.Objects()
 	}
-	switch {
-	case !loaded && kind == egress.KindServiceEntry:
-		return egress.CheckServiceEntry(alone.ServiceEntries[0], in.Mesh)
-	case !loaded:
-		return egress.CheckVirtualService(alone.VirtualServices[0], in.Mesh)
-	}
-	in = in.Without(kind, meta)
-	in.Add(meta, spec, bytes)
-	in.Problems, in.InCluster = nil, nil // neither is about this object
-	model, all := egress.Build(in)
-	return append(all.From(egress.Source(kind, meta)), model.CrossNamespaceConflicts(kind, meta.Namespace, meta.Name)...)
+	problems := validate.Object(kind, meta, []byte(text), in, loaded)
+	v := validation{subject: egress.Source(kind, meta), problems: problems.In("")} // the subject names the object
+	return v.answer(unchanged(r, "spec"))
 }
 
 // metaOf identifies an object. One without a creation time is the youngest.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/validate"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
@@ -25,7 +26,7 @@ type Options struct {
 	NamespaceAnnotations func(namespace string) map[string]string
 	// ConfigMaps configures the validation of the two ConfigMaps. If nil, edits
 	// of them are allowed without validation.
-	ConfigMaps *ConfigMaps
+	ConfigMaps *validate.ConfigMaps
 	// Objects returns the mesh configuration and the published objects, among
 	// which an object is validated; false while they are not loaded. May be nil.
 	Objects func() (egress.Input, bool)

@@ -16,6 +16,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/validate"
 )
 
 // about makes a review one about an object of a resource.
@@ -152,10 +153,10 @@ func TestObjectHandler_AmongPublishedObjects(t *testing.T) {
 }
 
 // configMaps validates as the program does, with the built-in configuration active.
-func configMaps() *ConfigMaps {
+func configMaps() *validate.ConfigMaps {
 	labels := config.Labels{Config: "config", Values: "values", Mesh: "mesh"}
-	return &ConfigMaps{
-		Namespace: "istio-system", Injector: "istio-sidecar-injector", Mesh: "istio", Labels: labels,
+	return &validate.ConfigMaps{
+		Location: config.LocationOf("istio-system", ""), Labels: labels,
 		Check: func(edit func(*config.Texts)) (problem.List, bool) {
 			texts := config.Texts{Mesh: "enableTracing: true\n"} // which warns
 			edit(&texts)
@@ -305,6 +306,7 @@ func TestConfigMapHandler_Size(t *testing.T) {
 		rv.Request.Namespace = "istio-system"
 	}
 	h := NewConfigMapHandler(b.options)
+	const maxData = 1 << 20 // as the API server's
 	for _, size := range []int{0, 1, 5 << 20} {
 		text := strings.Repeat("#", maxData-len("values")+size)
 		reason, message := "valid", ""

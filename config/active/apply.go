@@ -7,6 +7,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/validate"
 )
 
 // load reads the content of the ConfigMaps and applies it if it is valid. One that
@@ -43,7 +44,7 @@ func (h *Holder) base() config.Texts {
 		return s.Texts
 	}
 	if h.latest != nil {
-		return h.latest.texts
+		return h.latest.Texts
 	}
 	if s := h.lastGood(); s != nil {
 		return s.Texts
@@ -52,15 +53,15 @@ func (h *Holder) base() config.Texts {
 }
 
 // edit is what the texts are, without reading again what was read before.
-func (h *Holder) edit(texts config.Texts, keys problem.List) *edit {
-	known := []*edit{h.latest}
+func (h *Holder) edit(texts config.Texts, keys problem.List) *validate.Configuration {
+	known := []*validate.Configuration{h.latest}
 	for _, s := range []*Snapshot{h.current.Load(), h.good} {
 		if s != nil {
 			known = append(known, s.edit)
 		}
 	}
 	for _, e := range known {
-		if e != nil && e.config != nil && e.texts == texts && len(keys) == 0 {
+		if e != nil && e.Config != nil && e.Texts == texts && len(keys) == 0 {
 			return e
 		}
 	}
@@ -121,22 +122,22 @@ func (h *Holder) swap(next *Snapshot) {
 	h.store.changed.Notify()
 }
 
-func (h *Holder) read(texts config.Texts, keys problem.List) *edit {
-	return readEdit(texts, keys, h.options.ConfigMaps.Labels(), h.options.CompileMesh)
+func (h *Holder) read(texts config.Texts, keys problem.List) *validate.Configuration {
+	return validate.ReadConfiguration(texts, keys, h.options.ConfigMaps.Labels(), h.options.CompileMesh)
 }
 
 // compile compiles an edit for the cluster as it is.
-func (h *Holder) compile(e *edit) (*Snapshot, problem.List) {
-	if e.config == nil {
-		return e.compile(inject.Environment{})
+func (h *Holder) compile(e *validate.Configuration) (*Snapshot, problem.List) {
+	if e.Config == nil {
+		return compile(e, inject.Environment{})
 	}
 	env := *h.environment.Load()
 	last := h.store.ranges
 	if s := h.current.Load(); s != nil {
 		last = rangesOf(s)
 	}
-	env.Ranges = h.ranges.names(e.config, last)
-	return e.compile(env)
+	env.Ranges = h.ranges.names(e.Config, last)
+	return compile(e, env)
 }
 
 // Check validates an edit of the active texts and activates nothing. It is false

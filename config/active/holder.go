@@ -19,6 +19,7 @@ import (
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/debounce"
 	"github.com/outrider-mesh/outrider/internal/problem"
+	"github.com/outrider-mesh/outrider/validate"
 )
 
 // Options of a Holder.
@@ -61,13 +62,13 @@ type Holder struct {
 	loaded      chan struct{} // closed after the first load
 	loadedOnce  sync.Once
 
-	mu       sync.Mutex   // of what follows, and of each change of current
-	content  content      // of the ConfigMaps
-	latest   *edit        // of the ConfigMaps; nil before they were read; it may have errors
-	errors   problem.List // of latest
-	applied  *edit        // the last edit of the ConfigMaps that was valid
-	good     *Snapshot    // of what was stored before the start, once it was needed
-	reported string       // what was last reported of latest
+	mu       sync.Mutex              // of what follows, and of each change of current
+	content  content                 // of the ConfigMaps
+	latest   *validate.Configuration // of the ConfigMaps; nil before they were read; it may have errors
+	errors   problem.List            // of latest
+	applied  *validate.Configuration // the last edit of the ConfigMaps that was valid
+	good     *Snapshot               // of what was stored before the start, once it was needed
+	reported string                  // what was last reported of latest
 }
 
 // New makes a Holder of nothing. It does not talk to the API server yet.

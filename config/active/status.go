@@ -62,7 +62,7 @@ func (h *Holder) publish() {
 	if now != nil {
 		s.Hash, s.Source = now.Hash(), FromConfigMaps
 	}
-	missed := h.content.missed(h.options.ConfigMaps, h.latest.texts)
+	missed := h.content.missed(h.options.ConfigMaps, h.latest.Texts)
 	switch {
 	case len(h.errors) > 0:
 		s.Rejected, s.NotApplied = true, summary(h.errors)

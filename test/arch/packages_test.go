@@ -26,7 +26,7 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates"}
+	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "templates", "validate"}
 	allPackages  = append([]string{
 		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration",
@@ -56,7 +56,7 @@ var packageRules = []packageRule{
 		why: "the table is read by every package: it needs the parsers of its values and nothing else"},
 	{path: "config", kind: pure, may: []string{"annotation", "cidr", "internal/revision"},
 		why: "a configuration is checked the same for all users"},
-	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges"},
+	{path: "config/active", kind: shell, may: []string{"config", "egress", "inject", "internal/debounce", "internal/problem", "ranges", "validate"},
 		why: "it holds the compiled configuration; the reader of the cluster's ranges and the subscribers are wired in serve"},
 	{path: "ranges", kind: pure, may: []string{"cidr", "internal/document"},
 		why: "evidence is evaluated from documents and objects alone"},
@@ -100,6 +100,8 @@ var packageRules = []packageRule{
 		why: "it shows the checks and the status of the configuration, which others compute"},
 	{path: "explain", kind: pure, may: []string{"config", "egress", "egress/decide", "inject", "redirect"},
 		why: "its answers are those of the packages that decide; what they decide about is read elsewhere"},
+	{path: "validate", kind: pure, may: []string{"config", "egress", "inject", "manifest"},
+		why: "admission and the command line judge objects by the same functions"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
 	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
@@ -181,7 +183,7 @@ var fences = []fence{
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
-		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "explain", "webhook/registration"},
+		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "explain", "validate", "webhook/registration"},
 		why:      "cidr and redirect go into the init container, which has no dependency on Kubernetes"},
 	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, packages: []string{"redirect/kernel"},
 		why: "the kernel is programmed in one place"},
