@@ -125,6 +125,9 @@ var effective = []string{
 	"interceptionMode", "proxyMetadata", "terminationDrainDuration",
 }
 
+// EffectiveProxyConfig are the fields of ProxyConfig that have an effect, sorted.
+func EffectiveProxyConfig() []string { return slices.Clone(effective) }
+
 // agentMetadata are environment variables that only Istio's agent, its
 // redirection or its CNI plugin read.
 var agentMetadata = []string{

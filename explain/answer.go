@@ -51,6 +51,8 @@ type Rule struct {
 	// Path is the field or key in the source; Line is its line, 0 where it is unknown.
 	Path string `json:"path,omitempty"`
 	Line int    `json:"line,omitempty"`
+	// File is the file of an object that was read from one.
+	File string `json:"file,omitempty"`
 	// Fix is what changes the outcome; empty where nothing does.
 	Fix string `json:"fix,omitempty"`
 }
@@ -60,6 +62,9 @@ type Webhook struct {
 	// Result is selected, notSelected or unknown.
 	Result string `json:"result"`
 	Rule   Rule   `json:"rule"`
+	// Conditions are the names of matchConditions, which are not evaluated: the API server
+	// calls the webhook only if all of them are true.
+	Conditions []string `json:"conditions,omitempty"`
 	// Others are webhooks of other injectors that select the pod.
 	Others []string `json:"others,omitempty"`
 }
@@ -95,6 +100,7 @@ type Setting struct {
 	Source string `json:"source"`
 	Path   string `json:"path,omitempty"`
 	Line   int    `json:"line,omitempty"`
+	File   string `json:"file,omitempty"`
 	// Evidence is the source of the ranges that a name in a list expands to.
 	Evidence string `json:"evidence,omitempty"`
 	// Running is the value of the running pod, where it is another one.

@@ -14,6 +14,8 @@ type Input struct {
 	Registered Registered
 	Namespace  Namespace
 	Model      *egress.Model
+	// Manifests are the places of objects of files, by egress.Source.
+	Manifests map[string]Manifest
 	// InCluster are the Services and endpoints of the cluster, to name the one that an
 	// address is of.
 	InCluster []InCluster
@@ -33,7 +35,7 @@ func Explain(s Subject, c Input, to ...Destination) Answer {
 	running, had := s.running(c)
 	a := Answer{
 		APIVersion: APIVersion, Kind: "Explanation", Object: s.Object, Webhook: s.webhook(c.Namespace, c.Registered),
-		Decision: s.decision(c, result, err), Running: running, Settings: c.settings(result, had), Warnings: []string{}, Destinations: []Traffic{},
+		Decision: s.decision(c, result, err), Running: running, Settings: s.settings(c, result, had), Warnings: []string{}, Destinations: []Traffic{},
 	}
 	if a.Result = a.Decision.Result; a.Webhook.Result == NotSelected {
 		a.Result = NotSelected

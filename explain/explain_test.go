@@ -165,7 +165,7 @@ func TestTraffic(t *testing.T) {
 			"declare it: a ServiceEntry with hosts: [www.example.org], ports: [{number: 80, name: http, protocol: HTTP}] and resolution: DNS"},
 		"declared":        {pod, "bin.example:80", "http", []string{"forwarded", "forwarded"}, "virtual-service VirtualService shop/slow spec.http[0] 0", ""},
 		"excluded range":  {pod, "10.1.2.3", "http", []string{"bypassed"}, "excluded-range VALUES global.proxy.excludeIPRanges 3", "remove the range"},
-		"excluded port":   {pod, "203.0.113.7:9000", "tcp", []string{"bypassed"}, "excluded-port annotation traffic.sidecar.istio.io/excludeOutboundPorts metadata.annotations 0", "remove the port"},
+		"excluded port":   {pod, "203.0.113.7:9000", "tcp", []string{"bypassed"}, "excluded-port annotation traffic.sidecar.istio.io/excludeOutboundPorts spec.template.metadata.annotations 0", "remove the port"},
 		"in the cluster":  {pod, "10.96.0.1:443", "tls", []string{"forwarded"}, "in-cluster Service shop/web  0", ""},
 		"the sidecar's":   {pod, "203.0.113.7:15001", "tcp", []string{"blocked"}, "sidecar-port built-in  0", ""},
 		"loopback":        {pod, "127.0.0.1:80", "http", []string{"bypassed"}, "loopback-interface built-in  0", ""},

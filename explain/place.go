@@ -5,6 +5,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/document"
 )
 
 // Texts are the configuration as its author wrote it, to show lines of it.
@@ -45,12 +46,46 @@ func (r Rule) at(source, text, path string) Rule {
 	return r
 }
 
+// Manifest is where an object is in a file. The zero value has no lines.
+type Manifest struct {
+	File  string
+	First int            // the line of the file at which the document starts
+	Root  *document.Node // the document
+	Path  string         // of the object in the document; empty for the document itself
+}
+
+// on completes a rule whose path is a field of the object with the file and the line.
+func (m Manifest) on(r Rule) Rule { return m.onField(r, r.Path) }
+
+// onField is like on, for a rule with a path of a field above the one that decides.
+func (m Manifest) onField(r Rule, path string) Rule {
+	if m.Path != "" {
+		path = m.Path + "." + path
+	}
+	if line, _, exact := m.Root.Place(path); exact {
+		r.File, r.Line = m.File, m.First-1+line
+	}
+	return r
+}
+
+// annotation is the place of an annotation of the pod.
+func (s Subject) annotation(name string) Rule {
+	path := s.path("metadata.annotations")
+	return s.Manifest.onField(Rule{Source: "annotation " + name, Path: path}, document.Join(path, name))
+}
+
 // place is where a setting is.
+func (s Subject) place(t Texts, e inject.Setting) Rule {
+	if o := e.Origin(); o.Kind == inject.OriginAnnotation {
+		return s.annotation(o.Name)
+	}
+	return t.place(e)
+}
+
+// place is where a setting is that is no annotation.
 func (t Texts) place(s inject.Setting) Rule {
 	o := s.Origin()
 	switch o.Kind {
-	case inject.OriginAnnotation:
-		return Rule{Source: "annotation " + o.Name, Path: "metadata.annotations"}
 	case inject.OriginContainer:
 		return Rule{Source: "container " + o.Name, Path: "spec"}
 	case inject.OriginConfig:

@@ -9,7 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/inject"
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/redirect"
 )
 
@@ -18,6 +20,7 @@ import (
 type Subject struct {
 	Object
 	inject.Template
+	Manifest Manifest
 
 	pod corev1.Pod // decoded
 }
@@ -85,14 +88,18 @@ func (s Subject) decisionRule(c Input, d inject.Decision) Rule {
 	switch d.Reason {
 	case inject.ReasonLabelTrue, inject.ReasonLabelFalse:
 		rule.Source, rule.Path = d.By, s.path("metadata.labels")
+		rule = s.Manifest.onField(rule, document.Join(rule.Path, annotation.Inject))
 	case inject.ReasonAnnotationTrue, inject.ReasonAnnotationFalse:
 		rule.Source, rule.Path = d.By, s.path("metadata.annotations")
+		rule = s.Manifest.onField(rule, document.Join(rule.Path, annotation.Inject))
 	case inject.ReasonNeverSelector, inject.ReasonAlwaysSelector:
 		rule = rule.at(c.Texts.configSource(), c.Texts.Config, d.By)
 	case inject.ReasonPolicyEnabled, inject.ReasonPolicyDisabled:
 		rule = c.Texts.policy(rule)
 	case inject.ReasonIgnoredNamespace:
 		rule.Source, rule.Path = sourceBuiltIn, ""
+	default:
+		rule = s.Manifest.on(rule)
 	}
 	rule.Fix = s.decisionFix(d)
 	return rule
@@ -141,25 +148,26 @@ func (s Subject) running(c Input) (*Running, map[string]inject.Setting) {
 }
 
 // settings are those of a pod that is created now, with what the running one has.
-func (c Input) settings(r *inject.Result, running map[string]inject.Setting) []Setting {
+func (s Subject) settings(c Input, r *inject.Result, running map[string]inject.Setting) []Setting {
 	out := []Setting{}
 	if r == nil || r.Settings == nil {
 		return out
 	}
-	for _, s := range r.Settings.List {
-		at := c.Texts.place(s)
-		shown := Setting{Name: s.Name, Value: s.Value, Source: at.Source, Path: at.Path, Line: at.Line, Evidence: s.Origin().Evidence}
-		if had, ok := running[s.Name]; ok && had.Value != s.Value {
+	for _, e := range r.Settings.List {
+		shown := setting(e.Name, e.Value, s.place(c.Texts, e))
+		shown.Evidence = e.Origin().Evidence
+		if had, ok := running[e.Name]; ok && had.Value != e.Value {
 			shown.Running = &had.Value
 		}
 		out = append(out, shown)
 	}
-	return out
+	return append(out, s.further(c, r.Settings)...)
 }
 
 // redirection is the redirect of a pod: that of a running one, or else that of one which is
 // created now. It is nil where the pod has none, with the reason.
 type redirection struct {
+	subject  Subject
 	config   redirect.Config
 	plan     redirect.Plan
 	settings map[string]inject.Setting // of the redirect, by name
@@ -206,7 +214,7 @@ func (s Subject) redirection(r *inject.Result, running *Running, had map[string]
 	if err != nil {
 		return nil, "the arguments of istio-init are invalid: " + err.Error()
 	}
-	out := &redirection{config: config, plan: redirect.NewPlan(config, redirect.Inet), settings: settings, uid: userOf(&pod)}
+	out := &redirection{subject: s, config: config, plan: redirect.NewPlan(config, redirect.Inet), settings: settings, uid: userOf(&pod)}
 	for _, ip := range s.pod.Status.PodIPs {
 		out.own = append(out.own, ip.IP)
 	}

@@ -53,6 +53,9 @@ var resultTexts = map[string]string{
 func (a Answer) stages(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\n1. Webhook: %s\n", map[string]string{Selected: "selected", NotSelected: "not selected", Unknown: "unknown"}[a.Webhook.Result])
 	a.Webhook.Rule.text(b, "   ")
+	if c := a.Webhook.Conditions; len(c) > 0 {
+		fmt.Fprintf(b, "   if its matchConditions are true, which are not evaluated here: %s\n", problem.Printable(strings.Join(c, ", ")))
+	}
 	for _, other := range a.Webhook.Others {
 		fmt.Fprintf(b, "   also selected by %s\n", problem.Printable(other))
 	}
@@ -84,7 +87,10 @@ func (r Rule) text(b *bytes.Buffer, indent string) {
 
 func (r Rule) place() string {
 	out := r.Source
-	if r.Line > 0 {
+	switch {
+	case r.File != "" && r.Line > 0:
+		out += fmt.Sprintf(", %s:%d", r.File, r.Line)
+	case r.Line > 0:
 		out += fmt.Sprintf(", line %d", r.Line)
 	}
 	if r.Path != "" {
@@ -94,7 +100,7 @@ func (r Rule) place() string {
 }
 
 func (s Setting) source() string {
-	out := Rule{Source: s.Source, Path: s.Path, Line: s.Line}.place()
+	out := Rule{Source: s.Source, File: s.File, Path: s.Path, Line: s.Line}.place()
 	if s.Evidence != "" {
 		out += " (" + s.Evidence + ")"
 	}

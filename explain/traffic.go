@@ -142,7 +142,7 @@ func pathOf(d Destination) string {
 func (c Input) redirectRule(r *redirection, d redirect.Decision) Rule {
 	rule := Rule{Source: sourceBuiltIn}
 	if name, ok := settingOf[d.Reason]; ok {
-		rule = c.Texts.place(r.setting(name))
+		rule = r.subject.place(c.Texts, r.setting(name))
 		if rule.Path == "" {
 			rule.Path = name
 		}
@@ -204,10 +204,13 @@ func (c Input) sidecarRule(r decide.Rule, q decide.Request) Rule {
 	case decide.RuleSidecar:
 		return Rule{ID: "sidecar-port", Source: sourceBuiltIn}
 	case egress.KindVirtualService:
-		return Rule{ID: "virtual-service", Source: egress.Source(r.Kind, r.Meta), Path: r.Path}
+		return c.onObject(Rule{ID: "virtual-service", Source: egress.Source(r.Kind, r.Meta), Path: r.Path})
 	}
-	return Rule{ID: "service-entry", Source: egress.Source(r.Kind, r.Meta), Path: r.Path}
+	return c.onObject(Rule{ID: "service-entry", Source: egress.Source(r.Kind, r.Meta), Path: r.Path})
 }
+
+// onObject completes a rule of an object with its file and line.
+func (c Input) onObject(r Rule) Rule { return c.Manifests[r.Source].on(r) }
 
 // sidecarFix is what allows what is blocked.
 func (c Input) sidecarFix(r decide.Rule, d decide.Decision, q decide.Request) string {

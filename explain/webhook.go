@@ -45,6 +45,8 @@ type entry struct {
 	name    string
 	rule    string         // what it selects by, where it selects the pod
 	failing []failedLabels // none: it selects the pod
+	// conditions are the names of its matchConditions
+	conditions []string
 }
 
 // failedLabels is a requirement that labels do not meet.
@@ -81,6 +83,9 @@ func (s Subject) webhook(n Namespace, r Registered) Webhook {
 		}
 	}
 	out.Result, out.Rule = s.selection(n, r, ours)
+	if out.Result == Selected {
+		out.Conditions = ours[0].conditions // it is the nearest
+	}
 	return out
 }
 
@@ -97,6 +102,9 @@ func createsPods(w *admissionregistrationv1.MutatingWebhook) bool {
 
 func evaluate(name string, w *admissionregistrationv1.MutatingWebhook, ofNamespace, ofPod map[string]string) entry {
 	e := entry{name: name}
+	for _, c := range w.MatchConditions {
+		e.conditions = append(e.conditions, c.Name)
+	}
 	for _, s := range []struct {
 		selector *metav1.LabelSelector
 		labels   map[string]string

@@ -73,11 +73,14 @@ func (i *Injector) rangesKey() string {
 	return i.include.list.String() + " " + i.exclude.list.String()
 }
 
+// DefaultConcurrency is the number of worker threads where the ProxyConfig has none.
+const DefaultConcurrency = 2
+
 // data returns what every template sees of configuration and settings.
 func (i *Injector) data(s *Settings) templateData {
 	g := &i.cfg.Values.Global
 	host, port := splitHostPort(s.ProxyConfig.GetDiscoveryAddress())
-	concurrency := int32(2)
+	concurrency := int32(DefaultConcurrency)
 	if c := s.ProxyConfig.GetConcurrency(); c != nil {
 		concurrency = c.Value
 	}

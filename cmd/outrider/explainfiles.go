@@ -15,6 +15,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/explain"
+	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -25,7 +26,7 @@ type explainFiles struct {
 	subject    *explain.Subject // the first pod or workload
 	others     []string         // further ones, with their places
 	objects    egress.Input
-	places     map[string]string // of objects, by their source
+	manifests  map[string]explain.Manifest // of objects, by their source
 	namespaces map[string]explain.Namespace
 	errs       []error // in the order of the files
 }
@@ -36,7 +37,7 @@ func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio
 	if err != nil {
 		return explain.Subject{}, err
 	}
-	f := explainFiles{places: map[string]string{}, namespaces: map[string]explain.Namespace{}}
+	f := explainFiles{manifests: map[string]explain.Manifest{}, namespaces: map[string]explain.Namespace{}}
 	f.objects.Mesh = egress.CompileMesh(in.Injector.Config().Mesh)
 	for _, file := range files {
 		if err := eachDocument(file, stdio.in, f.take); err != nil {
@@ -54,6 +55,7 @@ func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio
 		fmt.Fprintf(stdio.err, "note: only the first pod or workload is explained, not %s; use one file for each\n", problem.Clip(strings.Join(f.others, ", "), 300))
 	}
 	s := *f.subject
+	in.Manifests = f.manifests
 	if s.Object.Namespace == "" {
 		s.Object.Namespace = o.namespace
 		if s.Object.Namespace == "" {
@@ -79,8 +81,8 @@ func (o *explainOptions) fromFiles(ctx context.Context, in *explain.Input, stdio
 func (f *explainFiles) check() {
 	_, problems := egress.Build(f.objects)
 	for _, p := range problems.Errors() {
-		if place, ok := f.places[p.Source]; ok {
-			f.errs = append(f.errs, fmt.Errorf("%s: %w", place, p))
+		if m, ok := f.manifests[p.Source]; ok {
+			f.errs = append(f.errs, fmt.Errorf("%s:%d: %w", m.File, m.First, p))
 		}
 	}
 }
@@ -89,7 +91,9 @@ func (f *explainFiles) check() {
 func (f *explainFiles) take(file string, line int, text []byte) {
 	data, err := yaml.YAMLToJSON(text)
 	if err == nil {
-		err = f.object(file, line, data)
+		m := explain.Manifest{File: file, First: line}
+		m.Root, _ = document.Load(string(text), len(text)) // without it, answers have no lines
+		err = f.object(m, data)
 	}
 	if err != nil {
 		f.errs = append(f.errs, fmt.Errorf("%s:%d: %w", file, line, err))
@@ -97,7 +101,7 @@ func (f *explainFiles) take(file string, line int, text []byte) {
 }
 
 // object reads one object, or those of a List.
-func (f *explainFiles) object(file string, line int, data []byte) error {
+func (f *explainFiles) object(at explain.Manifest, data []byte) error {
 	var object struct {
 		Kind     string
 		Metadata metav1.ObjectMeta
@@ -110,8 +114,10 @@ func (f *explainFiles) object(file string, line int, data []byte) error {
 	switch object.Kind {
 	case "List":
 		var errs []error
-		for _, item := range object.Items {
-			errs = append(errs, f.object(file, line, item))
+		for i, data := range object.Items {
+			item := at
+			item.Path = document.Index(strings.TrimPrefix(at.Path+".items", "."), i)
+			errs = append(errs, f.object(item, data))
 		}
 		return errors.Join(errs...)
 	case egress.KindServiceEntry, egress.KindVirtualService:
@@ -121,7 +127,7 @@ func (f *explainFiles) object(file string, line int, data []byte) error {
 		}
 		spec, problems := egress.Decode(object.Kind, m, object.Spec)
 		f.objects.Problems.Add(problems...)
-		f.places[egress.Source(object.Kind, m)] = fmt.Sprintf("%s:%d", file, line)
+		f.manifests[egress.Source(object.Kind, m)] = at
 		f.objects.Add(m, spec, len(object.Spec))
 		return nil
 	case "Namespace":
@@ -135,10 +141,10 @@ func (f *explainFiles) object(file string, line int, data []byte) error {
 	case err != nil || !ok:
 		return err
 	case f.subject != nil:
-		f.others = append(f.others, fmt.Sprintf("%s %s (%s:%d)", found.Kind, problem.Printable(found.Name), file, line))
+		f.others = append(f.others, fmt.Sprintf("%s %s (%s:%d)", found.Kind, problem.Printable(found.Name), at.File, at.First))
 		return nil
 	}
-	found.File, found.Line = file, line
+	found.File, found.Line, found.Manifest = at.File, at.First, at
 	f.subject = &found
 	return nil
 }
