@@ -14,6 +14,15 @@ no Helm release
 {{- end -}}
 {{- end -}}
 
+{{/* outrider.preflight.outrider: "true" if the webhook configuration is Outrider's. */}}
+{{- define "outrider.preflight.outrider" -}}
+{{- $outrider := false -}}
+{{- range .webhooks -}}
+{{- if hasPrefix "outrider" ((.clientConfig.service | default dict).name | default "") -}}{{- $outrider = true -}}{{- end -}}
+{{- end -}}
+{{- $outrider -}}
+{{- end -}}
+
 {{/*
 outrider.preflight.webhooks: problems with other injectors, as a JSON list. Istio's
 control plane writes caBundle of every configuration with the label of its revision,
@@ -23,6 +32,13 @@ wherever it runs; and a pod that two webhooks select is injected twice.
 {{- $context := . -}}
 {{- $own := printf "outrider-sidecar-injector%s" .Suffix -}}
 {{- $names := append .Tags .Revision -}}
+{{- /* The tags that the release has in the cluster. */ -}}
+{{- $had := list -}}
+{{- range (dig "spec" "template" "spec" "containers" list (lookup "apps/v1" "Deployment" .Release.Namespace (printf "outrider%s" .Suffix))) -}}
+  {{- range .args -}}
+    {{- if hasPrefix "--revision-tags=" . -}}{{- $had = splitList "," (trimPrefix "--revision-tags=" .) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- $problems := list -}}
 {{- range $c := (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
   {{- $labels := $c.metadata.labels | default dict -}}
@@ -33,7 +49,14 @@ wherever it runs; and a pod that two webhooks select is injected twice.
     {{- if hasPrefix "Helm release" $release -}}
       {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s: revision %q is installed already, by %s; upgrade that release, or install another revision: --set revision=NAME" $name $context.Revision $release) -}}
     {{- end -}}
-  {{- else if or (has (index $labels "istio.io/rev" | default "") $names) (has (index $labels "istio.io/tag" | default "") $names) -}}
+  {{- else if and (eq (include "outrider.preflight.outrider" $c) "true") (has (index $labels "istio.io/tag" | default "") $context.Tags) -}}
+    {{- /* A tag that moves from another revision to this one: Helm asks for --take-ownership. But Helm does not look again
+    at an object that the release had before. */ -}}
+    {{- $tag := index $labels "istio.io/tag" -}}
+    {{- if and $context.Release.IsUpgrade (has $tag $had) (hasPrefix "Helm release" $release) -}}
+      {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s: tag %q was moved to %s; remove it from this release's revisionTags, and from defaultRevision if it is \"default\"" $name $tag $release) -}}
+    {{- end -}}
+  {{- else if and (ne (include "outrider.preflight.outrider" $c) "true") (or (has (index $labels "istio.io/rev" | default "") $names) (has (index $labels "istio.io/tag" | default "") $names)) -}}
     {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): Istio's revision %q is installed, and injects the same pods; install Outrider as another revision: --set revision=outrider, or uninstall Istio first: istioctl uninstall --revision %s" $name $release $context.Revision $context.Revision) -}}
   {{- else if $context.Default -}}
     {{- $double := "" -}}
@@ -44,7 +67,12 @@ wherever it runs; and a pod that two webhooks select is injected twice.
         {{- end -}}
       {{- end -}}
     {{- end -}}
-    {{- if $double -}}
+    {{- if and $double (eq (include "outrider.preflight.outrider" $c) "true") -}}
+      {{- /* Both are the default revision for a moment while it moves: a pod that both inject has one sidecar. */ -}}
+      {{- if $context.Release.IsInstall -}}
+        {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): its webhook %s injects pods of namespaces with istio-injection=enabled, too; install this revision beside it first, without being the default one: --set defaultRevision=default" $name $release $double) -}}
+      {{- end -}}
+    {{- else if $double -}}
       {{- $problems = append $problems (printf "MutatingWebhookConfiguration %s (%s): its webhook %s injects pods of namespaces with istio-injection=enabled, too; install Outrider as another revision: --set revision=outrider, or delete that configuration" $name $release $double) -}}
     {{- end -}}
   {{- end -}}
