@@ -112,10 +112,13 @@ release-check: assets ## Build a release twice with nothing cached, and check it
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e bench-starts bench-sidecar bench-serve attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
+
+upgrades: test-deps assets ## Follow all of docs/upgrade.md on a real cluster (root on Linux)
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/revisions -upgrades
 
 bench-starts: test-deps assets ## Time the start of pods with and without a sidecar, with IPv6 and without (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,sidecar,limited

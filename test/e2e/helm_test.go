@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,8 +9,7 @@ import (
 )
 
 // helm follows docs/helm.md, the life of a release from its installation to its
-// uninstallation. After each way to uninstall it, nothing of it is left. Before the
-// page, the chart adopts the installation by kubectl.
+// uninstallation. After each way to uninstall it, nothing of it is left.
 func helm(t *testing.T, s *Suite) {
 	if err := s.AddProgram(realhelm.Require(t)); err != nil {
 		t.Fatal(err)
@@ -24,10 +21,9 @@ func helm(t *testing.T, s *Suite) {
 			s.undo(t, "helm uninstall outrider -n istio-system --no-hooks --ignore-not-found; outrider uninstall --purge --yes; kubectl delete namespace istio-system --ignore-not-found")
 		}
 	})
-	s.adopt(t)
 	before := s.bash(t, allObjects+` | tee "$WORK/before"`)
 	if left := ofOurs(before); len(left) > 0 {
-		t.Fatalf("after the first uninstallation these are left:\n%s", strings.Join(left, "\n"))
+		t.Fatalf("after the scenario before these are left:\n%s", strings.Join(left, "\n"))
 	}
 	s.bash(t, "helm lint --strict deploy/chart && helm template outrider deploy/chart -n istio-system | kubectl apply --dry-run=client -f - >/dev/null")
 
@@ -50,23 +46,8 @@ func helm(t *testing.T, s *Suite) {
 	}
 }
 
-// adopt has the chart take over the installation by kubectl, as the page shows, and
-// uninstalls that.
-func (s *Suite) adopt(t *testing.T) {
-	t.Helper()
-	refused := s.fails(t, "helm install outrider deploy/chart -n istio-system")
-	if !strings.Contains(refused, "Outrider is installed already, by kubectl apply; adopt it: add --take-ownership") {
-		t.Errorf("an installation beside that by kubectl:\n%s", refused)
-	}
-	text, err := os.ReadFile(filepath.Join(s.Dir, "docs", "helm.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := regexp.MustCompile(`(?m)^helm upgrade --install .* --take-ownership .*$`).FindString(string(text))
-	s.bash(t, line)
-	s.bash(t, "outrider uninstall | grep 'would remove mutatingwebhookconfigurations outrider-sidecar-injector'")
-	s.bash(t, "helm uninstall outrider -n istio-system --wait && kubectl delete namespace istio-system")
-}
+// adoption is the command that adopts an installation by kubectl.
+var adoption = regexp.MustCompile(`(?m)^helm upgrade --install .* --take-ownership .*$`)
 
 // fails runs a command line that must fail, and returns what it printed.
 func (s *Suite) fails(t *testing.T, line string) string {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,9 +100,10 @@ func (n *Namespace) keepsLastGood() {
 }
 
 // follow runs the commands of a page as one reader does, in whose shell exported
-// variables stay, and returns how many there were. After one that has a key of
-// the map in it comes the command that the key is for.
-func (n *Namespace) follow(file string, after map[string]string) (ran int) {
+// variables stay, and returns how many there were: those of the sections with the
+// headings, or all of them. After one that has a key of the map in it comes the command
+// that the key is for.
+func (n *Namespace) follow(file string, after map[string]string, headings ...string) (ran int) {
 	n.t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.Dir, file))
 	if err != nil {
@@ -112,7 +114,7 @@ func (n *Namespace) follow(file string, after map[string]string) (ran int) {
 		out, err := n.Bash(ended, fmt.Sprintf("[ ! -e %[1]s ] || . %[1]s\n%[2]s\nstatus=$?; export -p > %[1]s; exit $status", variables, line)).CombinedOutput()
 		return string(out), err
 	}
-	for _, b := range page.Blocks(string(text)) {
+	for _, b := range page.Blocks(sections(string(text), headings)) {
 		for _, c := range b.Commands() {
 			start := time.Now()
 			if b.Kind == "console" {
@@ -135,6 +137,20 @@ func (n *Namespace) follow(file string, after map[string]string) (ran int) {
 		}
 	}
 	return ran
+}
+
+// sections are those of a page that have the headings, or the page if there are none.
+func sections(text string, headings []string) string {
+	if len(headings) == 0 {
+		return text
+	}
+	var out strings.Builder
+	for section := range strings.SplitSeq(text, "\n## ") {
+		if heading, _, _ := strings.Cut(section, "\n"); slices.Contains(headings, heading) {
+			out.WriteString(section)
+		}
+	}
+	return out.String()
 }
 
 // looks are commands that change nothing, and are tried until they show what is

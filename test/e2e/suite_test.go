@@ -44,7 +44,9 @@ var alone = []scenario{
 	{"survives", survives},
 	{"soak", soaked},
 	{"outage", outage},
-	// It replaces the installation, and leaves none.
+	// It adopts the installation, and leaves none.
+	{"revisions", revisions},
+	// It begins without an installation, and leaves none.
 	{"helm", helm},
 }
 
@@ -61,10 +63,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// The flags of the measurements, for the make targets that begin with bench-.
+// The flags of make targets: of the measurements, whose names begin with bench-, and of
+// `make upgrades`.
 var (
 	ipv4       = flag.Bool("ipv4", false, "a cluster of IPv4 alone")
 	startPods  = flag.Int("starts", 3, "pods of each kind that the scenario starts times")
+	upgrades   = flag.Bool("upgrades", false, "the scenario revisions does all of docs/upgrade.md, and goes back to an earlier version")
 	startKinds = flag.String("starts-kinds", "plain,sidecar", "the kinds of pods that it times in turns: plain, sidecar, limited")
 )
 

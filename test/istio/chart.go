@@ -44,6 +44,20 @@ func Render(ctx context.Context, progress io.Writer, values ...map[string]any) (
 	return texts, nil
 }
 
+// Write writes Istio's charts for Helm into directories of dir, which do not exist:
+// "base" has the CustomResourceDefinitions, "istiod" the control plane. Progress is as
+// with Render.
+func Write(ctx context.Context, progress io.Writer, dir string) error {
+	program, err := Program(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, program, dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("write Istio's charts: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // Program returns the path of the program that renders the chart, and builds it if
 // it is not in the cache.
 func Program(ctx context.Context, progress io.Writer) (string, error) {

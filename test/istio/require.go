@@ -16,7 +16,25 @@ const buildTimeout = 15 * time.Minute
 // Require returns what Render does. Where it cannot be had the test is skipped with
 // the reason; with REQUIRE_REAL=1 it fails instead. Under -short it is skipped
 // unless REQUIRE_REAL=1.
-func Require(t testing.TB, values ...map[string]any) []Texts {
+func Require(t testing.TB, values ...map[string]any) (texts []Texts) {
+	t.Helper()
+	require(t, func(ctx context.Context) (err error) {
+		texts, err = Render(ctx, os.Stderr, values...)
+		return err
+	})
+	return texts
+}
+
+// RequireCharts returns a directory with what Write writes, or skips the test as Require
+// does.
+func RequireCharts(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	require(t, func(ctx context.Context) error { return Write(ctx, os.Stderr, dir) })
+	return dir
+}
+
+func require(t testing.TB, get func(context.Context) error) {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
@@ -24,14 +42,11 @@ func Require(t testing.TB, values ...map[string]any) []Texts {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	texts, err := Render(ctx, os.Stderr, values...)
-	switch {
+	switch err := get(ctx); {
 	case err == nil:
-		return texts
 	case required:
 		t.Fatalf("%s=1 and no chart of Istio: %v", requireEnv, err)
 	default:
 		t.Skipf("no chart of Istio (%s=1 makes this a failure): %v", requireEnv, err)
 	}
-	return nil
 }

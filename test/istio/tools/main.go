@@ -1,5 +1,6 @@
 // Command tools renders the chart of Istio's control plane with Helm, and prints
-// the contents of the two ConfigMaps that configure its injector as JSON.
+// the contents of the two ConfigMaps that configure its injector as JSON. With a
+// directory as its argument it writes Istio's charts into that, and renders nothing.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -21,7 +23,11 @@ import (
 const chartDir = "charts/istio-control/istio-discovery"
 
 func main() {
-	if err := run(); err != nil {
+	work := run
+	if len(os.Args) == 2 {
+		work = func() error { return write(os.Args[1]) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -47,6 +53,21 @@ func run() error {
 		out = append(out, texts)
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+// write writes the charts of the CustomResourceDefinitions, "base", and of the control
+// plane, "istiod", into directories of these names.
+func write(dir string) error {
+	for name, from := range map[string]string{"base": "charts/base", "istiod": chartDir} {
+		files, err := fs.Sub(manifests.FS, from)
+		if err != nil {
+			return err
+		}
+		if err := os.CopyFS(filepath.Join(dir, name), files); err != nil {
+			return fmt.Errorf("write the chart %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func load() (*chart.Chart, error) {
