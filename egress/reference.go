@@ -84,7 +84,7 @@ func (m *Model) checkConflicts(problems *problem.List) {
 func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 	hosts := v.hostsFor(vh.host)
 	if len(hosts) == 0 {
-		r.add(problem.NoEffect(vh.path, vh.host, "no visible ServiceEntry declares this host", "declare it in a ServiceEntry"))
+		r.add(problem.NotFound(vh.path, vh.host, "no effect: no visible ServiceEntry declares this host", "declare it in a ServiceEntry"))
 		return
 	}
 	http := slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return !h.Protocol.IsHTTP() })
@@ -204,7 +204,7 @@ func (v *View) checkSNI(vh hostRoutes, r reporter) {
 				}
 				ports := slices.DeleteFunc(v.tlsPorts(name), func(p uint32) bool { return m.port != 0 && m.port != p })
 				if len(ports) == 0 {
-					r.add(problem.NoEffect(m.path, name, "no visible ServiceEntry declares this host as TLS", "declare it with protocol TLS, on the port of the match if there is one"))
+					r.add(problem.NotFound(m.path, name, "no effect: no visible ServiceEntry declares this host as TLS", "declare it with protocol TLS, on the port of the match if there is one"))
 				}
 				for _, p := range ports {
 					used[p] = append(used[p], name)

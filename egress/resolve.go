@@ -122,7 +122,7 @@ func (v *View) resolve(to RouteDestination, port uint32, name string, u use) Des
 	switch {
 	case !ok:
 		rule := fmt.Sprintf("no ServiceEntry visible to this namespace declares %s:%d (%s)", to.Host, port, u.withoutDestination())
-		return unusable(problem.Invalid(to.Path, to.Host, rule, "declare it in a ServiceEntry").AsWarning())
+		return unusable(problem.NotFound(to.Path, to.Host, rule, "declare it in a ServiceEntry"))
 	case h.Passthrough:
 		rule := fmt.Sprintf("port %d uses the original destination address, which belongs to another host", port)
 		return unusable(problem.Invalid(to.Path, to.Host, rule, "use resolution DNS or STATIC"))

@@ -92,7 +92,7 @@ func (i *Injector) tryDefaults() problem.List {
 	r, err := i.resolved(podInputs{})
 	if err != nil {
 		var problems problem.List
-		for _, p := range problemsOf(err) {
+		for _, p := range ProblemsOf(err) {
 			problems.Add(p.In(i.cfg.Injection.Source))
 		}
 		return problems

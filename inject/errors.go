@@ -41,7 +41,8 @@ func reject(code string, problems ...problem.Problem) *Error {
 	return &Error{Code: code, Problems: problems}
 }
 
-func problemsOf(err error) problem.List {
+// ProblemsOf are the problems of an error of this package.
+func ProblemsOf(err error) problem.List {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Problems

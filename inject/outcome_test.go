@@ -14,7 +14,7 @@ func problemsWith(t *testing.T, i *Injector, r Request, spec string, annotations
 	t.Helper()
 	r.Pod = []byte(strings.Replace(string(podWith(annotations...)), `"spec":{"containers":[{"name":"app","image":"i"}]}`, `"spec":`+spec, 1))
 	if _, err := i.Inject(r); err != nil {
-		return strings.Join(problemsOf(err).Strings(), "\n")
+		return strings.Join(ProblemsOf(err).Strings(), "\n")
 	}
 	mustInject(t, i, r)
 	return ""

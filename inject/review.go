@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/internal/problem"
@@ -14,7 +15,7 @@ import (
 func (i *Injector) ReviewWorkload(object []byte, namespace string, namespaceAnnotations map[string]string) problem.List {
 	t, ok, err := FindTemplate(object)
 	if err != nil {
-		return problemsOf(err).AsWarnings()
+		return ProblemsOf(err).AsWarnings()
 	}
 	if !ok {
 		return nil
@@ -31,7 +32,7 @@ func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations ma
 	result, err := i.Inject(Request{Pod: t.Pod, Namespace: namespace, NamespaceAnnotations: namespaceAnnotations, Owner: t.Owner, Claims: t.Claims})
 	if err != nil {
 		var out problem.List
-		for _, p := range problemsOf(err) {
+		for _, p := range ProblemsOf(err) {
 			out.Add(denied(p))
 		}
 		return append(out, place.WorstFirst()...)
@@ -39,15 +40,24 @@ func (i *Injector) Review(t *Template, namespace string, namespaceAnnotations ma
 	return slices.Concat(result.Warnings, place, ineffective(result.Decision, t)).WorstFirst()
 }
 
+// podsDenied is the path of a problem of a workload's pods, or comes before it.
+const podsDenied = "pods will be denied"
+
 // denied is a problem of a workload's pods.
 func denied(p problem.Problem) problem.Problem {
-	const effect = "pods will be denied"
 	if p.Path == "" {
-		p.Path = effect
+		p.Path = podsDenied
 	} else {
-		p.Path = effect + ": " + p.Path
+		p.Path = podsDenied + ": " + p.Path
 	}
 	return p.AsWarning()
+}
+
+// PodsDenied reports whether a problem of Review is an error of the workload's pods, and
+// returns its path in the pod, or that of another problem as it is.
+func PodsDenied(p problem.Problem) (path string, denied bool) {
+	path, denied = strings.CutPrefix(p.Path, podsDenied)
+	return strings.TrimPrefix(path, ": "), denied
 }
 
 // ineffective warns about a setting of pods that are skipped by other rules.

@@ -18,6 +18,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/document"
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/manifest"
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
@@ -151,32 +152,29 @@ func (f *explainFiles) object(at explain.Manifest, data []byte) error {
 
 // eachDocument calls f with each document of a file, and the line on which it starts.
 func eachDocument(file string, stdin io.Reader, f func(name string, line int, text []byte)) error {
+	var failed []error
+	name, err := readManifest(file, stdin, func(name string, d manifest.Document) {
+		if d.Problem != nil {
+			failed = append(failed, d.Problem.In(name))
+			return
+		}
+		f(name, d.Line, d.Text)
+	})
+	if err != nil {
+		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+	}
+	return errors.Join(failed...)
+}
+
+// maxManifest bounds a document in bytes: what is read of it takes up to 150 times as much.
+const maxManifest = 16 << 20
+
+// readManifest calls f with each document of a file, and returns the file's name.
+func readManifest(file string, stdin io.Reader, f func(name string, d manifest.Document)) (string, error) {
 	r, name, err := openInput("-f", file, stdin)
 	if err != nil {
-		return err
+		return nameOf(file), err
 	}
 	defer func() { _ = r.Close() }()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	start, line := 1, 0
-	var document strings.Builder
-	done := func() {
-		if text := document.String(); strings.TrimSpace(text) != "" {
-			f(name, start, []byte(text))
-		}
-		document.Reset()
-	}
-	for l := range strings.Lines(string(data)) {
-		line++
-		if !strings.HasPrefix(l, "---") {
-			document.WriteString(l)
-			continue
-		}
-		done()
-		start = line + 1
-	}
-	done()
-	return nil
+	return name, manifest.Documents(r, maxManifest, func(d manifest.Document) { f(name, d) })
 }

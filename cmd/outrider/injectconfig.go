@@ -44,22 +44,8 @@ func compileTexts(ctx context.Context, o injectOptions, stdin io.Reader, w io.Wr
 			return nil, none, err
 		}
 	}
-	files := []struct {
-		flag, path, key string
-		text, label     *string
-	}{
-		{"--injectConfigFile", o.config, "config", &texts.Config, &labels.Config},
-		{"--valuesFile", o.values, "values", &texts.Values, &labels.Values},
-		{"--meshConfigFile", o.mesh, "mesh", &texts.Mesh, &labels.Mesh},
-	}
-	for _, f := range files {
-		if f.path == "" {
-			continue
-		}
-		var err error
-		if *f.text, *f.label, err = readConfig(f.flag, f.path, f.key, w); err != nil {
-			return nil, none, err
-		}
+	if err := o.readTexts(&texts, &labels, w); err != nil {
+		return nil, none, err
 	}
 	cfg, problems := config.Parse(texts, labels)
 	var injector *inject.Injector
@@ -83,6 +69,27 @@ func compileTexts(ctx context.Context, o injectOptions, stdin io.Reader, w io.Wr
 		return nil, none, fmt.Errorf("invalid configuration:\n%s", strings.Join(errs.Strings(), "\n"))
 	}
 	return injector, explain.Texts{Texts: texts, Labels: labels}, nil
+}
+
+// readTexts reads the texts of the flags that are set.
+func (o *injectOptions) readTexts(texts *config.Texts, labels *config.Labels, w io.Writer) error {
+	for _, f := range []struct {
+		flag, path, key string
+		text, label     *string
+	}{
+		{"--injectConfigFile", o.config, "config", &texts.Config, &labels.Config},
+		{"--valuesFile", o.values, "values", &texts.Values, &labels.Values},
+		{"--meshConfigFile", o.mesh, "mesh", &texts.Mesh, &labels.Mesh},
+	} {
+		if f.path == "" {
+			continue
+		}
+		var err error
+		if *f.text, *f.label, err = readConfig(f.flag, f.path, f.key, w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readConfig reads the text for one key of a ConfigMap from a file with either the

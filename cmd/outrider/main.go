@@ -46,6 +46,8 @@ func run(ctx context.Context, args []string, stdio stdio) int {
 		return exitUsage
 	case errors.Is(err, errIncomplete):
 		return exitIncomplete
+	case errors.Is(err, errFindings):
+		return exitError
 	}
 	fmt.Fprintf(stdio.err, "error: %v\n", err)
 	return exitError

@@ -30,7 +30,7 @@ func rootCommand(name string, stdio stdio) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(configCommand(stdio), explainCommand(stdio), kubeInjectCommand(stdio), rangesCommand(stdio), serveCommand(stdio), uninjectCommand(stdio),
-		uninstallCommand(stdio), verifyInstallCommand(stdio), versionCommand(stdio))
+		uninstallCommand(stdio), validateCommand(stdio), verifyInstallCommand(stdio), versionCommand(stdio))
 	for _, cmd := range root.Commands() {
 		cmd.Args = asUsage(cmd.Args)
 	}

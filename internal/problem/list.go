@@ -148,7 +148,7 @@ func (p Problem) rank() int {
 		return 0
 	case p.Type == TypeBypass:
 		return 1
-	case p.Type == TypeNoEffect:
+	case p.Type == TypeNoEffect, p.Type == TypeNotFound:
 		return 3
 	}
 	return 2

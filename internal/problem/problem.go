@@ -55,6 +55,7 @@ const (
 	TypeBypass                   // traffic that should be controlled is not
 	TypeRejected                 // valid, and rejected by those that it is for
 	TypeOverBudget               // there is more of it than one user may have
+	TypeNotFound                 // a reference to an object that does not exist
 )
 
 // Problem is one thing wrong with one input.

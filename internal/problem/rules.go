@@ -84,6 +84,11 @@ func OverBudget(path, rule, fix string) Problem {
 	return Problem{Type: TypeOverBudget, Path: path, Rule: rule, Fix: fix}
 }
 
+// NotFound is a warning about a reference to an object that does not exist.
+func NotFound(path, value, rule, fix string) Problem {
+	return Problem{Severity: Warning, Type: TypeNotFound, Path: path, Value: shown(value), Rule: rule, Fix: fix}
+}
+
 // Conflict is two values of which only one can be set: "cannot be combined with
 // --in-place". with names the other one.
 func Conflict(path, value, with, fix string) Problem {

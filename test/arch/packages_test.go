@@ -100,7 +100,7 @@ var packageRules = []packageRule{
 		why: "it shows the checks and the status of the configuration, which others compute"},
 	{path: "explain", kind: pure, may: []string{"config", "egress", "egress/decide", "inject", "redirect"},
 		why: "its answers are those of the packages that decide; what they decide about is read elsewhere"},
-	{path: "validate", kind: pure, may: []string{"config", "egress", "inject", "manifest"},
+	{path: "validate", kind: pure, may: []string{"config", "egress", "inject", "manifest", "webhook/registration"},
 		why: "admission and the command line judge objects by the same functions"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
