@@ -118,7 +118,7 @@ e2e: test-deps assets ## Run the product end to end on a real cluster (root on L
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
 
 upgrades: test-deps assets ## Follow all of docs/upgrade.md on a real cluster (root on Linux)
-	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/revisions -upgrades
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run "TestE2E/(revisions|earlier)" -upgrades
 
 bench-starts: test-deps assets ## Time the start of pods with and without a sidecar, with IPv6 and without (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,sidecar,limited

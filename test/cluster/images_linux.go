@@ -67,6 +67,12 @@ func (c *Cluster) LoadProgram(ctx context.Context, pkg, ref string) error {
 	return c.load(ctx, image.Static(ref, program, "65532:65532"))
 }
 
+// LoadBinary loads a static program as the image of the reference, which the user, such
+// as "65532:65532", runs.
+func (c *Cluster) LoadBinary(ctx context.Context, program, ref, user string) error {
+	return c.load(ctx, image.Static(ref, program, user))
+}
+
 // load gives containerd images as they are written.
 func (c *Cluster) load(ctx context.Context, images ...image.Image) error {
 	for _, im := range images {

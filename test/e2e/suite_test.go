@@ -96,6 +96,9 @@ func TestE2E(t *testing.T) {
 			})
 		}
 	})
+	if *upgrades {
+		alone = append(alone, scenario{"earlier", earlier})
+	}
 	for _, sc := range alone {
 		if ended.Err() != nil {
 			t.Fatal("interrupted")

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +27,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit/netns"
 	"github.com/outrider-mesh/outrider/test/kube"
 	"github.com/outrider-mesh/outrider/test/previous"
+	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
@@ -35,6 +38,7 @@ type upgrade struct {
 	t        *testing.T
 	old, new string // the programs
 	address  atomic.Pointer[string]
+	webhook  string
 	stop     func()
 	ca       string // of the Secret
 }
@@ -42,11 +46,13 @@ type upgrade struct {
 const (
 	systemNamespace = "istio-system" // whose name the certificate has, see controlPlaneName
 	shop            = "shop"
+	labelled        = "labelled" // for injection
 )
 
 // Sidecars of an earlier version are configured by the control plane of this one, and
 // after a rollback sidecars of this version by the earlier one: the configuration
-// arrives, an edit arrives, and a request succeeds.
+// arrives, an edit arrives, and a request succeeds. A pod that one version has injected
+// is injected by the other as if that were the first.
 func TestUpgradeAndRollback(t *testing.T) {
 	program := Require(t)
 	netns.Need(t, "ip", "nft")
@@ -54,6 +60,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 	for _, name := range []string{systemNamespace, shop} {
 		kit.Must(t, u.CreateNamespace(t.Context(), name, nil))
 	}
+	kit.Must(t, u.CreateNamespace(t.Context(), labelled, map[string]string{"istio-injection": "enabled"}))
 	_, err := u.Client.CoreV1().ConfigMaps(systemNamespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio"}, Data: map[string]string{"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"},
 	}, metav1.CreateOptions{})
@@ -63,14 +70,21 @@ func TestUpgradeAndRollback(t *testing.T) {
 	before := u.sidecar(program, u.old, "before")
 	u.declare("one")
 	u.reaches(before, "one")
+	const plain = "{metadata: {name: a}, spec: {automountServiceAccountToken: false, containers: [{name: app, image: app}], initContainers: [{name: setup, image: app}]}}"
+	byOld := u.admitted(plain)
 
 	u.serve(u.new) // the upgrade
 	u.declare("two")
 	u.reaches(before, "one", "two")
 	after := u.sidecar(program, u.new, "after")
 	u.reaches(after, "one", "two")
+	byNew := u.admitted(plain)
+	again := u.admitted(byOld)
+	u.same("the new version injects a pod of the old one", again, byNew)
 
 	u.serve(u.old) // the rollback
+	u.same("the old version injects a pod of the new one", u.admitted(byNew), byOld)
+	u.same("the old version injects a pod of both", u.admitted(again), byOld)
 	u.declare("three")
 	u.reaches(before, "two", "three")
 	u.reaches(after, "two", "three")
@@ -99,8 +113,15 @@ func TestFilesOfTheOtherVersion(t *testing.T) {
 		}
 		return string(out)
 	}
-	for _, c := range []struct{ name, from, to string }{{"upgrade", old, current}, {"rollback", current, old}} {
-		injected := run(c.from, file, "kube-inject", "-f", "-")
+	for _, c := range []struct {
+		name string
+		from []string
+		to   string
+	}{{"upgrade", []string{old}, current}, {"rollback", []string{current}, old}, {"upgrade and rollback", []string{old, current}, old}} {
+		injected := file
+		for _, from := range c.from {
+			injected = run(from, injected, "kube-inject", "-f", "-")
+		}
 		if got := run(c.to, injected, "uninject", "-f", "-"); got != file {
 			t.Errorf("%s: uninject: got\n%swant\n%s", c.name, got, file)
 		}
@@ -134,10 +155,10 @@ func (u *upgrade) serve(program string) {
 	if u.stop != nil {
 		u.stop()
 	}
-	addresses, err := kit.FreeAddresses(3)
+	addresses, err := kit.FreeAddresses(3) // of 127.0.0.1
 	kit.Must(u.t, err)
 	log := &kit.Buffer{}
-	cmd := exec.Command(program, "serve", "--kubeconfig="+u.Kubeconfig, "--namespace="+systemNamespace, "--shutdown-delay=0s",
+	cmd := exec.Command(program, "serve", "--kubeconfig="+u.Kubeconfig, "--namespace="+systemNamespace, "--shutdown-delay=0s", "--cert-host=127.0.0.1",
 		"--port="+addresses[0], "--xds-address="+addresses[1], "--health-address="+addresses[2], "--metrics-address=0")
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	kit.Must(u.t, cmd.Start())
@@ -169,6 +190,7 @@ func (u *upgrade) serve(program string) {
 	})
 	u.t.Logf("%s is ready after %s", filepath.Base(filepath.Dir(program)), time.Since(start).Round(time.Millisecond))
 	u.address.Store(&addresses[1])
+	u.webhook = "https://" + addresses[0]
 
 	secret, err := u.Client.CoreV1().Secrets(systemNamespace).Get(u.t.Context(), "outrider-certs", metav1.GetOptions{})
 	kit.Must(u.t, err)
@@ -177,6 +199,52 @@ func (u *upgrade) serve(program string) {
 		u.ca = ca
 	case !strings.Contains(ca, u.ca): // a new one may be before it, until all sidecars trust that
 		u.t.Errorf("%s has removed the CA certificate from the Secret", program)
+	}
+	u.register(secret.Data["ca.crt"])
+}
+
+// register has the API server call the control plane of the time.
+func (u *upgrade) register(bundle []byte) {
+	u.t.Helper()
+	api := u.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	c := registration.Options{Namespace: systemNamespace, URL: u.webhook, CABundle: bundle}.Mutating()
+	_ = api.Delete(u.t.Context(), c.Name, metav1.DeleteOptions{})
+	_, err := api.Create(u.t.Context(), c, metav1.CreateOptions{})
+	kit.Must(u.t, err)
+}
+
+// admitted is a pod, in YAML, as the API server admits it with the webhook of the time.
+func (u *upgrade) admitted(text string) string {
+	u.t.Helper()
+	var p, admitted *corev1.Pod
+	kit.Must(u.t, yaml.Unmarshal([]byte(text), &p))
+	p.Namespace = labelled
+	kit.Eventually(u.t, "the API server calls the webhook", func() (err error) {
+		admitted, err = u.Client.CoreV1().Pods(labelled).Create(u.t.Context(), p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil && admitted.Annotations["sidecar.istio.io/status"] == "" {
+			err = errors.New("the pod is not injected")
+		}
+		return err
+	})
+	admitted.ObjectMeta = metav1.ObjectMeta{Name: admitted.Name, Labels: admitted.Labels, Annotations: admitted.Annotations}
+	out, err := yaml.Marshal(admitted)
+	kit.Must(u.t, err)
+	return string(out)
+}
+
+// same fails unless two pods are the same but for the order of what they list.
+func (u *upgrade) same(what, got, want string) {
+	u.t.Helper()
+	var pods [2]corev1.Pod
+	for i, text := range []string{got, want} {
+		kit.Must(u.t, yaml.Unmarshal([]byte(text), &pods[i]))
+		byName := func(a, b corev1.Container) int { return strings.Compare(a.Name, b.Name) }
+		slices.SortFunc(pods[i].Spec.Containers, byName)
+		slices.SortFunc(pods[i].Spec.InitContainers, byName)
+		slices.SortFunc(pods[i].Spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if d := cmp.Diff(pods[0], pods[1]); d != "" {
+		u.t.Errorf("%s: got -, want +\n%s", what, d)
 	}
 }
 

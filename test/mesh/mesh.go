@@ -112,6 +112,15 @@ func (m *Mesh) LoadProgram(ctx context.Context, pkg, ref string) error {
 	return m.own.LoadProgram(ctx, pkg, ref)
 }
 
+// LoadBinary loads a static program as an image that the user runs, into a cluster of our
+// own.
+func (m *Mesh) LoadBinary(ctx context.Context, program, ref, user string) error {
+	if m.own == nil {
+		return fmt.Errorf("load %s: %s", program, NoNode)
+	}
+	return m.own.LoadBinary(ctx, program, ref, user)
+}
+
 // MemoryPeak is the most memory, in bytes, that a container of the pod with the UID
 // has used, in a cluster of our own.
 func (m *Mesh) MemoryPeak(podUID string) (int64, error) {

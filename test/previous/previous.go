@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +30,8 @@ const requireEnv = "REQUIRE_REAL"
 // buildTimeout bounds the one build: it takes two minutes on two cores.
 const buildTimeout = 15 * time.Minute
 
-// Require returns the directory of the earlier version: its program "outrider", and
-// its manifests in "deploy". Where it cannot be built the test is skipped with the
+// Require returns the directory of the earlier version: its programs "outrider" and
+// "outrider-init", and its manifests in "deploy". Where it cannot be built the test is skipped with the
 // reason; with REQUIRE_REAL=1 it fails instead. Under -short it is skipped unless
 // REQUIRE_REAL=1.
 func Require(t testing.TB) string {
@@ -65,7 +66,7 @@ func Build(ctx context.Context, progress io.Writer) (string, error) {
 		return "", fmt.Errorf("build the earlier version: find the cache: %w", err)
 	}
 	dir := filepath.Join(base, "outrider", fmt.Sprintf("previous-%.12s-%s-%s", Commit(), runtime.GOOS, runtime.GOARCH))
-	err = cache.Once(ctx, dir, func() bool { return isFile(filepath.Join(dir, "outrider")) },
+	err = cache.Once(ctx, dir, func() bool { return isFile(filepath.Join(dir, programs[0])) },
 		func() {
 			_, _ = fmt.Fprintln(progress, "previous: another process is building the earlier version; waiting for it")
 		},
@@ -76,8 +77,11 @@ func Build(ctx context.Context, progress io.Writer) (string, error) {
 	return dir, nil
 }
 
-// build puts the files of the commit into the directory, and the program last, so that
-// a directory with the program is complete.
+// programs are those of the earlier version. The first is the last to be there.
+var programs = []string{"outrider-init", "outrider"}
+
+// build puts the files of the commit into the directory, and the programs last, so that
+// a directory with all of them is complete.
 func build(ctx context.Context, root, dir string, progress io.Writer) error {
 	if err := run(ctx, root, "git", "cat-file", "-e", Commit()+"^{commit}"); err != nil {
 		return fmt.Errorf("the repository does not have it (git fetch --unshallow gets the whole history): %w", err)
@@ -94,14 +98,18 @@ func build(ctx context.Context, root, dir string, progress io.Writer) error {
 	_, _ = fmt.Fprintln(progress, "previous: building the earlier version; once, about 2 minutes on 2 cores")
 	stop := kit.Progress(progress, "previous: building the earlier version")
 	defer stop()
-	program := filepath.Join(dir, "staged")
+	staged := filepath.Join(dir, "staged")
+	if err := os.MkdirAll(staged, 0o755); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(staged) }()
 	for _, step := range []struct {
 		in   string
 		args []string
 	}{
 		{root, []string{"git", "archive", "--output=" + archive, Commit()}},
 		{source, []string{"tar", "-xf", archive}},
-		{source, []string{"go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-o", program, "./cmd/outrider"}},
+		{source, []string{"go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-o", staged + "/", "./cmd/outrider", "./cmd/outrider-init"}},
 		{dir, []string{"rm", "-rf", "deploy"}},
 		{dir, []string{"cp", "-r", "source/deploy", "deploy"}},
 	} {
@@ -109,7 +117,12 @@ func build(ctx context.Context, root, dir string, progress io.Writer) error {
 			return err
 		}
 	}
-	return os.Rename(program, filepath.Join(dir, "outrider"))
+	for _, name := range slices.Backward(programs) {
+		if err := os.Rename(filepath.Join(staged, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func run(ctx context.Context, dir string, args ...string) error {
