@@ -2,13 +2,16 @@ package annotation
 
 // The names of Outrider's own objects, and of others' objects that it reads.
 const (
-	ManagedBy     = "app.kubernetes.io/managed-by" // label
-	AppComponent  = "app.kubernetes.io/component"  // label
-	NamespaceName = "kubernetes.io/metadata.name"  // label that the API server sets on every namespace
-	ServingCA     = "outrider/serving-authority"   // annotation on a replica's lease: the CA of its certificate
-	ConfigHash    = "outrider/config-hash"         // annotation on a replica's lease: its active configuration
-	ConfigSource  = "outrider/config-source"       // annotation on a replica's lease: where that comes from
-	ConfigReason  = "outrider/config-not-applied"  // annotation on a replica's lease: why the ConfigMaps are not applied
+	ManagedBy         = "app.kubernetes.io/managed-by" // label
+	AppComponent      = "app.kubernetes.io/component"  // label
+	NamespaceName     = "kubernetes.io/metadata.name"  // label that the API server sets on every namespace
+	ServingCA         = "outrider/serving-authority"   // annotation on a replica's lease: the CA of its certificate
+	ConfigHash        = "outrider/config-hash"         // annotation on a replica's lease: its active configuration
+	ConfigSource      = "outrider/config-source"       // annotation on a replica's lease: where that comes from
+	ConfigReason      = "outrider/config-not-applied"  // annotation on a replica's lease: why the ConfigMaps are not applied
+	ReplicaVersion    = "outrider/version"             // annotation on a replica's lease: that of its program
+	ReplicaComponents = "outrider/components"          // annotation on a replica's lease: what it runs
+	ReplicaSidecars   = "outrider/sidecars"            // annotation on a replica's lease: the sidecars that are connected to it
 )
 
 // The names of the table, grouped by their prefix.

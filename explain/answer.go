@@ -67,7 +67,14 @@ type Webhook struct {
 	Conditions []string `json:"conditions,omitempty"`
 	// Others are webhooks of other injectors that select the pod.
 	Others []string `json:"others,omitempty"`
+
+	label    string // that selects
+	ofObject bool   // it is the pod's, not the namespace's
 }
+
+// SelectedBy is the label that the pod is selected by, and whether it is the pod's own;
+// empty where none is required.
+func (w Webhook) SelectedBy() (label string, ofPod bool) { return w.label, w.ofObject }
 
 // The results of the first stage.
 const (

@@ -31,11 +31,11 @@ type InCluster struct {
 
 // Explain answers everything about a pod and its connections to destinations.
 func Explain(s Subject, c Input, to ...Destination) Answer {
-	result, err := s.injection(c)
+	result, decision := s.Inject(c)
 	running, had := s.running(c)
 	a := Answer{
-		APIVersion: APIVersion, Kind: "Explanation", Object: s.Object, Webhook: s.webhook(c.Namespace, c.Registered),
-		Decision: s.decision(c, result, err), Running: running, Settings: s.settings(c, result, had), Warnings: []string{}, Destinations: []Traffic{},
+		APIVersion: APIVersion, Kind: "Explanation", Object: s.Object, Webhook: s.Selection(c.Namespace, c.Registered),
+		Decision: decision, Running: running, Settings: s.settings(c, result, had), Warnings: []string{}, Destinations: []Traffic{},
 	}
 	if a.Result = a.Decision.Result; a.Webhook.Result == NotSelected {
 		a.Result = NotSelected

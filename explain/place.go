@@ -74,8 +74,8 @@ func (s Subject) annotation(name string) Rule {
 	return s.Manifest.onField(Rule{Source: "annotation " + name, Path: path}, document.Join(path, name))
 }
 
-// place is where a setting is.
-func (s Subject) place(t Texts, e inject.Setting) Rule {
+// Place is where a setting is.
+func (s Subject) Place(t Texts, e inject.Setting) Rule {
 	if o := e.Origin(); o.Kind == inject.OriginAnnotation {
 		return s.annotation(o.Name)
 	}

@@ -3,6 +3,7 @@ package explain
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,7 +23,28 @@ type Subject struct {
 	inject.Template
 	Manifest Manifest
 
-	pod corev1.Pod // decoded
+	pod     corev1.Pod // decoded
+	decoded bool       // without an error
+}
+
+// SubjectOf is a pod of a cluster, as it was when it was created, as far as that is known:
+// without its status, and without a name that the API server has generated.
+func SubjectOf(p *corev1.Pod) (Subject, error) {
+	s := Subject{Object: Object{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}, decoded: true}
+	s.pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+	s.pod.ObjectMeta, s.pod.Spec = p.ObjectMeta, p.Spec
+	m := &s.pod.ObjectMeta
+	m.ManagedFields, m.UID, m.ResourceVersion, m.Generation, m.CreationTimestamp = nil, "", "", 0, metav1.Time{}
+	if m.GenerateName != "" {
+		m.Name = ""
+	}
+	s.pod.Spec.NodeName = ""
+	text, err := json.Marshal(&s.pod)
+	if err != nil {
+		return s, fmt.Errorf("encode pod %s/%s: %w", p.Namespace, p.Name, err)
+	}
+	s.Template = inject.Template{Owner: inject.Owner{APIVersion: "v1", Kind: "Pod", Name: p.Name}, Namespace: p.Namespace, Pod: text}
+	return s, nil
 }
 
 // NewSubject reads an object's JSON; false for a kind without a pod template.
@@ -50,11 +72,19 @@ func (s Subject) path(path string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(s.Pointer, "/"), "/", ".") + "." + path
 }
 
-// injection injects the pod as it is now.
-func (s Subject) injection(c Input) (*inject.Result, error) {
-	return c.Injector.Inject(inject.Request{
+// Decoded is the pod of the subject.
+func (s Subject) Decoded() *corev1.Pod { return &s.pod }
+
+// Inject injects the pod as it is now. The result is nil where the pod is denied.
+func (s Subject) Inject(c Input) (*inject.Result, Decision) {
+	q := inject.Request{
 		Pod: s.Pod, Namespace: c.Namespace.Name, NamespaceAnnotations: c.Namespace.Annotations, Owner: s.owner(), Claims: s.Claims,
-	})
+	}
+	if s.decoded {
+		q.Decoded = &s.pod
+	}
+	result, err := c.Injector.Inject(q)
+	return result, s.decision(c, result, err)
 }
 
 func (s Subject) owner() inject.Owner {
@@ -154,7 +184,7 @@ func (s Subject) settings(c Input, r *inject.Result, running map[string]inject.S
 		return out
 	}
 	for _, e := range r.Settings.List {
-		shown := setting(e.Name, e.Value, s.place(c.Texts, e))
+		shown := setting(e.Name, e.Value, s.Place(c.Texts, e))
 		shown.Evidence = e.Origin().Evidence
 		if had, ok := running[e.Name]; ok && had.Value != e.Value {
 			shown.Running = &had.Value

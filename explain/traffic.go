@@ -142,7 +142,7 @@ func pathOf(d Destination) string {
 func (c Input) redirectRule(r *redirection, d redirect.Decision) Rule {
 	rule := Rule{Source: sourceBuiltIn}
 	if name, ok := settingOf[d.Reason]; ok {
-		rule = r.subject.place(c.Texts, r.setting(name))
+		rule = r.subject.Place(c.Texts, r.setting(name))
 		if rule.Path == "" {
 			rule.Path = name
 		}

@@ -44,6 +44,8 @@ func (r Registered) own(c *admissionregistrationv1.MutatingWebhookConfiguration,
 type entry struct {
 	name    string
 	rule    string         // what it selects by, where it selects the pod
+	label   string         // the same: the label's key
+	ofPod   bool           // it is the pod's
 	failing []failedLabels // none: it selects the pod
 	// conditions are the names of its matchConditions
 	conditions []string
@@ -55,8 +57,8 @@ type failedLabels struct {
 	ofNamespace bool
 }
 
-// webhook evaluates the selectors for a pod.
-func (s Subject) webhook(n Namespace, r Registered) Webhook {
+// Selection evaluates the selectors of the registered webhooks for the pod.
+func (s Subject) Selection(n Namespace, r Registered) Webhook {
 	if r.Unread != "" || !n.Known {
 		why := r.Unread
 		if why == "" {
@@ -85,6 +87,7 @@ func (s Subject) webhook(n Namespace, r Registered) Webhook {
 	out.Result, out.Rule = s.selection(n, r, ours)
 	if out.Result == Selected {
 		out.Conditions = ours[0].conditions // it is the nearest
+		out.label, out.ofObject = ours[0].label, ours[0].ofPod
 	}
 	return out
 }
@@ -128,6 +131,7 @@ func evaluate(name string, w *admissionregistrationv1.MutatingWebhook, ofNamespa
 					who = "the namespace"
 				}
 				e.rule = fmt.Sprintf("%s has the label %s=%s", who, q.Key(), s.labels[q.Key()])
+				e.label, e.ofPod = q.Key(), !s.ns
 			}
 		}
 	}

@@ -43,6 +43,12 @@ func (i *Injector) RangeNames() *ranges.NamedRanges { return i.env.Ranges }
 // and the built-in templates. The status annotation of a pod has it as configHash.
 func (i *Injector) Hash() string { return i.hash }
 
+// ReadsPod reports whether one of the templates reads the pod, so that pods with the same
+// settings may get different parts.
+func (i *Injector) ReadsPod(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return i.templates[name] != nil && i.templates[name].ReadsPod })
+}
+
 // registryOnly reports whether undeclared destinations are denied.
 func (i *Injector) registryOnly() bool {
 	return i.cfg.Mesh.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY

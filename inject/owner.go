@@ -9,6 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// OwnerOf returns the workload of a pod, derived from its controller.
+func OwnerOf(pod *corev1.Pod) Owner { return ownerOf(pod, Request{}) }
+
 // ownerOf returns the workload of a pod: the caller's, unless that is the pod itself,
 // else the controller, else the pod. The owner of the controller is derived as in
 // Istio, from what Kubernetes sets: a

@@ -47,6 +47,11 @@ func parseStatus(text string) *status {
 // Injected is what the status annotation of an injected pod records.
 type Injected struct {
 	Revision, ConfigHash string
+	// OverlayHash is that of what the templates rendered to: pods with the same one got
+	// the same parts from them.
+	OverlayHash string
+	// Templates are their names.
+	Templates []string
 	// Effective are the ranges and the settings that are not the default, by name.
 	Effective map[string]Setting
 }
@@ -58,7 +63,7 @@ func InjectedWith(annotations map[string]string) (Injected, bool) {
 	if !ok || s == nil {
 		return Injected{}, false
 	}
-	out := Injected{Revision: s.Revision, ConfigHash: s.ConfigHash, Effective: map[string]Setting{}}
+	out := Injected{Revision: s.Revision, ConfigHash: s.ConfigHash, OverlayHash: s.OverlayHash, Templates: s.Templates, Effective: map[string]Setting{}}
 	var effective map[string]struct{ Value, Source string }
 	if json.Unmarshal(s.Effective, &effective) == nil {
 		for name, e := range effective {

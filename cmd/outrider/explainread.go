@@ -22,8 +22,8 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
-// workloads are the kinds of pods and pod templates, by kubectl's names.
-var workloads = []struct {
+// workloadKinds are the kinds of pods and pod templates, by kubectl's names.
+var workloadKinds = []struct {
 	resource schema.GroupVersionResource
 	names    string
 }{
@@ -46,7 +46,7 @@ func workloadOf(arg string) (schema.GroupVersionResource, string, error) {
 		kind, name = "pod", arg
 	}
 	kind, _, _ = strings.Cut(strings.ToLower(kind), ".")
-	for _, w := range workloads {
+	for _, w := range workloadKinds {
 		for _, known := range strings.Fields(w.names) {
 			if known == kind && name != "" {
 				return w.resource, name, nil

@@ -112,6 +112,10 @@ func restoredRanges(text json.RawMessage) (l lastRanges) {
 	return l
 }
 
+// StoredRanges are the ranges of a record of the history, as a replica had them: nil where
+// it has none. The addresses of the API server are not stored.
+func StoredRanges(r config.Record) *ranges.NamedRanges { return restoredRanges(r.Ranges).names }
+
 // same reports whether two are the same for what is injected: their evidence, of
 // which a message has the text, may be of other objects.
 func (l lastRanges) same(o lastRanges) bool {

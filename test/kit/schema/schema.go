@@ -76,12 +76,24 @@ func (o Output) of(t *testing.T, of reflect.Type, path string) map[string]any {
 
 func (o Output) object(t *testing.T, of reflect.Type, path string) map[string]any {
 	properties, required := map[string]any{}, []string{}
+	o.fields(t, of, path, properties, &required)
+	return map[string]any{"type": "object", "properties": properties, "required": required}
+}
+
+// fields adds the fields of a struct; those of an embedded one are its own.
+func (o Output) fields(t *testing.T, of reflect.Type, path string, properties map[string]any, required *[]string) {
 	for i := range of.NumField() {
+		switch f := of.Field(i); {
+		case f.Anonymous:
+			o.fields(t, f.Type, path, properties, required)
+			continue
+		case !f.IsExported():
+			continue
+		}
 		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
 		properties[name] = o.of(t, of.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))
 		if options == "" {
-			required = append(required, name)
+			*required = append(*required, name)
 		}
 	}
-	return map[string]any{"type": "object", "properties": properties, "required": required}
 }

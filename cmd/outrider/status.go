@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+	"github.com/outrider-mesh/outrider/status"
+)
+
+const statusLong = `Compare the running pods with the active settings: which workloads were injected
+under others, in what they differ, since when, and the commands that apply the
+active ones; which pods should have a sidecar and have none, and why; sidecars with
+a problem; and the replicas of the webhook and of the control plane.
+
+Pods are compared by injecting them again, so that a setting that no pod depends on
+makes none differ. Nothing is changed.
+
+-o wide also shows pods, hashes and sources; -o json prints an object of
+docs/status.schema.json. With --watch the report is printed again when it changes.
+
+Exit code: 0 reported, whatever the report is; 1 error; 2 invalid usage.`
+
+const statusExample = `  # The pods of the current namespace
+  outrider status
+
+  # All pods of the cluster
+  outrider status -A
+
+  # Which Deployments must be restarted?
+  outrider status -A -o json | jq -r '.workloads[].command'`
+
+// pollInterval is how often --watch reads the pods. A reading of 5,000 pods is some 20
+// requests.
+const pollInterval = 10 * time.Second
+
+// statusOptions are the flags of status, of which preview has most.
+type statusOptions struct {
+	all                          bool
+	namespace, selector, format  string
+	istioNamespace, revisionName string
+	access                       kubeconfig.Access
+	watch                        bool
+	interval                     time.Duration
+}
+
+func (o *statusOptions) addFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "pods of all namespaces")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pods (default: that of the kubeconfig context)")
+	f.StringVarP(&o.selector, "selector", "l", "", "pods with these labels, such as app=web")
+	f.StringVarP(&o.format, "output", "o", "text", "output format: text, wide, json")
+	f.StringVarP(&o.revisionName, "revision", "r", "", "control-plane revision")
+	f.StringVarP(&o.istioNamespace, "istioNamespace", "i", "istio-system", "namespace of the installation")
+	f.StringVar(&o.access.Context, "context", "", "kubeconfig context to use (default: the current one)")
+	f.StringVar(&o.access.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
+}
+
+func statusCommand(stdio stdio) *cobra.Command {
+	var o statusOptions
+	cmd := &cobra.Command{
+		Use:     "status [-A | -n NAMESPACE]",
+		Short:   "Show which pods were not injected under the active settings",
+		Long:    statusLong,
+		Example: statusExample,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			if o.interval < time.Second {
+				return usagef("--interval: %s: too short; use 1s or more", o.interval)
+			}
+			releaseInitMemory()
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return runStatus(ctx, o, stdio) })
+		},
+	}
+	o.addFlags(cmd.Flags())
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "print the report again when it changes")
+	cmd.Flags().DurationVar(&o.interval, "interval", pollInterval, "how often --watch reads the pods")
+	return cmd
+}
+
+// check rejects invalid usage.
+func (o *statusOptions) check() error {
+	switch {
+	case !slices.Contains([]string{"text", "wide", "json"}, o.format):
+		return usagef("-o: %q: unknown output format; use text, wide or json", o.format)
+	case o.all && o.namespace != "":
+		return usagef("-A and -n are mutually exclusive")
+	}
+	return nil
+}
+
+// scope is the namespace of the pods; empty for all.
+func (o *statusOptions) scope() (string, error) {
+	if o.all || o.namespace != "" {
+		return o.namespace, nil
+	}
+	return o.access.Namespace()
+}
+
+func runStatus(ctx context.Context, o statusOptions, stdio stdio) error {
+	var before string
+	for {
+		text, err := o.report(ctx, stdio)
+		switch {
+		case err != nil && (!o.watch || before == ""):
+			return err
+		case err != nil:
+			fmt.Fprintf(stdio.err, "error: %v\n", err) // it may pass
+		case text != before:
+			if before != "" && o.format != "json" {
+				text = "\n" + time.Now().Format(time.RFC3339) + "\n" + text
+			}
+			if _, err := io.WriteString(stdio.out, text); err != nil {
+				return fmt.Errorf("write the report: %w", cause(err))
+			}
+			before = text
+		}
+		if !o.watch {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(o.interval):
+		}
+	}
+}
+
+// report is one report as text.
+func (o *statusOptions) report(ctx context.Context, stdio stdio) (string, error) {
+	c, err := o.compare(ctx, nil, stdio)
+	if err != nil {
+		return "", err
+	}
+	report := c.Report()
+	if o.format == "json" {
+		return asJSON(report)
+	}
+	return report.Text(o.style(stdio.out)), nil
+}
+
+func asJSON(of any) (string, error) {
+	text, err := json.MarshalIndent(of, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("encode the report: %w", err)
+	}
+	return string(text) + "\n", nil
+}
+
+// style is how reports are rendered: with colors on a terminal, unless NO_COLOR is set.
+func (o *statusOptions) style(out io.Writer) status.Style {
+	return status.Style{Wide: o.format == "wide", Color: isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", Now: time.Now()}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+// progress prints what is being read, from a second on, until it is stopped.
+type progress struct {
+	out  io.Writer
+	next time.Time
+	line string
+}
+
+func newProgress(out io.Writer) *progress {
+	return &progress{out: out, next: time.Now().Add(time.Second)}
+}
+
+// at reports a step. It costs a comparison of times.
+func (p *progress) at(what string, n int) {
+	if now := time.Now(); now.After(p.next) {
+		p.next = now.Add(2 * time.Second)
+		line := what
+		if n > 0 {
+			line = fmt.Sprintf("%s: %d", what, n)
+		}
+		if line != p.line {
+			fmt.Fprintf(p.out, "%s...\n", line)
+		}
+		p.line = line
+	}
+}
