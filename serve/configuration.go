@@ -2,7 +2,10 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -11,8 +14,11 @@ import (
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/config/active"
+	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/ranges/live"
+	"github.com/outrider-mesh/outrider/status"
 )
 
 // configMaps are the ones of this revision.
@@ -72,6 +78,42 @@ func newRanges(mgr manager.Manager, holder *active.Holder) (manager.Runnable, er
 func ownRanges(s *active.Snapshot) (own cidr.List, complete bool) {
 	found, _ := s.Injector.RangeNames().Resolve(cidr.Cluster)
 	return found.Ranges, found.Missing == ""
+}
+
+// reportOf is what a replica reports in its Lease.
+func (o *Options) reportOf(s active.Status, plane *controlPlane, now time.Time) map[string]string {
+	out := configurationOf(s)
+	var names []string
+	for _, c := range Components() {
+		if o.runs(c) {
+			names = append(names, string(c))
+		}
+	}
+	out[annotation.ReplicaVersion], out[annotation.ReplicaComponents] = o.Version, strings.Join(names, ",")
+	if plane != nil {
+		out[annotation.ReplicaSidecars] = connectedOf(plane.server.Conditions(now))
+	}
+	return out
+}
+
+// connectedOf are the sidecars of a replica, and some of those with a problem: others may make
+// any number of them, and messages of any length.
+func connectedOf(c xds.Conditions) string {
+	out := status.Connected{Connected: c.Connected, Behind: c.Behind, Rejecting: c.Rejecting}
+	for _, p := range c.Problems[:min(len(c.Problems), status.MaxReported)] {
+		of := status.Sidecar{Namespace: p.Identity.Namespace, Pod: p.Identity.Pod, ID: status.Behind, Time: p.Since.UTC().Truncate(time.Second),
+			Text: "has not confirmed its newest configuration"}
+		if p.Rejected != nil {
+			of.ID = status.Rejecting
+			of.Text = problem.Clip(problem.Printable("rejects "+xds.ShortType(p.Rejected.TypeURL)+" "+strings.Join(p.Rejected.Resources, ", ")+": "+p.Rejected.Reason), status.MaxReason)
+		}
+		out.Problems = append(out.Problems, of)
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return "" // only texts and numbers
+	}
+	return string(text)
 }
 
 // configurationOf is the status as annotations of the replica's Lease.

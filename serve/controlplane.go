@@ -51,8 +51,10 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, err
 	}
 	p.server = xds.New(p.tokens, xds.Metrics(o.Registry, reporter.Observer()), o.XDSLimits)
-	if err := o.Registry.Register(xds.ConnectionsMetric(p.server)); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
+	for _, m := range append(xds.ConditionMetrics(p.server), xds.ConnectionsMetric(p.server)) {
+		if err := o.Registry.Register(m); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	p.tokens.Revoked = p.server.Revoke
 	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log}

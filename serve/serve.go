@@ -69,7 +69,7 @@ func assemble(o Options) (*server, error) {
 		return nil, err
 	}
 	holder.Subscribe(plane.configure)
-	keeper.Annotate(func() map[string]string { return configurationOf(holder.Status()) })
+	keeper.Annotate(func() map[string]string { return o.reportOf(holder.Status(), plane, time.Now()) })
 	holder.OnStatus(keeper.Report)
 	admission(mgr, holder, cluster, plane, metrics, clients, o)
 	s.mgr = mgr

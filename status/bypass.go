@@ -58,8 +58,8 @@ type changes struct {
 }
 
 // changed compares what two settings make of a pod.
-func (c *Collector) changed(was, is outcome) changes {
-	out := changes{differences: differences(was, is, c.in.Edited.Texts)}
+func (c *Collector) changed(was, is outcome, at places) changes {
+	out := changes{differences: differences(was, is, at)}
 	before, after := redirectionOf(was.pod), redirectionOf(is.pod)
 	if before.args == after.args {
 		return out

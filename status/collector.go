@@ -172,16 +172,20 @@ func (c *Collector) compare(p *corev1.Pod) (*group, error) {
 	}
 	was := running(p)
 	now := c.under(c.in.Settings, subject, n, p)
-	g.now = c.judge(g, selection, was, now, c.in.Settings.Texts)
+	g.now = c.judge(g, selection, was, now, placesOf(subject, c.in.Settings))
 	if g.now.stale {
 		g.now.since = c.sinceWhen(p, subject, n, was, now)
 	}
 	if c.in.Edited != nil {
 		edited := c.under(*c.in.Edited, subject, n, p)
-		g.edited = c.judge(g, selection, was, edited, c.in.Edited.Texts)
-		g.changes = c.changed(now, edited)
+		g.edited = c.judge(g, selection, was, edited, placesOf(subject, *c.in.Edited))
+		g.changes = c.changed(now, edited, placesOf(subject, *c.in.Edited))
 	}
 	return g, nil
+}
+
+func placesOf(subject explain.Subject, s Settings) places {
+	return func(e inject.Setting) explain.Rule { return subject.Place(s.Texts, e) }
 }
 
 func (c *Collector) under(s Settings, subject explain.Subject, n explain.Namespace, p *corev1.Pod) outcome {
@@ -190,13 +194,13 @@ func (c *Collector) under(s Settings, subject explain.Subject, n explain.Namespa
 }
 
 // judge compares a pod as it runs with what some settings make of it.
-func (c *Collector) judge(g *group, selection explain.Webhook, was, is outcome, texts explain.Texts) verdict {
+func (c *Collector) judge(g *group, selection explain.Webhook, was, is outcome, at places) verdict {
 	v := verdict{decision: is.decision, selection: selection}
 	if !g.injected {
 		v.missing = is.decision.Result != Skipped
 		return v
 	}
-	v.differences = differences(was, is, texts)
+	v.differences = differences(was, is, at)
 	v.stale = len(v.differences) > 0
 	return v
 }

@@ -64,10 +64,14 @@ func under(s Settings, subject explain.Subject, namespace explain.Namespace, has
 	return out
 }
 
+// places are where settings are; nil where that is not shown.
+type places func(inject.Setting) explain.Rule
+
 // differences compares two outcomes; none: a pod is the same under both.
-func differences(was, is outcome, texts explain.Texts) []Difference {
+func differences(was, is outcome, at places) []Difference {
 	if was.decision.Result != is.decision.Result {
-		return []Difference{{Name: "decision", Was: was.decision.Result, Is: is.decision.Result, Source: is.decision.Rule.Source, Path: is.decision.Rule.Path, Line: is.decision.Rule.Line}}
+		r := is.decision.Rule
+		return []Difference{{Name: "decision", Was: was.decision.Result, Is: is.decision.Result, Source: r.Source, Path: r.Path, File: r.File, Line: r.Line}}
 	}
 	if is.decision.Result != Injected {
 		return nil
@@ -76,7 +80,7 @@ func differences(was, is outcome, texts explain.Texts) []Difference {
 	if was.with.OverlayHash == is.with.OverlayHash {
 		return annotations
 	}
-	out := settingDifferences(was, is, texts)
+	out := settingDifferences(was, is, at)
 	out = append(out, partDifferences(was, is, out)...)
 	out = append(out, annotations...)
 	if len(out) == 0 && !is.readsPod {
@@ -91,7 +95,7 @@ const unset = "default"
 
 // settingDifferences are the settings that differ. A running pod records those that are not
 // the default.
-func settingDifferences(was, is outcome, texts explain.Texts) (out []Difference) {
+func settingDifferences(was, is outcome, at places) (out []Difference) {
 	for _, name := range slices.Sorted(maps.Keys(is.settings)) {
 		next := is.settings[name]
 		had, ok := was.settings[name]
@@ -104,8 +108,12 @@ func settingDifferences(was, is outcome, texts explain.Texts) (out []Difference)
 		if had.Value == next.Value {
 			continue
 		}
-		at := texts.Place(next)
-		out = append(out, Difference{Name: name, Was: had.Value, Is: next.Value, Source: at.Source, Path: at.Path, Line: at.Line})
+		d := Difference{Name: name, Was: had.Value, Is: next.Value}
+		if at != nil {
+			r := at(next)
+			d.Source, d.Path, d.File, d.Line = r.Source, r.Path, r.File, r.Line
+		}
+		out = append(out, d)
 	}
 	return out
 }

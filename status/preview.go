@@ -89,7 +89,7 @@ func (c *Collector) AddTemplate(s explain.Subject) {
 	now := c.under(c.in.Settings, s, n, s.Decoded())
 	edited := c.under(*c.in.Edited, s, n, s.Decoded())
 	g.now = verdict{decision: now.decision, selection: selection}
-	g.changes = c.changed(now, edited)
+	g.changes = c.changed(now, edited, placesOf(s, *c.in.Edited))
 	g.edited = verdict{decision: edited.decision, selection: selection, stale: len(g.changes.differences) > 0}
 }
 

@@ -102,6 +102,7 @@ type Difference struct {
 	// Source, Path and Line are where the new value is.
 	Source string `json:"source,omitempty"`
 	Path   string `json:"path,omitempty"`
+	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 }
 

@@ -39,7 +39,7 @@ func (c *Collector) sinceWhen(p *corev1.Pod, subject explain.Subject, n explain.
 			break
 		}
 		injector := c.compiled(i)
-		if injector == nil || len(differences(was, c.under(Settings{Injector: injector}, subject, n, p), explain.Texts{})) == 0 {
+		if injector == nil || len(differences(was, c.under(Settings{Injector: injector}, subject, n, p), nil)) == 0 {
 			break
 		}
 		at = e.Time

@@ -34,7 +34,9 @@ func settings(t *testing.T, texts config.Texts) status.Settings {
 	return status.Settings{Injector: injector, Texts: all}
 }
 
-func values(text string) config.Texts { return config.Texts{Values: "global:\n  proxy:\n    " + text + "\n"} }
+func values(text string) config.Texts {
+	return config.Texts{Values: "global:\n  proxy:\n    " + text + "\n"}
+}
 
 // pod is a pod of a Deployment in namespace shop.
 func pod(deployment, suffix string, annotations map[string]string) *corev1.Pod {

@@ -190,6 +190,9 @@ func (s Style) differences(result string, all []Difference, problems []string) (
 
 func place(d Difference) string {
 	out := d.Source
+	if d.File != "" {
+		out += ", " + d.File
+	}
 	if d.Line > 0 {
 		out += fmt.Sprintf(", line %d", d.Line)
 	}
@@ -213,7 +216,7 @@ func commands(b *bytes.Buffer, s Style, title string, all []remedy) {
 			lines = append(lines, o.command)
 		}
 	}
-	if len(lines) > 0 {
+	if len(lines) > 0 || slices.ContainsFunc(all, func(o remedy) bool { return o.note != "" }) {
 		fmt.Fprintf(b, "\n%s\n", s.paint(bold, title))
 	}
 	for _, line := range lines {
@@ -288,7 +291,9 @@ func (p Preview) Text(s Style) string {
 	}
 	var all []remedy
 	for _, o := range p.Workloads {
-		all = append(all, remedy{o.Object, o.Command, o.Note})
+		if o.Result != Denied {
+			all = append(all, remedy{o.Object, o.Command, o.Note})
+		}
 	}
 	commands(&b, s, "After the edit, to apply it:", all)
 	for _, w := range p.Warnings {

@@ -46,10 +46,14 @@ func run(ctx context.Context, args []string, stdio stdio) int {
 		return exitUsage
 	case errors.Is(err, errIncomplete):
 		return exitIncomplete
-	case errors.Is(err, errFindings):
+	case errors.Is(err, errFindings), errors.Is(err, errDiffers):
 		return exitError
 	}
 	fmt.Fprintf(stdio.err, "error: %v\n", err)
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
 	return exitError
 }
 

@@ -138,7 +138,7 @@ func runStatus(ctx context.Context, o statusOptions, stdio stdio) error {
 
 // report is one report as text.
 func (o *statusOptions) report(ctx context.Context, stdio stdio) (string, error) {
-	c, err := o.compare(ctx, nil, stdio)
+	c, err := o.compare(ctx, stdio)
 	if err != nil {
 		return "", err
 	}

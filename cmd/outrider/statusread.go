@@ -36,31 +36,32 @@ type comparison struct {
 	env      inject.Environment
 }
 
-// edit changes the texts that pods are compared with.
-type edit func(config.Texts, config.Labels) (config.Texts, config.Labels, error)
-
-// compare reads the cluster, and compares its pods with the active settings, and with those
-// of an edit.
-func (o *statusOptions) compare(ctx context.Context, e edit, stdio stdio) (*status.Collector, error) {
-	c, err := o.prepare(ctx, e, newProgress(stdio.err))
+// compare reads the cluster, and compares its pods with the active settings.
+func (o *statusOptions) compare(ctx context.Context, stdio stdio) (*status.Collector, error) {
+	c, err := o.prepare(ctx, nil, newProgress(stdio.err))
 	if err != nil {
 		return nil, err
 	}
 	collector := status.NewCollector(c.input, time.Now())
+	return collector, c.pods(ctx, collector)
+}
+
+// pods compares the pods.
+func (c *comparison) pods(ctx context.Context, collector *status.Collector) error {
 	n := 0
-	err = c.reader.Pods(ctx, c.scope, o.selector, func(p *corev1.Pod) error {
+	err := c.reader.Pods(ctx, c.scope, c.options.selector, func(p *corev1.Pod) error {
 		n++
 		c.progress.at("comparing pods", n)
 		return collector.Add(p)
 	})
 	if err == nil {
-		return collector, nil
+		return nil
 	}
 	fix := "ask for list on pods in that namespace"
 	if c.scope == "" {
 		fix = "name a namespace with -n, or ask for list on pods in all namespaces"
 	}
-	return nil, permission(err, "list pods", fix)
+	return permission(err, "list pods", fix)
 }
 
 // permission completes an error about a missing permission.
@@ -72,7 +73,7 @@ func permission(err error, needed, fix string) error {
 }
 
 // prepare reads what pods are compared with.
-func (o *statusOptions) prepare(ctx context.Context, e edit, p *progress) (*comparison, error) {
+func (o *statusOptions) prepare(ctx context.Context, e *edits, p *progress) (*comparison, error) {
 	scope, err := o.scope()
 	if err != nil {
 		return nil, err
@@ -97,7 +98,14 @@ func (o *statusOptions) prepare(ctx context.Context, e edit, p *progress) (*comp
 	}
 	c.chosen = found.Choose(r, time.Now())
 	c.input.Leases = found.Leases
-	if err := c.compile(ctx, e); err != nil {
+	if e != nil && len(e.base) > 0 {
+		c.chosen.Texts, c.labels = e.replace(e.base, c.chosen.Texts, c.labels)
+		c.chosen.Stored = nil
+	}
+	if c.env.Ranges, err = c.ranges(ctx, c.chosen.Texts); err != nil {
+		return nil, err
+	}
+	if err := c.compile(e); err != nil {
 		return nil, err
 	}
 	c.input.Warnings = append(c.input.Warnings, c.chosen.Warnings...)
@@ -176,11 +184,8 @@ func (c *comparison) read(ctx context.Context) (status.Configurations, error) {
 }
 
 // compile compiles the active settings, the edited ones, and prepares the earlier ones.
-func (c *comparison) compile(ctx context.Context, e edit) error {
+func (c *comparison) compile(e *edits) error {
 	var err error
-	if c.env.Ranges, err = c.ranges(ctx, c.chosen.Texts); err != nil {
-		return err
-	}
 	if c.input.Settings, _, err = c.settings(c.chosen.Texts, c.labels); err != nil {
 		return fmt.Errorf("the active configuration: %w", err)
 	}
@@ -192,7 +197,7 @@ func (c *comparison) compile(ctx context.Context, e edit) error {
 	if e == nil {
 		return nil
 	}
-	texts, labels, err := e(c.chosen.Texts, c.labels)
+	texts, labels, err := e.apply(c.chosen.Texts, c.labels)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package xds
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
@@ -21,6 +22,7 @@ func (st *stream) acknowledge(s *subscription, r *discoveryv3.DeltaDiscoveryRequ
 		return nil // repeated, or the nonce of another stream
 	}
 	delete(s.pending, r.ResponseNonce)
+	s.progress = time.Now()
 	_ = st.server.charge(st, -pendingBytes(len(entries))) // less is no error
 	if r.ErrorDetail == nil {
 		for _, e := range entries {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 	"weak"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -19,9 +20,10 @@ import (
 
 // generation is one published model with the views that streams have requested.
 type generation struct {
-	number uint64
-	model  *egress.Model
-	next   chan struct{} // closed when a newer one is published
+	number    uint64
+	published time.Time
+	model     *egress.Model
+	next      chan struct{} // closed when a newer one is published
 
 	// objects are those of the model.
 	objects func() map[egress.Object]bool

@@ -94,6 +94,9 @@ func (st *stream) transmit(s *subscription, r *response) error {
 			delete(s.sent, name)
 		}
 	}
+	if len(s.pending) == 0 {
+		s.progress = time.Now()
+	}
 	s.pending[r.nonce] = resources
 	unacknowledged := 0
 	for _, entries := range s.pending {

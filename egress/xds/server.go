@@ -62,7 +62,7 @@ func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	g := &generation{
-		number: 1, model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
+		number: 1, published: time.Now(), model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
 		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }),
 	}
 	s.verdicts.keep(g.objects())

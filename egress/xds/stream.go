@@ -59,7 +59,10 @@ type subscription struct {
 	// sent are the versions that were sent; "" is a resource sent as removed.
 	sent map[string]string
 	// pending are the resources of unacknowledged responses, by nonce.
-	pending  map[string][]sentResource
+	pending map[string][]sentResource
+	// progress is when the sidecar acknowledged a response last, or was sent the first one
+	// that it has not.
+	progress time.Time
 	rejected *Rejection
 }
 
