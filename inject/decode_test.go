@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
+
 	corev1 "k8s.io/api/core/v1"
 	kjson "sigs.k8s.io/json"
 )
@@ -25,6 +27,34 @@ func decodedAlike[T any](t *testing.T, text []byte) (fast bool) {
 		t.Errorf("decoded to\n%+v\nwant\n%+v\n%.300q", got, want, text)
 	}
 	return true
+}
+
+// treeDecodedAlike is the same property of pods that are decoded from their trees, without
+// managedFields.
+func treeDecodedAlike(t *testing.T, d *jsontree.Decoder[corev1.Pod], text []byte) (fast bool) {
+	t.Helper()
+	var r jsontree.Reader
+	var got, want corev1.Pod
+	tree, ok := r.Read(string(text))
+	if !ok || !d.Decode(tree, &got) {
+		return false
+	}
+	err := kjson.UnmarshalCaseSensitivePreserveInts(text, &want)
+	if want.ManagedFields = nil; err != nil && !strings.Contains(string(text), "managedFields") {
+		t.Errorf("accepted, while the API server's decoder rejects: %v\n%.300q", err, text)
+	} else if err == nil && !reflect.DeepEqual(got, want) {
+		t.Errorf("decoded to\n%+v\nwant\n%+v\n%.300q", got, want, text)
+	}
+	return true
+}
+
+func podDecoder(t testing.TB) *jsontree.Decoder[corev1.Pod] {
+	t.Helper()
+	d, err := jsontree.NewDecoder[corev1.Pod]("metadata", "managedFields")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // oddValues are put in every place of an object.
@@ -72,20 +102,25 @@ func places(t reflect.Type, around string) []string {
 
 // Every odd value in every place of a pod.
 func TestDecodePod_Alike(t *testing.T) {
-	fast, all := 0, 0
+	d := podDecoder(t)
+	fast, tree, all := 0, 0, 0
 	for _, place := range places(reflect.TypeFor[corev1.Pod](), "%s") {
 		for _, value := range oddValues {
 			if t.Failed() {
 				return
 			}
-			if decodedAlike[corev1.Pod](t, []byte(strings.Replace(place, "%s", value, 1))) {
+			text := []byte(strings.Replace(place, "%s", value, 1))
+			if decodedAlike[corev1.Pod](t, text) {
 				fast++
+			}
+			if treeDecodedAlike(t, d, text) {
+				tree++
 			}
 			all++
 		}
 	}
-	t.Logf("%d of %d texts are accepted by the fast decoder", fast, all)
-	if fast < all/20 || fast > all/2 {
+	t.Logf("of %d texts %d are accepted by the fast decoder, %d by that of trees", all, fast, tree)
+	if fast < all/20 || fast > all/2 || tree < fast*9/10 {
 		t.Error("the texts do not try both decoders")
 	}
 }
@@ -125,7 +160,10 @@ func deepText(depth int, open, end string) string {
 
 func TestDecodePod_AlikeAsAWhole(t *testing.T) {
 	for name, text := range wholeTexts {
-		t.Run(name, func(t *testing.T) { decodedAlike[corev1.Pod](t, []byte(text)) })
+		t.Run(name, func(t *testing.T) {
+			decodedAlike[corev1.Pod](t, []byte(text))
+			treeDecodedAlike(t, podDecoder(t), []byte(text))
+		})
 	}
 	for _, depth := range []int{100, 9_998, 9_999, 10_000, 10_001, 10_002, 20_000} {
 		decodedAlike[corev1.Pod](t, []byte(deepText(depth, "[", "]")))
@@ -141,8 +179,10 @@ func FuzzDecodePod(f *testing.F) {
 	for _, value := range oddValues {
 		f.Add([]byte(strings.Replace(manyTypes, `"a"`, value, 3)))
 	}
+	d := podDecoder(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		decodedAlike[corev1.Pod](t, text)
+		treeDecodedAlike(t, d, text)
 		decodedAlike[struct {
 			Object json.RawMessage `json:"object"`
 		}](t, text)

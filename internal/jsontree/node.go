@@ -1,5 +1,5 @@
-// Package jsontree holds a JSON document as an immutable tree that is parsed
-// only where it is accessed.
+// Package jsontree holds a JSON document as an immutable tree. Parse returns one that is
+// parsed only where it is accessed, Read one that is complete.
 //
 // Injection touches a small part of a pod. A node that was never accessed
 // stays the text it came from: it costs nothing to keep, to compare with itself
@@ -7,8 +7,11 @@
 // unusual number formats) is preserved to the byte.
 //
 // Every "changing" method returns a new node and leaves the old one as it is.
-// Reading a node for the first time fills in its children, so a tree must not
+// Reading a node of Parse for the first time fills in its children, so a tree must not
 // be shared between goroutines before Seal was called on it.
+//
+// Everything that a tree of Parse or Read returns refers to the text: a string kept longer
+// than the tree keeps the text in memory.
 package jsontree
 
 import (
@@ -38,13 +41,31 @@ type Member struct {
 
 // Node is one JSON value.
 type Node struct {
-	kind    Kind
-	read    bool   // the children have been filled in from raw
-	changed bool   // raw is stale: this node was built, not parsed
-	clean   bool   // Seal found no null and no "$..." key at or below this node
-	raw     string // the value's text, unless changed
+	raw      string // the value's text, unless changed
+	children *children
+	kind     Kind
+	changed  bool // raw is stale: this node was built, not parsed
+	plain    bool // a string without escapes
+	clean    bool // Seal found no null and no "$..." key at or below this node
+}
+
+// children are those of an array or object, not in the node: most nodes have none.
+type children struct {
 	members []Member
 	items   []*Node
+}
+
+// parent is an array or object with its children.
+type parent struct {
+	Node
+	children
+}
+
+// newParent returns an array or object that is built.
+func newParent(kind Kind, c children) *Node {
+	p := &parent{Node{kind: kind, changed: true}, c}
+	p.Node.children = &p.children
+	return &p.Node
 }
 
 // Parse returns the tree of a JSON text that is known to be valid (it has been
@@ -74,12 +95,12 @@ func fromText(raw string) *Node {
 
 // NewObject returns an object with the given members, in their order.
 func NewObject(members ...Member) *Node {
-	return &Node{kind: Object, read: true, changed: true, members: members}
+	return newParent(Object, children{members: members})
 }
 
 // NewArray returns an array of the given items.
 func NewArray(items ...*Node) *Node {
-	return &Node{kind: Array, read: true, changed: true, items: items}
+	return newParent(Array, children{items: items})
 }
 
 // NewString returns a string node.
@@ -102,29 +123,30 @@ func (n *Node) Text() string {
 		return ""
 	}
 	inner := n.raw[1 : len(n.raw)-1]
-	if strings.IndexByte(inner, '\\') < 0 {
+	if n.plain || strings.IndexByte(inner, '\\') < 0 {
 		return inner
 	}
-	return gjson.Parse(n.raw).String()
+	return unquoted(n.raw)
 }
+
+// unquoted is the text of a string with escapes.
+func unquoted(raw string) string { return gjson.Parse(raw).String() }
 
 // Members returns the members of an object in the order of the text. Callers
 // must not change the slice.
 func (n *Node) Members() []Member {
-	n.fill()
-	if n == nil {
+	if n == nil || n.kind != Object {
 		return nil
 	}
-	return n.members
+	return n.filled().members
 }
 
 // Items returns the items of an array. Callers must not change the slice.
 func (n *Node) Items() []*Node {
-	n.fill()
-	if n == nil {
+	if n == nil || n.kind != Array {
 		return nil
 	}
-	return n.items
+	return n.filled().items
 }
 
 // Get returns the value of a key, nil when the node is no object or has no such key.
@@ -183,36 +205,39 @@ func (n *Node) Put(value *Node, path ...string) *Node {
 	return n.With(path[0], n.Get(path[0]).Put(value, path[1:]...))
 }
 
-// fill reads the children of an array or object from the text, once.
-func (n *Node) fill() {
-	if n == nil || n.read || n.kind < Array {
-		return
+// filled are the children of an array or object, which are read from the text once.
+func (n *Node) filled() *children {
+	if n.children == nil {
+		n.fill()
 	}
-	n.read = true
+	return n.children
+}
+
+func (n *Node) fill() {
+	n.children = &children{}
 	s := scanner{text: n.raw, at: 1}
 	if n.kind == Array {
-		n.items = make([]*Node, 0, 4)
+		n.children.items = make([]*Node, 0, 4)
 		for s.more() {
-			n.items = append(n.items, fromText(s.value()))
+			n.children.items = append(n.children.items, fromText(s.value()))
 		}
 		return
 	}
-	n.members = make([]Member, 0, 8)
+	n.children.members = make([]Member, 0, 8)
 	for s.more() {
 		key := fromText(s.value()).Text()
 		s.more() // to the value
-		n.members = append(n.members, Member{key, fromText(s.value())})
+		n.children.members = append(n.children.members, Member{key, fromText(s.value())})
 	}
 }
 
 // Seal reads the whole tree, so that any number of goroutines may look at it.
 func (n *Node) Seal() *Node {
-	n.fill()
 	n.clean = n.kind != Null
-	for _, item := range n.items {
+	for _, item := range n.Items() {
 		n.clean = item.Seal().clean && n.clean
 	}
-	for _, m := range n.members {
+	for _, m := range n.Members() {
 		n.clean = m.Value.Seal().clean && n.clean && !strings.HasPrefix(m.Key, "$")
 	}
 	return n
@@ -232,7 +257,7 @@ func (n *Node) AppendTo(dst []byte) []byte {
 		return append(dst, n.raw...)
 	case n.kind == Array:
 		dst = append(dst, '[')
-		for i, item := range n.items {
+		for i, item := range n.Items() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -241,7 +266,7 @@ func (n *Node) AppendTo(dst []byte) []byte {
 		return append(dst, ']')
 	}
 	dst = append(dst, '{')
-	for i, m := range n.members {
+	for i, m := range n.Members() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -303,7 +328,7 @@ func equalMembers(a, b *Node) bool {
 		return false
 	}
 	find := b.Finder()
-	for _, m := range a.members {
+	for _, m := range a.Members() {
 		other := find(m.Key)
 		if other == nil || !Equal(m.Value, other) {
 			return false
