@@ -84,6 +84,13 @@ func (r *Request) decoded() (*corev1.Pod, error) {
 	return decodePod(r.Pod)
 }
 
+func (r *Request) tree() *jsontree.Node {
+	if r.Tree != nil {
+		return r.Tree
+	}
+	return jsontree.Parse(string(r.Pod))
+}
+
 func decodePod(text []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	if jsonv2.Unmarshal(text, pod) == nil {

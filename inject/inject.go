@@ -23,7 +23,7 @@ func (i *Injector) Inject(r Request) (*Result, error) {
 	if len(invalid) > 0 {
 		return nil, rejectAnnotations(invalid, i.names.unresolvedNames(pod.Annotations))
 	}
-	m := &mutation{Injector: i, request: r, pod: pod, incoming: jsontree.Parse(string(r.Pod))}
+	m := &mutation{Injector: i, request: r, pod: pod, incoming: r.tree()}
 	for _, step := range mutators {
 		if err := step(m); err != nil {
 			return nil, err

@@ -183,6 +183,19 @@ func (in podInputs) key() string {
 	return string(b)
 }
 
+// cloned is a copy that shares no memory with the pod's text: what is cached must not keep
+// the text, which may be large.
+func (in podInputs) cloned() podInputs {
+	annotations := make(map[string]string, len(in.annotations))
+	for _, name := range settingNames {
+		if value, ok := in.annotations[name]; ok {
+			annotations[name] = strings.Clone(value)
+		}
+	}
+	in.annotations = annotations
+	return in
+}
+
 // resolved is what pods with the same inputs share.
 type resolved struct {
 	settings *Settings

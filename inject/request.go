@@ -43,9 +43,11 @@ type Request struct {
 	// these bytes, so fields that the API types here do not have are preserved. For a
 	// workload in a file it is {"metadata": template.metadata, "spec": template.spec}.
 	Pod []byte
-	// Decoded is what Pod decodes to, but for managedFields, where the caller has decoded
-	// it; may be nil.
+	// Decoded is what Pod decodes to, but for managedFields, and Tree what it is read as,
+	// where the caller has done that; may be nil. Pod is not needed with both. The patch of
+	// the result refers to Tree.
 	Decoded *corev1.Pod
+	Tree    *jsontree.Node
 	// Namespace is the namespace of the request. An admission review for a pod
 	// carries it outside the pod. Empty for a file without one.
 	Namespace string

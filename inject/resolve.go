@@ -38,6 +38,7 @@ func (i *Injector) resolved(in podInputs) (*resolved, error) {
 	if r := i.cache.get(key); r != nil {
 		return r, nil
 	}
+	in = in.cloned()
 	settings, problems := i.resolve(in)
 	if len(problems) > 0 {
 		return nil, reject(RejectedAnnotation, problems...)

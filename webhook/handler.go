@@ -54,6 +54,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	took := time.Since(start)
 	h.count(&a, took)
 	h.log(req, &a, took)
+	req.release()
 }
 
 // answer receives one request and decides it. req is nil where the body is not a

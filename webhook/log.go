@@ -60,7 +60,7 @@ func appendRequest(fields []any, r *request, object *metav1.ObjectMeta) []any {
 			fields = append(fields, "owner", problem.Clip(owner.Kind+"/"+owner.Name, maxOwner))
 		}
 	case r.hasObject():
-		metadata := gjson.GetBytes(r.Object, "metadata")
+		metadata := gjson.GetBytes(r.text(), "metadata")
 		name := metadata.Get("name")
 		if !name.Exists() {
 			name = metadata.Get("generateName")

@@ -1,18 +1,14 @@
 package webhook
 
 import (
-	"bytes"
-	"errors"
+	"sync"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// podReview is a review whose object is decoded as a pod on the way: its text, which is
-// most of a review, is scanned once.
+// podReview is a review but for its object, which is decoded from its tree.
 type podReview struct {
 	APIVersion string      `json:"apiVersion"`
 	Kind       string      `json:"kind"`
@@ -20,68 +16,76 @@ type podReview struct {
 }
 
 type podRequest struct {
-	request
+	requestHead
 
-	Object podObject `json:"object"`
+	Object jsontree.Ignored `json:"object"`
 }
 
-// podObject is an object with its text.
-type podObject struct {
-	body []byte // the review
-	text []byte // a copy
-	pod  corev1.Pod
-}
+// The decoders of reviews of pods. Of managedFields, which nothing reads, and which are a
+// third of the text, only the kind is checked.
+var (
+	reviewDecoder = decoderOf[podReview]()
+	podDecoder    = decoderOf[corev1.Pod]("metadata", "managedFields")
+)
 
-// pod is a pod without managedFields, which nothing reads, and which are a third of the
-// text and a quarter of the time.
-type pod struct {
-	metav1.TypeMeta
-
-	Metadata metadata         `json:"metadata"`
-	Spec     corev1.PodSpec   `json:"spec"`
-	Status   corev1.PodStatus `json:"status"`
-}
-
-type metadata struct {
-	metav1.ObjectMeta
-
-	ManagedFields managedFields `json:"managedFields"`
-}
-
-type managedFields struct{}
-
-// UnmarshalJSONFrom skips the list.
-func (*managedFields) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	if kind := dec.PeekKind(); kind != '[' && kind != 'n' {
-		return errNoList
+func decoderOf[T any](ignored ...string) *jsontree.Decoder[T] {
+	d, err := jsontree.NewDecoder[T](ignored...)
+	if err != nil {
+		panic(err) // the types are constants
 	}
-	return dec.SkipValue()
+	return d
 }
 
-var errNoList = errors.New("not a list")
+var readers = sync.Pool{New: func() any { return new(jsontree.Reader) }}
 
-// UnmarshalJSONFrom decodes the object, and finds its text.
-func (o *podObject) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	from := dec.InputOffset() // after the name
-	var p pod
-	if err := jsonv2.UnmarshalDecode(dec, &p); err != nil {
-		return err
-	}
-	o.pod = corev1.Pod{TypeMeta: p.TypeMeta, ObjectMeta: p.Metadata.ObjectMeta, Spec: p.Spec, Status: p.Status}
-	o.text = bytes.Clone(bytes.TrimLeft(o.body[from:dec.InputOffset()], " \t\r\n:"))
-	return nil
-}
-
-// decodePodReview is decodeReview for a review with a pod. One that it does not decode as
-// a whole, such as one whose object is not a pod, is decoded without.
+// decodePodReview is decodeReview for a review with a pod: the text is read once, into a
+// tree, from which the pod is decoded, and which the injection edits. A review that is not
+// read in this way is decoded in the other, and so is its object where it is no pod.
 func decodePodReview(body []byte) (*request, *httpError) {
-	rv := podReview{Request: &podRequest{Object: podObject{body: body}}}
-	if jsonv2.Unmarshal(body, &rv) != nil || rv.Request == nil || rv.Request.UID == "" {
-		return decodeReview(body) // also where there is no request
+	reader := readers.Get().(*jsontree.Reader)
+	r, e := readPodReview(reader, string(body))
+	if r == nil {
+		releaseReader(reader)
 	}
-	r := &rv.Request.request
-	if r.Object = rv.Request.Object.text; r.hasObject() {
-		r.pod = &rv.Request.Object.pod
+	if r == nil && e == nil {
+		return decodeReview(body)
+	}
+	return r, e
+}
+
+// readPodReview returns neither a request nor an error for a review that is not read.
+func readPodReview(reader *jsontree.Reader, text string) (*request, *httpError) {
+	tree, ok := reader.Read(text)
+	var rv podReview
+	if !ok || !reviewDecoder.Decode(tree, &rv) || rv.Request == nil {
+		return nil, nil
+	}
+	r := &request{requestHead: rv.Request.requestHead, reader: reader}
+	switch object := tree.At("request", "object"); {
+	case object.Kind() == jsontree.Object:
+		r.tree = object
+		pod := &corev1.Pod{}
+		if podDecoder.Decode(object, pod) {
+			r.pod = pod
+		}
+	case object != nil:
+		r.Object = []byte(object.JSON())
 	}
 	return (&review{rv.APIVersion, rv.Kind, r}).check()
+}
+
+// releaseReader ends the use of a tree; reader may be nil.
+func releaseReader(reader *jsontree.Reader) {
+	if reader != nil {
+		reader.Release()
+		readers.Put(reader)
+	}
+}
+
+// release ends the use of the request's tree, and of the patch that was made of it.
+func (r *request) release() {
+	if r != nil && r.reader != nil {
+		releaseReader(r.reader)
+		r.reader, r.tree = nil, nil
+	}
 }

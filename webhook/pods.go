@@ -40,12 +40,14 @@ func (h *handler) injectPod(r *request) answer {
 	if injector == nil {
 		return denied(resultError, "not_ready", http.StatusServiceUnavailable, notConfigured)
 	}
-	result, err := injector.Inject(inject.Request{
-		Pod:                  r.Object,
-		Decoded:              r.pod,
-		Namespace:            r.Namespace,
-		NamespaceAnnotations: h.namespaceAnnotations(r.Namespace),
-	})
+	of := inject.Request{
+		Decoded: r.pod, Tree: r.tree,
+		Namespace: r.Namespace, NamespaceAnnotations: h.namespaceAnnotations(r.Namespace),
+	}
+	if r.pod == nil {
+		of.Pod = r.text()
+	}
+	result, err := injector.Inject(of)
 	var a answer
 	if err != nil {
 		a = notInjected(err)
@@ -78,13 +80,22 @@ func checkPod(r *request) (a answer, isPod bool) {
 		if !r.hasObject() {
 			return denied(resultDenied, "no_object", http.StatusBadRequest, "request.object is required"), false
 		}
-		// The API server writes the kind first, so this looks at a few bytes.
-		kind := gjson.GetBytes(r.Object, "kind")
-		if !kind.Exists() || kind.Str == "Pod" {
+		kind, is := r.kind()
+		if is {
 			return answer{}, true
 		}
-		got = "an object of kind " + kind.String()
+		got = "an object of kind " + kind
 	}
 	return denied(resultDenied, "not_a_pod", http.StatusBadRequest,
 		"expected v1 Pod, got "+problem.Clip(got, 200)), false
+}
+
+// kind is the kind that the object has in its text, and whether it is that of a pod. One
+// without a kind is what the request has.
+func (r *request) kind() (kind string, pod bool) {
+	if r.pod != nil {
+		return r.pod.Kind, r.pod.Kind == "Pod" || r.pod.Kind == "" && r.tree.Get("kind") == nil
+	}
+	of := gjson.GetBytes(r.text(), "kind")
+	return of.String(), !of.Exists() || of.Str == "Pod"
 }

@@ -72,11 +72,11 @@ func outline(body []byte) *request {
 	if uid == "" || gjson.GetBytes(body, "kind").Str != reviewKind {
 		return nil
 	}
-	return &request{
+	return &request{requestHead: requestHead{
 		UID:       problem.Clip(uid, 100),
 		Namespace: problem.Clip(gjson.GetBytes(body, "request.namespace").String(), maxName),
 		Resource:  resource{Resource: problem.Clip(gjson.GetBytes(body, "request.resource.resource").String(), maxName)},
-	}
+	}}
 }
 
 // recovered is the answer to a request that panicked, decoded or not.

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/outrider-mesh/outrider/internal/jsontree"
 	"github.com/outrider-mesh/outrider/internal/problem"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,25 @@ type review struct {
 
 // request is the part of AdmissionRequest that is used here.
 type request struct {
+	requestHead
+
+	// Object is a copy, so the buffer it was decoded from may be used again.
+	Object json.RawMessage `json:"object"`
+
+	// pod is the object decoded, and tree its text, where it is a pod and that was done
+	// already. Object is not set then.
+	pod  *corev1.Pod
+	tree *jsontree.Node
+
+	// reader has the memory of tree; may be nil.
+	reader *jsontree.Reader
+
+	// body is the review, for what is rarely needed of it.
+	body []byte
+}
+
+// requestHead is a request without its object.
+type requestHead struct {
 	UID         string   `json:"uid"`
 	Kind        gvk      `json:"kind"`
 	Resource    resource `json:"resource"`
@@ -36,14 +56,6 @@ type request struct {
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
 	DryRun      bool     `json:"dryRun"`
-	// Object is a copy, so the buffer it was decoded from may be used again.
-	Object json.RawMessage `json:"object"`
-
-	// pod is the object decoded, where it is a pod and that was done already.
-	pod *corev1.Pod
-
-	// body is the review, for what is rarely needed of it.
-	body []byte
 }
 
 type gvk struct {
@@ -68,7 +80,17 @@ func (k gvk) String() string {
 
 // hasObject reports whether the request has an object: the API server sends
 // "object": null where an operation has none.
-func (r *request) hasObject() bool { return len(r.Object) > 0 && r.Object[0] == '{' }
+func (r *request) hasObject() bool {
+	return r.tree != nil || len(r.Object) > 0 && r.Object[0] == '{'
+}
+
+// text is the JSON of the object.
+func (r *request) text() []byte {
+	if r.tree != nil {
+		return []byte(r.tree.JSON())
+	}
+	return r.Object
+}
 
 // anyNames accepts names that occur twice, as the API server does. The object's are found
 // when it is decoded.
