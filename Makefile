@@ -112,7 +112,7 @@ release-check: assets ## Build a release twice with nothing cached, and check it
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve bench-status attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
@@ -130,6 +130,9 @@ bench-sidecar: test-deps ## Measure what a sidecar takes, at several rates of re
 bench-serve: assets ## Measure what the webhook and the control plane take, idle, after 200,000 admissions, and with 1,000 sidecars
 	$(GO) test -run '^$$' -bench 'BenchmarkServe' -benchtime 200000x -timeout 20m ./cmd/outrider
 	$(GO) test -run '^$$' -bench 'BenchmarkControlPlane' -benchtime 1x -timeout 20m ./cmd/outrider
+
+bench-status: assets ## Measure what "outrider status -A" takes with 5,000 pods on a real API server
+	REQUIRE_REAL=1 OUTRIDER_STATUS_PODS=5000 $(GO) test -count=1 -v -timeout 20m -run TestStatusOfManyPods ./cmd/outrider
 
 attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'

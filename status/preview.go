@@ -30,8 +30,8 @@ type Preview struct {
 	// Workloads are those whose pods differ from what the edited settings make of them: what
 	// the status names after the edit.
 	Workloads []PreviewWorkload `json:"workloads"`
-	// Current are workloads that differ from the active settings now, and not from the
-	// edited ones.
+	// Current are workloads that differ from the active settings now, or have no sidecar that
+	// these require, and are as the edited settings make them.
 	Current []Object `json:"current"`
 	// Warnings are those of the edited settings, and what could not be read.
 	Warnings []string `json:"warnings"`
@@ -104,14 +104,14 @@ func (c *Collector) Preview() Preview {
 	at := map[string]int{}
 	for _, g := range c.order {
 		edits := len(g.changes.differences) > 0
-		differs := g.edited.stale || !g.injected && edits
+		differs := g.edited.stale || g.edited.missing && edits
 		if edits {
 			changed[g.Object] = true
 			if g.edited.decision.Result == Denied {
 				breaks[g.Object] = true
 			}
 		}
-		if g.now.stale && !differs {
+		if (g.now.stale || g.now.missing) && !g.edited.stale && !g.edited.missing {
 			out.Current = append(out.Current, g.Object)
 		}
 		if !differs {

@@ -28,8 +28,8 @@ type Connected struct {
 	Problems []Sidecar `json:"problems,omitempty"`
 }
 
-// MaxReported and MaxReason bound the annotation to some 10 KiB: 20 times two names of at
-// most 63 and 253 bytes and a message.
+// MaxReported and MaxReason bound the annotation to 32 KiB: 20 times two names of at most 63
+// and 253 bytes, and a message of which JSON may escape each byte as six.
 const (
 	MaxReported = 20
 	MaxReason   = 200

@@ -271,15 +271,21 @@ func (r Report) sidecars(b *bytes.Buffer, s Style) {
 // Text is the preview for a terminal.
 func (p Preview) Text(s Style) string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Settings: %s -> %s\n", problem.Printable(p.From), problem.Printable(p.To))
+	if s.Wide {
+		fmt.Fprintf(&b, "Settings: %s -> %s\n\n", problem.Printable(p.From), problem.Printable(p.To))
+	}
 	if len(p.Immediate) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", s.paint(bold, "Running sidecars change at once:"))
+		fmt.Fprintf(&b, "%s\n", s.paint(bold, "Running sidecars change at once:"))
 		for _, line := range s.differences("", p.Immediate, nil) {
 			fmt.Fprintf(&b, "  %s\n", problem.Printable(line))
 		}
+		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "\n%s change, %d of them would be denied", plural(p.Summary.Changed, "workload"), p.Summary.Breaks)
-	fmt.Fprintf(&b, "; %s compared\n", plural(p.Summary.Workloads, "workload"))
+	fmt.Fprintf(&b, "%d of %s would change", p.Summary.Changed, plural(p.Summary.Workloads, "workload"))
+	if p.Summary.Breaks > 0 {
+		fmt.Fprintf(&b, ", and pods of %d be denied", p.Summary.Breaks)
+	}
+	b.WriteString("\n")
 	for _, o := range p.Workloads {
 		o.text(&b, s)
 	}

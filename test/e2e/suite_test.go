@@ -40,6 +40,7 @@ var alone = []scenario{
 	{"ranges", ranges},
 	{"control", control},
 	{"explained", explained},
+	{"compared", compared},
 	{"flips", flips},
 	{"survives", survives},
 	{"soak", soaked},
