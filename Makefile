@@ -36,7 +36,7 @@ VALE     = $(GO) tool -modfile=hack/prose/go.mod vale --no-global
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-race test-deps assets build image lint lint-platforms lint-chart lint-deps fmt gen gen-check fuzz bench release release-check check clean go
+.PHONY: help demo test test-race test-deps assets build image lint lint-platforms lint-chart lint-deps fmt gen gen-envoy gen-check fuzz bench release release-check check clean go
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,12 @@ fmt: go ## Format the Go files
 
 gen: go ## Regenerate the generated files
 	$(GO) generate $(PKG)
+
+gen-envoy: go ## Regenerate what depends on config/envoy.txt: names that these Envoys have, the default image
+	$(GO) run ./hack/envoytables
+	$(GO) generate ./annotation ./deploy
+	$(GO) test ./test/scenarios -update
+	$(GO) test ./cmd/outrider -run Explain -update-docs
 
 gen-check: gen ## Regenerate them, and fail if that changes the tree
 	@git diff --exit-code || { echo "make: generated files differ; run make gen and commit" >&2; exit 1; }

@@ -85,19 +85,25 @@ func ParseLogLevel(value string) (string, error) {
 	return "", invalid(value, "not an Envoy log level", "use one of trace, debug, info, warning, error, critical, off")
 }
 
-// components are the loggers of Envoy 1.40, as POST /logging of its admin
-// interface lists them. Envoy does not start with any other in
-// --component-log-level; a test asks the real one.
-var components = strings.Fields(`a2a admin ai_protocol_manager alternate_protocols_cache assert aws backtrace basic_auth
-	cache_filter client compression config conn_handler connection credential_injector decompression dns dubbo
-	dynamic_modules envoy_bug ext_authz ext_proc file filter forward_proxy geolocation golang grpc happy_eyeballs hc
-	health_checker http http2 hystrix init io ip_tagging json_rpc jwt kafka key_value_store local_rate_limit lua main
-	matcher mcp misc mongo multi_connection notification oauth2 pool quic quic_stream rate_limit_quota rbac rds redis
-	rocketmq router runtime secret sse stats stats_sinks tap testing thrift tracing udp upstream wasm websocket`)
+// components are the loggers of Envoy, which does not start with any other in
+// --component-log-level.
+var components = strings.Fields(componentNames)
 
 // Components lists the components that ParseComponentLogLevel accepts, sorted. The
 // caller owns the slice.
 func Components() []string { return slices.Clone(components) }
+
+// ComponentsLacked are those of a list of ParseComponentLogLevel that a minor version of
+// Envoy, such as 1.39, lacks: it would not start.
+func ComponentsLacked(minor, list string) (out []string) {
+	lacked := strings.Fields(componentsLacked[minor])
+	for e := range strings.SplitSeq(list, ",") {
+		if name, _, _ := strings.Cut(e, ":"); slices.Contains(lacked, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
 
 // ParseComponentLogLevel reads Envoy's list "component:level,component:level".
 // The empty list is allowed.

@@ -54,10 +54,22 @@ func readAccessLog(mc *meshconfig.MeshConfig, r reporter) AccessLog {
 			l.Text = strings.TrimSuffix(format, "\n") + "\n"
 		}
 	}
+	r.newCommands(format)
 	if fault != "" {
 		r.error("accessLogFormat", format, fault, "see the format strings of Envoy's access logs; the default format is used until this is fixed")
 	}
 	return l
+}
+
+// newCommands warns about commands that other versions of Envoy than the default do not
+// have: a sidecar can be pinned to one.
+func (r reporter) newCommands(format string) {
+	all, _ := commands(format)
+	for _, c := range all {
+		if versions := lackedBy(c.name); len(versions) > 0 {
+			r.warn("accessLogFormat", "%"+c.name+"%", "Envoy "+strings.Join(versions, ", ")+" does not have this operator, and rejects all listeners", "remove it if a sidecar runs that version")
+		}
+	}
 }
 
 // withDefaultFormat is the access log with Istio's format.

@@ -43,6 +43,7 @@
 //   - hostname.go: host names, wildcards, and what they cover
 //   - address.go: the addresses that no declared name may resolve to
 //   - inside.go: names and addresses of the cluster, the machine and metadata services
+//   - envoynames.go: names that the real Envoy has, generated
 //   - format.go: Envoy's format strings
 //   - accesslog.go: the access log of the mesh
 //   - mesh.go: the mesh configuration

@@ -14,6 +14,13 @@ var (
 	HeaderFault = headerFault
 )
 
+// SetOtherEnvoys has another table of versions until the returned function is called.
+func SetOtherEnvoys(version, lacks string) (restore func()) {
+	before := otherEnvoys
+	otherEnvoys = append(otherEnvoys[:0:0], struct{ version, lacks string }{version, lacks})
+	return func() { otherEnvoys = before }
+}
+
 // SupportOf is the problem of a field that is set.
 var SupportOf = supportOf
 

@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -59,9 +60,8 @@ func formFault(text string) string {
 	return "unterminated command operator: missing %"
 }
 
-// commandForm is the form of the argument of commands.
+// commandForm is the form of what may follow the name of a command.
 type commandForm struct {
-	names    string // separated by blanks
 	argument string // a pattern; one that matches an empty text also allows no brackets
 	length   bool   // may follow
 	example  string // of the argument; empty: it has none
@@ -72,61 +72,34 @@ const timeFormat = `.*`
 
 const headerPattern = `:?[!#$%&'*+.^_|~0-9A-Za-z` + "`" + `-]+`
 
-// commandForms are all commands of Envoy 1.40 in the formats of access logs and
-// in the values of headers.
-var commandForms = []commandForm{
-	{names: plainCommands},
-	{names: `DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
-		DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME EMIT_TIME_LOCAL
-		RESPONSE_CODE_DETAILS START_TIME START_TIME_LOCAL UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_PEER_CERT_V_END
-		UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`, argument: timeFormat},
-	{names: `REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER`,
-		argument: headerPattern + `(\?` + headerPattern + `)?`, length: true, example: `X-API`},
-	{names: `FILTER_STATE UPSTREAM_FILTER_STATE`, argument: `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, length: true, example: `NAME:PLAIN`},
-	{names: `DYNAMIC_METADATA ENVIRONMENT QUERY_PARAM`, argument: `.+`, length: true, example: `NAME`},
-	{names: `CLUSTER_METADATA UPSTREAM_METADATA`, argument: `.+`, example: `NAMESPACE:KEY`},
-	{names: `METADATA`, argument: `(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):.+`,
-		length: true, example: `ROUTE:NAMESPACE:KEY`},
-	{names: `PATH`, argument: `(WQ|NQ)?(:(ORIG|PATH|ORIG_OR_PATH)?)?`, length: true, example: `NQ:ORIG`},
-	{names: `QUERY_PARAMS`, length: true},
-	{names: `REQUESTED_SERVER_NAME`, argument: `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, example: `SNI_FIRST:HOST`},
-	{names: `COMMON_DURATION`, argument: `[^:]*:[^:]*(:(ms|us|ns))?`, example: `DS_RX_BEG:US_TX_BEG:us`},
-	{names: `CEL TYPED_CEL COALESCE`, argument: `.+`, length: true, example: `request.path`},
+// commandForms are the forms of commandNames. A form that is not here is a fault of this
+// package, which its tests find.
+var commandForms = map[string]commandForm{
+	"none":             {},
+	"length":           {length: true},
+	"time":             {argument: timeFormat},
+	"header":           {argument: headerPattern + `(\?` + headerPattern + `)?`, length: true, example: `X-API`},
+	"filter state":     {argument: `[^:]+(:(PLAIN|TYPED|FIELD:.+))?`, length: true, example: `NAME:PLAIN`},
+	"name":             {argument: `.+`, length: true, example: `NAME`},
+	"metadata":         {argument: `.+`, example: `NAMESPACE:KEY`},
+	"kind of metadata": {argument: `(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):.+`, length: true, example: `ROUTE:NAMESPACE:KEY`},
+	"path":             {argument: `(WQ|NQ)?(:(ORIG|PATH|ORIG_OR_PATH)?)?`, length: true, example: `NQ:ORIG`},
+	"server name":      {argument: `(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:(ORIG|HOST|ORIG_OR_HOST)?)?`, example: `SNI_FIRST:HOST`},
+	"part of XFCC":     {argument: `(?i:by|hash|cert|chain|subject|uri|dns)`, length: true, example: `URI`},
+	"points in time":   {argument: `[^:]*:[^:]*(:(ms|us|ns))?`, example: `DS_RX_BEG:US_TX_BEG:us`},
+	"expression":       {argument: `.+`, length: true, example: `request.path`},
+	"operators":        {argument: `.+`, length: true, example: `{"operators": ["PROTOCOL"]}`},
 }
 
-// plainCommands have neither brackets nor a length.
-const plainCommands = `
-ACCESS_LOG_TYPE BYTES_RECEIVED BYTES_RETRANSMITTED BYTES_SENT CONNECTION_ID CONNECTION_TERMINATION_DETAILS
-CUSTOM_FLAGS DOWNSTREAM_CX_RTT DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED
-DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS
-DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_DIRECT_LOCAL_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS
-DOWNSTREAM_DIRECT_REMOTE_PORT DOWNSTREAM_HANDSHAKE_DURATION DOWNSTREAM_HEADER_BYTES_RECEIVED
-DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_LOCAL_ADDRESS DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID
-DOWNSTREAM_LOCAL_CLOSE_REASON DOWNSTREAM_LOCAL_DNS_SAN DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN
-DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_PORT DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN
-DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1 DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256
-DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN DOWNSTREAM_PEER_EMAIL_SAN DOWNSTREAM_PEER_FINGERPRINT_1
-DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_IP_SAN DOWNSTREAM_PEER_ISSUER
-DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL DOWNSTREAM_PEER_OTHERNAME_SAN
-DOWNSTREAM_PEER_SERIAL DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN DOWNSTREAM_REMOTE_ADDRESS
-DOWNSTREAM_REMOTE_PORT DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION
-DOWNSTREAM_TRANSPORT_FAILURE_REASON DOWNSTREAM_WIRE_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_SENT DURATION
-FILTER_CHAIN_NAME GRPC_STATUS GRPC_STATUS_NUMBER HOSTNAME LISTENER_NAME LOCAL_REPLY_BODY PACKETS_RETRANSMITTED
-PROTOCOL REQUEST_DURATION REQUEST_HEADERS_BYTES REQUEST_TX_DURATION RESPONSE_CODE RESPONSE_DURATION RESPONSE_FLAGS
-RESPONSE_FLAGS_LONG RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES RESPONSE_TX_DURATION ROUNDTRIP_DURATION
-ROUTE_NAME ROUTE_RESOLUTION_COUNT ROUTE_RESOLUTION_TIME_US SPAN_ID STREAM_ID TLS_JA3_FINGERPRINT
-TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID UPSTREAM_CLUSTER UPSTREAM_CLUSTER_RAW UPSTREAM_CONNECTION_ID
-UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_CONNECTION_POOL_READY_DURATION
-UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT UPSTREAM_DETECTED_CLOSE_TYPE
-UPSTREAM_HEADER_BYTES_RECEIVED UPSTREAM_HEADER_BYTES_SENT UPSTREAM_HOST UPSTREAM_HOSTS_ATTEMPTED
-UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME UPSTREAM_HOST_NAMES_ATTEMPTED
-UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME_WITHOUT_PORT UPSTREAM_LOCAL_ADDRESS
-UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_DNS_SAN UPSTREAM_LOCAL_IP_SAN UPSTREAM_LOCAL_PORT UPSTREAM_LOCAL_URI_SAN
-UPSTREAM_PEER_CERT UPSTREAM_PEER_DNS_SAN UPSTREAM_PEER_IP_SAN UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT
-UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL UPSTREAM_REMOTE_ADDRESS UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID
-UPSTREAM_REMOTE_PORT UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_SERVER_NAME UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP
-UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED
-UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME`
+// lackedBy are the other versions of Envoy that do not have a command.
+func lackedBy(name string) (versions []string) {
+	for _, v := range otherEnvoys {
+		if slices.Contains(strings.Fields(v.lacks), name) {
+			versions = append(versions, v.version)
+		}
+	}
+	return versions
+}
 
 // logFault is why Envoy would reject a format of access logs; empty: it would
 // not.
@@ -151,9 +124,10 @@ type knownCommand struct {
 
 var knownCommands = sync.OnceValue(func() map[string]knownCommand {
 	out := map[string]knownCommand{}
-	for _, f := range commandForms {
+	for form, names := range commandNames {
+		f := commandForms[form]
 		pattern := regexp.MustCompile(`^(?:` + f.argument + `)$`)
-		for _, name := range strings.Fields(f.names) {
+		for name := range strings.FieldsSeq(names) {
 			out[name] = knownCommand{f, pattern}
 		}
 	}

@@ -89,6 +89,8 @@ func headerFault(text string) string {
 		fault = all[i].fault()
 		if _, known := knownCommands()[all[i].name]; known && !headerCommands()[all[i].name] {
 			fault = "%" + all[i].name + "% is not allowed in headers: it is not about the request"
+		} else if old := lackedBy(all[i].name); len(old) > 0 && fault == "" { // the route is for sidecars of all versions
+			fault = "%" + all[i].name + "% is not an operator of Envoy " + strings.Join(old, ", ")
 		}
 	}
 	return fault

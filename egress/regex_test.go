@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"unicode"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -46,42 +45,6 @@ func TestRegexFaults(t *testing.T) {
 			t.Errorf("%s: %s", text, got)
 		}
 	}
-}
-
-// TestEnvoyHasTheCharacterClasses asks the real Envoy for the names that Go has.
-func TestEnvoyHasTheCharacterClasses(t *testing.T) {
-	program := envoy.Require(t)
-	var good, bad []string
-	for _, names := range [][]string{keys(unicode.Scripts), keys(unicode.Categories), keys(unicode.CategoryAliases), {"Any", "ASCII", "Assigned", "LC", "Cn"}} {
-		for _, name := range names {
-			if strings.Contains(name, "_") || name == "SignWriting" {
-				continue // Go rejects scripts of two words
-			}
-			if text := `\p{` + name + `}`; egress.RegexFault(text) == "" {
-				good = append(good, text)
-			} else {
-				bad = append(bad, text)
-			}
-		}
-	}
-	if len(good) < 150 || len(bad) < 15 {
-		t.Fatalf("%d names are accepted, %d rejected", len(good), len(bad))
-	}
-	if rejected := firstRejected(t, program, good); rejected != "" {
-		t.Errorf("Envoy rejects %s", rejected)
-	}
-	for _, text := range bad {
-		if takesExpressions(t, program, []string{text}) {
-			t.Errorf("Envoy accepts %s", text)
-		}
-	}
-}
-
-func keys[V any](m map[string]V) (out []string) {
-	for k := range m {
-		out = append(out, k)
-	}
-	return out
 }
 
 // TestEnvoyAcceptsTheExpressions makes random expressions, and has the real Envoy

@@ -82,13 +82,7 @@ const (
 )
 
 // retryConditions are Envoy's, which silently ignores any other.
-func retryConditions() []string {
-	return []string{
-		"5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited", "retriable-4xx",
-		"refused-stream", "retriable-status-codes", "retriable-headers", "http3-post-connect-failure",
-		"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
-	}
-}
+func retryConditions() []string { return strings.Fields(retryConditionNames) }
 
 // readRetryOn splits retryOn into conditions, status codes, and unknown items.
 func readRetryOn(text string) (on []string, statuses []uint32, unknown []string) {
