@@ -44,16 +44,22 @@ var envoyTag = regexp.MustCompile(`/envoy:(?:[a-z]+-)*v([0-9]+\.[0-9]+)(?:\.[0-9
 // UntestedEnvoy is the minor version of an image of Envoy that is not in the table;
 // empty where it is, and for images whose tag is not a version of Envoy.
 func UntestedEnvoy(image string) string {
-	m := envoyTag.FindStringSubmatch(image)
-	if m == nil {
-		return ""
-	}
+	minor := MinorOfEnvoy(image)
 	for _, v := range envoyVersions {
-		if strings.HasPrefix(v.Version, m[1]+".") {
+		if strings.HasPrefix(v.Version, minor+".") {
 			return ""
 		}
 	}
-	return m[1]
+	return minor
+}
+
+// MinorOfEnvoy is the minor version of an image of Envoy by its tag, such as 1.39; empty
+// for images whose tag is not a version of Envoy.
+func MinorOfEnvoy(image string) string {
+	if m := envoyTag.FindStringSubmatch(image); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // TestedEnvoys are the minor versions of the table, as messages list them.

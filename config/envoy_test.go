@@ -30,10 +30,11 @@ func TestEnvoyTable(t *testing.T) {
 }
 
 func TestUntestedEnvoy(t *testing.T) {
+	minor := DefaultEnvoy()[:strings.LastIndexByte(DefaultEnvoy(), '.')]
 	for image, want := range map[string]string{
 		"docker.io/envoyproxy/envoy:distroless-v" + DefaultEnvoy(): "",
-		"docker.io/envoyproxy/envoy:v1.40.7":                       "", // a later release
-		"mirror.example/envoy:debug-v1.40-latest":                  "",
+		"docker.io/envoyproxy/envoy:v" + minor + ".77":             "", // a later release
+		"mirror.example/envoy:debug-v" + minor + "-latest":         "",
 		"docker.io/envoyproxy/envoy:v1.20.0":                       "1.20",
 		"docker.io/envoyproxy/envoy:contrib-distroless-v2.0.0":     "2.0",
 		"docker.io/envoyproxy/envoy:dev":                           "", // no version

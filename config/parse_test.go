@@ -203,7 +203,7 @@ func TestDefaults(t *testing.T) {
 		{"exclude", p.ExcludeIPRanges.IsEmpty(), true},
 		{"hub", g.Hub, "docker.io/outrider"},
 		{"tag", g.Tag, DefaultTag},
-		{"image", p.Image, "docker.io/envoyproxy/envoy:distroless-v1.40.0"},
+		{"image", p.Image, "docker.io/envoyproxy/envoy:distroless-v" + DefaultEnvoy()},
 		{"init image", g.ProxyInit.Image, "outrider-init"},
 		{"cpu", p.Resources.Requests.Cpu().String(), "10m"},
 		{"memory limit", p.Resources.Limits.Memory().String(), "1Gi"},

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/yaml"
 
+	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/internal/revision"
 	realhelm "github.com/outrider-mesh/outrider/test/helm"
 	"github.com/outrider-mesh/outrider/webhook/registration"
@@ -102,14 +103,16 @@ func TestManifestsAreRendered(t *testing.T) {
 	schemaIsGenerated(t)
 	pageIsGenerated(t)
 	copyCRDs(t)
-	for path, text := range map[string]string{webhookTemplate: webhookConfigurations(t), tagTemplate: tagConfigurations(t)} {
+	const metadata = "chart/Chart.yaml"
+	envoy := regexp.MustCompile(`docker\.io/envoyproxy/envoy:.*`).ReplaceAllString(read(t, metadata), config.Default().Values.Global.Proxy.Image)
+	for path, text := range map[string]string{webhookTemplate: webhookConfigurations(t), tagTemplate: tagConfigurations(t), metadata: envoy} {
 		if *update {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if read(t, path) != text {
-			t.Errorf("%s differs from webhook/registration; run go test ./deploy -update and review the diff", path)
+			t.Errorf("%s differs from webhook/registration, or from the default image of Envoy; run go test ./deploy -update and review the diff", path)
 		}
 	}
 	docs := rendered(t)

@@ -8,6 +8,26 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 )
 
+// A pod with another version of Envoy than the default can have a log component that this
+// version lacks.
+func TestComponentOfNewerEnvoyIsReported(t *testing.T) {
+	i := mustCompile(t, config.Texts{}, Environment{})
+	for _, v := range config.EnvoyVersions() {
+		minor := v.Version[:strings.LastIndexByte(v.Version, '.')]
+		for _, name := range annotation.Components() {
+			r, err := i.Inject(Request{Namespace: "shop", Pod: []byte(`{"metadata":{"name":"a","annotations":{"` + annotation.ProxyImage + `":"envoyproxy/envoy:v` + v.Version +
+				`","` + annotation.ComponentLogLevel + `":"` + name + `:debug"}},"spec":{"containers":[{"name":"a","image":"a"}]}}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := `annotation sidecar.istio.io/componentLogLevel: "` + name + `": Envoy ` + minor + ` of the sidecar's image has no such log component, and does not start; `
+			if got, lacked := strings.Contains(strings.Join(r.Warnings.Strings(), "\n"), want), len(annotation.ComponentsLacked(minor, name+":debug")) > 0; got != lacked {
+				t.Errorf("Envoy %s, %s: warnings %v, want one: %t", v.Version, name, r.Warnings.Strings(), lacked)
+			}
+		}
+	}
+}
+
 // A version of Envoy that was not tested is reported: in the values with the
 // configuration, in an annotation with the pod.
 func TestUntestedEnvoyIsReported(t *testing.T) {

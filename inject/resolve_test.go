@@ -52,7 +52,7 @@ func TestResolve(t *testing.T) {
 		{name: "forced on the pod", texts: config.Texts{Values: "pilot: {env: {ENABLE_NATIVE_SIDECARS: 'false'}}"}, annotations: []string{"sidecar.istio.io/nativeSidecar", "true"}, setting: "nativeSidecar", value: "true", source: "annotation sidecar.istio.io/nativeSidecar"},
 		{name: "bare image", texts: config.Texts{Values: values}, setting: "proxyImage", value: "reg.example/outrider/envoy:v1", source: global + "global.proxy.image"},
 		{name: "image on the pod", annotations: []string{"sidecar.istio.io/proxyImage", "a.b/c:1"}, setting: "proxyImage", value: "a.b/c:1", source: "annotation sidecar.istio.io/proxyImage"},
-		{name: "image type", annotations: []string{"sidecar.istio.io/proxyImageType", "debug"}, setting: "proxyImage", value: "docker.io/envoyproxy/envoy:debug-v1.40.0", source: "annotation sidecar.istio.io/proxyImageType"},
+		{name: "image type", annotations: []string{"sidecar.istio.io/proxyImageType", "debug"}, setting: "proxyImage", value: "docker.io/envoyproxy/envoy:debug-v" + config.DefaultEnvoy(), source: "annotation sidecar.istio.io/proxyImageType"},
 		{name: "one resource leaves the others", texts: config.Texts{Values: values}, annotations: []string{"sidecar.istio.io/proxyCPU", "70m"}, setting: "proxyMemory", value: "64Mi", source: global + "global.proxy.resources.requests.memory"},
 		{name: "one resource", texts: config.Texts{Values: values}, annotations: []string{"sidecar.istio.io/proxyCPU", "70m"}, setting: "proxyCPU", value: "70m", source: "annotation sidecar.istio.io/proxyCPU"},
 		{name: "log level", texts: config.Texts{Values: values}, setting: "logLevel", value: "info", source: global + "global.proxy.logLevel"},

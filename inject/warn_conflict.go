@@ -153,16 +153,28 @@ func (o *otherMesh) image(image string) bool {
 // warnEnvoyVersion: the pod asks for a version of Envoy that was not tested with its
 // bootstrap and with what the control plane sends. One in the values is reported once,
 // with the configuration.
-func warnEnvoyVersion(m *mutation) problem.List {
-	image, ok := m.pod.Annotations[annotation.ProxyImage]
-	if !ok || !m.builtin() {
+func warnEnvoyVersion(m *mutation) (out problem.List) {
+	if !m.builtin() {
 		return nil
 	}
-	minor := config.UntestedEnvoy(m.resolved.settings.ProxyImage)
-	if minor == "" {
-		return nil
+	s := m.resolved.settings
+	if image, ok := m.pod.Annotations[annotation.ProxyImage]; ok {
+		if minor := config.UntestedEnvoy(s.ProxyImage); minor != "" {
+			out.Add(untestedEnvoy(annotation.Path(annotation.ProxyImage, false), image, minor))
+		}
 	}
-	return problem.List{untestedEnvoy(annotation.Path(annotation.ProxyImage, false), image, minor)}
+	if s.ComponentLogLevel == "" {
+		return out
+	}
+	minor := config.MinorOfEnvoy(s.ProxyImage)
+	for _, name := range annotation.ComponentsLacked(minor, s.ComponentLogLevel) {
+		at := "global.proxy.componentLogLevel"
+		if _, ok := m.pod.Annotations[annotation.ComponentLogLevel]; ok {
+			at = annotation.Path(annotation.ComponentLogLevel, false)
+		}
+		out.Add(problem.Invalid(at, name, "Envoy "+minor+" of the sidecar's image has no such log component, and does not start", "remove it, or use another image").AsWarning())
+	}
+	return out
 }
 
 // warnForeignImage: a container of the built-in template with the image of another mesh.
