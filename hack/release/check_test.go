@@ -1,11 +1,23 @@
 package main
 
 import (
+	"archive/tar"
+	"archive/zip"
 	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/elf"
+	"debug/macho"
+	"debug/pe"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +49,169 @@ func checkRelease(t *testing.T, dir string, r release) {
 	sums.Dir = dir
 	output(t, sums)
 	checkPlugin(t, dir, r, own)
+}
+
+// checkEvery checks the files of each platform: what the machine cannot run is read.
+func checkEvery(t *testing.T, dir string, r release, platforms []platform) {
+	t.Helper()
+	for _, p := range platforms {
+		programs := []string{"outrider"}
+		if p.os == "linux" {
+			programs = append(programs, "outrider-init")
+		}
+		for _, name := range programs {
+			file := filepath.Join(dir, r.program(name, p))
+			if got, err := machineOf(file); err != nil || got != p {
+				t.Errorf("%s: is a program for %s, error %v", r.program(name, p), got, err)
+			}
+			if !strings.Contains(text(t, file), r.version) {
+				t.Errorf("%s: has no version", r.program(name, p))
+			}
+			checkSBOM(t, filepath.Join(dir, r.sbom(name, p)), r)
+		}
+		entries, err := entriesOf(filepath.Join(dir, r.plugin(p)))
+		if err != nil || len(entries) != 2 || entries[0].name != "LICENSE" || !bytes.Contains(entries[0].data, []byte("Apache License")) || entries[1].name != "kubectl-outrider"+p.exe() {
+			t.Errorf("%s: %d entries, error %v", r.plugin(p), len(entries), err)
+		} else if string(entries[1].data) != text(t, filepath.Join(dir, r.program("outrider", p))) {
+			t.Errorf("%s has another program", r.plugin(p))
+		}
+	}
+	if log := text(t, filepath.Join(dir, "CHANGELOG.md")); !strings.HasPrefix(log, "# "+r.version+"\n") || !strings.Contains(log, "\n## Changes\n") {
+		t.Errorf("CHANGELOG.md:\n%s", log)
+	}
+	for _, name := range []string{"outrider", "outrider-init"} {
+		checkLayout(t, filepath.Join(dir, r.image(name)), name, r, platforms)
+	}
+}
+
+// machineOf reads the head of a program: ELF, Mach-O or PE.
+func machineOf(file string) (platform, error) {
+	if f, err := elf.Open(file); err == nil {
+		defer func() { _ = f.Close() }()
+		if f.Section(".interp") != nil {
+			return platform{}, errors.New("is linked dynamically")
+		}
+		return platform{"linux", map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[f.Machine]}, nil
+	}
+	if f, err := macho.Open(file); err == nil {
+		defer func() { _ = f.Close() }()
+		return platform{"darwin", map[macho.Cpu]string{macho.CpuAmd64: "amd64", macho.CpuArm64: "arm64"}[f.Cpu]}, nil
+	}
+	f, err := pe.Open(file)
+	if err != nil {
+		return platform{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return platform{"windows", map[uint16]string{pe.IMAGE_FILE_MACHINE_AMD64: "amd64", pe.IMAGE_FILE_MACHINE_ARM64: "arm64"}[f.Machine]}, nil
+}
+
+// entriesOf reads the files of an archive: gzip or zip.
+func entriesOf(file string) ([]entry, error) {
+	data, err := os.ReadFile(file)
+	if err != nil || !strings.HasSuffix(file, ".zip") {
+		if err != nil {
+			return nil, err
+		}
+		return readTarGz(bytes.NewReader(data))
+	}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	var entries []entry
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry{f.Name, int64(f.Mode().Perm()), data})
+	}
+	return entries, nil
+}
+
+// checkSBOM reads a document as CycloneDX: each component has a name, a version and a
+// license or a package URL.
+func checkSBOM(t *testing.T, file string, r release) {
+	t.Helper()
+	var document struct {
+		BOMFormat, SpecVersion string
+		Metadata               struct {
+			Component struct{ Name, Version string }
+		}
+		Components []struct{ Name, Version, PURL string }
+	}
+	if err := json.Unmarshal([]byte(text(t, file)), &document); err != nil {
+		t.Errorf("%s: %v", filepath.Base(file), err)
+	}
+	if c := document.Metadata.Component; document.BOMFormat != "CycloneDX" || document.SpecVersion == "" || c.Name != module || c.Version != r.version || len(document.Components) == 0 {
+		t.Errorf("%s: %s %s of %+v with %d components", filepath.Base(file), document.BOMFormat, document.SpecVersion, c, len(document.Components))
+	}
+	for _, c := range document.Components {
+		if c.Name == "" || c.Version == "" || !strings.HasPrefix(c.PURL, "pkg:golang/") {
+			t.Errorf("%s: component %+v", filepath.Base(file), c)
+		}
+	}
+}
+
+// checkLayout reads an image layout: each blob has its digest, and each architecture
+// an image with the program of the release.
+func checkLayout(t *testing.T, file, name string, r release, platforms []platform) {
+	t.Helper()
+	blobs := map[string][]byte{}
+	for _, e := range filesOf(t, strings.NewReader(text(t, file))) {
+		blobs[e.name] = e.data
+		if digest, blob := strings.CutPrefix(e.name, "blobs/sha256/"); blob && fmt.Sprintf("%x", sha256.Sum256(e.data)) != digest {
+			t.Errorf("%s: %s has another digest", filepath.Base(file), e.name)
+		}
+	}
+	type descriptor struct {
+		Digest   string
+		Platform struct{ OS, Architecture string }
+	}
+	var index, images struct{ Manifests []descriptor }
+	var manifest struct {
+		Config descriptor
+		Layers []descriptor
+	}
+	var config struct {
+		Architecture, OS string
+		Config           struct{ User string }
+	}
+	decode := func(name string, into any) {
+		if err := json.Unmarshal(blobs[name], into); err != nil {
+			t.Fatalf("%s: %s: %v", filepath.Base(file), name, err)
+		}
+	}
+	blob := func(d descriptor) string { return "blobs/sha256/" + strings.TrimPrefix(d.Digest, "sha256:") }
+	decode("index.json", &index)
+	decode(blob(index.Manifests[0]), &images)
+	var got []platform
+	for _, image := range images.Manifests {
+		p := platform{image.Platform.OS, image.Platform.Architecture}
+		got = append(got, p)
+		decode(blob(image), &manifest)
+		decode(blob(manifest.Config), &config)
+		if (platform{config.OS, config.Architecture}) != p || config.Config.User == "" {
+			t.Errorf("%s: the image for %s has the configuration %+v", filepath.Base(file), p, config)
+		}
+		compressed, err := gzip.NewReader(bytes.NewReader(blobs[blob(manifest.Layers[0])]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer := filesOf(t, compressed)
+		program := slices.IndexFunc(layer, func(e entry) bool { return strings.HasSuffix(e.name, "usr/local/bin/"+name) })
+		if program < 0 || string(layer[program].data) != text(t, filepath.Join(filepath.Dir(file), r.program(name, p))) {
+			t.Errorf("%s: the image for %s has another program", filepath.Base(file), p)
+		}
+	}
+	want := slices.DeleteFunc(slices.Clone(platforms), func(p platform) bool { return p.os != "linux" })
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: images for %v, want %v", filepath.Base(file), got, want)
+	}
 }
 
 // checkChart renders the packaged chart with Helm: it has the images of the release.
@@ -139,5 +314,26 @@ func checkKrew(t *testing.T, dir string, r release) {
 	license, err := filepath.Glob(filepath.Join(root, "store", "outrider", r.version, "LICENSE"))
 	if err != nil || len(license) != 1 {
 		t.Errorf("krew installed no LICENSE: %q, %v", license, err)
+	}
+}
+
+// filesOf are the regular files of a tar archive.
+func filesOf(t *testing.T, r io.Reader) (entries []entry) {
+	t.Helper()
+	for archive := tar.NewReader(r); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return entries
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			entries = append(entries, entry{h.Name, h.Mode, data})
+		}
 	}
 }

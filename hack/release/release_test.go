@@ -247,15 +247,19 @@ func twoBuilds(t *testing.T, platforms ...platform) {
 	roots = append(roots, copyOfCheckout(t, filepath.Join(t.TempDir(), "another")))
 	var outputs []string
 	for _, root := range roots {
+		cache := t.TempDir()
 		if *full {
 			b.log = os.Stderr
-			t.Setenv("GOCACHE", t.TempDir())
+			t.Setenv("GOCACHE", cache)
 		}
 		b.root, b.out = root, t.TempDir()
 		if err := b.build(t.Context(), "v1.2.2", []change{{"abc", "inject: a change", ""}}); err != nil {
 			t.Fatal(err)
 		}
 		outputs = append(outputs, b.out)
+		if err := os.RemoveAll(cache); err != nil { // some gigabytes
+			t.Error(err)
+		}
 	}
 	files := sameFiles(t, outputs[0], outputs[1])
 	want := []string{
@@ -272,6 +276,7 @@ func twoBuilds(t *testing.T, platforms ...platform) {
 		t.Errorf("the release has %q, want %q", files, want)
 	}
 	checkRelease(t, outputs[0], sample)
+	checkEvery(t, outputs[0], sample, platforms)
 	t.Run("krew", func(t *testing.T) { checkKrew(t, outputs[0], sample) })
 	t.Run("containerd", func(t *testing.T) { checkImages(t, outputs[0], sample) })
 }
