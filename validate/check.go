@@ -45,9 +45,6 @@ func (f *Files) Report() *Report {
 	if r.Files == nil {
 		r.Files = []File{}
 	}
-	if r.Findings == nil {
-		r.Findings = []Finding{}
-	}
 	return r
 }
 
@@ -138,9 +135,12 @@ func (f *Files) checkWorkloads(injector *inject.Injector) {
 				p.Severity = problem.Error
 			}
 			at := i.inTemplate(i.pointer, path)
-			if unresolved(p) {
+			switch {
+			case standsIn(p):
+				f.note(i, problem.NotFound(p.Path, "", dependsOnRanges, ""), at, notGiven)
+			case unresolved(p):
 				f.note(i, p, at, notGiven)
-			} else {
+			default:
 				f.add(i, p, "", at)
 			}
 		}
@@ -172,7 +172,8 @@ func (f *Files) configurations() (*inject.Injector, *egress.Mesh) {
 	}
 	wrong := map[string]bool{} // with errors of its own: it cannot be active
 	for name, i := range given {
-		wrong[name] = f.verdict(i, nil).Problems.HasErrors() && !onlyUnresolved(f.verdict(i, nil).Problems)
+		alone := f.verdict(i, nil).Problems
+		wrong[name] = alone.HasErrors() && !onlyUnresolved(alone)
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		i := given[name]
@@ -194,7 +195,19 @@ func (f *Files) configurations() (*inject.Injector, *egress.Mesh) {
 			applied = append(applied, i)
 		}
 	}
-	for _, with := range [][]*item{applied, nil} {
+	return f.applied(applied)
+}
+
+// applied is the configuration with some ConfigMaps, or without them where it has errors. The
+// injector is compiled if there are workloads.
+func (f *Files) applied(with []*item) (*inject.Injector, *egress.Mesh) {
+	if !slices.ContainsFunc(f.order, func(i *item) bool { return i.text != nil }) {
+		texts, labels := f.texts(with)
+		if c := ReadConfiguration(texts, nil, labels, egress.CompileMesh); c.Config != nil {
+			return nil, c.Mesh
+		}
+	}
+	for _, with := range [][]*item{with, nil} {
 		if c, injector, _ := f.compile(f.texts(with)); injector != nil {
 			return injector, c.Mesh
 		}
@@ -203,11 +216,20 @@ func (f *Files) configurations() (*inject.Injector, *egress.Mesh) {
 	return injector, c.Mesh
 }
 
-// Configuration are the problems of the configuration of the options, without names of
-// ranges that are not known.
-func (f *Files) Configuration() problem.List {
-	_, _, problems := f.compile(f.texts(nil))
-	return slices.DeleteFunc(problems, unresolved)
+// Configuration are the problems of the configuration of the options, and the names of
+// ranges in it that are not known.
+func (f *Files) Configuration() (problems, notes problem.List) {
+	_, _, all := f.compile(f.texts(nil))
+	for _, p := range all {
+		switch {
+		case standsIn(p):
+		case unresolved(p):
+			notes.Add(p)
+		default:
+			problems.Add(p)
+		}
+	}
+	return problems, notes
 }
 
 // texts are those of some ConfigMaps, and of the options for all others.
@@ -251,9 +273,11 @@ func (f *Files) foundInConfigMap(i *item, problems problem.List) {
 				}
 			}
 		}
-		if unresolved(p) {
+		switch {
+		case standsIn(p), unresolved(p) && strings.HasPrefix(p.Source, "ConfigMap "): // noted where the name is
+		case unresolved(p):
 			f.note(i, p, at, notGiven)
-		} else {
+		default:
 			f.add(i, p, "", at)
 		}
 	}
@@ -288,10 +312,18 @@ func onlyUnresolved(problems problem.List) bool {
 	return len(errs) > 0 && !slices.ContainsFunc(errs, func(p problem.Problem) bool { return !unresolved(p) })
 }
 
+const (
+	standInIPv6     = "100::/128"
+	dependsOnRanges = "depends on the cluster's ranges; pass --ranges-from FILE"
+)
+
+// standsIn reports a problem that depends on what standIn is.
+func standsIn(p problem.Problem) bool { return strings.Contains(p.Value, standInIPv6) }
+
 // standIn are ranges in the place of a cluster's, of which no address is in use (RFC 5737,
 // RFC 6666): all that does not depend on these is validated with them.
 func standIn() *ranges.NamedRanges {
-	list, err := cidr.Parse("192.0.2.0/32,100::/128", cidr.Options{})
+	list, err := cidr.Parse("192.0.2.0/32,"+standInIPv6, cidr.Options{})
 	if err != nil {
 		return nil // a constant
 	}

@@ -53,7 +53,7 @@ type Files struct {
 	o        Options
 	files    []File
 	skipped  map[string]int
-	findings []Finding
+	findings []located
 	sources  int
 
 	items      map[string]*item             // those of one name that apply, by what they are named
@@ -97,7 +97,7 @@ func New(o Options) *Files {
 func (f *Files) Unreadable(file string, err error) {
 	f.file(file)
 	f.sources++
-	f.findings = append(f.findings, Finding{Severity: SeverityError, RuleID: ruleFile, File: file, Message: err.Error(), document: f.sources})
+	f.findings = append(f.findings, located{Finding{Severity: SeverityError, RuleID: ruleFile, File: file, Message: err.Error()}, f.sources})
 }
 
 // File begins a file, which may have no document.
@@ -132,10 +132,9 @@ func (f *Files) Add(d Document) {
 // unread adds the problem of a document that is not read.
 func (f *Files) unread(s *source, p problem.Problem) {
 	found := finding(p, ruleSyntax)
-	found.File, found.Line, found.Column, found.document = s.File, p.Line, p.Column, s.number
-	p.Line, p.Column = 0, 0 // the finding has the place
-	found.Message = p.String()
-	f.findings = append(f.findings, found)
+	found.File, found.Line, found.Column = s.File, p.Line, p.Column
+	found.Message = p.On(0, 0).String() // the finding has the place
+	f.findings = append(f.findings, located{found, s.number})
 }
 
 // json is the document as kubectl sends it.
@@ -260,7 +259,7 @@ func (f *Files) identify(i *item, m metav1.ObjectMeta) {
 	switch {
 	case name == "" && m.GenerateName != "":
 		name = m.GenerateName + "*"
-	case name == "":
+	case name == "" && len(i.problems) == 0:
 		i.problems.Add(problem.Required("metadata.name", "add the object's name"))
 	}
 	i.meta = egress.Meta{Namespace: namespace, Name: name, Created: m.CreationTimestamp.Time}
@@ -313,16 +312,16 @@ func finding(p problem.Problem, rule string) Finding {
 // add adds a problem of an item at a place.
 func (f *Files) add(i *item, p problem.Problem, rule string, at place) *Finding {
 	found := finding(p, rule)
-	found.Object, found.File, found.Line, found.Column, found.document = i.name, i.source.File, at.line, at.column, i.source.number
-	f.findings = append(f.findings, found)
-	return &f.findings[len(f.findings)-1]
+	found.Object, found.File, found.Line, found.Column = i.name, i.source.File, at.line, at.column
+	f.findings = append(f.findings, located{found, i.source.number})
+	return &f.findings[len(f.findings)-1].Finding
 }
 
 // note adds what depends on what is in none of the files.
 func (f *Files) note(i *item, p problem.Problem, at place, why string) {
 	rule := ""
 	if why == notGiven {
-		rule = ruleNotGiven
+		rule = ruleNotGiven // also of a name of ranges
 	}
 	n := f.add(i, p, rule, at)
 	n.Severity, n.Note = SeverityNote, why

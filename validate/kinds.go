@@ -40,7 +40,7 @@ func (f *Files) meshObject(i *item, apiVersion string, fields map[string]json.Ra
 	spec := compact(fields["spec"])
 	i.bytes = len(spec)
 	if i.kind == KindSidecar {
-		i.problems.Add(Sidecar(i.meta, spec)...)
+		i.problems.Add(sidecar(i.meta, spec)...)
 	} else {
 		decoded, found := egress.Decode(i.kind, i.meta, spec)
 		i.spec = decoded

@@ -5,9 +5,12 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Object validates a ServiceEntry or a VirtualService by the text of its spec: among the
-// objects, in which it replaces its earlier state, or alone while these are not loaded.
+// Object validates a ServiceEntry, a VirtualService or a Sidecar by the text of its spec: among
+// the objects, in which it replaces its earlier state, or alone while these are not loaded.
 func Object(kind string, m egress.Meta, spec []byte, among egress.Input, loaded bool) problem.List {
+	if kind == KindSidecar {
+		return sidecar(m, spec)
+	}
 	decoded, problems := egress.Decode(kind, m, spec)
 	if decoded == nil {
 		return problems

@@ -75,16 +75,25 @@ type Finding struct {
 	Fix     string `json:"fix,omitempty"`
 	// Note is why a note is none of admission's warnings or errors.
 	Note string `json:"note,omitempty"`
-
-	document int // its position among all
 }
 
-// sorted orders findings as the files are; those of one place keep their order.
-func sorted(all []Finding) []Finding {
-	slices.SortStableFunc(all, func(a, b Finding) int {
+// located is a finding with the position of its document among all.
+type located struct {
+	Finding
+
+	document int
+}
+
+// sorted are findings in the order of the files; those of one place keep their order.
+func sorted(all []located) []Finding {
+	slices.SortStableFunc(all, func(a, b located) int {
 		return cmp.Or(cmp.Compare(a.document, b.document), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return all
+	out := make([]Finding, len(all))
+	for i := range all {
+		out[i] = all[i].Finding
+	}
+	return out
 }
 
 // Reaches reports whether there is a finding of a severity or a worse one.

@@ -18,7 +18,7 @@ var byType = map[problem.Type]string{
 	problem.TypeInvalid: "invalid", problem.TypeRequired: "required", problem.TypeDuplicate: "duplicate",
 	problem.TypeOutOfRange: "out-of-range", problem.TypeNotSupported: "not-supported", problem.TypeUnknown: "unknown-field",
 	problem.TypeNoEffect: "no-effect", problem.TypeConflict: "conflict", problem.TypeBypass: "bypass",
-	problem.TypeRejected: "rejected-by-envoy", problem.TypeOverBudget: "over-limit", problem.TypeNotFound: "not-found",
+	problem.TypeOverBudget: "over-limit", problem.TypeNotFound: ruleNotGiven,
 }
 
 // Rules are all rules, in the order of the documentation.
@@ -37,8 +37,6 @@ func Rules() []Rule {
 		{"no-effect", "The value is accepted and ignored."},
 		{"conflict", "Two values cannot be combined."},
 		{"bypass", "Traffic bypasses the sidecar."},
-		{"not-found", "The value refers to an object that does not exist."},
-		{"over-limit", "There is more than one namespace may have."},
-		{"rejected-by-envoy", "The object is valid, and sidecars reject it."},
+		{"over-limit", "There is more of it than an object or a namespace may have."},
 	}
 }

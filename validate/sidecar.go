@@ -11,9 +11,9 @@ import (
 // with. It is not read.
 const KindSidecar = "Sidecar"
 
-// Sidecar validates a Sidecar by the text of its spec: nothing in it has an effect. A policy
+// sidecar validates a Sidecar by the text of its spec: nothing in it has an effect. A policy
 // that it sets would be missed most.
-func Sidecar(m egress.Meta, spec []byte) (out problem.List) {
+func sidecar(m egress.Meta, spec []byte) (out problem.List) {
 	const blocks = "REGISTRY_ONLY"
 	var s struct {
 		OutboundTrafficPolicy struct {
@@ -22,9 +22,9 @@ func Sidecar(m egress.Meta, spec []byte) (out problem.List) {
 	}
 	if json.Unmarshal(spec, &s) == nil && s.OutboundTrafficPolicy.Mode == blocks {
 		out.Add(problem.Bypass("spec.outboundTrafficPolicy.mode", blocks,
-			"no effect: Sidecars are not read, so this policy does not block undeclared hosts", `set outboundTrafficPolicy.mode in ConfigMap istio, key "mesh"`))
+			"no effect: Outrider does not read Sidecars, so this policy does not block undeclared hosts", `set outboundTrafficPolicy.mode in ConfigMap istio, key "mesh"`))
 	}
-	out.Add(problem.NoEffect("spec", "", "Sidecars are not read: a sidecar has all hosts that are exported to its namespace",
-		"remove the object; set exportTo in ServiceEntries to limit who sees them"))
+	out.Add(problem.NoEffect("spec", "", "Outrider does not read Sidecars: its sidecars have all hosts that are exported to their namespace",
+		"set exportTo in ServiceEntries to limit who sees them"))
 	return out.In(KindSidecar + " " + m.Namespace + "/" + m.Name)
 }

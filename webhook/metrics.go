@@ -118,7 +118,7 @@ func (m *Metrics) workload(a *answer, _ time.Duration) {
 func (m *Metrics) validation(a *answer, took time.Duration) {
 	resource := "other"
 	switch a.resource {
-	case registration.ServiceEntries, registration.VirtualServices, "configmaps", "pods":
+	case registration.ServiceEntries, registration.VirtualServices, registration.Sidecars, "configmaps", "pods":
 		resource = a.resource
 	}
 	m.validations.WithLabelValues(resource, a.result, a.reason).Inc()

@@ -13,9 +13,14 @@ import (
 	"github.com/outrider-mesh/outrider/webhook/registration"
 )
 
-var objectVersions = registration.NetworkingVersions()
+var (
+	objectVersions = registration.NetworkingVersions()
+	objectKinds    = map[string]string{
+		registration.ServiceEntries: egress.KindServiceEntry, registration.VirtualServices: egress.KindVirtualService, registration.Sidecars: validate.KindSidecar,
+	}
+)
 
-// NewObjectHandler validates ServiceEntries and VirtualServices, for
+// NewObjectHandler validates ServiceEntries, VirtualServices and Sidecars, for
 // ValidatePath: what cannot work is denied, what has no effect gets a warning.
 // It fails open: the control plane validates the objects again, by the same
 // functions, and ignores what is invalid.
@@ -39,16 +44,12 @@ func (h *handler) modelCost(weight) int64 {
 }
 
 func (h *handler) validateObject(r *request) answer {
-	if r.Resource.Group != registration.NetworkingGroup || !slices.Contains(objectVersions, r.Resource.Version) ||
-		r.Resource.Resource != registration.ServiceEntries && r.Resource.Resource != registration.VirtualServices {
+	kind := objectKinds[r.Resource.Resource]
+	if r.Resource.Group != registration.NetworkingGroup || !slices.Contains(objectVersions, r.Resource.Version) || kind == "" {
 		return ignored("another_resource")
 	}
 	if reason := skipReason(r); reason != "" {
 		return ignored(reason)
-	}
-	kind := egress.KindServiceEntry
-	if r.Resource.Resource == registration.VirtualServices {
-		kind = egress.KindVirtualService
 	}
 	meta, text := metaOf(r), gjson.GetBytes(r.Object, "spec").Raw
 	in, loaded := egress.Input{}, false

@@ -150,9 +150,12 @@ func runValidate(ctx context.Context, o validateOptions, stdio stdio) error {
 		return err
 	}
 	all := validate.New(options)
-	configuration := all.Configuration()
+	configuration, notes := all.Configuration()
 	for _, p := range configuration.Warnings() {
 		fmt.Fprintf(stdio.err, "warning: %s\n", p)
+	}
+	for _, p := range notes {
+		fmt.Fprintf(stdio.err, "note: %s\n", p)
 	}
 	if errs := configuration.Errors(); len(errs) > 0 {
 		return fmt.Errorf("invalid configuration:\n%s", strings.Join(errs.Strings(), "\n"))

@@ -17,6 +17,7 @@ const (
 	NetworkingGroup = "networking.istio.io"
 	ServiceEntries  = "serviceentries"
 	VirtualServices = "virtualservices"
+	Sidecars        = "sidecars" // which are not read
 )
 
 // NetworkingVersions are the versions of NetworkingGroup that are validated.
@@ -119,8 +120,9 @@ func (o Options) images() admissionregistrationv1.ValidatingWebhook {
 	return w
 }
 
-// objects are the entries for ServiceEntries and VirtualServices. An object with
-// a revision label is validated by that revision, one without by the default one.
+// objects are the entries for ServiceEntries and VirtualServices, and for Sidecars where
+// their CRD exists. An object with a revision label is validated by that revision, one
+// without by the default one.
 func (o Options) objects(write []admissionregistrationv1.OperationType) (out []admissionregistrationv1.ValidatingWebhook) {
 	for _, s := range []selector{
 		{name: "rev." + validationSuffix, object: all(require(annotation.Rev, metav1.LabelSelectorOpIn, o.Revision.String()))},
@@ -129,7 +131,7 @@ func (o Options) objects(write []admissionregistrationv1.OperationType) (out []a
 		if s.name == validationSuffix && !o.isDefault() {
 			continue
 		}
-		objects := rule(NetworkingGroup, []string{ServiceEntries, VirtualServices}, write...)
+		objects := rule(NetworkingGroup, []string{ServiceEntries, VirtualServices, Sidecars}, write...)
 		objects.APIVersions = NetworkingVersions()
 		w := o.validating(s.name, ValidatePath, objects)
 		w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: s.object}
