@@ -29,6 +29,8 @@ type Key struct {
 	// false.
 	About  string
 	Effect bool
+	// Quiet are values, as text, of a key without an effect that ask for nothing else.
+	Quiet []string
 }
 
 // usedKeys are read in values.go.

@@ -23,7 +23,7 @@ func Keys() []Key {
 		}
 		k := Key{Path: path, Type: TypeAny, About: "No effect: accepted because Istio's chart has it."}
 		if note, ok := ineffectiveKeys[path]; ok && note.why != "" {
-			k.About = noEffect(note)
+			k.About, k.Quiet = noEffect(note), note.quiet
 		}
 		out = append(out, k)
 	}
@@ -53,6 +53,7 @@ type MeshField struct {
 	Descriptor protoreflect.FieldDescriptor
 	About      string
 	Effect     bool
+	Quiet      []string // as those of a Key
 }
 
 // MeshFields are the fields of MeshConfig, by name.
@@ -62,7 +63,7 @@ func MeshFields() (out []MeshField) {
 		f := MeshField{Descriptor: fields.Get(i)}
 		name := f.Descriptor.JSONName()
 		if f.About, f.Effect = aboutMesh[name]; !f.Effect {
-			f.About = noEffect(ineffectiveMeshFields[name])
+			f.About, f.Quiet = noEffect(ineffectiveMeshFields[name]), ineffectiveMeshFields[name].quiet
 		}
 		out = append(out, f)
 	}

@@ -102,6 +102,7 @@ type document struct{ template, text string }
 func TestManifestsAreRendered(t *testing.T) {
 	schemaIsGenerated(t)
 	pageIsGenerated(t)
+	notesAreGenerated(t)
 	copyCRDs(t)
 	const metadata = "chart/Chart.yaml"
 	envoy := regexp.MustCompile(`docker\.io/envoyproxy/envoy:.*`).ReplaceAllString(read(t, metadata), config.Default().Values.Global.Proxy.Image)

@@ -140,7 +140,7 @@ func all() []value {
 	}
 	for _, f := range config.MeshFields() {
 		path := "meshConfig." + f.Descriptor.JSONName()
-		out[path] = value{Key: config.Key{Path: path, Type: typeMessage, About: f.About, Effect: f.Effect}, field: f.Descriptor}
+		out[path] = value{Key: config.Key{Path: path, Type: typeMessage, About: f.About, Effect: f.Effect, Quiet: f.Quiet}, field: f.Descriptor}
 	}
 	for path := range out { // parents have no keys of the ConfigMap's own
 		for i := range path {
