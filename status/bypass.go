@@ -1,7 +1,6 @@
 package status
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -17,10 +16,7 @@ type Service struct {
 }
 
 // redirection is the redirect of a pod. The zero value is that of a pod without one.
-type redirection struct {
-	args string
-	plan *redirect.Plan
-}
+type redirection struct{ plan *redirect.Plan }
 
 func redirectionOf(p *corev1.Pod) redirection {
 	if p == nil {
@@ -41,7 +37,7 @@ func redirectionOf(p *corev1.Pod) redirection {
 			break // not the built-in template's
 		}
 		plan := redirect.NewPlan(config, redirect.Inet)
-		return redirection{fmt.Sprintf("%q %v", c.Args, c.Env), &plan}
+		return redirection{&plan}
 	}
 	return redirection{}
 }
@@ -59,17 +55,14 @@ type changes struct {
 
 // changed compares what two settings make of a pod.
 func (c *Collector) changed(was, is outcome, at places) changes {
-	out := changes{differences: differences(was, is, at)}
-	before, after := redirectionOf(was.pod), redirectionOf(is.pod)
-	if before.args == after.args {
+	out := changes{differences: c.differences(was, is, at)}
+	id := was.record + "\n" + is.record
+	if found := c.bypassed[id]; found != nil && !is.readsPod {
+		out.bypass, out.captured = found.bypass, found.captured
 		return out
 	}
-	id := before.args + " " + after.args
-	found := c.bypassed[id]
-	if found == nil {
-		found = c.compareServices(before, after)
-		c.bypassed[id] = found
-	}
+	found := c.compareServices(redirectionOf(was.pod()), redirectionOf(is.pod()))
+	c.bypassed[id] = found
 	out.bypass, out.captured = found.bypass, found.captured
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/explain"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/revision"
@@ -63,7 +64,9 @@ type Collector struct {
 	running  map[string]string // uid of pods with a sidecar, by namespace and name
 	earlier  map[int]*inject.Injector
 	since    map[string]time.Time
-	bypassed map[string]*changes // by the redirects before and after
+	bypassed map[string]*changes // by the records before and after
+	records  records
+	found    map[string][]Difference // by the records before and after
 
 	// Injections is how often a pod was injected, to show the cost.
 	Injections int
@@ -98,6 +101,7 @@ func NewCollector(in Input, now time.Time) *Collector {
 	return &Collector{
 		in: in, now: now, groups: map[string]*group{}, owners: map[Object]bool{}, running: map[string]string{},
 		earlier: map[int]*inject.Injector{}, since: map[string]time.Time{}, bypassed: map[string]*changes{},
+		records: records{}, found: map[string][]Difference{},
 	}
 }
 
@@ -159,7 +163,7 @@ func (c *Collector) namespace(name string) Namespace {
 // compare compares the first pod of a group.
 func (c *Collector) compare(p *corev1.Pod) (*group, error) {
 	g := &group{Object: objectOf(p), then: map[int]*settled{}}
-	g.with, g.injected = inject.InjectedWith(p.Annotations)
+	g.with, g.injected = c.records.read(p.Annotations[annotation.SidecarStatus])
 	n := c.namespace(p.Namespace).Namespace
 	subject, err := explain.SubjectOf(p)
 	if err != nil {
@@ -170,7 +174,7 @@ func (c *Collector) compare(p *corev1.Pod) (*group, error) {
 		g.injected = false // by another revision, or by Istio
 		return g, nil
 	}
-	was := running(p)
+	was := c.records.running(p)
 	now := c.under(c.in.Settings, subject, n, p)
 	g.now = c.judge(g, selection, was, now, placesOf(subject, c.in.Settings))
 	if g.now.stale {
@@ -190,7 +194,22 @@ func placesOf(subject explain.Subject, s Settings) places {
 
 func (c *Collector) under(s Settings, subject explain.Subject, n explain.Namespace, p *corev1.Pod) outcome {
 	c.Injections++
-	return under(s, subject, n, p)
+	return c.records.under(s, subject, n, p)
+}
+
+// differences compares two outcomes. The records of both decide what differs, but for the
+// parts of templates that read the pod: those of most pods are the same two.
+func (c *Collector) differences(was, is outcome, at places) []Difference {
+	if !was.injected() || !is.injected() || was.with.OverlayHash == is.with.OverlayHash || is.readsPod || len(annotationDifferences(was, is)) > 0 {
+		return differences(was, is, at)
+	}
+	id := was.record + "\n" + is.record
+	if found, ok := c.found[id]; ok {
+		return found
+	}
+	found := differences(was, is, at)
+	c.found[id] = found
+	return found
 }
 
 // judge compares a pod as it runs with what some settings make of it.
@@ -200,7 +219,7 @@ func (c *Collector) judge(g *group, selection explain.Webhook, was, is outcome, 
 		v.missing = is.decision.Result != Skipped
 		return v
 	}
-	v.differences = differences(was, is, at)
+	v.differences = c.differences(was, is, at)
 	v.stale = len(v.differences) > 0
 	return v
 }

@@ -24,43 +24,95 @@ type Settings struct {
 type outcome struct {
 	decision explain.Decision
 	with     inject.Injected
-	// pod is the pod with its sidecar; nil where it has none.
-	pod *corev1.Pod
+	record   string // the annotation that with is read from
+	has      *corev1.Pod
+	// result is that of an injection that changes the pod; nil for one that does not, and for
+	// the running pod.
+	result *inject.Result
 	// settings are all of them, for a pod that is not running.
 	settings map[string]inject.Setting
 	readsPod bool // a template reads the pod, so that its output is not that of another time
 }
 
-// running is a pod as it runs.
-func running(p *corev1.Pod) outcome {
-	with, ok := inject.InjectedWith(p.Annotations)
-	if !ok {
-		return outcome{decision: explain.Decision{Result: Skipped}}
+// injected reports whether the pod has a sidecar.
+func (o *outcome) injected() bool { return o.decision.Result == Injected }
+
+// pod is the pod with its sidecar; nil where it has none. It decodes the result of an
+// injection each time.
+func (o *outcome) pod() *corev1.Pod {
+	switch {
+	case !o.injected():
+		return nil
+	case o.result == nil:
+		return o.has
 	}
-	return outcome{decision: explain.Decision{Result: Injected}, with: with, pod: p, settings: with.Effective}
+	out := &corev1.Pod{}
+	if err := json.Unmarshal(o.result.Tree().AppendTo(nil), out); err != nil {
+		return o.has // the injection has decoded it
+	}
+	return out
+}
+
+// meta is the annotations or the labels of the pod.
+func (o *outcome) meta(what string) map[string]string {
+	if o.result == nil {
+		if what == "labels" {
+			return o.has.Labels
+		}
+		return o.has.Annotations
+	}
+	out := map[string]string{}
+	for _, m := range o.result.Tree().At("metadata", what).Members() {
+		out[m.Key] = m.Value.Text()
+	}
+	return out
+}
+
+// records reads the records of injections, each once: most pods have one of a few.
+type records map[string]inject.Injected
+
+func (r records) read(text string) (inject.Injected, bool) {
+	if text == "" {
+		return inject.Injected{}, false
+	}
+	if with, ok := r[text]; ok {
+		return with, true
+	}
+	with, ok := inject.InjectedWith(map[string]string{annotation.SidecarStatus: text})
+	if ok {
+		r[text] = with
+	}
+	return with, ok
+}
+
+// running is a pod as it runs.
+func (r records) running(p *corev1.Pod) outcome {
+	out := outcome{decision: explain.Decision{Result: Skipped}, record: p.Annotations[annotation.SidecarStatus], has: p}
+	var ok bool
+	if out.with, ok = r.read(out.record); ok {
+		out.decision.Result, out.settings = Injected, out.with.Effective
+	}
+	return out
 }
 
 // under is the pod of a subject as it would be created under some settings. has is the pod
 // itself, which the injection may not change.
-func under(s Settings, subject explain.Subject, namespace explain.Namespace, has *corev1.Pod) outcome {
-	r, d := subject.Inject(explain.Input{Injector: s.Injector, Texts: s.Texts, Namespace: namespace})
-	out := outcome{decision: d}
-	if d.Result != Injected {
+func (r records) under(s Settings, subject explain.Subject, namespace explain.Namespace, has *corev1.Pod) outcome {
+	result, d := subject.Inject(explain.Input{Injector: s.Injector, Texts: s.Texts, Namespace: namespace})
+	out := outcome{decision: d, has: has}
+	if !out.injected() {
 		return out
 	}
+	if out.record = has.Annotations[annotation.SidecarStatus]; result.Tree() != nil {
+		out.result, out.record = result, result.Tree().At("metadata", "annotations", annotation.SidecarStatus).Text()
+	}
+	out.with, _ = r.read(out.record)
 	out.settings = map[string]inject.Setting{}
-	for _, e := range r.Settings.List {
+	for _, e := range result.Settings.List {
 		out.settings[e.Name] = e
 	}
-	if out.pod = has; r.Tree() != nil {
-		out.pod = &corev1.Pod{}
-		if err := json.Unmarshal(r.Tree().AppendTo(nil), out.pod); err != nil {
-			out.pod = has // the injection has decoded it
-		}
-	}
-	out.with, _ = inject.InjectedWith(out.pod.Annotations)
 	maps.Copy(out.settings, out.with.Effective) // what the pod's own containers replace
-	out.readsPod = s.Injector.ReadsPod(r.Settings.Templates)
+	out.readsPod = s.Injector.ReadsPod(result.Settings.Templates)
 	return out
 }
 
@@ -73,15 +125,15 @@ func differences(was, is outcome, at places) []Difference {
 		r := is.decision.Rule
 		return []Difference{{Name: "decision", Was: was.decision.Result, Is: is.decision.Result, Source: r.Source, Path: r.Path, File: r.File, Line: r.Line}}
 	}
-	if is.decision.Result != Injected {
+	if !is.injected() {
 		return nil
 	}
-	annotations := annotationDifferences(was.pod, is.pod)
+	annotations := annotationDifferences(was, is)
 	if was.with.OverlayHash == is.with.OverlayHash {
 		return annotations
 	}
 	out := settingDifferences(was, is, at)
-	out = append(out, partDifferences(was, is, out)...)
+	out = append(out, partDifferences(was.pod(), is.pod(), out)...)
 	out = append(out, annotations...)
 	if len(out) == 0 && !is.readsPod {
 		// Something that is not in the pod any more, or a template that has changed.
@@ -119,17 +171,16 @@ func settingDifferences(was, is outcome, at places) (out []Difference) {
 }
 
 // annotationDifferences are the annotations and labels that the injection sets.
-func annotationDifferences(was, is *corev1.Pod) (out []Difference) {
-	for _, of := range []struct {
-		kind    string
-		had, is map[string]string
-	}{{"annotation ", was.Annotations, is.Annotations}, {"label ", was.Labels, is.Labels}} {
-		for _, name := range slices.Sorted(maps.Keys(of.is)) {
-			if name != annotation.SidecarStatus && name != annotation.ProxyOverrides && of.had[name] != of.is[name] {
-				out = append(out, Difference{Name: of.kind + name, Was: of.had[name], Is: of.is[name]})
+func annotationDifferences(was, is outcome) (out []Difference) {
+	for what, kind := range map[string]string{"annotations": "annotation ", "labels": "label "} {
+		had, has := was.meta(what), is.meta(what)
+		for name, value := range has {
+			if name != annotation.SidecarStatus && name != annotation.ProxyOverrides && had[name] != value {
+				out = append(out, Difference{Name: kind + name, Was: had[name], Is: value})
 			}
 		}
 	}
+	slices.SortFunc(out, func(a, b Difference) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -165,11 +216,11 @@ var parts = []part{
 // partDifferences are the parts of the injected containers that differ for another reason
 // than the settings that were found. What the API server has added to the running pod is
 // none: only what a new pod sets is compared.
-func partDifferences(was, is outcome, found []Difference) (out []Difference) {
+func partDifferences(was, is *corev1.Pod, found []Difference) (out []Difference) {
 	found = slices.Clone(found)
-	had := containers(was.pod)
-	for _, c := range containers(is.pod) {
-		if !injected(is.pod, c.Name) {
+	had := containers(was)
+	for _, c := range containers(is) {
+		if !injected(is, c.Name) {
 			continue
 		}
 		i := slices.IndexFunc(had, func(o *corev1.Container) bool { return o.Name == c.Name })
@@ -189,18 +240,18 @@ func partDifferences(was, is outcome, found []Difference) (out []Difference) {
 		}
 	}
 	for _, c := range had {
-		if injected(was.pod, c.Name) && !slices.ContainsFunc(containers(is.pod), func(o *corev1.Container) bool { return o.Name == c.Name }) {
+		if injected(was, c.Name) && !slices.ContainsFunc(containers(is), func(o *corev1.Container) bool { return o.Name == c.Name }) {
 			out = append(out, Difference{Name: "container " + c.Name, Was: c.Image, Is: "none"})
 		}
 	}
-	for i := range is.pod.Spec.Volumes {
-		v := &is.pod.Spec.Volumes[i]
-		at := slices.IndexFunc(was.pod.Spec.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name })
-		if at < 0 || !equality.Semantic.DeepDerivative(v.VolumeSource, was.pod.Spec.Volumes[at].VolumeSource) {
+	for i := range is.Spec.Volumes {
+		v := &is.Spec.Volumes[i]
+		at := slices.IndexFunc(was.Spec.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name })
+		if at < 0 || !equality.Semantic.DeepDerivative(v.VolumeSource, was.Spec.Volumes[at].VolumeSource) {
 			out = append(out, Difference{Name: "volume " + v.Name})
 		}
 	}
-	if !equality.Semantic.DeepDerivative(is.pod.Spec.ImagePullSecrets, was.pod.Spec.ImagePullSecrets) {
+	if !equality.Semantic.DeepDerivative(is.Spec.ImagePullSecrets, was.Spec.ImagePullSecrets) {
 		out = append(out, Difference{Name: "imagePullSecrets"})
 	}
 	return out

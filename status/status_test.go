@@ -24,7 +24,7 @@ import (
 // at is the time of all reports.
 var at = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func settings(t *testing.T, texts config.Texts) status.Settings {
+func settings(t testing.TB, texts config.Texts) status.Settings {
 	t.Helper()
 	all := explain.Texts{Texts: texts, Labels: config.Labels{Config: "CONFIG", Values: "VALUES", Mesh: "MESH"}}
 	cfg, problems := config.Parse(texts, all.Labels)
@@ -53,7 +53,7 @@ func pod(deployment, suffix string, annotations map[string]string) *corev1.Pod {
 }
 
 // started is a pod as it runs after an injection: with what the API server and the kubelet add.
-func started(t *testing.T, s status.Settings, p *corev1.Pod) *corev1.Pod {
+func started(t testing.TB, s status.Settings, p *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	before := p.DeepCopy()
 	before.Name, before.UID = "", ""

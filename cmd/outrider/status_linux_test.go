@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,13 +34,13 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// createPods creates pods of workloads of perWorkload pods each, injected with texts, several at
-// once. They run, as far as the API server shows.
-func createPods(t *testing.T, server *kube.Server, namespace string, n, perWorkload int, texts config.Texts) {
+// createPods creates pods of workloads of perWorkload pods each, injected with the defaults,
+// several at once. They run, as far as the API server shows.
+func createPods(t *testing.T, server *kube.Server, installation, namespace string, n, perWorkload int) {
 	t.Helper()
-	cfg, problems := config.Parse(texts, config.Labels{})
+	cfg, problems := config.Parse(config.Texts{}, config.Labels{})
 	kit.Must(t, problems.Err())
-	injector, problems := inject.Compile(cfg, inject.Environment{Namespace: "istio-system"})
+	injector, problems := inject.Compile(cfg, inject.Environment{Namespace: installation})
 	kit.Must(t, problems.Err())
 	c := rest.CopyConfig(server.Config)
 	c.QPS = -1
@@ -142,12 +143,17 @@ func TestStatusOfManyPods(t *testing.T) {
 	installation := server.Namespace(t, nil)
 	namespace := server.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	n, perWorkload := 600, 20
-	if text := os.Getenv("OUTRIDER_STATUS_PODS"); text != "" {
+	if text := os.Getenv("OUTRIDER_STATUS_PODS"); text != "" { // "5000" or "5000/1"
+		text, each, _ := strings.Cut(text, "/")
 		_, err := fmt.Sscan(text, &n)
 		kit.Must(t, err)
+		if each != "" {
+			_, err = fmt.Sscan(each, &perWorkload)
+			kit.Must(t, err)
+		}
 	}
 	start := time.Now()
-	createPods(t, server, namespace, n, perWorkload, config.Texts{})
+	createPods(t, server, installation, namespace, n, perWorkload)
 	t.Logf("%d pods of %d workloads created in %s", n, n/perWorkload, time.Since(start).Round(100*time.Millisecond))
 	configMap(t, server, installation, "istio-sidecar-injector", map[string]string{"values": "global: {proxy: {excludeIPRanges: 10.1.0.0/16}}\n"})
 	program := filepath.Join(t.TempDir(), "outrider")
@@ -227,6 +233,10 @@ func TestLargePods(t *testing.T) {
 		}, metav1.CreateOptions{})
 		kit.Must(t, err)
 	}
+	t.Cleanup(func() {
+		now := int64(0)
+		kit.Must(t, server.Client.CoreV1().Pods(namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{}))
+	})
 	path, requests := proxied(t, server)
 	got := runWith(t, "", "status", "-n", namespace, "-i", installation, "--kubeconfig", path, "--context", "there", "-o", "json")
 	var r status.Report
@@ -251,7 +261,7 @@ func TestStatusWithFewRights(t *testing.T) {
 	installation := server.Namespace(t, nil)
 	namespace := server.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	configMap(t, server, installation, "istio-sidecar-injector", map[string]string{"values": "global: {proxy: {excludeIPRanges: 10.1.0.0/16}}\n"})
-	createPods(t, server, namespace, 2, 2, config.Texts{})
+	createPods(t, server, installation, namespace, 2, 2)
 	grant := func(in, resource string, verbs ...string) {
 		_, err := server.Client.RbacV1().Roles(in).Create(t.Context(), &rbacv1.Role{
 			ObjectMeta: metav1.ObjectMeta{Name: "reader"},
