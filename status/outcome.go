@@ -3,11 +3,11 @@ package status
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/explain"
@@ -229,7 +229,7 @@ func partDifferences(was, is *corev1.Pod, found []Difference) (out []Difference)
 			continue
 		}
 		for _, p := range parts {
-			if equality.Semantic.DeepDerivative(p.of(c), p.of(had[i])) || slices.ContainsFunc(found, func(d Difference) bool { return slices.Contains(p.settings, d.Name) }) {
+			if sets(p.of(c), p.of(had[i])) || slices.ContainsFunc(found, func(d Difference) bool { return slices.Contains(p.settings, d.Name) }) {
 				continue
 			}
 			d := Difference{Name: c.Name + ": " + p.name}
@@ -247,14 +247,67 @@ func partDifferences(was, is *corev1.Pod, found []Difference) (out []Difference)
 	for i := range is.Spec.Volumes {
 		v := &is.Spec.Volumes[i]
 		at := slices.IndexFunc(was.Spec.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name })
-		if at < 0 || !equality.Semantic.DeepDerivative(v.VolumeSource, was.Spec.Volumes[at].VolumeSource) {
+		if at < 0 || !sets(v.VolumeSource, was.Spec.Volumes[at].VolumeSource) {
 			out = append(out, Difference{Name: "volume " + v.Name})
 		}
 	}
-	if !equality.Semantic.DeepDerivative(is.Spec.ImagePullSecrets, was.Spec.ImagePullSecrets) {
+	if !sets(is.Spec.ImagePullSecrets, was.Spec.ImagePullSecrets) {
 		out = append(out, Difference{Name: "imagePullSecrets"})
 	}
 	return out
+}
+
+// sets reports whether another value has everything that a value sets: the API server adds
+// defaults.
+func sets(value, in any) bool {
+	tree := func(v any) (out any) {
+		text, err := json.Marshal(v)
+		if err == nil {
+			err = json.Unmarshal(text, &out)
+		}
+		if err != nil {
+			return nil // it was decoded before
+		}
+		return out
+	}
+	return within(tree(value), tree(in))
+}
+
+func within(value, in any) bool {
+	switch v := value.(type) {
+	case nil:
+		return true
+	case string:
+		return v == "" || value == in
+	case map[string]any:
+		other, ok := in.(map[string]any)
+		for key, field := range v {
+			ok = ok && within(field, other[key])
+		}
+		return ok
+	case []any:
+		other, ok := in.([]any)
+		if _, objects := first(v).(map[string]any); !objects {
+			return reflect.DeepEqual(value, in) // arguments
+		}
+		return ok && len(v) <= len(other) && !slices.ContainsFunc(v, func(item any) bool {
+			return !slices.ContainsFunc(other, func(o any) bool { return within(item, o) })
+		}) && (len(v) == len(other) || mounts(v))
+	}
+	return value == in
+}
+
+// mounts reports whether a list is of mounts: the API server adds that of its token.
+func mounts(list []any) bool {
+	item, ok := first(list).(map[string]any)
+	return ok && item["mountPath"] != nil
+}
+
+func first(list []any) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
 }
 
 // containers are those of both lists.

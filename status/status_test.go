@@ -68,6 +68,11 @@ func started(t testing.TB, s status.Settings, p *corev1.Pod) *corev1.Pod {
 		for i := range list {
 			c := &list[i]
 			c.TerminationMessagePath, c.TerminationMessagePolicy, c.ImagePullPolicy = "/dev/termination-log", "File", "IfNotPresent"
+			for _, probe := range []*corev1.Probe{c.StartupProbe, c.ReadinessProbe} {
+				if probe != nil {
+					probe.SuccessThreshold, probe.HTTPGet.Scheme = 1, "HTTP"
+				}
+			}
 			if c.Name == "app" {
 				c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "kube-api-access-x", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"})
 			}

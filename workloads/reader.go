@@ -1,7 +1,6 @@
 package workloads
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,27 +58,27 @@ type counting struct {
 	requests *atomic.Int64
 }
 
-// RoundTrip reads the whole answer, as the client does: an error after it has begun would be
-// logged.
 func (c counting) RoundTrip(q *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	answer, err := c.next.RoundTrip(q)
-	if err != nil || answer.Body == nil {
-		return answer, err
+	if answer != nil && answer.Body != nil {
+		answer.Body = &bounded{answer.Body, maxAnswer}
 	}
-	var text bytes.Buffer
-	_, err = text.ReadFrom(io.LimitReader(answer.Body, maxAnswer+1))
-	if closing := answer.Body.Close(); err == nil {
-		err = closing
+	return answer, err
+}
+
+// bounded is a body that ends with an error where it is too long.
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, errTooLarge
 	}
-	if err == nil && text.Len() > maxAnswer {
-		err = errTooLarge
-	}
-	answer.Body = io.NopCloser(&text)
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
+	return n, err
 }
 
 // pages lists page by page. A list that takes so long that its version is gone goes on with

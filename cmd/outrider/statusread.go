@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/config"
@@ -82,6 +84,7 @@ func (o *statusOptions) prepare(ctx context.Context, e *edits, p *progress) (*co
 	if err != nil {
 		return nil, err
 	}
+	klog.SetLogger(logr.Discard()) // the client logs errors that are handled here
 	c := &comparison{options: o, progress: p, scope: scope}
 	if c.reader, err = workloads.New(access); err != nil {
 		return nil, err
