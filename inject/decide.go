@@ -42,6 +42,9 @@ type Decision struct {
 	By string
 }
 
+// NeverInjected are the namespaces whose pods are never injected.
+func NeverInjected() []string { return slices.Clone(ignoredNamespaces) }
+
 // ignoredNamespaces never get sidecars: their pods must start before the webhook
 // does. The list is Istio's.
 var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}

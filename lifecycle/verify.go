@@ -83,7 +83,7 @@ type cause struct {
 // net/http and crypto/x509.
 var causes = []cause{
 	{regexp.MustCompile(`violates PodSecurity "([^"]+)"`), podSecurity},
-	{regexp.MustCompile(`exceeded quota: ([^,]+)`), quota},
+	{regexp.MustCompile(`(?:exceeded|failed) quota: ([^,:]+)`), quota},
 	{regexp.MustCompile(`admission webhook "([^"]+)" denied the request: (?s)(.*)`), denied},
 	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`), policy},
 	{regexp.MustCompile(`service "([^"]+)" not found`), noService},
@@ -107,7 +107,7 @@ func Explain(a Attempt, c Cluster) Finding {
 			return f
 		}
 	}
-	return Finding{What: "The API server rejected a pod in namespace " + c.TestNamespace + ".", ErrorOfCall: message}
+	return Finding{What: "The API server rejected a pod in namespace " + c.TestNamespace + ".", Remedy: "see the API server's message", ErrorOfCall: message}
 }
 
 // explainAdmitted explains a pod that the API server admits.
@@ -144,7 +144,7 @@ func explainAdmitted(a Attempt, c Cluster) Finding {
 
 func podSecurity(c Cluster, match []string) Finding {
 	return Finding{Injected: true, Final: true,
-		What: fmt.Sprintf("The pod is injected, but Pod Security %q, the cluster's default for namespaces without a label, rejects it.", match[1]),
+		What: fmt.Sprintf("The pod is injected, but Pod Security %q of namespace %s, by its label or as the cluster's default, rejects it.", match[1], c.TestNamespace),
 		Details: []string{
 			"The init container istio-init installs the redirect rules, which requires NET_ADMIN and NET_RAW.",
 		},
@@ -153,8 +153,8 @@ func podSecurity(c Cluster, match []string) Finding {
 
 func quota(c Cluster, match []string) Finding {
 	return Finding{Injected: true, Final: true,
-		What:   fmt.Sprintf("The pod is injected, but the ResourceQuota %s of namespace %s rejects it: sidecars count, too.", match[1], c.TestNamespace),
-		Remedy: "raise the quotas of the namespaces whose pods are injected"}
+		What:   fmt.Sprintf("The pod is injected, but the ResourceQuota %s of namespace %s rejects it: sidecars count, and need requests and limits like other containers.", match[1], c.TestNamespace),
+		Remedy: "raise the quotas of the namespaces whose pods are injected, or delete those that are not needed"}
 }
 
 func denied(c Cluster, match []string) Finding {

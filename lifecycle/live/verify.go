@@ -92,6 +92,15 @@ func (o VerifyOptions) pod() *corev1.Pod {
 	}
 }
 
+// Try creates the pod in dry run once, and reads what explains a pod without a sidecar.
+func Try(ctx context.Context, client kubernetes.Interface, o VerifyOptions) (lifecycle.Attempt, lifecycle.Cluster) {
+	attempt := o.attempt(ctx, client)
+	if attempt.Injected {
+		return attempt, lifecycle.Cluster{Installation: o.Installation, TestNamespace: o.TestNamespace}
+	}
+	return attempt, o.observe(ctx, client)
+}
+
 func (o VerifyOptions) attempt(ctx context.Context, client kubernetes.Interface) lifecycle.Attempt {
 	pod, err := client.CoreV1().Pods(o.TestNamespace).Create(ctx, o.pod(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
@@ -130,20 +139,28 @@ func (o VerifyOptions) observe(ctx context.Context, client kubernetes.Interface)
 			}
 		}
 	}
-	for _, condition := range deployment.Status.Conditions {
-		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-			c.Pods = append(c.Pods, lifecycle.Pod{Name: "not created", Reason: condition.Reason, Message: condition.Message})
-		}
-	}
-	pods, err := client.CoreV1().Pods(o.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: metav1.FormatLabelSelector(deployment.Spec.Selector), Limit: 20,
-	})
-	if err == nil {
-		for i := range pods.Items {
-			c.Pods = append(c.Pods, notReady(&pods.Items[i])...)
-		}
-	}
+	c.Pods, _ = NotReady(ctx, client, deployment)
 	return c
+}
+
+// NotReady are the pods of a Deployment that are not ready, of the first 20, and why a pod
+// is not created.
+func NotReady(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) (out []lifecycle.Pod, err error) {
+	for _, condition := range d.Status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			out = append(out, lifecycle.Pod{Name: "not created", Reason: condition.Reason, Message: condition.Message})
+		}
+	}
+	pods, err := client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector), Limit: 20,
+	})
+	if err != nil {
+		return out, err
+	}
+	for i := range pods.Items {
+		out = append(out, notReady(&pods.Items[i])...)
+	}
+	return out, nil
 }
 
 // observeRegistration reads the webhook configuration, whether it selects the pod,

@@ -26,9 +26,9 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
+	purePackages = []string{"annotation", "check", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
 	allPackages  = append([]string{
-		"certs", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
+		"certs", "check/live", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration", "workloads",
 	}, purePackages...)
 )
@@ -106,6 +106,10 @@ var packageRules = []packageRule{
 		why: "its comparison is an injection, as explain makes it; what is compared is read elsewhere"},
 	{path: "workloads", kind: shell, may: append([]string{"internal/kubeconfig"}, purePackages...),
 		why: "it reads pods and what they are compared with from a cluster, and decides nothing"},
+	{path: "check", kind: pure, may: []string{"config", "inject", "lifecycle", "ranges", "webhook/registration"},
+		why: "what is wrong with a cluster follows from what was read of it"},
+	{path: "check/live", kind: shell, may: []string{"check", "egress", "internal/kubeconfig", "lifecycle/live", "ranges/live", "validate"},
+		why: "it reads the facts of check from a cluster"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},
 	{path: "cmd/outrider", kind: shell, may: append([]string{"serve"}, allPackages...),
@@ -187,7 +191,7 @@ var fences = []fence{
 	{pkgs: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, kinds: []kind{shell},
 		why: "clients and managers do input and output"},
 	{pkgs: []string{"k8s.io", "sigs.k8s.io", "istio.io"}, kinds: []kind{shell},
-		packages: []string{"annotation", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "explain", "status", "validate", "webhook/registration"},
+		packages: []string{"annotation", "check", "config", "ranges", "inject", "internal/document", "manifest", "egress", "egress/decide", "egress/envoy", "explain", "status", "validate", "webhook/registration"},
 		why:      "cidr and redirect go into the init container, which has no dependency on Kubernetes"},
 	{pkgs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda"}, packages: []string{"redirect/kernel"},
 		why: "the kernel is programmed in one place"},

@@ -41,6 +41,7 @@ var alone = []scenario{
 	{"control", control},
 	{"explained", explained},
 	{"compared", compared},
+	{"checked", checked},
 	{"flips", flips},
 	{"survives", survives},
 	{"soak", soaked},

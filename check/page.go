@@ -1,0 +1,27 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Page is the part of docs/checks.md that lists the checks.
+func Page() string {
+	var b strings.Builder
+	group := Group("")
+	for _, c := range catalog {
+		if c.Group != group {
+			group = c.Group
+			fmt.Fprintf(&b, "## %s\n\n", group)
+		}
+		fmt.Fprintf(&b, "### %s\n\n%s.", c.ID, c.Title)
+		switch {
+		case !c.After:
+			b.WriteString(" Only with `--pre`.")
+		case !c.Before:
+			b.WriteString(" Not with `--pre`.")
+		}
+		fmt.Fprintf(&b, "\n\nCause: %s\n\nFix: %s\n\n", c.Cause, c.Fix)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}

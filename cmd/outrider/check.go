@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outrider-mesh/outrider/check"
+	"github.com/outrider-mesh/outrider/check/live"
+	"github.com/outrider-mesh/outrider/internal/kubeconfig"
+)
+
+const checkLong = `Check an installation, and the cluster around it: the API server and the nodes, the
+Deployments, Services and ConfigMaps of the installation, the webhooks, whether the
+API server reaches them (with a pod in dry run in each injected namespace, up to 20),
+labels, Pod Security and NetworkPolicies of namespaces, other meshes, the cluster's
+ranges against those that are included, and what is special on the platform.
+
+With --pre, only what can keep an installation from working is checked.
+
+Each check has an ID, under which docs/checks.md has its cause and its fix. Nothing is
+changed. What cannot be read is reported, and the checks that need it are skipped.
+
+-o json prints an object of docs/check.schema.json.
+
+Exit code: 0 no check failed; 1 a check failed, or an error; 2 invalid usage.`
+
+const checkExample = `  # Before an installation
+  outrider check --pre
+
+  # After it
+  outrider check
+
+  # Only what is wrong
+  outrider check -o json | jq '.results[] | select(.status == "failed")'`
+
+// errChecksFailed is the error of a report with a failed check. The report has been
+// written.
+var errChecksFailed = errors.New("checks failed")
+
+func checkCommand(stdio stdio) *cobra.Command {
+	var o live.Options
+	var access kubeconfig.Access
+	format := "text"
+	cmd := &cobra.Command{
+		Use:     "check",
+		Short:   "Check an installation and its cluster, with causes and fixes",
+		Long:    checkLong,
+		Example: checkExample,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"text", "json"}, format) {
+				return usagef("-o: %q: unknown output format; use text or json", format)
+			}
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return runCheck(ctx, access, o, format, stdio.out) })
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.Before, "pre", false, "check the cluster before an installation")
+	f.StringVarP(&format, "output", "o", "text", "output format: text, json")
+	f.StringVar(&o.Image, "image", "registry.k8s.io/pause:3.10", "image of the pods in dry run, which is not pulled")
+	installationFlags(f, &o.Installation, &access)
+	return cmd
+}
+
+func runCheck(ctx context.Context, access kubeconfig.Access, o live.Options, format string, out io.Writer) error {
+	client, err := access.Config()
+	if err != nil {
+		return err
+	}
+	facts, err := live.Gather(ctx, client, o)
+	if err != nil {
+		return err
+	}
+	report := check.Run(facts)
+	text := []byte(report.Text(coloured(out)))
+	if format == "json" {
+		if text, err = json.MarshalIndent(report, "", "  "); err != nil {
+			return fmt.Errorf("encode the report: %w", err)
+		}
+		text = append(text, '\n')
+	}
+	if _, err := out.Write(text); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if report.Status == check.Failed {
+		return errChecksFailed
+	}
+	return nil
+}
+
+// coloured reports whether w is a terminal and colours are not disabled
+// (https://no-color.org).
+func coloured(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
