@@ -48,6 +48,10 @@ type Config struct {
 	// 127.0.0.0/8 does and 0.0.0.0/0 does not. Connections over the loopback
 	// interface then follow the lists too, except to 127.0.0.1 and ::1.
 	CaptureLoopback bool
+
+	// WaitForProxy is set by --wait-for-proxy: the proxy has been started before the
+	// program, which ends when the proxy is ready.
+	WaitForProxy bool
 }
 
 // Note is one line for the user about arguments that are valid.

@@ -33,6 +33,7 @@ var flags = []flag{
 	{long: "istio-outbound-ports", letter: 'q', env: "ISTIO_OUTBOUND_PORTS", isList: true, help: "ports always captured, regardless of -i"},
 	{long: "istio-local-outbound-ports-exclude", letter: 'o', env: "ISTIO_LOCAL_OUTBOUND_PORTS_EXCLUDE", isList: true, help: "ports never captured"},
 	{long: "istio-exclude-interfaces", letter: 'c', env: "ISTIO_EXCLUDE_INTERFACES", isList: true, help: "output interfaces never captured; a final + matches any suffix"},
+	{long: "wait-for-proxy", isBool: true, help: "the proxy starts before this program: wait until it is ready"},
 	{long: "dry-run", letter: 'n', env: "DRY_RUN", isBool: true, help: "print the rules as an nft script without installing them"},
 	{long: "cleanup", isBool: true, help: "remove the rules"},
 	{long: "cleanup-only", env: "CLEANUP_ONLY", isBool: true, help: "same as --cleanup"},

@@ -83,6 +83,7 @@ func (a *arguments) config() Config {
 		ExcludePorts:      a.ports("istio-local-outbound-ports-exclude"),
 		ExcludeInterfaces: a.interfaces("istio-exclude-interfaces"),
 		CaptureLoopback:   namesLoopback(a.values["istio-service-cidr"].text),
+		WaitForProxy:      a.isSet(flagByLong("wait-for-proxy")),
 	}
 	c.ProxyUIDs = a.ids("proxy-uid", defaultProxyUID)
 	// An empty -g is no group: a program with the set-group-ID bit gives its group to every

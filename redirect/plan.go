@@ -30,7 +30,18 @@ type Plan struct {
 	ProxyPort uint16 // where captured connections go, on loopback
 	Sets      []Set  // the non-empty address and port sets, in order of use
 	Rules     []Rule // empty: no table at all
+
+	// KeepResets is set where the proxy has been started before the rules: then no
+	// startup probe of the kubelet waits for ReadinessPort.
+	KeepResets bool
+	// TestPort is where the rules redirect test connections instead, while the proxy may
+	// already listen on its own port: those whose packets have TestMark. 0 is none, as in
+	// a plan that is complete.
+	TestPort uint16
 }
+
+// TestMark is the mark of test connections: "OUTR" in ASCII.
+const TestMark = 0x4f555452
 
 // Set is a named set of the table: either addresses of one family or ports.
 type Set struct {
@@ -108,7 +119,7 @@ var (
 // everything, an excluded range over an included port, an included port over the
 // lists.
 func NewPlan(c Config, f Family) Plan {
-	p := Plan{Family: f, ProxyPort: c.ProxyPort}
+	p := Plan{Family: f, ProxyPort: c.ProxyPort, KeepResets: c.WaitForProxy}
 	if c.Mode == ModeNone {
 		return p
 	}

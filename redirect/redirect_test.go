@@ -54,6 +54,7 @@ func show(c Config) string {
 	add("excludePorts", c.ExcludePorts, "")
 	add("interfaces", c.ExcludeInterfaces, "[]")
 	add("loopback", c.CaptureLoopback, "false")
+	add("wait", c.WaitForProxy, "false")
 	return strings.TrimSpace(b.String())
 }
 
@@ -85,6 +86,8 @@ func TestParseArgs(t *testing.T) {
 		{args: []string{"-i", "::ffff:127.0.0.1"}, want: "include=127.0.0.1/32 loopback=true"},
 		{args: []string{"-i", "0.0.0.0/0"}, want: "include=0.0.0.0/0"},
 		{args: []string{"-m", "none"}, want: "mode=NONE"},
+		{args: []string{"-i", "*", "--wait-for-proxy"}, want: "include=* wait=true"},
+		{args: []string{"--wait-for-proxy=false"}},
 		{args: []string{"-n"}, want: "action=1"},
 		{args: []string{"-nf"}, want: "action=1"},
 		{args: []string{"--dry-run=false"}},
@@ -236,6 +239,7 @@ func TestScript(t *testing.T) {
 		"every-rule.nft": NewPlan(c, Inet),
 		"ipv4-only.nft":  NewPlan(c, IPv4Only),
 		"everything.nft": NewPlan(mustArgs(t, "-i", "*"), Inet),
+		"waits.nft":      NewPlan(mustArgs(t, "-i", "*", "--wait-for-proxy"), Inet),
 		"none.nft":       NewPlan(mustArgs(t, "-m", "NONE"), Inet),
 	} {
 		path := "testdata/" + name

@@ -15,6 +15,7 @@ const (
 // The comments of the rules that no Reason names.
 const (
 	CaptureComment = "proxy"     // redirects connections to the proxy
+	TestComment    = "test"      // redirects test connections, while there are any
 	ResetComment   = "not-ready" // drops the resets of ReadinessPort
 )
 
@@ -45,9 +46,13 @@ func (p Plan) Script() string {
 	for _, r := range p.Rules {
 		b.WriteString("\t\t" + r.String() + "\n")
 	}
-	fmt.Fprintf(&b, "\t}\n\n\tchain %s {\n\t\ttype filter hook output priority 0; policy accept;\n", ResetChain)
-	fmt.Fprintf(&b, "\t\ttcp sport %d tcp sequence 0 tcp flags & (fin|syn|rst|ack) == rst|ack counter drop comment \"%s\"\n\t}\n}\n",
-		ReadinessPort, ResetComment)
+	b.WriteString("\t}\n")
+	if !p.KeepResets {
+		fmt.Fprintf(&b, "\n\tchain %s {\n\t\ttype filter hook output priority 0; policy accept;\n", ResetChain)
+		fmt.Fprintf(&b, "\t\ttcp sport %d tcp sequence 0 tcp flags & (fin|syn|rst|ack) == rst|ack counter drop comment \"%s\"\n\t}\n",
+			ReadinessPort, ResetComment)
+	}
+	b.WriteString("}\n")
 	return b.String()
 }
 

@@ -71,20 +71,20 @@ func act(c redirect.Config, stdout io.Writer) error {
 		_, err := fmt.Fprintln(stdout, "outrider-init: redirect rules removed")
 		return err
 	}
-	return apply(c, stdout)
+	if err := apply(c, stdout); err != nil || !c.WaitForProxy {
+		return err
+	}
+	return waitForProxy(stdout)
 }
 
 // apply installs the rules and verifies them: what the kernel holds is compared
 // with the plan, and test connections are made.
 func apply(c redirect.Config, stdout io.Writer) error {
 	plan := redirect.NewPlan(c, kernel.Family())
-	if err := kernel.Apply(plan); err != nil {
+	tests, err := install(c, plan)
+	if err != nil {
 		return err
 	}
-	if err := kernel.Verify(plan); err != nil {
-		return err
-	}
-	tests := kernel.Prove(c, plan)
 	var failed []string
 	for _, t := range tests {
 		if t.Result == kernel.Failed {
@@ -95,8 +95,36 @@ func apply(c redirect.Config, stdout io.Writer) error {
 		return fmt.Errorf("rules installed but verification failed; another component may have conflicting rules: %s",
 			strings.Join(failed, "; "))
 	}
-	_, err := fmt.Fprintf(stdout, "outrider-init: %s; %s\n", redirect.Summary(c, plan.Family), results(plan, tests))
+	_, err = fmt.Fprintf(stdout, "outrider-init: %s; %s\n", redirect.Summary(c, plan.Family), results(plan, tests))
 	return err
+}
+
+// install applies, verifies and tests a plan. Where the proxy has been started already,
+// it may listen on its port at any time: a test that listens there would be skipped, or
+// keep the proxy from listening, which it tries once. So the tests have another port.
+func install(c redirect.Config, plan redirect.Plan) ([]kernel.Test, error) {
+	testing := plan
+	if c.WaitForProxy {
+		port, err := kernel.FreePort()
+		if err != nil {
+			return nil, err
+		}
+		testing.TestPort = port
+	}
+	if err := kernel.Apply(testing); err != nil {
+		return nil, err
+	}
+	if !c.WaitForProxy {
+		if err := kernel.Verify(plan); err != nil {
+			return nil, err
+		}
+		return kernel.Prove(c, plan), nil
+	}
+	tests := kernel.Prove(c, testing)
+	if err := kernel.Complete(plan); err != nil {
+		return nil, err
+	}
+	return tests, kernel.Verify(plan)
 }
 
 // results counts what was verified, and names the test connections that could

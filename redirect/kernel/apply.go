@@ -52,6 +52,23 @@ func Apply(p redirect.Plan) error {
 	return nil
 }
 
+// Complete ends the tests of a plan that was applied with a TestPort: afterwards all
+// connections are redirected to the proxy. It is one atomic transaction, too.
+func Complete(p redirect.Plan) error {
+	conn, err := open()
+	if err != nil {
+		return diagnose("end the tests of the redirect rules", err)
+	}
+	p.TestPort = 0
+	c := toProxy(tableOf(p.Family), p)
+	conn.FlushChain(c.chain)
+	addRules(conn, c, nil)
+	if err := conn.Flush(); err != nil {
+		return diagnose("end the tests of the redirect rules", err)
+	}
+	return nil
+}
+
 // Cleanup removes the table of either family. It succeeds where there is none.
 func Cleanup() error {
 	for _, f := range []redirect.Family{redirect.Inet, redirect.IPv4Only} {
@@ -105,12 +122,15 @@ func add(conn *nftables.Conn, table *nftables.Table, p redirect.Plan) error {
 	// to_proxy comes first: a rule may only go to a chain that exists.
 	for _, c := range chainsOf(table, p) {
 		conn.AddChain(c.chain)
-		for _, r := range c.rules {
-			rule := &nftables.Rule{Table: table, Chain: c.chain, Exprs: r.exprs(ids), UserData: comment(r.comment)}
-			conn.AddRule(rule)
-		}
+		addRules(conn, c, ids)
 	}
 	return nil
+}
+
+func addRules(conn *nftables.Conn, c chain, ids map[string]uint32) {
+	for _, r := range c.rules {
+		conn.AddRule(&nftables.Rule{Table: c.chain.Table, Chain: c.chain, Exprs: r.exprs(ids), UserData: comment(r.comment)})
+	}
 }
 
 // addElements adds elements in several messages: they travel in one netlink

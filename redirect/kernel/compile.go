@@ -27,15 +27,12 @@ type rule struct {
 	family  redirect.Family
 	plan    *redirect.Rule // nil: the rule that redirects to the proxy, or drops resets
 	port    uint16         // of the proxy; 0: the rule drops resets
+	mark    uint32         // of the connections that are redirected; 0: all
 }
 
 // chainsOf is the plan's chains in the order in which they must be created.
 func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 	accept := nftables.ChainPolicyAccept
-	toProxy := chain{
-		chain: &nftables.Chain{Table: table, Name: redirect.ProxyChain},
-		rules: []rule{{comment: redirect.CaptureComment, family: p.Family, port: p.ProxyPort}},
-	}
 	output := chain{chain: &nftables.Chain{
 		Table: table, Name: redirect.OutputChain, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest, Policy: &accept,
@@ -44,7 +41,20 @@ func chainsOf(table *nftables.Table, p redirect.Plan) []chain {
 		r := &p.Rules[i]
 		output.rules = append(output.rules, rule{comment: string(r.Reason), family: p.Family, plan: r})
 	}
-	return []chain{toProxy, output, resets(table, p.Family)}
+	if p.KeepResets {
+		return []chain{toProxy(table, p), output}
+	}
+	return []chain{toProxy(table, p), output, resets(table, p.Family)}
+}
+
+// toProxy is the chain that redirects connections to the proxy, or to the test.
+func toProxy(table *nftables.Table, p redirect.Plan) chain {
+	c := chain{chain: &nftables.Chain{Table: table, Name: redirect.ProxyChain}}
+	if p.TestPort != 0 {
+		c.rules = append(c.rules, rule{comment: redirect.TestComment, family: p.Family, port: p.TestPort, mark: redirect.TestMark})
+	}
+	c.rules = append(c.rules, rule{comment: redirect.CaptureComment, family: p.Family, port: p.ProxyPort})
+	return c
 }
 
 // resets is the chain that drops the resets of the readiness port. Rules of type
@@ -67,7 +77,11 @@ func (r rule) exprs(ids map[string]uint32) []expr.Any {
 		return resetOfSYN()
 	}
 	if r.plan == nil {
-		return append(isTCP(expr.CmpOpEq), &expr.Counter{},
+		es := isTCP(expr.CmpOpEq)
+		if r.mark != 0 {
+			es = append(es, meta(expr.MetaKeyMARK, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(r.mark))...)
+		}
+		return append(es, &expr.Counter{},
 			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.port)},
 			&expr.Redir{RegisterProtoMin: 1})
 	}

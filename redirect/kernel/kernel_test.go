@@ -216,6 +216,7 @@ func TestScriptIsWhatIsApplied(t *testing.T) {
 		{"-i", "10.4.0.0/14,10.7.240.0/20,fd00::/8,10.8.0.0/16,e000::/3", "-x", "10.4.1.0/24,fd00:1::/32", "-q", "80,443",
 			"-o", "22,15090", "-c", "eth1,net+", "-u", "1337,1338", "-g", "7", "-p", "16001"},
 		{"-i", "127.0.0.0/8,::1,223.0.0.0/8"},
+		{"-i", "*", "--wait-for-proxy"},
 	} {
 		p := apply(t, pod, config(t, args...))
 		applied := pod.Must(t, "", "nft", "-s", "list", "ruleset")

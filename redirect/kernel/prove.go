@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -47,10 +48,20 @@ func (t Test) String() string {
 // testTimeout is how long one connection may take to arrive on loopback.
 const testTimeout = 2 * time.Second
 
+// FreePort is a port on which nothing listens, for a plan's TestPort.
+func FreePort() (uint16, error) {
+	l, err := listen(false, 0)
+	if err != nil {
+		return 0, fmt.Errorf("find a port for test connections: %w", err)
+	}
+	defer l.close()
+	return l.addr.Port(), nil
+}
+
 // Prove opens one test connection for each family and capturing rule, and one
 // over each family's loopback, and checks where they arrive. Meanwhile it
-// listens on the proxy's port. The connections have a hop limit of 1, so that
-// one that is not captured is dropped at the node.
+// listens on the proxy's port, or on the plan's TestPort. The connections have a
+// hop limit of 1, so that one that is not captured is dropped at the node.
 func Prove(c redirect.Config, p redirect.Plan) []Test {
 	if len(p.Rules) == 0 {
 		return nil
@@ -74,10 +85,14 @@ func Prove(c redirect.Config, p redirect.Plan) []Test {
 
 func testCapture(p redirect.Plan, t redirect.Target) Test {
 	test := Test{Expect: fmt.Sprintf("%s is captured (%s)", familyName(t.IPv6), t.Reason), Result: Skipped}
-	l, err := listen(t.IPv6, p.ProxyPort)
+	port := cmp.Or(p.TestPort, p.ProxyPort)
+	l, err := listen(t.IPv6, port)
 	if err != nil {
-		test.Why = listenProblem(err, p.ProxyPort)
+		test.Why = listenProblem(err, port)
 		return test
+	}
+	if p.TestPort != 0 {
+		l.mark = redirect.TestMark
 	}
 	defer l.close()
 	for _, to := range t.Candidates {

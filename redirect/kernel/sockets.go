@@ -18,6 +18,7 @@ import (
 type listener struct {
 	fd   int
 	addr netip.AddrPort
+	mark int // of the connections to it; 0 is none
 }
 
 func listen(v6 bool, port uint16) (*listener, error) {
@@ -49,7 +50,7 @@ func (l *listener) close() { _ = unix.Close(l.fd) }
 // arrives opens a connection to an address and reports whether the listener
 // accepts it.
 func (l *listener) arrives(to netip.AddrPort) (Result, string) {
-	fd, err := dial(to)
+	fd, err := dial(to, l.mark)
 	if err != nil {
 		return Skipped, fmt.Sprintf("connect to %s: %v", to.Addr(), err)
 	}
@@ -131,10 +132,16 @@ func socket(v6 bool, kind int) (int, error) {
 
 // dial begins a connection with a hop limit of 1. The error is of the routing
 // or a local filter: nothing was sent.
-func dial(to netip.AddrPort) (int, error) {
+func dial(to netip.AddrPort, mark int) (int, error) {
 	fd, err := socket(to.Addr().Is6(), unix.SOCK_STREAM)
 	if err != nil {
 		return 0, err
+	}
+	if mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, mark); err != nil {
+			_ = unix.Close(fd)
+			return 0, fmt.Errorf("mark the connection: %w", err)
+		}
 	}
 	if to.Addr().Is6() {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 1)
