@@ -76,7 +76,7 @@ global:
   proxy_init:
     image: outrider-init
     resources:
-      requests: {cpu: 10m, memory: 40Mi}
+      requests: {cpu: 5m, memory: 16Mi}
       limits: {cpu: 2000m, memory: 1024Mi}
 sidecarInjectorWebhook:
   rewriteAppHTTPProbe: false

@@ -224,13 +224,14 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// The scheduler takes the larger of the init containers' requests and the others' sum: the
-// init container must not request more than the sidecar, which runs after it.
+// The init container waits beside a native sidecar, so that the scheduler counts both: a pod
+// whose applications request less than the init container needs that much more. After a
+// classic sidecar it takes the larger one.
 func TestDefaultInitRequests(t *testing.T) {
 	g := Default().Values.Global
 	for name, quantity := range g.ProxyInit.Resources.Requests {
-		if of := g.Proxy.Resources.Requests[name]; quantity.Cmp(of) > 0 {
-			t.Errorf("the init container requests %s %s, the sidecar %s", quantity.String(), name, of.String())
+		if of := g.Proxy.Resources.Requests[name]; 2*quantity.MilliValue() > of.MilliValue() {
+			t.Errorf("the init container requests %s %s, more than half of the sidecar's %s", quantity.String(), name, of.String())
 		}
 	}
 }

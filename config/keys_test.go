@@ -49,7 +49,7 @@ var keyCases = map[string]keyCase{
 	"global.proxy.readinessPeriodSeconds":          {value: "7"},
 	"global.proxy.readinessFailureThreshold":       {value: "7"},
 	"global.proxy.startupProbe.enabled":            {value: "false"},
-	"global.proxy.startupProbe.failureThreshold":   {value: "7"},
+	"global.proxy.startupProbe.failureThreshold":   {value: "7", with: `pilot: {env: {ENABLE_NATIVE_SIDECARS: "false"}}`},
 	"global.proxy.resources":                       {value: "{limits: {cpu: 3}}"},
 	"global.proxy.lifecycle":                       {value: "{preStop: {sleep: {seconds: 7}}}"},
 	"global.proxy.seccompProfile":                  {value: "{type: RuntimeDefault}"},

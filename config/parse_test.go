@@ -207,7 +207,7 @@ func TestDefaults(t *testing.T) {
 		{"init image", g.ProxyInit.Image, "outrider-init"},
 		{"cpu", p.Resources.Requests.Cpu().String(), "10m"},
 		{"memory limit", p.Resources.Limits.Memory().String(), "1Gi"},
-		{"init memory", g.ProxyInit.Resources.Requests.Memory().String(), "40Mi"},
+		{"init memory", g.ProxyInit.Resources.Requests.Memory().String(), "16Mi"},
 		{"readiness", []int32{p.ReadinessInitialDelaySeconds, p.ReadinessPeriodSeconds, p.ReadinessFailureThreshold}, []int32{0, 15, 4}},
 		{"startup", p.StartupProbe, StartupProbe{true, 600}},
 		{"domain", p.ClusterDomain, "cluster.local"},

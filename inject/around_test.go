@@ -183,7 +183,7 @@ func TestStatusOfOverrides(t *testing.T) {
 		}
 	}
 	// The record of another pod, on one whose init container does nothing.
-	forged := applyJSON(t, inject(""), `[{"op":"add","path":"/spec/initContainers/0/command","value":["true"]}]`)
+	forged := applyJSON(t, inject(""), `[{"op":"add","path":"/spec/initContainers/1/command","value":["true"]}]`)
 	result := mustInject(t, i, Request{Pod: forged})
 	if got := effective(result.PodJSON(), ranges); got != unknown || !strings.Contains(result.Warnings.Error(), "what the redirect captures is unknown") {
 		t.Errorf("a forged status: %q, warnings %q", got, result.Warnings.Error())
@@ -205,7 +205,7 @@ func TestForgedRecords(t *testing.T) {
 	}
 	const evil = `{"op":"add","path":"/spec/containers/-","value":{"name":"evil","image":"i","securityContext":{"privileged":true}}}`
 	proxy := func(field, value string) string {
-		return `{"op":"add","path":"/spec/initContainers/1/` + field + `","value":` + value + `}`
+		return `{"op":"add","path":"/spec/initContainers/0/` + field + `","value":` + value + `}`
 	}
 	for _, c := range []struct{ name, edit, patch, want string }{
 		{"a container that is recorded as injected", `"containers":[] -> "containers":["evil"]`, evil, ""},
@@ -215,13 +215,13 @@ func TestForgedRecords(t *testing.T) {
 		{"shared processes", `"added": -> "changed":{"/spec/shareProcessNamespace":false},"added":`, `{"op":"add","path":"/spec/shareProcessNamespace","value":true}`, ""},
 		{"a copy by kubectl debug", `"" -> ""`, evil, "container evil can remove the redirect"},
 		{"a volume of the node that is recorded as injected", `"volumes":[ -> "volumes":["v",`, `{"op":"add","path":"/spec/volumes/-","value":{"name":"v","hostPath":{"path":"/"}}}`, `hostPath.path: "/": bypasses`},
-		{"an image for the sidecar", `"" -> ""`, `{"op":"replace","path":"/spec/initContainers/1/image","value":"example.com/sh:1"}`, ""},
+		{"an image for the sidecar", `"" -> ""`, `{"op":"replace","path":"/spec/initContainers/0/image","value":"example.com/sh:1"}`, ""},
 		{"a program for the sidecar", `"" -> ""`, proxy("command", `["/bin/sh"]`), ""},
 		{"a library for the sidecar", `"" -> ""`, proxy("env/-", `{"name":"LD_PRELOAD","value":"/x.so"}`), `"env": bypasses REGISTRY_ONLY: overrides the sidecar`},
 		{"variables for the sidecar", `"" -> ""`, proxy("envFrom", `[{"configMapRef":{"name":"c"}}]`), `"envFrom": bypasses REGISTRY_ONLY: overrides the sidecar`},
 		{"a mount over the sidecar's program", `"" -> ""`, proxy("volumeMounts/-", `{"name":"v","mountPath":"usr/local/bin"}`), `"volumeMounts": bypasses REGISTRY_ONLY: overrides the sidecar`},
 		{"a variable of another webhook", `"" -> ""`, proxy("env/-", `{"name":"HTTP_PROXY","value":"x"}`), ""},
-		{"no redirect", `"" -> ""`, `{"op":"add","path":"/spec/initContainers/0/env","value":[{"name":"DRY_RUN","value":"true"}]}`, `"env": overrides the injected init container`},
+		{"no redirect", `"" -> ""`, `{"op":"add","path":"/spec/initContainers/1/env","value":[{"name":"DRY_RUN","value":"true"}]}`, `"env": overrides the injected init container`},
 	} {
 		pod := applyJSON(t, first, `[`+c.patch+`,{"op":"replace","path":"/metadata/annotations/sidecar.istio.io~1status","value":`+record(c.edit)+`}]`)
 		result := mustInject(t, i, Request{Pod: pod})
@@ -245,10 +245,10 @@ func TestForgedRecords(t *testing.T) {
 		if share := p.Spec.ShareProcessNamespace; share != nil && *share && !strings.Contains(got, "spec.shareProcessNamespace: true: bypasses") {
 			t.Errorf("%s: shared processes, warnings %q", c.name, got)
 		}
-		if command := p.Spec.InitContainers[1].Command; command[0] != "/usr/local/bin/envoy" && !strings.Contains(got, "overrides the sidecar") {
+		if command := p.Spec.InitContainers[0].Command; command[0] != "/usr/local/bin/envoy" && !strings.Contains(got, "overrides the sidecar") {
 			t.Errorf("%s: command %q, warnings %q", c.name, command, got)
 		}
-		if image := p.Spec.InitContainers[1].Image; strings.HasPrefix(image, "example.com") {
+		if image := p.Spec.InitContainers[0].Image; strings.HasPrefix(image, "example.com") {
 			t.Errorf("%s: image %s", c.name, image)
 		}
 		if !strings.Contains(got, c.want) || c.want == "" && got != "" && !strings.Contains(got, "privileged: true") && !strings.Contains(got, "shareProcessNamespace") {

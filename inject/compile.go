@@ -97,7 +97,7 @@ func (i *Injector) tryDefaults() problem.List {
 		}
 		return problems
 	}
-	problems := i.bypassProblems(r.settings)
+	problems := slices.Concat(i.bypassProblems(r.settings), i.probeProblems(r.settings))
 	for n, o := range r.overlays {
 		if o != nil && o.missing {
 			p := i.templateProblem(r.settings.Templates[n], "prints "+noValue+": it uses a value that is not set",
@@ -106,6 +106,18 @@ func (i *Injector) tryDefaults() problem.List {
 		}
 	}
 	return problems
+}
+
+// probeProblems warns about settings of the startup probe where pods without annotations have
+// none. Istio's own values have the default of its chart.
+func (i *Injector) probeProblems(s *Settings) problem.List {
+	const path = "global.proxy.startupProbe.failureThreshold"
+	failures := i.cfg.Values.Global.Proxy.StartupProbe.FailureThreshold
+	_, replaced := i.cfg.Injection.Templates[config.BuiltinTemplate]
+	if !i.initWaits(s) || replaced || !i.cfg.Values.Has(path) || failures == config.Default().Values.Global.Proxy.StartupProbe.FailureThreshold {
+		return nil
+	}
+	return problem.List{i.inValues(problem.NoEffect("", "", "native sidecars with a redirect have no startup probe: istio-init waits for them, without a limit", "remove it"), path)}
 }
 
 // bypassProblems are warnings about what the lists of the values leave uncaptured.

@@ -97,7 +97,7 @@ func (i *Injector) data(s *Settings) templateData {
 		ProxyUID: s.ProxyUID, ProxyGID: s.ProxyGID,
 		InboundTrafficPolicyMode: i.cfg.Mesh.GetInboundTrafficPolicy().GetMode().String(),
 		Outrider: templateSettings{
-			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(),
+			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(), InitWaits: i.initWaits(s),
 			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
 			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts, MountsAPIToken: mountsAPIToken(s.VolumeMounts),
 			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
@@ -118,6 +118,15 @@ func (i *Injector) data(s *Settings) templateData {
 			ProxyMetadata:     s.ProxyConfig.GetProxyMetadata(),
 		},
 	}
+}
+
+// initWaits reports whether istio-init waits until the sidecar is ready, which starts
+// before it and needs no startup probe then: the kubelet looks for the end of an init
+// container once a second, and makes the request of a startup probe once a second, so that
+// a pod starts that much earlier.
+func (i *Injector) initWaits(s *Settings) bool {
+	p := &i.cfg.Values.Global.Proxy
+	return s.NativeSidecar && s.InterceptionMode != annotation.InterceptionNone && p.StatusPort != 0 && p.StartupProbe.Enabled
 }
 
 // render executes one template for a pod and parses its output.

@@ -14,6 +14,7 @@ import (
 func TestOrderOfContainers(t *testing.T) {
 	const (
 		native  = "initContainers: [{name: istio-init, image: i}, {name: istio-proxy, image: p, restartPolicy: Always}]"
+		waits   = "initContainers: [{name: istio-init, image: i, args: [-i, '*', --wait-for-proxy]}, {name: istio-proxy, image: p, restartPolicy: Always}]"
 		classic = "initContainers: [{name: istio-init, image: i}], containers: [{name: istio-proxy, image: p}]"
 	)
 	for _, c := range []struct {
@@ -27,6 +28,11 @@ func TestOrderOfContainers(t *testing.T) {
 		{"all, turned round", native, "containers: [{name: b, tty: true}, {name: a, tty: true}]", "a b", false, false, "istio-init istio-proxy | a b"},
 		{"one, and a new one", native, "containers: [{name: new, image: n}, {name: b, tty: true}]", "a b c", false, false, "istio-init istio-proxy | a b c new"},
 		{"an init container", native, "initContainers: [{name: x, tty: true}]", "a / x y", false, false, "istio-init istio-proxy x y | a"},
+		{"an init container, and the redirect waits", waits, "initContainers: [{name: x, tty: true}]", "a / x y", false, false, "istio-proxy istio-init x y | a"},
+		{"the redirect waits, written out", strings.Replace(waits, "proxy]", "proxy=true]", 1), "metadata: {}", "a / x", false, false, "istio-proxy istio-init x | a"},
+		{"the redirect does not wait", strings.Replace(waits, "proxy]", "proxy=false]", 1), "metadata: {}", "a / x", false, false, "istio-init istio-proxy x | a"},
+		{"own containers, and the redirect waits", waits, "metadata: {}", "a istio-proxy / x istio-init", false, false, "istio-proxy istio-init x | a"},
+		{"the redirect waits, beside classic sidecars", waits, "metadata: {}", "a / x", true, false, "istio-proxy istio-init x | a"},
 		{"an init container, classic", classic, "initContainers: [{name: x, tty: true}]", "a / x y", true, false, "x y istio-init | a istio-proxy"},
 		{"classic", classic, "containers: [{name: a, tty: true}]", "a b", true, false, "istio-init | a b istio-proxy"},
 		{"classic, held", classic, "containers: [{name: b, tty: true}]", "a b", true, true, "istio-init | istio-proxy a b"},
@@ -72,7 +78,7 @@ func podOf(names string) []byte {
 	list := func(names string) (out string) {
 		for _, name := range strings.Fields(names) {
 			image := "i"
-			if name == proxyContainerName {
+			if name == proxyContainerName || name == initContainerName {
 				image = "auto"
 			}
 			out += sprintf(`,{"name":%q,"image":%q}`, name, image)

@@ -262,6 +262,7 @@ func (m *mutation) injectedItems() func(yield func(*jsontree.Node) bool) {
 // merge of several sources can break.
 func (m *mutation) checkContainers() {
 	m.checkNames()
+	m.checkWait()
 	for item := range m.injectedItems() {
 		m.checkMounts(item)
 		m.checkPorts(item)
@@ -279,6 +280,15 @@ func (m *mutation) checkNames() {
 		m.problems.Add(problem.Invalid("spec.containers", name.Text(), "the templates have a container of this name in initContainers too",
 			"use {{ if .NativeSidecars }}initContainers{{ else }}containers{{ end }} in the template"))
 	}
+}
+
+// checkWait: the kubelet starts what comes after an init container when that has ended.
+func (m *mutation) checkWait() {
+	if m.native() || !m.initWaits() || !m.injects("initContainers", initContainerName) {
+		return
+	}
+	m.problems.Add(problem.Invalid(m.pathOf(initContainerName, "args"), waitFlag,
+		"the sidecar is not a native one: it starts after istio-init, which would wait for it without an end", "remove the argument"))
 }
 
 // checkMounts: mounts come from the template, from the annotation and from the user's

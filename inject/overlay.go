@@ -50,6 +50,7 @@ const CAConfigMap = "outrider-ca"
 type templateSettings struct {
 	InterceptionMode  string
 	InitArgs          []string
+	InitWaits         bool // istio-init ends when the sidecar, which starts before it, is ready
 	Resources         corev1.ResourceRequirements
 	InitResources     *corev1.ResourceRequirements
 	Volumes           []corev1.Volume

@@ -137,7 +137,8 @@ func (m *mutation) defaultContainer() error {
 // order arranges the containers. The user's keep their order; what the templates add
 // comes after them, except the mesh's own. Where the proxy is an init container, redirect
 // and proxy come before the user's init containers, whose traffic then goes through the
-// proxy. Elsewhere the redirect comes last, since no proxy runs yet to accept the traffic.
+// proxy; the proxy is the first of the two where the redirect waits for it. Elsewhere the
+// redirect comes last, since no proxy runs yet to accept the traffic.
 // As in Istio, it is not the setting that decides, but where the templates have the proxy.
 func (m *mutation) order() error {
 	for _, list := range []string{"containers", "initContainers"} {
@@ -151,12 +152,30 @@ func (m *mutation) order() error {
 	} else {
 		m.arrange("containers", nil, []string{proxyContainerName})
 	}
-	if indexOfName(m.tree.At("spec", "initContainers").Items(), proxyContainerName) >= 0 {
-		m.arrange("initContainers", []string{validationContainerName, initContainerName, proxyContainerName, coreDumpContainerName}, nil)
-	} else {
+	switch {
+	case !m.native():
 		m.arrange("initContainers", []string{validationContainerName}, []string{initContainerName, coreDumpContainerName})
+	case m.initWaits():
+		m.arrange("initContainers", []string{validationContainerName, proxyContainerName, initContainerName, coreDumpContainerName}, nil)
+	default:
+		m.arrange("initContainers", []string{validationContainerName, initContainerName, proxyContainerName, coreDumpContainerName}, nil)
 	}
 	return nil
+}
+
+// native reports whether the proxy of the outcome is an init container.
+func (m *mutation) native() bool {
+	return indexOfName(m.tree.At("spec", "initContainers").Items(), proxyContainerName) >= 0
+}
+
+// waitFlag is the argument with which the redirect ends when the proxy is ready.
+const waitFlag = "--wait-for-proxy"
+
+// initWaits reports whether the redirect of the outcome waits for the proxy.
+func (m *mutation) initWaits() bool {
+	return slices.ContainsFunc(m.initArgs().Items(), func(arg *jsontree.Node) bool {
+		return arg.Text() == waitFlag || arg.Text() == waitFlag+"=true"
+	})
 }
 
 // arrange moves the injected containers of the given names to the two ends.

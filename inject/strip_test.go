@@ -77,7 +77,7 @@ func TestOtherWebhooksChangesAreKept(t *testing.T) {
 	first := mustInject(t, i, Request{Pod: []byte(ownPod)}).PodJSON()
 	changed := applyJSON(t, first, `[
 		{"op":"add","path":"/spec/containers/-","value":{"name":"other","image":"o"}},
-		{"op":"add","path":"/spec/initContainers/1/env/-","value":{"name":"OTHER","value":"1"}},
+		{"op":"add","path":"/spec/initContainers/0/env/-","value":{"name":"OTHER","value":"1"}},
 		{"op":"add","path":"/spec/initContainers/0/volumeMounts/-","value":{"name":"v","mountPath":"/v"}}]`)
 	result, err := i.Inject(Request{Pod: changed})
 	if err != nil {
@@ -93,9 +93,10 @@ func TestTamperingIsRepaired(t *testing.T) {
 	i := mustCompile(t, config.Texts{}, Environment{})
 	first := mustInject(t, i, Request{Pod: []byte(`{"spec":{"containers":[{"name":"app","image":"i"}]}}`)}).PodJSON()
 	for name, patch := range map[string]string{
-		"other image":     `[{"op":"replace","path":"/spec/initContainers/1/image","value":"fake"}]`,
-		"other arguments": `[{"op":"replace","path":"/spec/initContainers/0/args","value":[]}]`,
-		"no init":         `[{"op":"remove","path":"/spec/initContainers/0"}]`,
+		"other image":     `[{"op":"replace","path":"/spec/initContainers/0/image","value":"fake"}]`,
+		"other arguments": `[{"op":"replace","path":"/spec/initContainers/1/args","value":[]}]`,
+		"no waiting":      `[{"op":"remove","path":"/spec/initContainers/1/args/20"}]`,
+		"no init":         `[{"op":"remove","path":"/spec/initContainers/1"}]`,
 		"no sidecar":      `[{"op":"remove","path":"/spec/initContainers"}]`,
 		"other order":     `[{"op":"move","from":"/spec/initContainers/1","path":"/spec/initContainers/0"}]`,
 	} {

@@ -225,7 +225,7 @@ func TestPolicy(t *testing.T) {
 		{func(*corev1.PodSpec, *corev1.Container, *corev1.Container) {}, ""},
 	} {
 		pod := valid.DeepCopy()
-		tt.edit(&pod.Spec, &pod.Spec.InitContainers[0], &pod.Spec.InitContainers[1])
+		tt.edit(&pod.Spec, &pod.Spec.InitContainers[1], &pod.Spec.InitContainers[0])
 		denies(pod, tt.denial)
 	}
 	pod := valid.DeepCopy()
