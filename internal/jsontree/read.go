@@ -48,8 +48,9 @@ func (r *Reader) Release() {
 	r.openMembers, r.openItems = kept(r.openMembers), kept(r.openItems)
 }
 
-// maxKept is how many values a slab keeps: those of ordinary pods.
-const maxKept = 2048
+// maxKept is how many values a slab keeps, and the most that it gets at once, unless they
+// are the children of one node: a pod of 10 KB has as many.
+const maxKept = 1024
 
 func kept[T any](s []T) []T {
 	if cap(s) > maxKept {
@@ -82,7 +83,7 @@ func (s *slab[T]) take(n int) []T {
 
 // grow replaces the memory; what is in use stays where it is.
 func (s *slab[T]) grow(n int) {
-	s.values, s.used = make([]T, max(n, 2*len(s.values), 64)), 0
+	s.values, s.used = make([]T, max(n, min(2*len(s.values), maxKept), 64)), 0
 }
 
 // release clears the values: they refer to a text, which may be large.
