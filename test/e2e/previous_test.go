@@ -15,8 +15,7 @@ import (
 
 // earlier upgrades an installation of an earlier version by its manifests, and goes back:
 // pods with a sidecar of either version follow edits by the control plane of either, no
-// request of theirs fails, and pods are created meanwhile. It begins without an
-// installation, and leaves none.
+// request of theirs fails, and pods are created meanwhile. It leaves no installation.
 func earlier(t *testing.T, s *Suite) {
 	if !s.Own() {
 		t.Skip("a borrowed cluster does not have the images of an earlier version")
@@ -35,6 +34,10 @@ func earlier(t *testing.T, s *Suite) {
 	})
 	// As an upgrade of settings.yaml by its user would have it.
 	s.bash(t, `set -e
+if kubectl get namespace istio-system; then
+  kubectl delete -f deploy/ --ignore-not-found --wait
+  outrider uninstall --purge --yes
+fi
 mkdir -p "$WORK/earlier" && cp -r `+dir+`/deploy "$WORK/earlier"
 sed -i 's|outrider/outrider:dev|outrider/outrider:previous|' "$WORK/earlier/deploy/outrider.yaml"
 sed -i 's|^    global:|&\n      tag: previous|' "$WORK/earlier/deploy/settings.yaml"

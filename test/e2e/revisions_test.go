@@ -49,7 +49,7 @@ func revisions(t *testing.T, s *Suite) {
 	shop.run("kubectl apply -f samples/sleep/sleep.yaml")
 	stay.ready("load")
 	shop.rolledOut("deployment/sleep")
-	s.bash(t, lasting+` > "$WORK/first"; `+ofIstio+` > "$WORK/istio"`)
+	s.bash(t, "("+lasting+`) > "$WORK/all"; (`+ofFirst+`) > "$WORK/first"; (`+ofIstio+`) > "$WORK/istio"`)
 
 	began := time.Now()
 	if *upgrades {
@@ -60,10 +60,11 @@ func revisions(t *testing.T, s *Suite) {
 			shop.run(once)
 			shop.followed("Remove a revision", 6)
 		})
+		s.bash(t, unchanged(ofFirst, "first"))
 	}
 	stay.unharmed("load", began, 100)
 	// The removed revision has left nothing, and taken nothing with it.
-	s.bash(t, unchanged(lasting, "first"))
+	s.bash(t, unchanged(lasting, "all"))
 	s.bash(t, unchanged(ofIstio, "istio"))
 	if out := theirs.fails("kubectl run pod --image=app --dry-run=server"); !strings.Contains(out, "istiod-stable") {
 		t.Errorf("a pod of Istio's revision, which does not run here:\n%s", out)
@@ -137,8 +138,13 @@ func (n *Namespace) followed(heading string, commands int) {
 // lasting are all objects but those of pods and of Helm's history.
 const lasting = allObjects + ` | grep -vE '^(Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|ControllerRevision) |/sh\.helm\.release'`
 
-// ofIstio prints the objects of Istio's releases, with their managers and versions.
-const ofIstio = `for r in $(helm list -q -n istio-system | grep istio); do helm get manifest $r -n istio-system; done | kubectl get -f - -n istio-system -o yaml --show-managed-fields`
+// ofIstio prints the objects of Istio's releases, and ofFirst those of the release
+// outrider, with their managers and versions.
+const (
+	ofIstio   = `for r in $(helm list -q -n istio-system | grep istio); do ` + ofRelease + `; done`
+	ofFirst   = `r=outrider; ` + ofRelease
+	ofRelease = `helm get manifest $r -n istio-system | kubectl get -f - -n istio-system -o yaml --show-managed-fields`
+)
 
 // unchanged is a command line that fails if a command prints something else than is in the file.
 func unchanged(command, file string) string {
@@ -281,7 +287,7 @@ func (n *Namespace) meanwhile(revisions []string, do func()) {
 
 // injectedOnce fails unless the pod has one sidecar, of one of the revisions.
 func injectedOnce(p *corev1.Pod, revisions []string) error {
-	containers := append(p.Spec.InitContainers, p.Spec.Containers...)
+	containers := slices.Concat(p.Spec.InitContainers, p.Spec.Containers)
 	sidecars := 0
 	for _, c := range containers {
 		if c.Name == "istio-proxy" {
