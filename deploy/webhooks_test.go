@@ -101,13 +101,39 @@ func installationsOf(t testing.TB) (mutating, validating installations) {
 	}{
 		{registration.Options{Revision: anyRevision}, &mutating.other, &validating.other},
 		{registration.Options{Revision: anyRevision, DefaultRevision: anyRevision}, &mutating.otherDefault, &validating.otherDefault},
-		{registration.Options{DefaultRevision: anyRevision}, &mutating.former, &validating.former},
+		{registration.Options{DefaultRevision: anyRevision, Auto: true}, &mutating.former, &validating.former},
 		{registration.Options{}, &mutating.byDefault, &validating.byDefault},
 		{registration.Options{Auto: true}, &mutating.auto, &validating.auto},
 	} {
 		*i.m, *i.v, _ = registerAll(t, i.o)
 	}
 	return mutating, validating
+}
+
+// injecting is the text of an entry of the revision's own mutating configuration. While
+// another revision is the default one, those of the revision "default" select nothing.
+func (i installations) injecting(name string) string {
+	own, all := i.other.webhooks[name], i.auto.webhooks[name]
+	if own == "" {
+		own = all
+	}
+	before, selecting, after := selectorsOf(own)
+	_, never, _ := selectorsOf(i.former.webhooks[name])
+	text := before + "{{- if $.Selects }}\n" + selecting + "{{- else }}\n" + never + "{{- end }}\n" + after
+	switch {
+	case i.other.webhooks[name] != "":
+		return conditional("", text)
+	case i.byDefault.webhooks[name] != "":
+		return conditional("eq $.Revision \"default\"", text)
+	}
+	return conditional("and (eq $.Revision \"default\") $.EveryNamespace", text)
+}
+
+// selectorsOf splits the text of an entry at its two selectors.
+func selectorsOf(entry string) (before, selectors, after string) {
+	before, rest, _ := strings.Cut(entry, "  namespaceSelector:\n")
+	selectors, after, _ = strings.Cut(rest, "  reinvocationPolicy:")
+	return before, "  namespaceSelector:\n" + selectors, "  reinvocationPolicy:" + after
 }
 
 // entry is the text of an entry of the revision's own configurations, in its condition.
@@ -139,7 +165,7 @@ func webhookConfigurations(t testing.TB) string {
 
 	out := generated + placeholders.Replace(mutating.other.head)
 	for _, name := range mutating.auto.names {
-		out += mutating.entry(name)
+		out += mutating.injecting(name)
 	}
 	out += "---\n" + placeholders.Replace(validating.other.head)
 	for _, name := range validating.auto.names {

@@ -90,7 +90,16 @@ const timeoutSeconds int32 = 5
 // Mutating is the configuration of the injection. Its failurePolicy is Fail: no
 // pod of a selected namespace starts without having been looked at.
 func (o Options) Mutating() *admissionregistrationv1.MutatingWebhookConfiguration {
-	return o.mutating(o.meta(), o.selectors())
+	if selectors := o.selectors(); selectors != nil {
+		return o.mutating(o.meta(), selectors)
+	}
+	// The entries stay while another revision is the default one, as with Istio: an entry
+	// that is added has no CA bundle at first, and would deny pods.
+	out := o.mutating(o.meta(), o.selectorsOf(o.Revision.String(), true))
+	for i := range out.Webhooks {
+		out.Webhooks[i].NamespaceSelector, out.Webhooks[i].ObjectSelector = never(), never()
+	}
+	return out
 }
 
 // TagConfigurations are the configurations of the tags: pods of a namespace with

@@ -165,6 +165,23 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
+// The revision "default" keeps its entries, and with them their CA bundles, while another
+// revision is the default one.
+func TestFormerDefaultKeepsItsEntries(t *testing.T) {
+	entries := func(o Options) (names []string) {
+		for _, w := range o.Mutating().Webhooks {
+			names = append(names, w.Name)
+		}
+		return names
+	}
+	for _, auto := range []bool{false, true} {
+		got, want := entries(Options{DefaultRevision: "canary", Auto: auto}), entries(Options{Auto: auto})
+		if !slices.Equal(got, want) {
+			t.Errorf("every namespace %v: %v, want %v", auto, got, want)
+		}
+	}
+}
+
 // No pod is selected by two of the revisions of a cluster, and a label that names one of
 // them is followed by that one.
 func TestRevisions_AtMostOneMatches(t *testing.T) {

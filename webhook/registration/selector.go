@@ -18,6 +18,11 @@ type selector struct {
 	object    []metav1.LabelSelectorRequirement
 }
 
+// never selects nothing. The label is Istio's.
+func never() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"istio.io/deactivated": "never-match"}}
+}
+
 // excluded are the namespaces whose pods are never injected, by a selector.
 func (o Options) excluded() metav1.LabelSelectorRequirement {
 	never := []string{"kube-system", "kube-public", "kube-node-lease"}
