@@ -20,7 +20,7 @@ import (
 )
 
 // Pods calls each with the pods that have not ended, of a namespace or of all, selected by
-// their labels. A pod is valid until each returns.
+// their labels.
 func (r *Reader) Pods(ctx context.Context, namespace, labels string, each func(*corev1.Pod) error) error {
 	o := metav1.ListOptions{LabelSelector: labels, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
 	err := pages(ctx, o, r.Client.CoreV1().Pods(namespace).List, func(l *corev1.PodList) error {

@@ -48,14 +48,35 @@ func (o *statusOptions) compare(ctx context.Context, stdio stdio) (*status.Colle
 	return collector, c.pods(ctx, collector)
 }
 
+// ahead is how many pods are read while others are compared: less than a page, so that two
+// pages are in memory at most.
+const ahead = 250
+
 // pods compares the pods.
 func (c *comparison) pods(ctx context.Context, collector *status.Collector) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	read, done := make(chan *corev1.Pod, ahead), make(chan error, 1)
+	go func() {
+		defer close(read)
+		done <- c.reader.Pods(ctx, c.scope, c.options.selector, func(p *corev1.Pod) error {
+			select {
+			case read <- p:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
 	n := 0
-	err := c.reader.Pods(ctx, c.scope, c.options.selector, func(p *corev1.Pod) error {
+	for p := range read {
 		n++
 		c.progress.at("comparing pods", n)
-		return collector.Add(p)
-	})
+		if err := collector.Add(p); err != nil {
+			return err
+		}
+	}
+	err := <-done
 	if err == nil {
 		return nil
 	}
