@@ -13,26 +13,76 @@ import (
 // Build: it is correct that several namespaces declare a host, but the result in the
 // others may surprise.
 func (m *Model) CrossNamespaceConflicts(kind, namespace, name string) problem.List {
-	i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta.Namespace == namespace && h.Meta.Name == name })
+	c := m.Conflicts()
+	c.only = &Meta{Namespace: namespace, Name: name}
+	return c.Of(kind, namespace, name)
+}
+
+// Conflicts are the CrossNamespaceConflicts of all objects: what does not apply in a
+// namespace is found once. It is not for use by several goroutines.
+type Conflicts struct {
+	m        *Model
+	audience map[string]map[Meta][]omission
+	only     *Meta // the object that is asked for, by its name; nil: any
+}
+
+// omission is that a namespace does not have a host of an object, and why.
+type omission struct {
+	of Meta
+	leftOut
+}
+
+// Conflicts prepares those of all objects.
+func (m *Model) Conflicts() *Conflicts {
+	return &Conflicts{m: m, audience: map[string]map[Meta][]omission{}}
+}
+
+// Of are those of one object.
+func (c *Conflicts) Of(kind, namespace, name string) problem.List {
+	i := slices.IndexFunc(c.m.hosts, func(h Host) bool { return h.Meta.Namespace == namespace && h.Meta.Name == name })
 	if kind != KindServiceEntry || i < 0 {
 		return nil
 	}
-	own := m.hosts[i]
+	own := c.m.hosts[i]
 	var out problem.List
 	r := reporter{kind, own.Meta, &out}
 	reported := map[Meta]bool{} // by its host, which is enough
-	for _, audience := range m.audiences(own) {
-		c := newClaims(audience, m.mesh.rootNamespace, len(m.hosts))
-		c.note = func(h *Host, l leftOut) {
-			if l.by == (Meta{}) || l.by.Namespace != audience { // in its own namespace, each has precedence
-				m.warnLeftOut(own.Meta, h, l, reported, r)
-			}
-		}
-		for _, h := range ranked(m.hosts, c.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, audience) {
-			c.add(&h)
+	for _, audience := range c.m.audiences(own) {
+		for _, o := range c.in(audience)[own.Meta] {
+			c.m.warnLeftOut(own.Meta, o, reported, r)
 		}
 	}
 	return out
+}
+
+// in is what a namespace does not have, by the object that is omitted and by the one that
+// takes precedence.
+func (c *Conflicts) in(audience string) map[Meta][]omission {
+	if found, ok := c.audience[audience]; ok {
+		return found
+	}
+	found := map[Meta][]omission{}
+	claims := newClaims(audience, c.m.mesh.rootNamespace, len(c.m.hosts))
+	claims.note = func(h *Host, l leftOut) {
+		if l.by != (Meta{}) && l.by.Namespace == audience { // in its own namespace, each has precedence
+			return
+		}
+		if c.wants(h.Meta) {
+			found[h.Meta] = append(found[h.Meta], omission{h.Meta, l})
+		}
+		if l.by != h.Meta && l.by != (Meta{}) && c.wants(l.by) {
+			found[l.by] = append(found[l.by], omission{h.Meta, l})
+		}
+	}
+	for _, h := range ranked(c.m.hosts, claims.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, audience) {
+		claims.add(&h)
+	}
+	c.audience[audience] = found
+	return found
+}
+
+func (c *Conflicts) wants(m Meta) bool {
+	return c.only == nil || m.Namespace == c.only.Namespace && m.Name == c.only.Name
 }
 
 // maxAudiences bounds the namespaces that the precedence of an entry's hosts is
@@ -64,15 +114,15 @@ func (m *Model) audiences(own Host) []string {
 
 // warnLeftOut warns about a host that is omitted, if it or what precedes it is of
 // an object.
-func (m *Model) warnLeftOut(own Meta, h *Host, l leftOut, reported map[Meta]bool, r reporter) {
+func (m *Model) warnLeftOut(own Meta, l omission, reported map[Meta]bool, r reporter) {
 	switch {
-	case h.Meta == own && l.by == (Meta{}):
+	case l.of == own && l.by == (Meta{}):
 		r.add(l.AsWarning())
-	case h.Meta == own && l.by.Namespace != own.Namespace:
+	case l.of == own && l.by.Namespace != own.Namespace:
 		r.warn(l.Path, l.Value, fmt.Sprintf("%s takes precedence in other namespaces (%s)", m.entryFor(own.Namespace, l.by), m.precedenceReason(l.by, own)), `set exportTo: ["."] to limit this one to its namespace`)
-	case l.by == own && !reported[h.Meta]:
-		reported[h.Meta] = true
-		r.warn(l.Path, l.Value, fmt.Sprintf("takes precedence over %s in other namespaces (%s)", m.entryFor(own.Namespace, h.Meta), m.precedenceReason(own, h.Meta)), "set exportTo to limit it")
+	case l.by == own && !reported[l.of]:
+		reported[l.of] = true
+		r.warn(l.Path, l.Value, fmt.Sprintf("takes precedence over %s in other namespaces (%s)", m.entryFor(own.Namespace, l.of), m.precedenceReason(own, l.of)), "set exportTo to limit it")
 	}
 }
 

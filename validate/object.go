@@ -30,14 +30,14 @@ func Object(kind string, m egress.Meta, spec []byte, among egress.Input, loaded 
 
 // objects are objects that are validated against each other.
 type objects struct {
-	model    *egress.Model
-	bySource map[string]problem.List
+	conflicts *egress.Conflicts
+	bySource  map[string]problem.List
 }
 
 func buildObjects(in egress.Input) objects {
 	in.Problems, in.InCluster = nil, nil // neither is about an object that is validated
 	model, all := egress.Build(in)
-	o := objects{model, map[string]problem.List{}}
+	o := objects{model.Conflicts(), map[string]problem.List{}}
 	for _, p := range all {
 		o.bySource[p.Source] = append(o.bySource[p.Source], p)
 	}
@@ -46,5 +46,5 @@ func buildObjects(in egress.Input) objects {
 
 // of are the problems of one of them.
 func (o objects) of(kind string, m egress.Meta) problem.List {
-	return append(o.bySource[egress.Source(kind, m)], o.model.CrossNamespaceConflicts(kind, m.Namespace, m.Name)...)
+	return append(o.bySource[egress.Source(kind, m)], o.conflicts.Of(kind, m.Namespace, m.Name)...)
 }
