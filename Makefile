@@ -121,7 +121,7 @@ check: fmt gen lint test ## Run all checks of a change; fails if they modify the
 .PHONY: e2e upgrades bench-starts bench-sidecar bench-serve bench-status attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
-	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -whole
 
 upgrades: test-deps assets ## Follow all of docs/upgrade.md on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run "TestE2E/(revisions|earlier)" -upgrades

@@ -31,7 +31,7 @@ var expectedOnContext = []string{
 
 // whole makes TestOnContext run the demo to its end, too, which takes more than a minute. Its
 // steps are those of TestDemoOnCluster.
-var whole = flag.Bool("whole", false, "run the demo on a cluster of the user's to its end")
+var whole = flag.Bool("whole", false, "run the demo on a cluster of the user's to its end, and interrupt it later")
 
 // TestOnContext runs the demo on a cluster that was there before, and interrupts it: then the
 // cluster has the same objects as before. Where the user has not agreed, or where something

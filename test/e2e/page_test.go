@@ -102,7 +102,7 @@ func (n *Namespace) keepsLastGood() {
 // follow runs the commands of a page as one reader does, in whose shell exported
 // variables stay, and returns how many there were: those of the sections with the
 // headings, or all of them. After one that has a key of the map in it comes the command
-// that the key is for.
+// that the key is for; with omitted it is not run itself.
 func (n *Namespace) follow(file string, after map[string]string, headings ...string) (ran int) {
 	n.t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.Dir, file))
@@ -115,8 +115,14 @@ func (n *Namespace) follow(file string, after map[string]string, headings ...str
 		return string(out), err
 	}
 	for _, b := range page.Blocks(sections(string(text), headings)) {
+	commands:
 		for _, c := range b.Commands() {
 			start := time.Now()
+			for part, line := range after {
+				if line == omitted && strings.Contains(c.Line, part) {
+					continue commands
+				}
+			}
 			if b.Kind == "console" {
 				n.shows(c, shell)
 			} else if out, err := shell(c.Line); err != nil {
@@ -138,6 +144,9 @@ func (n *Namespace) follow(file string, after map[string]string, headings ...str
 	}
 	return ran
 }
+
+// omitted is in place of a command that follows one of a page.
+const omitted = "omitted"
 
 // sections are those of a page that have the headings, or the page if there are none.
 func sections(text string, headings []string) string {
