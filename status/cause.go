@@ -32,7 +32,7 @@ func written(managed []metav1.ManagedFieldsEntry, label string) (at time.Time, b
 		}
 		var fields map[string]json.RawMessage
 		var metadata, labels map[string]json.RawMessage
-		if json.Unmarshal(e.FieldsV1.Raw, &fields) != nil || json.Unmarshal(fields["f:metadata"], &metadata) != nil || json.Unmarshal(metadata["f:labels"], &labels) != nil {
+		if json.Unmarshal(e.FieldsV1.GetRawBytes(), &fields) != nil || json.Unmarshal(fields["f:metadata"], &metadata) != nil || json.Unmarshal(metadata["f:labels"], &labels) != nil {
 			continue
 		}
 		if _, ok := labels["f:"+label]; !ok {

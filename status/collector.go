@@ -255,11 +255,11 @@ func (g *group) workload(v verdict) Workload {
 		out.Since = time.Time{} // it is not about these pods
 	}
 	out.Command, out.Note = g.restart(out.Pods)
-	switch {
-	case v.decision.Result == Denied:
+	switch v.decision.Result {
+	case Denied:
 		out.Problems = v.decision.Problems
 		out.Command, out.Note = "", "a new pod would be denied: change it before it is restarted"
-	case v.decision.Result == Skipped:
+	case Skipped:
 		out.Rule = &v.decision.Rule
 	}
 	if v.selection.Result == explain.NotSelected && v.decision.Result != Denied {

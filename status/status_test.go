@@ -88,7 +88,7 @@ func input(s status.Settings) status.Input {
 	c := registration.Options{Namespace: "istio-system", Service: "outrider"}.Mutating()
 	c.CreationTimestamp = metav1.NewTime(at.Add(-48 * time.Hour))
 	n := status.Namespace{Namespace: explain.Namespace{Name: "shop", Known: true, Labels: map[string]string{"istio-injection": "enabled", "kubernetes.io/metadata.name": "shop"}}}
-	n.Managed = []metav1.ManagedFieldsEntry{{Manager: "kubectl-label", Time: &metav1.Time{Time: at.Add(-24 * time.Hour)}, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{"f:istio-injection":{}}}}`)}}}
+	n.Managed = []metav1.ManagedFieldsEntry{{Manager: "kubectl-label", Time: &metav1.Time{Time: at.Add(-24 * time.Hour)}, FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:istio-injection":{}}}}`)}}
 	return status.Input{
 		Settings: s, Active: status.Active{Hash: s.Injector.Hash(), Source: "configmap"},
 		Registered: explain.Registered{Configurations: []admissionregistrationv1.MutatingWebhookConfiguration{*c}, Service: "istio-system/outrider", Name: "outrider-sidecar-injector"},
@@ -206,14 +206,14 @@ func TestMissing(t *testing.T) {
 		"a manager of more": {func(in *status.Input, _ *corev1.Pod) {
 			m := &in.Namespaces["shop"].Managed[0]
 			m.Time = &metav1.Time{Time: at.Add(-time.Minute)}
-			m.FieldsV1 = &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{".":{},"f:a":{},"f:istio-injection":{}}}}`)}
+			m.FieldsV1 = metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{".":{},"f:a":{},"f:istio-injection":{}}}}`)
 		}, status.LabelLater, "or another field of this manager was"},
 		"the pod's label": {func(in *status.Input, p *corev1.Pod) {
 			n := in.Namespaces["shop"]
 			n.Labels = map[string]string{"kubernetes.io/metadata.name": "shop"}
 			in.Namespaces["shop"] = n
 			p.Labels["sidecar.istio.io/inject"] = "true"
-			p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl-label", Time: &metav1.Time{Time: at}, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{"f:sidecar.istio.io/inject":{}}}}`)}}}
+			p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl-label", Time: &metav1.Time{Time: at}, FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:sidecar.istio.io/inject":{}}}}`)}}
 		}, status.LabelLater, "the label sidecar.istio.io/inject of the pod was written"},
 		"the webhook": {func(in *status.Input, _ *corev1.Pod) {
 			in.Registered.Configurations[0].CreationTimestamp = metav1.NewTime(at)

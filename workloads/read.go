@@ -3,6 +3,7 @@ package workloads
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -110,7 +111,7 @@ func (r *Reader) Events(ctx context.Context, namespace string) (out []corev1.Eve
 		}
 		return nil
 	})
-	if err != nil && err != enough {
+	if err != nil && !errors.Is(err, enough) {
 		return out, fmt.Errorf("list events%s: %w", in(namespace), err)
 	}
 	return out, nil
