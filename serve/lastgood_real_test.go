@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,9 +23,11 @@ import (
 	"github.com/outrider-mesh/outrider/config/active"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/revision"
+	"github.com/outrider-mesh/outrider/manifest"
 	"github.com/outrider-mesh/outrider/test/kit"
 	replica "github.com/outrider-mesh/outrider/test/kit/instance"
 	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/validate"
 )
 
 const (
@@ -116,6 +119,33 @@ func (i *installation) putBad(b badConfiguration, options metav1.UpdateOptions) 
 	return nil
 }
 
+// sameInFiles compares the answer to a bad configuration with what is found in a file with
+// it: each error is there, word for word. Ranges of the cluster are not known in files.
+func (i *installation) sameInFiles(b badConfiguration, denied error) {
+	i.t.Helper()
+	options := validate.Options{Location: i.at, Texts: config.Texts{Values: goodValues, Mesh: goodMesh}, Labels: i.at.Labels()}
+	name := i.at.Injector
+	cm := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, Data: map[string]string{"values": goodValues}}
+	if !b.on(cm, false) {
+		name, cm.Data = i.at.Mesh, map[string]string{"mesh": goodMesh}
+		b.on(cm, true)
+	}
+	cm.Name, cm.Namespace = name, i.at.Namespace
+	text, err := json.Marshal(cm)
+	kit.Must(i.t, err)
+	all := validate.New(options)
+	all.Add(validate.Document{File: "a.json", Document: manifest.Document{Text: text, Line: 1}})
+	report := all.Report()
+	if report.Summary.Errors+report.Summary.Notes == 0 {
+		i.t.Errorf("%s: nothing is found: %v", b.name, denied)
+	}
+	for n := range report.Findings {
+		if f := &report.Findings[n]; f.Severity == validate.SeverityError && (denied == nil || !strings.Contains(denied.Error(), f.Message)) {
+			i.t.Errorf("%s: %s\nis not the answer: %v", b.name, f.Text(), denied)
+		}
+	}
+}
+
 func (i *installation) delete(names ...string) {
 	i.t.Helper()
 	for _, name := range names {
@@ -169,6 +199,7 @@ func TestLastGoodBadConfigurations(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `admission webhook "configuration.validation.istio.io" denied the request: ConfigMap `) || !strings.Contains(err.Error(), b.want) {
 			t.Errorf("%s: %v\nwant %s", b.name, err, b.want)
 		}
+		in.sameInFiles(b, err)
 	}
 	i.replica.Stop()
 	r := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()

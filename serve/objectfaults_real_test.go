@@ -3,6 +3,9 @@ package serve
 import (
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/manifest"
+	"github.com/outrider-mesh/outrider/validate"
 )
 
 // objectFaults are objects as people write them, and a part of what kubectl prints.
@@ -40,9 +43,42 @@ func TestFaultsOfObjectsReachTheClient(t *testing.T) {
 	ns := i.Namespace(t, nil)
 	i.awaitObjects(ns)
 	for _, tt := range objectFaults() {
-		out, _ := i.kubectl(i.object(tt.kind, "v1", "x", tt.spec), "apply", "--dry-run=server", "-n", ns, "-f", "-")
+		text := i.object(tt.kind, "v1", "x", tt.spec)
+		out, _ := i.kubectl(text, "apply", "--dry-run=server", "-n", ns, "-f", "-")
 		if want := strings.ReplaceAll(tt.want, "NS/", ns+"/"); !strings.Contains(out, want) || strings.Contains(out, "…") {
 			t.Errorf("%s %s\n%s\nwant\n%s", tt.kind, tt.spec, out, want)
 		}
+		i.sameInFiles(text, ns, out)
+	}
+}
+
+// sameInFiles compares what kubectl printed about an object with what is found in a file
+// with it: each finding is there, word for word, and nothing else is.
+func (i *instance) sameInFiles(text, namespace, printed string) {
+	i.t.Helper()
+	all := validate.New(validate.Options{Namespace: namespace, Location: i.options.configMaps(), Command: "validate"})
+	i.must(manifest.Documents(strings.NewReader(text), 1<<20, func(d manifest.Document) {
+		all.Add(validate.Document{File: "a.yaml", Document: d})
+	}))
+	report := all.Report()
+	warnings := 0
+	for n := range report.Findings {
+		f := &report.Findings[n]
+		if f.Severity != validate.SeverityError {
+			warnings++
+		}
+		words := f.Message
+		if f.Severity != validate.SeverityError { // the fix of a long one is omitted: the API server forwards 256 characters
+			words = strings.TrimSuffix(words, "; "+f.Fix)
+		}
+		if !strings.Contains(printed, words) {
+			i.t.Errorf("%s\nis not what kubectl prints:\n%s", f.Text(), printed)
+		}
+	}
+	if n := strings.Count(printed, "Warning: "); n != warnings {
+		i.t.Errorf("kubectl prints %d warnings, %d are found:\n%s\n%s", n, warnings, printed, report.Text())
+	}
+	if denied := strings.Contains(printed, "denied the request"); denied != (report.Summary.Errors > 0) {
+		i.t.Errorf("denied is %v:\n%s\n%s", denied, printed, report.Text())
 	}
 }
