@@ -76,10 +76,9 @@ func (f *Files) found(i *item, problems problem.List) {
 			at = i.of(p.Path)
 		}
 		p = p.In("").On(0, 0) // the finding has the object and the place
-		switch {
-		case p.Type == problem.TypeNotFound:
+		if p.Type == problem.TypeNotFound {
 			f.note(i, p, at, notGiven)
-		default:
+		} else {
 			f.add(i, p, "", at)
 		}
 	}
@@ -263,14 +262,12 @@ func (f *Files) verdict(i *item, others []*item) Verdict {
 func (f *Files) foundInConfigMap(i *item, problems problem.List) {
 	for _, p := range problems {
 		at := i.start()
-		switch {
-		case p.Source == "":
+		if p.Source == "" {
 			at = i.of(p.Path)
-		default:
-			for _, key := range i.data.Keys {
-				if p.Source == keySource(key) {
-					at = i.inKey(key, p.Line, p.Column)
-				}
+		}
+		for _, key := range i.data.Keys {
+			if p.Source == keySource(key) {
+				at = i.inKey(key, p.Line, p.Column)
 			}
 		}
 		switch {
