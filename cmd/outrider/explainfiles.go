@@ -166,7 +166,7 @@ func eachDocument(file string, stdin io.Reader, f func(name string, line int, te
 	return errors.Join(failed...)
 }
 
-// maxManifest bounds a document in bytes: what is read of it takes up to 150 times as much.
+// maxManifest bounds a document in bytes: reading it needs up to 150 times as much memory.
 const maxManifest = 16 << 20
 
 // readManifest calls f with each document of a file, and returns the file's name.
