@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -96,16 +97,21 @@ func Must(t testing.TB, err error) {
 }
 
 // FreeAddresses are n addresses "127.0.0.1:PORT" on which nothing listens. All
-// are held until all are known, so that they differ.
+// are held until all are known, so that they differ. They are below the kernel's range of
+// local ports: otherwise a connection of another test could get the port before the server
+// listens.
 func FreeAddresses(n int) ([]string, error) {
+	const first, ports = 20000, 10000
 	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(out) < n; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
+		switch {
+		case err == nil:
+			defer func() { _ = l.Close() }()
+			out = append(out, l.Addr().String())
+		case tries > 100:
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
 	}
 	return out, nil
 }
