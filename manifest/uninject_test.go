@@ -67,8 +67,8 @@ func TestUninjectKeepsQuotes(t *testing.T) {
 		{`'1'`, `"1Gi" # all`, "cpu: '1010m'\n      memory: \"1104Mi\" # all\n"},
 		{`1`, `1000000000`, "cpu: 1010m\n"},
 		{`990m`, `67108864`, "cpu: \"1\"\n"},
-		{`"1990m"`, `"0"`, "memory: 80Mi\n"},
-		{`'1990m'`, `'0'`, "cpu: '2'\n      memory: '80Mi'\n"},
+		{`"1990m"`, `"0"`, "memory: 96Mi\n"},
+		{`'1990m'`, `'0'`, "cpu: '2'\n      memory: '96Mi'\n"},
 	} {
 		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  resources:\n    requests:\n      cpu: " + c.cpu + "\n      memory: " + c.memory + "\n" +
 			"  containers:\n  - name: a\n    image: i\n"

@@ -94,7 +94,7 @@ var expected = []string{
 	"1/10 ", "$ kubectl apply -f samples/configuration.yaml", "$ outrider serve ", "ok: the API server calls the webhook over HTTPS",
 	"2/10 ", "$ kubectl apply -f samples/sleep/sleep.yaml", "a bare API server has no controller manager", "ok: pods in a namespace without the label",
 	"3/10 ", "$ kubectl label namespace default istio-injection=enabled",
-	"  +   istio-init ", `-m REDIRECT -i "*" -x ""`, "uid 0, NET_ADMIN only", "  +   istio-proxy ", "uid 1337, no capabilities",
+	"  +   istio-proxy ", "uid 1337, no capabilities", "  +   istio-init ", `-m REDIRECT -i "*" -x ""`, "uid 0, NET_ADMIN only",
 	"      sleep ", "ok: the pod has its sidecar and is otherwise unchanged",
 	"4/10 ", "includeOutboundIPRanges  *       ConfigMap istio-sidecar-injector values global.proxy.includeIPRanges", "ok: ",
 	"5/10 ", "kubectl replace -f -", "Applied after ", "excludeOutboundIPRanges  (none) ", "excludeOutboundIPRanges  198.51.100.1/32,203.0.113.0/24 ", "ok: ",

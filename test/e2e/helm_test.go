@@ -22,8 +22,9 @@ func helm(t *testing.T, s *Suite) {
 			s.undo(t, "helm uninstall outrider -n istio-system --no-hooks --ignore-not-found; outrider uninstall --purge --yes; kubectl delete namespace istio-system --ignore-not-found")
 		}
 	})
-	// Run alone, the scenario begins with the suite's own installation.
-	s.bash(t, "kubectl -n istio-system get deployment outrider >/dev/null 2>&1 || exit 0; outrider uninstall --purge --yes && kubectl delete namespace istio-system")
+	// Run alone, the scenario begins with the suite's own installation. An earlier one leaves
+	// CRDs that had objects when its installation was removed.
+	s.bash(t, "outrider uninstall --purge --yes && kubectl delete namespace istio-system --ignore-not-found")
 	before := s.bash(t, allObjects+` | tee "$WORK/before"`)
 	if left := ofOurs(before); len(left) > 0 {
 		t.Fatalf("after the scenario before these are left:\n%s", strings.Join(left, "\n"))
