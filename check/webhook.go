@@ -40,15 +40,24 @@ func registered(f *Facts, out *findings) {
 	}
 }
 
-// selectors checks that the webhooks have the selectors that were installed: on AKS, and by
-// policy engines, they are edited.
-func selectors(f *Facts, out *findings) {
+// registration is the installation's configuration of mutating webhooks; nil, with a
+// skipped result, where there is none or it was not read.
+func (f *Facts) registration(out *findings) *admissionregistrationv1.MutatingWebhookConfiguration {
 	if f.unread(out, Mutating) {
-		return
+		return nil
 	}
 	c := f.ours()
 	if c == nil {
 		out.skip("There is no MutatingWebhookConfiguration.")
+	}
+	return c
+}
+
+// selectors checks that the webhooks have the selectors that were installed: on AKS, and by
+// policy engines, they are edited.
+func selectors(f *Facts, out *findings) {
+	c := f.registration(out)
+	if c == nil {
 		return
 	}
 	has := func(name string) *admissionregistrationv1.MutatingWebhook {
@@ -107,12 +116,8 @@ func requirements(s *metav1.LabelSelector) (out []string) {
 }
 
 func failurePolicy(f *Facts, out *findings) {
-	if f.unread(out, Mutating) {
-		return
-	}
-	c := f.ours()
+	c := f.registration(out)
 	if c == nil {
-		out.skip("There is no MutatingWebhookConfiguration.")
 		return
 	}
 	for i := range c.Webhooks {
