@@ -5,9 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
@@ -25,23 +23,8 @@ func TestExplainWithFewRights(t *testing.T) {
 		Spec:       corev1.PodSpec{HostNetwork: true, Containers: []corev1.Container{{Name: "agent", Image: "agent"}}},
 	}, metav1.CreateOptions{})
 	kit.Must(t, err)
-	_, err = server.Client.RbacV1().Roles(namespace).Create(ctx, &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods", "configmaps"}, Verbs: []string{"get"}}},
-	}, metav1.CreateOptions{})
-	kit.Must(t, err)
-	_, err = server.Client.RbacV1().RoleBindings(namespace).Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reader"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "tenant"}},
-	}, metav1.CreateOptions{})
-	kit.Must(t, err)
-
-	path := writeKubeconfig(t, server)
-	config, err := clientcmd.LoadFromFile(path)
-	kit.Must(t, err)
-	config.AuthInfos["there"].Impersonate = "tenant"
-	kit.Must(t, clientcmd.WriteToFile(*config, path))
+	grant(t, server, namespace, []string{"pods", "configmaps"}, "get")
+	path := tenantKubeconfig(t, server)
 	args := []string{"explain", "agent", "-n", namespace, "--kubeconfig", path, "--context", "there", "-i", namespace}
 
 	got := runWith(t, "", args...)

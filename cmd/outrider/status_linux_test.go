@@ -20,7 +20,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -270,24 +269,8 @@ func TestStatusWithFewRights(t *testing.T) {
 	namespace := server.Namespace(t, map[string]string{"istio-injection": "enabled"})
 	configMap(t, server, installation, "istio-sidecar-injector", map[string]string{"values": "global: {proxy: {excludeIPRanges: 10.1.0.0/16}}\n"})
 	createPods(t, server, installation, namespace, 2, 2)
-	grant := func(in, resource string, verbs ...string) {
-		_, err := server.Client.RbacV1().Roles(in).Create(t.Context(), &rbacv1.Role{
-			ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-			Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource}, Verbs: verbs}},
-		}, metav1.CreateOptions{})
-		kit.Must(t, err)
-		_, err = server.Client.RbacV1().RoleBindings(in).Create(t.Context(), &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reader"},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "tenant"}},
-		}, metav1.CreateOptions{})
-		kit.Must(t, err)
-	}
-	path := writeKubeconfig(t, server)
-	config, err := clientcmd.LoadFromFile(path)
-	kit.Must(t, err)
-	config.AuthInfos["there"].Impersonate = "tenant"
-	kit.Must(t, clientcmd.WriteToFile(*config, path))
+	grant := func(in, resource string, verbs ...string) { grant(t, server, in, []string{resource}, verbs...) }
+	path := tenantKubeconfig(t, server)
 	run := func(args ...string) ran {
 		return runWith(t, "", append(args, "-i", installation, "--kubeconfig", path, "--context", "there")...)
 	}
