@@ -84,9 +84,14 @@ func ofOurs(objects string) (list []string) {
 }
 
 // allObjects prints all objects of all kinds, but those that the cluster makes by
-// itself all the time.
-const allObjects = `kubectl get "$(kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd,)" -A --ignore-not-found ` +
-	`-o jsonpath='{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}' | sort -u`
+// itself all the time. It tries again: a kind whose CRD has just been deleted is in the
+// API server's discovery for a moment longer, and kubectl then lists nothing at all. In
+// place of a list that it does not get, it prints the error.
+const allObjects = `{ for try in $(seq 30); do
+  objects=$(kubectl get "$(kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd,)" -A --ignore-not-found ` +
+	`-o jsonpath='{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}' 2>"$WORK/unlisted") && break
+  objects=; sleep 0.5
+done; sort -u <<< "${objects:-outrider-e2e cannot list the objects: $(cat "$WORK/unlisted")}"; }`
 
 // nothingLeft is a command line that fails while there are objects that were not
 // there before, and shows them.
