@@ -112,7 +112,7 @@ bench: go ## Run the benchmarks that match BENCH
 release: go ## Build the files of a release of this commit into DIST
 	@$(GO) run ./hack/release -out $(DIST) $(if $(filter-out file default,$(origin VERSION)),-version $(VERSION))
 
-release-check: assets ## Build a release twice with nothing cached, and check its files (an hour on 2 cores)
+release-check: assets ## Build a release twice, once with nothing cached, and check its files (an hour on 2 cores)
 	$(GO) test -count=1 -v -timeout 120m ./hack/release -release -run TestRelease
 
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
