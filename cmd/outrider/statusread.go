@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -40,12 +42,24 @@ type comparison struct {
 
 // compare reads the cluster, and compares its pods with the active settings.
 func (o *statusOptions) compare(ctx context.Context, stdio stdio) (*status.Collector, error) {
+	defer smallHeap()()
 	c, err := o.prepare(ctx, nil, newProgress(stdio.err))
 	if err != nil {
 		return nil, err
 	}
 	collector := status.NewCollector(c.input, time.Now())
 	return collector, c.pods(ctx, collector)
+}
+
+// smallHeap makes the heap grow by half of what is in use between two collections, not by
+// as much again, unless the user has set GOGC: most of what a comparison allocates is
+// garbage once the pod has been compared. The result restores the former setting.
+func smallHeap() func() {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(50)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // ahead is how many pods are read while others are compared: less than a page, so that two
