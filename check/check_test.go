@@ -304,7 +304,7 @@ func TestHealthy(t *testing.T) {
 	}
 	after := 0
 	for _, c := range check.Catalog() {
-		if c.After {
+		if c.When&check.After != 0 {
 			after++
 		}
 	}
@@ -323,6 +323,9 @@ func TestEveryCheckHasAFault(t *testing.T) {
 	for _, c := range check.Catalog() {
 		found := false
 		for _, f := range faults {
+			found = found || f.id == c.ID
+		}
+		for _, f := range sidecarFaults {
 			found = found || f.id == c.ID
 		}
 		if !found {

@@ -33,6 +33,10 @@ const (
 	Own             Resource = "objects of the installation's namespace"
 	System          Resource = "objects of namespace kube-system"
 	RangeSources    Resource = "the sources of the cluster's ranges"
+	Administration  Resource = "the administration interface of the sidecar (create on pods/portforward)"
+	Logs            Resource = "the logs of the pod (get on pods/log)"
+	Trusted         Resource = "the ConfigMap with the CA certificates"
+	Comparison      Resource = "what the pod is compared with"
 )
 
 // Facts is what was read of a cluster. What was not read is in Unread.
@@ -81,6 +85,9 @@ type Facts struct {
 
 	Data   *ranges.ClusterData
 	Ranges ranges.Result
+
+	// Sidecar is the pod whose sidecar is checked; nil where an installation is.
+	Sidecar *Sidecar
 }
 
 // Definition is a CustomResourceDefinition.

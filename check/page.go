@@ -16,10 +16,12 @@ func Page() string {
 		}
 		fmt.Fprintf(&b, "### %s\n\n%s.", c.ID, c.Title)
 		switch {
-		case !c.After:
+		case c.When == Before:
 			b.WriteString(" Only with `--pre`.")
-		case !c.Before:
+		case c.When == After:
 			b.WriteString(" Not with `--pre`.")
+		case c.When == OfProxy:
+			b.WriteString(" Only with `--proxy`.")
 		}
 		fmt.Fprintf(&b, "\n\nCause: %s\n\nFix: %s\n\n", c.Cause, c.Fix)
 	}

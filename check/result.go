@@ -33,6 +33,7 @@ const (
 	Namespaces   Group = "Namespaces"
 	Ranges       Group = "Ranges"
 	Platform     Group = "Platform"
+	Proxy        Group = "Sidecar"
 )
 
 // Report is the result of all checks.

@@ -58,7 +58,7 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%q", c.ID)
 		}
 		seen[c.ID] = true
-		if c.Title == "" || c.Cause == "" || c.Fix == "" || !c.Before && !c.After {
+		if c.Title == "" || c.Cause == "" || c.Fix == "" || c.When == 0 {
 			t.Errorf("%s: %+v", c.ID, c)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -21,6 +22,7 @@ import (
 	lifecyclelive "github.com/outrider-mesh/outrider/lifecycle/live"
 	"github.com/outrider-mesh/outrider/ranges"
 	rangeslive "github.com/outrider-mesh/outrider/ranges/live"
+	"github.com/outrider-mesh/outrider/status"
 	"github.com/outrider-mesh/outrider/validate"
 )
 
@@ -30,6 +32,15 @@ type Options struct {
 	Before bool // an installation
 	// Image is the image of the pods in dry run, which is not pulled.
 	Image string
+	// Proxy is the pod whose sidecar is checked; empty for an installation.
+	Proxy Proxy
+}
+
+// Proxy is a pod whose sidecar is checked.
+type Proxy struct {
+	Namespace, Name string
+	// Compare compares it with the active settings.
+	Compare func(context.Context, *corev1.Pod) (*status.Report, error)
 }
 
 // maxAttempts bounds the namespaces in which a pod is created in dry run.
@@ -69,14 +80,22 @@ func Gather(ctx context.Context, access *rest.Config, o Options) (*check.Facts, 
 		g.facts.Unreachable = err.Error()
 		return &g.facts, nil
 	}
-	var reading sync.WaitGroup
-	for _, read := range []func(context.Context){g.webhooks, g.definitions, g.nodes, g.namespaces, g.policies, g.system, g.own, g.ranges} {
-		reading.Go(func() { read(ctx) })
+	if o.Proxy.Name != "" {
+		return &g.facts, g.sidecar(ctx)
 	}
-	reading.Wait()
+	g.all(ctx, g.webhooks, g.definitions, g.nodes, g.namespaces, g.policies, g.system, g.own, g.ranges)
 	g.bundle(ctx)
 	g.attempts(ctx)
 	return &g.facts, nil
+}
+
+// all reads everything at once.
+func (g *gathering) all(ctx context.Context, reads ...func(context.Context)) {
+	var reading sync.WaitGroup
+	for _, read := range reads {
+		reading.Go(func() { read(ctx) })
+	}
+	reading.Wait()
 }
 
 // set changes the facts.

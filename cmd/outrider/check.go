@@ -22,7 +22,11 @@ API server reaches them (with a pod in dry run in each injected namespace, up to
 labels, Pod Security and NetworkPolicies of namespaces, other meshes, the cluster's
 ranges against those that are included, and what is special on the platform.
 
-With --pre, only what can keep an installation from working is checked.
+With --pre, only what can keep an installation from working is checked. With --proxy,
+one sidecar is checked: the settings that it was injected with, its redirect, its
+connection to the control plane, its configuration, certificates and clock. Its
+administration interface is read through the API server, as "kubectl port-forward"
+does.
 
 Each check has an ID, under which docs/checks.md has its cause and its fix. Nothing is
 changed. What cannot be read is reported, and the checks that need it are skipped.
@@ -37,6 +41,9 @@ const checkExample = `  # Before an installation
   # After it
   outrider check
 
+  # One sidecar
+  outrider check --proxy web-7d4b9c-x2x -n shop
+
   # Only what is wrong
   outrider check -o json | jq '.results[] | select(.status == "failed")'`
 
@@ -45,9 +52,7 @@ const checkExample = `  # Before an installation
 var errChecksFailed = errors.New("checks failed")
 
 func checkCommand(stdio stdio) *cobra.Command {
-	var o live.Options
-	var access kubeconfig.Access
-	format := "text"
+	var o checkOptions
 	cmd := &cobra.Command{
 		Use:     "check",
 		Short:   "Check an installation and its cluster, with causes and fixes",
@@ -55,32 +60,56 @@ func checkCommand(stdio stdio) *cobra.Command {
 		Example: checkExample,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"text", "json"}, format) {
-				return usagef("-o: %q: unknown output format; use text or json", format)
+			if err := o.check(stdio); err != nil {
+				return err
 			}
-			return interruptible(cmd.Context(), func(ctx context.Context) error { return runCheck(ctx, access, o, format, stdio.out) })
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return runCheck(ctx, o, stdio.out) })
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.Before, "pre", false, "check the cluster before an installation")
-	f.StringVarP(&format, "output", "o", "text", "output format: text, json")
+	f.StringVar(&o.proxy, "proxy", "", "check the sidecar of this pod")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pod of --proxy (default: that of the kubeconfig context)")
+	f.StringVarP(&o.format, "output", "o", "text", "output format: text, json")
 	f.StringVar(&o.Image, "image", "registry.k8s.io/pause:3.10", "image of the pods in dry run, which is not pulled")
-	installationFlags(f, &o.Installation, &access)
+	installationFlags(f, &o.Installation, &o.access)
 	return cmd
 }
 
-func runCheck(ctx context.Context, access kubeconfig.Access, o live.Options, format string, out io.Writer) error {
-	client, err := access.Config()
+// checkOptions are the flags of check.
+type checkOptions struct {
+	live.Options
+	proxy, namespace, format string
+	access                   kubeconfig.Access
+}
+
+// check rejects invalid usage, and completes the options.
+func (o *checkOptions) check(stdio stdio) (err error) {
+	switch {
+	case !slices.Contains([]string{"text", "json"}, o.format):
+		return usagef("-o: %q: unknown output format; use text or json", o.format)
+	case o.proxy != "" && o.Before:
+		return usagef("--proxy and --pre are mutually exclusive")
+	case o.proxy == "" && o.namespace != "":
+		return usagef("-n requires --proxy")
+	case o.proxy != "":
+		o.Proxy, err = proxyOf(o.proxy, o.namespace, o.access, o.Installation, stdio)
+	}
+	return err
+}
+
+func runCheck(ctx context.Context, o checkOptions, out io.Writer) error {
+	client, err := o.access.Config()
 	if err != nil {
 		return err
 	}
-	facts, err := live.Gather(ctx, client, o)
+	facts, err := live.Gather(ctx, client, o.Options)
 	if err != nil {
 		return err
 	}
 	report := check.Run(facts)
 	text := []byte(report.Text(coloured(out)))
-	if format == "json" {
+	if o.format == "json" {
 		if text, err = json.MarshalIndent(report, "", "  "); err != nil {
 			return fmt.Errorf("encode the report: %w", err)
 		}
