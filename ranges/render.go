@@ -11,45 +11,61 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// JSON is the result as a JSON document that ends with a newline.
-func (r *Result) JSON() []byte {
-	type evidence struct {
-		Kind   Kind     `json:"kind"`
-		Family Family   `json:"family"`
-		Ranges []string `json:"ranges"`
-		Value  string   `json:"value"`
-		Source string   `json:"source"`
-		Grade  Grade    `json:"grade"`
-		Where  Place    `json:"where"`
-		Status Status   `json:"verdict"`
-		Reason string   `json:"reason,omitempty"`
-	}
-	out := struct {
-		Platform        string     `json:"platform"`
-		Service         []string   `json:"service"`
-		Pod             []string   `json:"pod"`
-		Undetermined    []Kind     `json:"undetermined"`
-		Incomplete      []Kind     `json:"incomplete"`
-		IncludeIPRanges *string    `json:"includeIPRanges"`
-		Missing         []Missing  `json:"missing"`
-		Evidence        []evidence `json:"evidence"`
-		Warnings        []string   `json:"warnings"`
-	}{
+// APIVersion is that of reports.
+const APIVersion = "outrider.dev/v1"
+
+// Report is a result for programs.
+type Report struct {
+	APIVersion      string     `json:"apiVersion"`
+	Kind            string     `json:"kind"` // Ranges
+	Platform        string     `json:"platform"`
+	Service         []string   `json:"service"`
+	Pod             []string   `json:"pod"`
+	Undetermined    []Kind     `json:"undetermined"`
+	Incomplete      []Kind     `json:"incomplete"`
+	IncludeIPRanges *string    `json:"includeIPRanges"`
+	Missing         []Missing  `json:"missing"`
+	Evidence        []Reported `json:"evidence"`
+	Warnings        []string   `json:"warnings"`
+}
+
+// Reported is a piece of evidence.
+type Reported struct {
+	Kind   Kind     `json:"kind"`
+	Family Family   `json:"family"`
+	Ranges []string `json:"ranges"`
+	Value  string   `json:"value"`
+	Source string   `json:"source"`
+	Grade  Grade    `json:"grade"`
+	Where  Place    `json:"where"`
+	Status Status   `json:"verdict"`
+	Reason string   `json:"reason,omitempty"`
+}
+
+// Report is the result for programs.
+func (r *Result) Report() Report {
+	out := Report{
+		APIVersion: APIVersion, Kind: "Ranges",
 		Platform: r.Platform, Service: texted(r.Service.Prefixes()), Pod: texted(r.Pod.Prefixes()),
 		Undetermined: append([]Kind{}, r.Undetermined...), Incomplete: append([]Kind{}, r.Incomplete...),
-		Missing: append([]Missing{}, r.Missing...), Evidence: []evidence{}, Warnings: append([]string{}, r.Warnings...),
+		Missing: append([]Missing{}, r.Missing...), Evidence: []Reported{}, Warnings: append([]string{}, r.Warnings...),
 	}
 	if v, ok := r.IncludeIPRanges(); ok {
 		out.IncludeIPRanges = &v
 	}
 	for _, e := range r.Evidence {
-		out.Evidence = append(out.Evidence, evidence{e.Kind, e.Family, texted(e.Ranges.Prefixes()), e.Value, e.Source, e.Grade, e.Where, e.Status, e.Reason})
+		out.Evidence = append(out.Evidence, Reported{e.Kind, e.Family, texted(e.Ranges.Prefixes()), e.Value, e.Source, e.Grade, e.Where, e.Status, e.Reason})
 	}
+	return out
+}
+
+// JSON is the report as a JSON document that ends with a newline.
+func (r *Result) JSON() []byte {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(out); err != nil { // strings and lists of them always encode
+	if err := enc.Encode(r.Report()); err != nil { // strings and lists of them always encode
 		return []byte("null\n")
 	}
 	return []byte(b.String())

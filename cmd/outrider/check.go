@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -60,17 +56,17 @@ func checkCommand(stdio stdio) *cobra.Command {
 		Example: checkExample,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(stdio); err != nil {
+			if err := o.check(); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func(ctx context.Context) error { return runCheck(ctx, o, stdio.out) })
+			return interruptible(cmd.Context(), func(ctx context.Context) error { return runCheck(ctx, o, stdio) })
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.Before, "pre", false, "check the cluster before an installation")
 	f.StringVar(&o.proxy, "proxy", "", "check the sidecar of this pod")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pod of --proxy (default: that of the kubeconfig context)")
-	f.StringVarP(&o.format, "output", "o", "text", "output format: text, json")
+	addOutput(f, &o.format, asText, asJSON, asYAML)
 	f.StringVar(&o.Image, "image", "registry.k8s.io/pause:3.10", "image of the pods in dry run, which is not pulled")
 	installationFlags(f, &o.Installation, &o.access)
 	return cmd
@@ -84,53 +80,45 @@ type checkOptions struct {
 }
 
 // check rejects invalid usage, and completes the options.
-func (o *checkOptions) check(stdio stdio) (err error) {
+func (o *checkOptions) check() (err error) {
+	if err := checkOutput(o.format, asText, asJSON, asYAML); err != nil {
+		return err
+	}
 	switch {
-	case !slices.Contains([]string{"text", "json"}, o.format):
-		return usagef("-o: %q: unknown output format; use text or json", o.format)
 	case o.proxy != "" && o.Before:
 		return usagef("--proxy and --pre are mutually exclusive")
 	case o.proxy == "" && o.namespace != "":
 		return usagef("-n requires --proxy")
 	case o.proxy != "":
-		o.Proxy, err = proxyOf(o.proxy, o.namespace, o.access, o.Installation, stdio)
+		o.Proxy, err = proxyOf(o.proxy, o.namespace, o.access, o.Installation)
 	}
 	return err
 }
 
-func runCheck(ctx context.Context, o checkOptions, out io.Writer) error {
+func runCheck(ctx context.Context, o checkOptions, stdio stdio) error {
 	client, err := o.access.Config()
 	if err != nil {
 		return err
 	}
+	p := newProgress(stdio.err)
+	p.at("reading the cluster", 0)
 	facts, err := live.Gather(ctx, client, o.Options)
+	p.stop()
 	if err != nil {
 		return err
 	}
 	report := check.Run(facts)
-	text := []byte(report.Text(coloured(out)))
-	if o.format == "json" {
-		if text, err = json.MarshalIndent(report, "", "  "); err != nil {
-			return fmt.Errorf("encode the report: %w", err)
+	text := []byte(report.Text(coloured(stdio.out)))
+	if o.format != asText {
+		if text, err = encode(o.format, report); err != nil {
+			return err
 		}
-		text = append(text, '\n')
 	}
-	if _, err := out.Write(text); err != nil {
+	if _, err := stdio.out.Write(text); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if report.Status == check.Failed {
 		return errChecksFailed
 	}
 	return nil
-}
-
-// coloured reports whether w is a terminal and colours are not disabled
-// (https://no-color.org).
-func coloured(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +15,7 @@ import (
 )
 
 // proxyOf reads POD or pod/POD.
-func proxyOf(arg, namespace string, access kubeconfig.Access, i lifecycle.Installation, stdio stdio) (live.Proxy, error) {
+func proxyOf(arg, namespace string, access kubeconfig.Access, i lifecycle.Installation) (live.Proxy, error) {
 	resource, name, err := workloadOf(arg)
 	if err != nil || resource.Resource != "pods" {
 		return live.Proxy{}, usagef("--proxy: %q: not a pod; name one of the workload's pods", arg)
@@ -26,7 +27,7 @@ func proxyOf(arg, namespace string, access kubeconfig.Access, i lifecycle.Instal
 	}
 	return live.Proxy{Namespace: namespace, Name: name, Compare: func(ctx context.Context, pod *corev1.Pod) (*status.Report, error) {
 		o := statusOptions{namespace: namespace, istioNamespace: i.Namespace, revisionName: string(i.Revision), access: access}
-		c, err := o.prepare(ctx, nil, newProgress(stdio.err))
+		c, err := o.prepare(ctx, nil, newProgress(io.Discard))
 		if err != nil {
 			return nil, err
 		}

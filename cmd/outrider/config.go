@@ -27,15 +27,15 @@ import (
 // earlierOptions select the stored configurations of one installation.
 type earlierOptions struct {
 	namespace, revision string
+	format              string
 	dryRun              bool
 	kubeconfig.Access
 }
 
 func (o *earlierOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.namespace, "istioNamespace", "i", "istio-system", "namespace of the ConfigMaps")
-	f.StringVar(&o.revision, "revision", "", "control-plane revision")
-	f.StringVar(&o.Context, "context", "", "kubeconfig context to use (default: the current one)")
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
+	f.StringVarP(&o.revision, "revision", "r", "", "control-plane revision")
+	addAccess(f, &o.Access)
 }
 
 // configCommand is about the configurations that the webhook has stored.
@@ -53,12 +53,18 @@ func configCommand(stdio stdio) *cobra.Command {
 		Long: `List the configurations that the webhook has stored, newest first. The hash is that
 of the status annotation of pods. CONFIGMAPS is "yes" for what the ConfigMaps have
 now.`,
+		Example: `  outrider config history
+  outrider config history -o json`,
 		Args: asUsage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(history.format, asText, asJSON, asYAML); err != nil {
+				return err
+			}
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return runHistory(ctx, history, stdio.out, stdio.err) })
 		},
 	}
 	history.addFlags(list.Flags())
+	addOutput(list.Flags(), &history.format, asText, asJSON, asYAML)
 	back := &cobra.Command{
 		Use:   "restore HASH",
 		Short: "Write an earlier configuration to the ConfigMaps",
@@ -68,6 +74,8 @@ ConfigMap that does not exist is created.`,
 		Example: `  outrider config history
   outrider config restore 0f4a3c2b1d5e6f70`,
 		Args: asUsage(cobra.ExactArgs(1)),
+
+		ValidArgsFunction: firstArgument(hashes),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return interruptible(cmd.Context(), func(ctx context.Context) error { return runRestore(ctx, restore, args[0], stdio.out, stdio.err) })
 		},
@@ -120,6 +128,15 @@ func runHistory(ctx context.Context, o earlierOptions, out, warnings io.Writer) 
 	}
 	if len(e.records) == 0 {
 		fmt.Fprintln(warnings, "no configuration is stored yet")
+	}
+	if o.format != asText {
+		text, err := encode(o.format, e.history())
+		if err == nil {
+			_, err = out.Write(text)
+		}
+		return err
+	}
+	if len(e.records) == 0 {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
@@ -135,6 +152,30 @@ func runHistory(ctx context.Context, o earlierOptions, out, warnings io.Writer) 
 		return fmt.Errorf("write history: %w", err)
 	}
 	return nil
+}
+
+// historyReport is the history for programs.
+type historyReport struct {
+	APIVersion     string         `json:"apiVersion"`
+	Kind           string         `json:"kind"` // History
+	Configurations []historyEntry `json:"configurations"`
+}
+
+// historyEntry is a configuration that was active.
+type historyEntry struct {
+	Hash        string    `json:"hash"`
+	ActiveSince time.Time `json:"activeSince"`
+	Versions    []string  `json:"versions"` // of the program
+	// ConfigMaps is set where the ConfigMaps have this configuration now.
+	ConfigMaps bool `json:"configMaps"`
+}
+
+func (e *earlier) history() historyReport {
+	out := historyReport{APIVersion: outputVersion, Kind: "History", Configurations: []historyEntry{}}
+	for _, r := range e.records {
+		out.Configurations = append(out.Configurations, historyEntry{r.Latest(), r.Time, append([]string{}, r.Versions...), r.Is(e.now)})
+	}
+	return out
 }
 
 func runRestore(ctx context.Context, o earlierOptions, hash string, out, warnings io.Writer) error {

@@ -54,7 +54,7 @@ func TestDocs(t *testing.T) {
 	if back := runWith(t, "", "uninject", "-f", "injected.yaml"); back.out != deployment("a: b") {
 		t.Errorf("uninject: %+v", back)
 	}
-	usage := kubeInjectCommand(stdio{}).Flags().FlagUsages()
+	usage := ownFlags(kubeInjectCommand(stdio{}).Flags()).FlagUsages()
 	for _, flag := range regexp.MustCompile(`--[\w-]+`).FindAllString(usage, -1) {
 		if !strings.Contains(string(text), "`"+flag+"`") {
 			t.Errorf("no row for %s", flag)

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,6 +58,8 @@ func explainCommand(stdio stdio) *cobra.Command {
 		Long:    explainLong,
 		Example: explainExample,
 		Args:    cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: firstArgument(workloadNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, err := o.check(args)
 			if err != nil {
@@ -75,7 +75,8 @@ func explainCommand(stdio stdio) *cobra.Command {
 	f.StringVar(&o.protocol, "protocol", "", "protocol of the destination: http, tls or tcp (default: http and tls)")
 	f.StringVar(&o.path, "path", "/", "path of HTTP requests, which are GET")
 	f.StringArrayVar(&o.addresses, "address", nil, "address that the host of --to resolves to in the pod; may be repeated (default: as this machine resolves it)")
-	f.StringVarP(&o.format, "output", "o", "text", "output format: text, json")
+	addOutput(f, &o.format, asText, asJSON, asYAML)
+	setValues(f, "protocol", explain.Protocols()...)
 	f.StringVar(&o.config, "injectConfigFile", "", "injection configuration: the value of key config of ConfigMap istio-sidecar-injector")
 	f.StringVar(&o.values, "valuesFile", "", "injection values: the value of key values of ConfigMap istio-sidecar-injector")
 	f.StringVar(&o.mesh, "meshConfigFile", "", "mesh configuration: the value of key mesh of ConfigMap istio")
@@ -86,9 +87,10 @@ func explainCommand(stdio stdio) *cobra.Command {
 
 // check rejects invalid usage, and reads the destinations.
 func (o *explainOptions) check(args []string) ([]explain.Destination, error) {
+	if err := checkOutput(o.format, asText, asJSON, asYAML); err != nil {
+		return nil, err
+	}
 	switch {
-	case !slices.Contains([]string{"text", "json"}, o.format):
-		return nil, usagef("-o: %q: unknown output format; use text or json", o.format)
 	case len(args) == 0 && len(o.files) == 0:
 		return nil, usagef("no pod: specify POD, KIND/NAME or -f FILE")
 	case len(args) > 0 && len(o.files) > 0:
@@ -145,11 +147,10 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	}
 	answer := explain.Explain(s, in, to...)
 	text := []byte(answer.Text())
-	if o.format == "json" {
-		if text, err = json.MarshalIndent(answer, "", "  "); err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
+	if o.format != asText {
+		if text, err = encode(o.format, answer); err != nil {
+			return err
 		}
-		text = append(text, '\n')
 	}
 	if _, err := stdio.out.Write(text); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

@@ -71,7 +71,7 @@ func TestExplainUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"explain":                                    "no pod: specify POD, KIND/NAME or -f FILE",
 		"explain a -f b":                             "a and -f FILE are mutually exclusive",
-		"explain a -o yaml":                          `-o: "yaml": unknown output format; use text or json`,
+		"explain a -o xml":                           `-o: "xml": unknown output format; use text, json or yaml`,
 		"explain a --protocol http":                  "--protocol and --address require --to",
 		"explain a --to b --address c":               `--address: "c": not an IP address`,
 		"explain a --to b/c":                         `--to: "b/c": not a host or an address; use HOST[:PORT] or ADDRESS[:PORT], without a scheme and a path`,

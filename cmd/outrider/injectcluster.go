@@ -27,12 +27,11 @@ func (o *clusterOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.injector, "injectConfigMapName", "", "read the injection configuration and values from this ConfigMap of the cluster; defaults to istio-sidecar-injector (istio-sidecar-injector-REVISION with a revision) when reading from a cluster")
 	f.StringVar(&o.mesh, "meshConfigMapName", "", "read the mesh configuration from this ConfigMap of the cluster; defaults to istio (istio-REVISION with a revision) when reading from a cluster")
 	f.StringVarP(&o.namespace, "istioNamespace", "i", "istio-system", "namespace of these ConfigMaps")
-	f.StringVar(&o.Context, "context", "", "kubeconfig context of the cluster to read the configuration from")
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig to use when reading from a cluster; defaults to $KUBECONFIG or ~/.kube/config")
+	addAccess(f, &o.Access)
 }
 
 func (o *clusterOptions) enabled() bool {
-	return o.always || o.injector != "" || o.mesh != "" || o.Context != "" || o.Kubeconfig != ""
+	return o.always || o.injector != "" || o.mesh != "" || o.Selected()
 }
 
 // names are the ConfigMaps to read. One set by a flag must exist.

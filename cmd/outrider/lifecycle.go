@@ -20,9 +20,8 @@ import (
 // installationFlags select an installation and its cluster.
 func installationFlags(f *pflag.FlagSet, i *lifecycle.Installation, access *kubeconfig.Access) {
 	f.StringVarP(&i.Namespace, "istioNamespace", "i", "istio-system", "namespace of the installation")
-	f.StringVar((*string)(&i.Revision), "revision", "", "control-plane revision of the installation; empty is the default revision")
-	f.StringVar(&access.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
-	f.StringVar(&access.Context, "context", "", "kubeconfig context to use (default: the current one)")
+	f.StringVarP((*string)(&i.Revision), "revision", "r", "", "control-plane revision of the installation; empty is the default revision")
+	addAccess(f, access)
 }
 
 const verifyLong = `Verify that pods are injected: create one in dry run in a namespace with the
@@ -37,19 +36,21 @@ func verifyInstallCommand(stdio stdio) *cobra.Command {
 	var access kubeconfig.Access
 	o := live.VerifyOptions{}
 	cmd := &cobra.Command{
-		Use:   "verify-install --namespace NAMESPACE",
+		Use:   "verify-install [-n NAMESPACE]",
 		Short: "Verify that pods are injected, and explain why not",
 		Long:  verifyLong,
 		Example: `  kubectl label namespace shop istio-injection=enabled
   outrider verify-install --namespace shop`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.TestNamespace == "" {
-				return usagef("--namespace: required; name a namespace whose pods are injected")
-			}
 			config, err := access.Config()
 			if err != nil {
 				return err
+			}
+			if o.TestNamespace == "" {
+				if o.TestNamespace, err = access.Namespace(); err != nil {
+					return err
+				}
 			}
 			client, err := kubernetes.NewForConfig(config)
 			if err != nil {
@@ -60,7 +61,7 @@ func verifyInstallCommand(stdio stdio) *cobra.Command {
 	}
 	f := cmd.Flags()
 	installationFlags(f, &o.Installation, &access)
-	f.StringVarP(&o.TestNamespace, "namespace", "n", "", "namespace in which the pod is created in dry run")
+	f.StringVarP(&o.TestNamespace, "namespace", "n", "", "namespace in which the pod is created in dry run, whose pods are injected (default: that of the kubeconfig context)")
 	f.StringVar(&o.Image, "image", "registry.k8s.io/pause:3.10", "image of the pod, which is not pulled")
 	f.DurationVar(&o.Timeout, "timeout", 30*time.Second, "how long to wait for the webhook")
 	return cmd
@@ -86,7 +87,16 @@ func uninstallCommand(stdio stdio) *cobra.Command {
 		Use:   "uninstall",
 		Short: "Stop an installation and remove what it created",
 		Long:  uninstallLong,
-		Args:  cobra.NoArgs,
+		Example: `  # What would be removed
+  outrider uninstall
+
+  # Remove it, and then what kubectl created
+  outrider uninstall --yes
+  kubectl delete --ignore-not-found -f deploy/
+
+  # A revision
+  outrider uninstall --revision canary --yes`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := access.Config()
 			if err != nil {

@@ -9,7 +9,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // stdio replaces the process's standard streams.
@@ -35,6 +39,9 @@ func main() {
 // its exit code: 0 success, 1 error, 2 invalid usage, 3 incomplete result.
 func run(ctx context.Context, args []string, stdio stdio) int {
 	root := rootCommand(args[0], stdio)
+	if strings.TrimSuffix(filepath.Base(args[0]), ".exe") == completionProgram {
+		args = append([]string{args[0], cobra.ShellCompRequestCmd}, args[1:]...)
+	}
 	root.SetArgs(args[1:])
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError

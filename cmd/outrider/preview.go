@@ -115,10 +115,12 @@ func runPreview(ctx context.Context, o previewOptions, stdio stdio) error {
 		return err
 	}
 	text := p.Text(o.style(stdio.out))
-	if o.format == "json" {
-		if text, err = asJSON(p); err != nil {
+	if o.machine() {
+		out, err := encode(o.format, p)
+		if err != nil {
 			return err
 		}
+		text = string(out)
 	}
 	if _, err := io.WriteString(stdio.out, text); err != nil {
 		return fmt.Errorf("write the preview: %w", cause(err))
@@ -131,8 +133,9 @@ func runPreview(ctx context.Context, o previewOptions, stdio stdio) error {
 
 // preview compares the workloads of the files, or those of the cluster.
 func (o *previewOptions) preview(ctx context.Context, e edits, files *previewFiles, stdio stdio) (status.Preview, error) {
-	offline := len(files.workloads) > 0 && o.access.Context == "" && o.access.Kubeconfig == ""
+	offline := len(files.workloads) > 0 && !o.access.Selected()
 	c := &comparison{options: &o.statusOptions, progress: newProgress(stdio.err)}
+	defer c.progress.stop()
 	var err error
 	if offline {
 		err = c.offline(e, files)

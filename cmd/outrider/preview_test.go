@@ -10,8 +10,9 @@ import (
 
 func TestStatusUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"status -o yaml":             `-o: "yaml": unknown output format; use text, wide or json`,
+		"status -o xml":              `-o: "xml": unknown output format; use text, wide, json or yaml`,
 		"status -A -n shop":          "-A and -n are mutually exclusive",
+		"status -l a=b=c":            `-l: "a=b=c": `,
 		"status --interval 1ms":      "--interval: 1ms: too short; use 1s or more",
 		"preview":                    "no edit: specify -f FILE or --set KEY=VALUE",
 		"preview --set a":            `--set: "a": not KEY=VALUE; use a key such as global.proxy.includeIPRanges`,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +64,7 @@ const exitIncomplete = 3
 var errIncomplete = errors.New("a range is missing")
 
 // rangesFormats are the values of -o.
-var rangesFormats = []string{"table", "json", "helm", "configmap-patch", "annotation"}
+var rangesFormats = []string{"table", asJSON, asYAML, "helm", "configmap-patch", "annotation"}
 
 type rangesOptions struct {
 	files            []string
@@ -93,16 +92,16 @@ func rangesCommand(stdio stdio) *cobra.Command {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "document to read; - is stdin; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "platform whose defaults may be used: "+strings.Join(ranges.Platforms(), ", "))
 	f.BoolVar(&o.live, "live", false, "also read the live cluster (default when neither -f nor --platform is set)")
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
-	f.StringVar(&o.Context, "context", "", "kubeconfig context to use (default: the current one)")
-	f.StringVarP(&o.format, "output", "o", "table", "output format: "+strings.Join(rangesFormats, ", "))
+	addAccess(f, &o.Access)
+	addOutput(f, &o.format, rangesFormats...)
+	setValues(f, "platform", ranges.Platforms()...)
 	return cmd
 }
 
 // check rejects invalid usage and replaces an alias of a platform with its name.
 func (o *rangesOptions) check() error {
-	if !slices.Contains(rangesFormats, o.format) {
-		return usagef("-o: %q: unknown output format; use %s", o.format, strings.Join(rangesFormats, ", "))
+	if err := checkOutput(o.format, rangesFormats...); err != nil {
+		return err
 	}
 	if o.platform != "" {
 		name, ok := ranges.Canonical(o.platform)
@@ -210,8 +209,12 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 	out := ""
 	value, ok := result.IncludeIPRanges()
 	switch {
-	case format == "json":
-		out = string(result.JSON())
+	case format == asJSON || format == asYAML:
+		text, err := encode(format, result.Report())
+		if err != nil {
+			return err
+		}
+		out = string(text)
 	case format == "table":
 		out = result.Table()
 	case !ok: // reported below
@@ -231,7 +234,7 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 	if _, err := io.WriteString(stdio.out, out); err != nil {
 		return fmt.Errorf("write the result: %w", cause(err))
 	}
-	if format != "json" {
+	if format != asJSON && format != asYAML {
 		for _, w := range result.Warnings {
 			fmt.Fprintf(stdio.err, "warning: %s\n", w)
 		}
@@ -239,7 +242,7 @@ func printRanges(format string, result *ranges.Result, values string, stdio stdi
 	if result.Known() {
 		return nil
 	}
-	if format != "json" && format != "table" {
+	if format != asJSON && format != asYAML && format != "table" {
 		for _, m := range result.Missing {
 			fmt.Fprintf(stdio.err, "missing: %s ranges: %s\n", m.Kind, m.Why)
 			if m.Command != "" {

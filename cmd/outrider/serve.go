@@ -52,6 +52,11 @@ Without --cert-dir the webhook component issues the serving certificate of both,
 renews it, and publishes its CA bundle: in caBundle of the webhook configurations,
 of which it changes no other field, and in ConfigMap outrider-ca of every namespace
 with injected pods. The xds component alone reads the certificate from the Secret.`,
+		Example: `  # Both, in a pod
+  outrider serve
+
+  # As the Deployment outrider-xds does
+  outrider serve --components xds`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := serveLog(stdio.err, logLevel)

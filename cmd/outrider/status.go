@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/outrider-mesh/outrider/internal/kubeconfig"
 	"github.com/outrider-mesh/outrider/status"
@@ -55,12 +53,11 @@ type statusOptions struct {
 func (o *statusOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "pods of all namespaces")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pods (default: that of the kubeconfig context)")
-	f.StringVarP(&o.selector, "selector", "l", "", "pods with these labels, such as app=web")
-	f.StringVarP(&o.format, "output", "o", "text", "output format: text, wide, json")
+	f.StringVarP(&o.selector, "selector", "l", "", "pods with these labels, such as app=web, as kubectl's")
+	addOutput(f, &o.format, reportFormats...)
 	f.StringVarP(&o.revisionName, "revision", "r", "", "control-plane revision")
 	f.StringVarP(&o.istioNamespace, "istioNamespace", "i", "istio-system", "namespace of the installation")
-	f.StringVar(&o.access.Context, "context", "", "kubeconfig context to use (default: the current one)")
-	f.StringVar(&o.access.Kubeconfig, "kubeconfig", "", "path to a kubeconfig (same default as kubectl)")
+	addAccess(f, &o.access)
 }
 
 func statusCommand(stdio stdio) *cobra.Command {
@@ -88,15 +85,21 @@ func statusCommand(stdio stdio) *cobra.Command {
 	return cmd
 }
 
+// reportFormats are the values of -o.
+var reportFormats = []string{asText, asWide, asJSON, asYAML}
+
+// machine reports whether the output is for a program.
+func (o *statusOptions) machine() bool { return o.format == asJSON || o.format == asYAML }
+
 // check rejects invalid usage.
 func (o *statusOptions) check() error {
-	switch {
-	case !slices.Contains([]string{"text", "wide", "json"}, o.format):
-		return usagef("-o: %q: unknown output format; use text, wide or json", o.format)
-	case o.all && o.namespace != "":
+	if o.all && o.namespace != "" {
 		return usagef("-A and -n are mutually exclusive")
 	}
-	return nil
+	if _, err := labels.Parse(o.selector); err != nil {
+		return usagef("-l: %q: %v", o.selector, err)
+	}
+	return checkOutput(o.format, reportFormats...)
 }
 
 // scope is the namespace of the pods; empty for all.
@@ -117,7 +120,7 @@ func runStatus(ctx context.Context, o statusOptions, stdio stdio) error {
 		case err != nil:
 			fmt.Fprintf(stdio.err, "error: %v\n", err) // it may pass
 		case text != before:
-			if before != "" && o.format != "json" {
+			if before != "" && !o.machine() {
 				text = "\n" + time.Now().Format(time.RFC3339) + "\n" + text
 			}
 			if _, err := io.WriteString(stdio.out, text); err != nil {
@@ -143,56 +146,14 @@ func (o *statusOptions) report(ctx context.Context, stdio stdio) (string, error)
 		return "", err
 	}
 	report := c.Report()
-	if o.format == "json" {
-		return asJSON(report)
+	if o.machine() {
+		text, err := encode(o.format, report)
+		return string(text), err
 	}
 	return report.Text(o.style(stdio.out)), nil
 }
 
-func asJSON(of any) (string, error) {
-	text, err := json.MarshalIndent(of, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("encode the report: %w", err)
-	}
-	return string(text) + "\n", nil
-}
-
 // style is how reports are rendered: with colors on a terminal, unless NO_COLOR is set.
 func (o *statusOptions) style(out io.Writer) status.Style {
-	return status.Style{Wide: o.format == "wide", Color: isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", Now: time.Now()}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
-}
-
-// progress prints what is being read, from a second on, until it is stopped.
-type progress struct {
-	out  io.Writer
-	next time.Time
-	line string
-}
-
-func newProgress(out io.Writer) *progress {
-	return &progress{out: out, next: time.Now().Add(time.Second)}
-}
-
-// at reports a step. It costs a comparison of times.
-func (p *progress) at(what string, n int) {
-	if now := time.Now(); now.After(p.next) {
-		p.next = now.Add(2 * time.Second)
-		line := what
-		if n > 0 {
-			line = fmt.Sprintf("%s: %d", what, n)
-		}
-		if line != p.line {
-			fmt.Fprintf(p.out, "%s...\n", line)
-		}
-		p.line = line
-	}
+	return status.Style{Wide: o.format == asWide, Color: coloured(out), Now: time.Now()}
 }

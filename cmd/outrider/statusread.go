@@ -43,7 +43,9 @@ type comparison struct {
 // compare reads the cluster, and compares its pods with the active settings.
 func (o *statusOptions) compare(ctx context.Context, stdio stdio) (*status.Collector, error) {
 	defer smallHeap()()
-	c, err := o.prepare(ctx, nil, newProgress(stdio.err))
+	p := newProgress(stdio.err)
+	defer p.stop()
+	c, err := o.prepare(ctx, nil, p)
 	if err != nil {
 		return nil, err
 	}

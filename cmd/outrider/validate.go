@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -74,8 +73,9 @@ func validateCommand(stdio stdio) *cobra.Command {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "YAML or JSON manifest, or directory of manifests (*.yaml, *.yml, *.json); - is stdin; may be repeated")
 	f.BoolVarP(&o.recursive, "recursive", "R", false, "read directories recursively")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects without metadata.namespace (default: default; for the two ConfigMaps, --istioNamespace)")
-	f.StringVarP(&o.format, "output", "o", "text", "output format: text, json, sarif")
+	addOutput(f, &o.format, validateFormats...)
 	f.StringVar(&o.threshold, "failure-threshold", validate.SeverityError, "least severity of a finding for which the exit code is 1: error, warning, note")
+	setValues(f, "failure-threshold", validate.Severities()...)
 	f.StringVarP(&o.cluster.namespace, "istioNamespace", "i", "istio-system", "namespace of the two ConfigMaps")
 	f.StringVarP(&o.revision, "revision", "r", "", "control-plane revision")
 	f.StringVar(&o.config, "injectConfigFile", "", "injection configuration where the files have none: the value of key config of ConfigMap istio-sidecar-injector")
@@ -85,6 +85,12 @@ func validateCommand(stdio stdio) *cobra.Command {
 	f.StringArrayVar(&o.rangesFrom, "ranges-from", nil, "file to determine the cluster's CIDR ranges from, for the names cluster and kube-apiserver in range lists (same input as \"outrider ranges -f\"); - is stdin; may be repeated")
 	return cmd
 }
+
+// asSARIF is the format that code hosts show on pull requests.
+const asSARIF = "sarif"
+
+// validateFormats are the values of -o.
+var validateFormats = []string{asText, asJSON, asYAML, asSARIF}
 
 // check rejects invalid usage.
 func (o *validateOptions) check() error {
@@ -100,15 +106,13 @@ func (o *validateOptions) check() error {
 		return usagef("no input: specify -f FILE (or -f - for stdin)")
 	case standard > 1:
 		return usagef("\"-\" (stdin) may be used only once")
-	case !slices.Contains([]string{"text", "json", "sarif"}, o.format):
-		return usagef("-o: %q: unknown output format; use text, json or sarif", o.format)
 	case !slices.Contains(validate.Severities(), o.threshold):
 		return usagef("--failure-threshold: %q: unknown severity; use %s", o.threshold, strings.Join(validate.Severities(), ", "))
 	}
 	if bad := validation.IsDNS1123Label(o.revision); o.revision != "" && len(bad) > 0 {
 		return usagef("--revision: %s: invalid name: %s", problem.Quote(o.revision), bad[0])
 	}
-	return nil
+	return checkOutput(o.format, validateFormats...)
 }
 
 // options reads what the objects are validated with.
@@ -190,18 +194,12 @@ func runValidate(ctx context.Context, o validateOptions, stdio stdio) error {
 
 // encode is the report in the format.
 func (o *validateOptions) encode(report *validate.Report) ([]byte, error) {
-	var value any
 	switch o.format {
-	case "text":
+	case asText:
 		return []byte(report.Text()), nil
-	case "json":
-		value = report
+	case asSARIF:
+		return encode(asJSON, report.SARIF(version))
 	default:
-		value = report.SARIF(version)
+		return encode(o.format, report)
 	}
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode the report: %w", err)
-	}
-	return append(text, '\n'), nil
 }

@@ -27,7 +27,7 @@ func TestValidateUsage(t *testing.T) {
 	}{
 		{"validate", "", exitUsage, "no input: specify -f FILE"},
 		{"validate -f - -", "", exitUsage, `"-" (stdin) may be used only once`},
-		{"validate -f - -o xml", "", exitUsage, `-o: "xml": unknown output format; use text, json or sarif`},
+		{"validate -f - -o xml", "", exitUsage, `-o: "xml": unknown output format; use text, json, yaml or sarif`},
 		{"validate -f - --failure-threshold bad", "", exitUsage, `--failure-threshold: "bad": unknown severity; use error, warning, note`},
 		{"validate -f - --revision A", "", exitUsage, `--revision: "A": invalid name`},
 		{"validate -f - --kubernetes-version new", "", exitUsage, `--kubernetes-version: kubernetes version "new"`},

@@ -3,53 +3,14 @@ package kubeconfig
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/outrider-mesh/outrider/config"
 )
-
-// Access selects a cluster, as kubectl's flags do.
-type Access struct {
-	// Kubeconfig is a file; empty means $KUBECONFIG, ~/.kube/config, or the
-	// pod's service account.
-	Kubeconfig string
-	// Context is the context of the kubeconfig; empty means its current one.
-	Context string
-}
-
-// requestTimeout bounds one request. The API server answers a read of one object
-// in milliseconds; after this time no answer is to be expected.
-const requestTimeout = 10 * time.Second
-
-// Config is the client's configuration.
-func (a Access) Config() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = a.Kubeconfig
-	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("load kubeconfig: %w (see --kubeconfig, --context)", err)
-	}
-	c.Timeout = requestTimeout
-	return c, nil
-}
-
-// Namespace is that of the context, or default.
-func (a Access) Namespace() (string, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = a.Kubeconfig
-	name, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context}).Namespace()
-	if err != nil {
-		return "", fmt.Errorf("load kubeconfig: %w (see --kubeconfig, --context)", err)
-	}
-	return name, nil
-}
 
 // Names are the ConfigMaps with the configuration. Those listed in Optional may be
 // missing; the built-in defaults then apply, as in the webhook.

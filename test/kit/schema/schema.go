@@ -91,9 +91,13 @@ func (o Output) fields(t *testing.T, of reflect.Type, path string, properties ma
 			continue
 		}
 		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-		properties[name] = o.of(t, of.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))
+		property := o.of(t, of.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))
 		if options == "" {
 			*required = append(*required, name)
+			if of.Field(i).Type.Kind() == reflect.Pointer {
+				property["type"] = []any{property["type"], "null"}
+			}
 		}
+		properties[name] = property
 	}
 }
