@@ -91,6 +91,7 @@ const (
 	TopologyCluster          = "topology.istio.io/cluster"
 	TopologyLocality         = "topology.istio.io/locality"
 	SecurityTLSMode          = "security.istio.io/tlsMode"
+	ExportTo                 = "networking.istio.io/exportTo" // on Services
 	NetworkingTunnel         = "networking.istio.io/tunnel"
 	ServiceCanonicalName     = "service.istio.io/canonical-name"
 	ServiceCanonicalRevision = "service.istio.io/canonical-revision"

@@ -3,8 +3,8 @@ package config
 // effectiveMeshFields are the fields of MeshConfig that have an effect. A test
 // compares this list and the next table with the type.
 var effectiveMeshFields = []string{
-	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig", "outboundTrafficPolicy",
-	"protocolDetectionTimeout", "rootNamespace",
+	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig", "defaultServiceExportTo",
+	"defaultVirtualServiceExportTo", "outboundTrafficPolicy", "protocolDetectionTimeout", "rootNamespace", "serviceEntryVisibility",
 }
 
 // Reasons that several fields share.
@@ -27,9 +27,7 @@ var ineffectiveMeshFields = map[string]ineffective{
 	"defaultDestinationRuleExportTo": {[]string{`["*"]`}, whyRules, "remove it"},
 	"defaultHttpRetryPolicy":         {nil, "a route without retries has the default of 2 attempts", "set retries on the routes of a VirtualService"},
 	"defaultProviders":               {[]string{`{"metrics":["prometheus"]}`, `{"metrics":[]}`}, "there are no telemetry providers: metrics are served on port 15090, access logs are set by accessLogFile", "remove it"},
-	"defaultServiceExportTo":         {[]string{`["*"]`}, "an object without exportTo is visible in every namespace", "set exportTo on the objects"},
 	"defaultTrafficPolicy":           {nil, whyRules, "remove it"},
-	"defaultVirtualServiceExportTo":  {[]string{`["*"]`}, "an object without exportTo is visible in every namespace", "set exportTo on the objects"},
 	"disableEnvoyListenerLog":        {[]string{"false"}, "access logs are on if accessLogFile is set", "set accessLogFile"},
 	"discoverySelectors":             {nil, "objects of all namespaces are read", "limit who sees an object with its exportTo"},
 	"dnsRefreshRate":                 {nil, "an address is resolved again when its DNS record expires", "remove it"},
@@ -53,7 +51,6 @@ var ineffectiveMeshFields = map[string]ineffective{
 	"proxyHttpPort":                  {[]string{"0"}, "the proxy does not listen as an HTTP proxy; connections are captured", "remove it"},
 	"proxyInboundListenPort":         {[]string{"15006"}, whyInbound, "remove it"},
 	"proxyListenPort":                {[]string{"0", "15001"}, "captured connections are redirected to port 15001", "remove it"},
-	"serviceEntryVisibility":         {nil, "who sees a ServiceEntry is set by its exportTo", "set exportTo on the objects"},
 	"serviceScopeConfigs":            {nil, whyOneCluster, "remove it"},
 	"serviceSettings":                {nil, whyOneCluster, "remove it"},
 	"tcpKeepalive":                   {nil, "connections have the kernel's keepalive settings", "remove it"},

@@ -60,9 +60,9 @@ func TestMeshFieldsWithoutEffect(t *testing.T) {
 		{"dynamic DNS", Texts{Mesh: "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}"}, []string{
 			`warning outboundTrafficPolicy.mode: "ALLOW_ANY_DYNAMIC_DNS": no effect: not supported, the mode is ALLOW_ANY`, `warning outboundTrafficPolicy.tls: a mapping: no effect`}},
 		{"any", Texts{Mesh: "outboundTrafficPolicy: {mode: ALLOW_ANY}"}, nil},
-		{"several", Texts{Mesh: "enableAutoMtls: true\ndefaultServiceExportTo: ['.']\ndefault_virtual_service_export_to: ['.']\ntrustDomain: example.org\nlocalityLbSetting: {enabled: true}\nh2UpgradePolicy: UPGRADE\n"}, []string{
-			"warning enableAutoMtls: true: no effect", "warning :2:1: defaultServiceExportTo: a list: no effect: an object without exportTo is visible in every namespace; set exportTo on the objects",
-			"warning default_virtual_service_export_to: a list: no effect", `warning trustDomain: "example.org": no effect`, "warning localityLbSetting: a mapping: no effect", `warning h2UpgradePolicy: "UPGRADE": no effect`}},
+		{"several", Texts{Mesh: "enableAutoMtls: true\ndefaultDestinationRuleExportTo: ['.']\ntrustDomain: example.org\nlocalityLbSetting: {enabled: true}\nh2UpgradePolicy: UPGRADE\n"}, []string{
+			"warning enableAutoMtls: true: no effect", "warning :2:1: defaultDestinationRuleExportTo: a list: no effect: DestinationRules are not read; remove it",
+			`warning trustDomain: "example.org": no effect`, "warning localityLbSetting: a mapping: no effect", `warning h2UpgradePolicy: "UPGRADE": no effect`}},
 		{"as it is", Texts{Mesh: "defaultServiceExportTo: ['*']\ntrustDomain: cluster.local\npathNormalization: {normalization: BASE}\ninboundTrafficPolicy: {mode: PASSTHROUGH}\nenableTracing: false\nextensionProviders: []\n"}, nil},
 		{"read by a template", Texts{Mesh: "trustDomain: example.org\ninboundTrafficPolicy: {mode: LOCALHOST}", Config: "templates: {x: '{{ .MeshConfig.TrustDomain }}{{ .InboundTrafficPolicyMode }}'}"}, nil},
 		{"defaultConfig", Texts{Mesh: "defaultConfig: {statusPort: 15020, proxyAdminPort: 15000, tracing: {}, serviceCluster: istio-proxy, binaryPath: /usr/local/bin/envoy}"}, nil},

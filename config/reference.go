@@ -38,14 +38,17 @@ func noEffect(note ineffective) string { return "No effect: " + note.why + "; " 
 
 // aboutMesh describes the fields of effectiveMeshFields.
 var aboutMesh = map[string]string{
-	"accessLogEncoding":        "Encoding of the proxies' access log.",
-	"accessLogFile":            "File of the proxies' access log, such as /dev/stdout. Empty: no access log.",
-	"accessLogFormat":          "Format of a line of the access log; for JSON, an object of strings.",
-	"connectTimeout":           "Time for a connection of the proxy to a destination.",
-	"defaultConfig":            "ProxyConfig of all proxies; the annotation proxy.istio.io/config of a pod takes precedence.",
-	"outboundTrafficPolicy":    "What happens to traffic to undeclared hosts: mode ALLOW_ANY or REGISTRY_ONLY.",
-	"protocolDetectionTimeout": "Time that the proxy waits for the first bytes of a connection.",
-	"rootNamespace":            "Namespace whose objects are visible in every other.",
+	"accessLogEncoding":             "Encoding of the proxies' access log.",
+	"accessLogFile":                 "File of the proxies' access log, such as /dev/stdout. Empty: no access log.",
+	"accessLogFormat":               "Format of a line of the access log; for JSON, an object of strings.",
+	"connectTimeout":                "Time for a connection of the proxy to a destination.",
+	"defaultConfig":                 "ProxyConfig of all proxies; the annotation proxy.istio.io/config of a pod takes precedence.",
+	"defaultServiceExportTo":        "Namespaces that see a ServiceEntry without exportTo.",
+	"defaultVirtualServiceExportTo": "Namespaces that see a VirtualService without exportTo.",
+	"serviceEntryVisibility":        "Who sees a ServiceEntry at most, by the labels of its namespace; requires applyToSidecars.",
+	"outboundTrafficPolicy":         "What happens to traffic to undeclared hosts: mode ALLOW_ANY or REGISTRY_ONLY.",
+	"protocolDetectionTimeout":      "Time that the proxy waits for the first bytes of a connection.",
+	"rootNamespace":                 "Namespace of the mesh's administrator, whose objects take precedence over those of other namespaces.",
 }
 
 // MeshField is a field of MeshConfig.

@@ -110,6 +110,7 @@ type deployed struct {
 	t         testing.TB
 	addresses map[serve.Component]string // that the API server calls
 	tags      []revision.Tag
+	log       auditLog
 	mu        sync.Mutex
 	denied    []string        // forbidden requests, by verb and path
 	requested map[string]bool // all requests, by verb and path
@@ -278,6 +279,7 @@ func (d *deployed) sleep(ns, name string) (int, error) {
 func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d := deploy(t)
 	log := d.startAudit()
+	d.log = log
 	d.installHooks()
 	d.installPlatforms()
 	shop := d.Namespace(t, map[string]string{"istio-injection": "enabled"})
@@ -304,6 +306,7 @@ func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d.restoresCABundle(bundle)
 	d.writesStatus(plain)
 	d.readsAfterConflict(plain)
+	d.readsNamespaces()
 	d.maintainsConfigMap()
 	d.restoresSecret()
 	d.reportsRejectedConfiguration()
@@ -313,6 +316,21 @@ func TestProgramRunsWithItsPermissions(t *testing.T) {
 	d.uninstalls()
 	d.nothingDenied()
 	d.rightsAreUsed(log)
+}
+
+// readsNamespaces sets a mesh configuration that selects namespaces by their labels: the
+// control plane reads them from then on.
+func (d *deployed) readsNamespaces() {
+	d.t.Helper()
+	mesh := "serviceEntryVisibility: {applyToSidecars: true, policies: [{visibility: NAMESPACE, matchingRules: [{namespaceSelector: {matchLabels: {a: b}}}]}]}\n"
+	kubectl(d.t, d.Server, "patch", "configmap", "istio", "-n", namespace, "--type=merge", "-p", fmt.Sprintf(`{"data":{"mesh":%q}}`, mesh))
+	d.eventually("namespaces are read", func() error {
+		seen, _, err := d.log.requests()
+		if err == nil && !seen[right{"outrider-xds", "watch", "namespaces", "", ""}] {
+			err = errors.New("they are not watched")
+		}
+		return err
+	})
 }
 
 // failsClosed checks the webhook before the program runs: pods of the labelled
@@ -508,7 +526,7 @@ func TestProgramHasNoOtherPermissions(t *testing.T) {
 		},
 		"outrider-xds": {
 			"get mutatingwebhookconfigurations/" + configurationName, "patch mutatingwebhookconfigurations/" + configurationName,
-			"list namespaces", "get secrets/outrider-ca-key -n " + namespace, "create configmaps -n default", "update configmaps/outrider-ca -n default",
+			"get secrets/outrider-ca-key -n " + namespace, "create configmaps -n default", "update configmaps/outrider-ca -n default",
 			"create secrets -n " + namespace, "update secrets/outrider-certs -n " + namespace, "list leases -n " + namespace,
 		},
 	} {

@@ -23,12 +23,12 @@ func Build(in Input) (*Model, problem.List) {
 	within := newBudget(in.Limits)
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
 		if r := (reporter{KindServiceEntry, e.Meta, &problems}); within.entry(e, r) {
-			m.hosts = append(m.hosts, readServiceEntry(e, r)...)
+			m.hosts = append(m.hosts, readServiceEntry(e, mesh, in.Namespaces, r)...)
 		}
 	}
 	for _, v := range sorted(in.VirtualServices, func(v VirtualService) Meta { return v.Meta }) {
 		if r := (reporter{KindVirtualService, v.Meta, &problems}); within.service(v, r) {
-			m.routes = append(m.routes, readVirtualService(v, r)...)
+			m.routes = append(m.routes, readVirtualService(v, mesh, r)...)
 		}
 	}
 	m.countPorts()

@@ -14,6 +14,9 @@ func CheckServiceEntry(e ServiceEntry, mesh *Mesh) problem.List {
 // objects: List.From selects this object's problems.
 func CheckVirtualService(v VirtualService, mesh *Mesh) problem.List {
 	var problems problem.List
-	readVirtualService(v, reporter{KindVirtualService, v.Meta, &problems})
+	if mesh == nil {
+		mesh = CompileMesh(nil)
+	}
+	readVirtualService(v, mesh, reporter{KindVirtualService, v.Meta, &problems})
 	return problems
 }

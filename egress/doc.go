@@ -46,6 +46,8 @@
 //   - envoynames.go: names that the real Envoy has, generated
 //   - format.go: Envoy's format strings
 //   - accesslog.go: the access log of the mesh
+//   - exports.go: validation of exportTo and of its defaults
+//   - visibility.go: who sees the ServiceEntries of a namespace at most
 //   - mesh.go: the mesh configuration
 //   - rejection.go: one state of an object, and that sidecars reject it
 //   - limits.go: what the objects of a namespace may have
@@ -54,7 +56,6 @@
 //   - host.go: a declared host and its endpoints
 //   - routefields.go: the meaning of single fields of routes
 //   - routes.go: validated routes
-//   - exports.go: validation of exportTo
 //   - support.go: which fields of an object have an effect
 //   - weights.go: destinations without a weight, in JSON
 //   - decode.go: objects from JSON

@@ -16,13 +16,54 @@ const (
 	exportNone = "~"
 )
 
-// readExports reads exportTo: an empty list and "*" are all namespaces. It is not
-// ok if there is an error: a namespace that was meant is not known then.
-func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
+// exportDefaults are what objects without exportTo have: a setting of the mesh.
+type exportDefaults struct {
+	field string // of MeshConfig
+	list  []string
+}
+
+// readExportDefaults reads defaultServiceExportTo or defaultVirtualServiceExportTo. An
+// empty list is all namespaces, as in Istio; one with an error is the object's own.
+func readExportDefaults(field string, list []string, r reporter) exportDefaults {
+	const anyNamespace = "any.namespace" // no namespace has this name
+	if _, ok := readExportList(list, field, anyNamespace, r); !ok {
+		list = []string{exportOwn}
+	}
+	return exportDefaults{field, list}
+}
+
+// of are the exports of an object that has none of its own.
+func (d exportDefaults) of(namespace string) exports {
+	e, _ := readExportList(d.list, d.field, namespace, reporter{all: &problem.List{}})
+	return e
+}
+
+// readExports reads exportTo; an empty list is the default's. It is not ok if there is
+// an error: a namespace that was meant is not known then.
+func readExports(list []string, byDefault exportDefaults, m Meta, r reporter) (e exports, ok bool) {
 	const path = "spec.exportTo"
+	if len(list) == 0 {
+		return byDefault.of(m.Namespace), true
+	}
+	e, ok = readExportList(list, path, m.Namespace, r)
+	e.stated = true
+	switch {
+	case !ok || !e.none():
+	case r.kind == KindVirtualService:
+		r.error(path+"[0]", exportNone, "only a ServiceEntry can be exported to no namespace", `use "." for its own namespace`)
+		return e, false
+	default:
+		r.add(problem.NoEffect(path+"[0]", exportNone, "no namespace sees this "+r.kind, `use "." for its own namespace`))
+	}
+	return e, ok
+}
+
+// readExportList reads a list of namespaces in which "." is one of them; empty, it is
+// all of them.
+func readExportList(list []string, path, own string, r reporter) (e exports, ok bool) {
 	ok = true
 	seen, combined := map[string]bool{}, false
-	e.all, e.stated = len(list) == 0, len(list) > 0
+	e.all = len(list) == 0
 	for i, ns := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch fix := exportFix(ns); {
@@ -34,7 +75,7 @@ func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 			e.all = e.all || ns == exportAll
 			continue
 		case ns == exportOwn:
-			ns = m.Namespace
+			ns = own
 		case fix != "":
 			ok = false
 			r.error(at, ns, "must be \".\", \"*\" or the name of a namespace", fix)
@@ -47,9 +88,6 @@ func readExports(list []string, m Meta, r reporter) (e exports, ok bool) {
 		}
 		seen[ns] = true
 		e.namespaces = append(e.namespaces, ns)
-	}
-	if ok && e.none() {
-		r.add(problem.NoEffect(path+"[0]", exportNone, "no namespace sees this "+r.kind, `use "." for its own namespace`))
 	}
 	return e, ok
 }

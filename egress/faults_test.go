@@ -78,7 +78,6 @@ func exportFaults() []fault {
 		{"a host", `a.svc.cluster.local`, `error: spec.exportTo[0]: "a.svc.cluster.local": ` + rule},
 		{"an underscore", `a_b`, `error: spec.exportTo[0]: "a_b": ` + rule},
 		{"two of them", `a_b, "", c`, "error: spec.exportTo[0]: \"a_b\"\nerror: spec.exportTo[1]: must"},
-		{"nobody", `"~"`, `warning: spec.exportTo[0]: "~": no effect: no namespace sees this `},
 		{"all and own", `".", "*"`, `error: spec.exportTo[1]: "*": cannot be combined with other values; use "*" alone for all namespaces, or list`},
 		{"all first", `"*", a`, `error: spec.exportTo[0]: "*": cannot be combined with other values`},
 		{"nobody and own", `"~", "."`, `error: spec.exportTo[0]: "~": cannot be combined with other values; use "~" alone for no namespace, or remove it`},
@@ -89,7 +88,9 @@ func exportFaults() []fault {
 	} {
 		out = append(out, one(c[0], c[1], c[2])...)
 	}
-	return out
+	nobody := one("nobody", `"~"`, `warning: spec.exportTo[0]: "~": no effect: no namespace sees this ServiceEntry`)
+	nobody[1].want = `error: spec.exportTo[0]: "~": only a ServiceEntry can be exported to no namespace; use "." for its own namespace`
+	return append(out, nobody...)
 }
 
 func plaintextFaults() []fault {

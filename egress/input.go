@@ -16,6 +16,9 @@ type Input struct {
 	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
+	// Namespaces are the labels of namespaces, by name. Of one that is not among them
+	// nothing is known.
+	Namespaces map[string]map[string]string
 	// Rejected are objects that sidecars reject. They stay in the model: which sidecars
 	// get them is decided for each.
 	Rejected []Rejection
@@ -36,7 +39,18 @@ type InClusterAddress struct {
 	// Namespace is the only one whose sidecars reach the address; empty: all. An
 	// EndpointSlice can be written by hand, with any address.
 	Namespace string
+	// Service has the address: its ClusterIP, or that of an endpoint.
+	Service ServiceName
+	// ExportTo are the namespaces that the Service is visible to, as in exportTo; empty:
+	// all. With an error, it is the Service's own.
+	ExportTo []string
 }
+
+// ServiceName is the name of a Service; empty: the address is of none.
+type ServiceName struct{ Namespace, Name string }
+
+// Host is the name that the Service has in Sidecars.
+func (s ServiceName) Host() string { return s.Name + "." + s.Namespace + ".svc.cluster.local" }
 
 // ServiceEntry is an object of networking.istio.io.
 type ServiceEntry struct {

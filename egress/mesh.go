@@ -20,7 +20,10 @@ type Mesh struct {
 	rootNamespace    string
 	ListenPort       uint32
 
-	problems problem.List
+	serviceExports exportDefaults // of ServiceEntries
+	routeExports   exportDefaults // of VirtualServices
+	visibility     *visibility    // nil: by exportTo alone
+	problems       problem.List
 }
 
 // ProxyHeaders are the headers that sidecars do not add, and the one that they
@@ -48,6 +51,9 @@ func readProxyHeaders(h *meshconfig.ProxyConfig_ProxyHeaders) ProxyHeaders {
 // Problems are those of the mesh configuration, in the order of finding. Build
 // returns them, too.
 func (m *Mesh) Problems() problem.List { return m.problems }
+
+// ReadsNamespaces reports whether a model depends on the labels of namespaces.
+func (m *Mesh) ReadsNamespaces() bool { return m.visibility.needsLabels() }
 
 // listenPort is the port that connections are redirected to: an argument of the
 // init container in every pod, and no setting of the mesh.
@@ -83,6 +89,9 @@ func CompileMesh(mc *meshconfig.MeshConfig) *Mesh {
 		m.DetectionTimeout = 0
 	}
 	m.AccessLog = readAccessLog(mc, r)
+	m.serviceExports = readExportDefaults("defaultServiceExportTo", mc.GetDefaultServiceExportTo(), r)
+	m.routeExports = readExportDefaults("defaultVirtualServiceExportTo", mc.GetDefaultVirtualServiceExportTo(), r)
+	m.visibility = readVisibility(mc.GetServiceEntryVisibility(), r)
 	if strings.ContainsAny(m.Headers.ServerName, "\r\n\x00") {
 		r.error("defaultConfig.proxyHeaders.server.value", m.Headers.ServerName, "must not contain line breaks", "use one line")
 		m.Headers.ServerName = ""

@@ -3,6 +3,8 @@ package egress
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
 // Model is the validated and sorted content of all objects.
@@ -40,13 +42,33 @@ func (m *Model) inClusterOf(namespace string) []InClusterAddress {
 func byNamespace(in []InClusterAddress) (all []InClusterAddress, own map[string][]InClusterAddress) {
 	all, own = make([]InClusterAddress, 0, len(in)), map[string][]InClusterAddress{}
 	for _, d := range in {
-		if d.Namespace == "" {
+		e := d.exports()
+		if e.all {
 			all = append(all, d)
-			continue
 		}
-		own[d.Namespace] = append(own[d.Namespace], d)
+		for _, ns := range e.namespaces {
+			own[ns] = append(own[ns], d)
+		}
 	}
 	return mergeAddresses(all), own
+}
+
+// exports are the namespaces that an address is reachable from.
+func (d InClusterAddress) exports() exports {
+	e := exports{all: true}
+	if len(d.ExportTo) > 0 {
+		listed, ok := readExportList(d.ExportTo, "", d.Service.Namespace, reporter{all: &problem.List{}})
+		if e = listed; !ok {
+			e = exports{namespaces: []string{d.Service.Namespace}}
+		}
+	}
+	switch {
+	case d.Namespace == "":
+		return e
+	case e.to(d.Namespace):
+		return exports{namespaces: []string{d.Namespace}}
+	}
+	return exports{}
 }
 
 // mergeAddresses returns each address once, with the union of its ports.

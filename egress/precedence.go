@@ -55,6 +55,58 @@ func (c *Conflicts) Of(kind, namespace, name string) problem.List {
 	return out
 }
 
+// maxPrecedence bounds the namespaces, beside one without objects, that Precedence looks
+// at: each takes as long as the hosts of a view.
+const maxPrecedence = 32
+
+// Precedence are the warnings of CrossNamespaceConflicts for all objects: of both, the
+// one that does not apply somewhere and the one that takes precedence. They are for the
+// objects' status. The namespaces are one without objects, and the first ones that
+// objects are exported to by name.
+func (m *Model) Precedence() problem.List {
+	var out problem.List
+	c, reported := m.Conflicts(), map[Meta]map[Meta]bool{}
+	for _, audience := range m.exportedTo(maxPrecedence) {
+		for own, omitted := range c.in(audience) {
+			if own.Namespace == audience {
+				continue
+			}
+			if reported[own] == nil {
+				reported[own] = map[Meta]bool{}
+			}
+			for _, o := range omitted {
+				m.warnLeftOut(own, o, reported[own], reporter{KindServiceEntry, own, &out})
+			}
+		}
+	}
+	slices.SortStableFunc(out, compareSources)
+	return out
+}
+
+// exportedTo are namespaces that entries of others are exported to: one without objects,
+// which has an empty name, and the first ones by name.
+func (m *Model) exportedTo(limit int) []string {
+	var out []string
+	seen := map[string]bool{}
+	add := func(ns string) {
+		if !seen[ns] && len(out) <= limit {
+			seen[ns] = true
+			out = append(out, ns)
+		}
+	}
+	for i := range m.hosts {
+		if m.hosts[i].exports.all {
+			add("")
+		}
+		for _, ns := range m.hosts[i].exports.namespaces {
+			if ns != m.hosts[i].Meta.Namespace {
+				add(ns)
+			}
+		}
+	}
+	return out
+}
+
 // in is what a namespace does not have, by the object that is omitted and by the one that
 // takes precedence.
 func (c *Conflicts) in(audience string) map[Meta][]omission {

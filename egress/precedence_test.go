@@ -49,6 +49,21 @@ func TestCrossNamespaceConflicts(t *testing.T) {
 		if len(got) != 1 || !strings.Contains(got[0].String(), tt.want) || got[0].Severity != problem.Warning {
 			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
 		}
+		if all := m.Precedence().From("ServiceEntry shop/o"); len(all) != 1 || all[0] != got[0] {
+			t.Errorf("%s: the status has %v, admission %v", tt.name, all, got)
+		}
+	}
+}
+
+// TestBothAuthorsAreTold has a host that two namespaces declare.
+func TestBothAuthorsAreTold(t *testing.T) {
+	m, _ := egress.Build(egresstest.Parse(t, "{}\n"+
+		entryIn("shop/e", "hosts: [a.example], ports: [{number: 80, name: h, protocol: HTTP}], resolution: DNS")+
+		strings.Replace(entryIn("tenant/e", "hosts: [a.example], ports: [{number: 80, name: h, protocol: HTTP}], resolution: DNS"), "name: e}", `name: e, created: "2026-02-01T00:00:00Z"}`, 1)))
+	const want = `ServiceEntry shop/e: spec.hosts: "a.example": takes precedence over ServiceEntry tenant/e in other namespaces (older); set exportTo to limit it
+ServiceEntry tenant/e: spec.hosts: "a.example": ServiceEntry shop/e takes precedence in other namespaces (older); set exportTo: ["."] to limit this one to its namespace`
+	if got := strings.Join(m.Precedence().Strings(), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -112,6 +127,10 @@ func TestWhereRoutesApply(t *testing.T) {
 			if c.want == "" && len(problems) == 0 {
 				return
 			}
+			if strings.Contains(c.want, "there ") != strings.HasPrefix(problems[0].String(), "ServiceEntry ") && !strings.Contains(c.entries, "gym") {
+				t.Errorf("the author of the entry is not told, or without a reason: %v", problems)
+			}
+			problems = problems.From("VirtualService shop/v")
 			if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), c.want) || problems[0].Severity != problem.Warning {
 				t.Errorf("problems %v, want %q", problems, c.want)
 			}

@@ -27,13 +27,27 @@ func (m *Model) checkReferences(problems *problem.List) {
 		}
 		return views[class]
 	}
+	aimedAt := map[Meta]bool{}
 	for _, r := range m.routes {
 		report := reporter{KindVirtualService, r.meta, problems}
 		view(r.meta.Namespace).checkRoutes(r, report)
 		if other, has := r.exports.other(r.meta.Namespace); has && r.meta.Namespace != m.mesh.rootNamespace {
-			view(other).checkRouteNamespace(r, report)
+			h, found := view(other).checkRouteNamespace(r, report)
+			if found && !aimedAt[h.Meta] {
+				aimedAt[h.Meta] = true // one, however many there are
+				h.warnRoutesOf(r, reporter{KindServiceEntry, h.Meta, problems})
+			}
 		}
 	}
+}
+
+// warnRoutesOf tells the author of a host about routes of another namespace.
+func (h Host) warnRoutesOf(vh hostRoutes, r reporter) {
+	by := "an object that this namespace does not see"
+	if vh.exports.to(h.Meta.Namespace) {
+		by = Source(KindVirtualService, vh.meta)
+	}
+	r.warn(h.path(), h.Name, "routes for this host are in another namespace ("+by+"): they apply in that namespace only", "no action is needed: in other namespaces, routes of the namespace of this entry and of the root namespace apply")
 }
 
 // checkConflicts warns about hosts that are ignored because another object of the
@@ -119,9 +133,9 @@ func (v *View) checkRoutes(vh hostRoutes, r reporter) {
 }
 
 // checkRouteNamespace warns about routes for a host that another namespace
-// declares, and that the routes do not apply to elsewhere. The view is of a
+// declares, and that the routes do not apply to elsewhere, and returns the host. The view is of a
 // namespace that sees the routes and has no objects.
-func (v *View) checkRouteNamespace(vh hostRoutes, r reporter) {
+func (v *View) checkRouteNamespace(vh hostRoutes, r reporter) (of Host, found bool) {
 	for _, h := range v.hostsFor(vh.host) {
 		if h.Meta.Namespace == vh.meta.Namespace {
 			continue
@@ -131,8 +145,9 @@ func (v *View) checkRouteNamespace(vh hostRoutes, r reporter) {
 			declared = fmt.Sprintf(": there ServiceEntry %s/%s declares %s", h.Meta.Namespace, h.Meta.Name, h.Name)
 		}
 		r.warn(vh.path, vh.host, "applies in namespace "+vh.meta.Namespace+" only: in others, the routes of the namespace that declares the host, and of the root namespace, apply"+declared, `set exportTo: ["."], or move the VirtualService to the namespace of the ServiceEntry`)
-		return
+		return h, true
 	}
+	return Host{}, false
 }
 
 // hostsFor are the declared hosts that routes for a name can apply to: itself,

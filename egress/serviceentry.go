@@ -13,14 +13,15 @@ import (
 
 // readServiceEntry returns the hosts of an entry, without those that have
 // errors.
-func readServiceEntry(e ServiceEntry, r reporter) []Host {
+func readServiceEntry(e ServiceEntry, mesh *Mesh, namespaces map[string]map[string]string, r reporter) []Host {
 	s := e.Spec
 	if s == nil {
 		r.add(problem.Required("spec", "add hosts, ports and resolution"))
 		return nil
 	}
 	r.fields(s, "spec")
-	exports, exported := readExports(s.ExportTo, e.Meta, r)
+	exports, exported := readExports(s.ExportTo, mesh.serviceExports, e.Meta, r)
+	exports = mesh.visibility.narrow(exports, e.Namespace, namespaces, r)
 	ports := readPorts(s, r)
 	readPortNames(s, r)
 	noteTargetPorts(s, ports, r)

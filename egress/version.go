@@ -15,7 +15,8 @@ func (v *View) hash() string {
 	wire := proto.MarshalOptions{Deterministic: true}
 	h := sha256.New()
 	m := v.mesh
-	m.problems = nil
+	m.problems, m.visibility = nil, nil // hosts and routes follow from them
+	m.serviceExports, m.routeExports = exportDefaults{}, exportDefaults{}
 	fields := ""
 	if m.AccessLog.Fields != nil {
 		b, _ := wire.Marshal(m.AccessLog.Fields) // a Struct read from JSON can always be marshaled

@@ -11,7 +11,7 @@ import (
 
 // readVirtualService reads an object. With one error none of its routes is
 // used: a part of the routes could send requests to unintended destinations.
-func readVirtualService(v VirtualService, r reporter) []hostRoutes {
+func readVirtualService(v VirtualService, mesh *Mesh, r reporter) []hostRoutes {
 	s := v.Spec
 	if s == nil {
 		r.add(problem.Required("spec", "add hosts and http"))
@@ -21,7 +21,7 @@ func readVirtualService(v VirtualService, r reporter) []hostRoutes {
 	if !readGateways(s, r) || isDelegate(s, r) {
 		return nil
 	}
-	exports, exported := readExports(s.ExportTo, v.Meta, r)
+	exports, exported := readExports(s.ExportTo, mesh.routeExports, v.Meta, r)
 	r.fields(s, "spec")
 	names := readRouteHosts(s, r)
 	http := make([]HTTPRoute, 0, len(s.Http))

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/egress"
 )
 
@@ -26,10 +28,23 @@ type service struct {
 	nodePorts []uint16
 	// direct: clients connect to the endpoints directly.
 	direct bool
+	// exportTo is the value of its annotation; empty: none.
+	exportTo string
+}
+
+// exportedTo are the namespaces that may see the Service; nil: all.
+func (s service) exportedTo() (out []string) {
+	if s.exportTo == "" {
+		return nil
+	}
+	for _, ns := range strings.Split(s.exportTo, ",") {
+		out = append(out, strings.TrimSpace(ns))
+	}
+	return out
 }
 
 func (s service) equal(o service) bool {
-	return s.direct == o.direct && slices.Equal(s.addresses, o.addresses) && slices.Equal(s.nodePorts, o.nodePorts)
+	return s.direct == o.direct && s.exportTo == o.exportTo && slices.Equal(s.addresses, o.addresses) && slices.Equal(s.nodePorts, o.nodePorts)
 }
 
 // readService reads a Service. Type ExternalName has no addresses of its own and
@@ -38,7 +53,7 @@ func readService(s *corev1.Service) service {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return service{}
 	}
-	out := service{direct: s.Spec.ClusterIP == corev1.ClusterIPNone || s.Namespace == apiNamespace && s.Name == apiService}
+	out := service{exportTo: s.Annotations[annotation.ExportTo], direct: s.Spec.ClusterIP == corev1.ClusterIPNone || s.Namespace == apiNamespace && s.Name == apiService}
 	for _, text := range s.Spec.ClusterIPs {
 		if a, err := netip.ParseAddr(text); err == nil { // "None" is not an address
 			out.addresses = append(out.addresses, a)
@@ -151,19 +166,19 @@ func destinations(services map[key]service, endpoints map[key]slice, own *own, l
 	}
 	for name, s := range services {
 		for _, a := range s.addresses {
-			d := egress.InClusterAddress{Address: a}
+			d := egress.InClusterAddress{Address: a, Service: egress.ServiceName{Namespace: name.namespace, Name: name.name}, ExportTo: s.exportedTo()}
 			if outside[name] {
 				d.Namespace = name.namespace
 			}
 			out.addresses = append(out.addresses, d)
 		}
 	}
-	out.addDirect(direct, own, limit)
+	out.addDirect(direct, services, own, limit)
 	return out
 }
 
 // addDirect adds the endpoints that clients connect to directly.
-func (r *reachable) addDirect(direct []slice, own *own, limit int) {
+func (r *reachable) addDirect(direct []slice, services map[key]service, own *own, limit int) {
 	slices.SortFunc(direct, slice.compare)
 	spent := map[string]int{}
 	for _, e := range direct {
@@ -175,7 +190,9 @@ func (r *reachable) addDirect(direct []slice, own *own, limit int) {
 			r.omitted += len(e.endpoints)
 			continue
 		}
+		exportTo := services[e.service].exportedTo()
 		for _, d := range e.endpoints {
+			d.Service, d.ExportTo = egress.ServiceName{Namespace: e.service.namespace, Name: e.service.name}, exportTo
 			all, any := own.forAll(d, &e)
 			switch {
 			case name == apiEndpoints:

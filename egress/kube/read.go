@@ -42,6 +42,9 @@ func (w *Watcher) Read(ctx context.Context) error {
 			return fmt.Errorf("list %s: %w", l.what, err)
 		}
 	}
+	if err := w.readNamespaces(ctx); err != nil {
+		return err
+	}
 	for _, k := range w.kinds {
 		if err := k.readOnce(ctx); err != nil {
 			return err

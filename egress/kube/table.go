@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/outrider-mesh/outrider/annotation"
 )
 
 // table is an event handler that stores each object in decoded form. Unlike an
@@ -81,7 +83,11 @@ func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h ca
 		}
 		if m, err := meta.Accessor(o); err == nil {
 			m.SetManagedFields(nil)
+			exportTo, has := m.GetAnnotations()[annotation.ExportTo]
 			m.SetAnnotations(nil)
+			if has {
+				m.SetAnnotations(map[string]string{annotation.ExportTo: exportTo})
+			}
 		}
 		return o, nil
 	}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -77,7 +78,12 @@ type Watcher struct {
 	services table[service]
 	slices   table[slice]
 	nodes    table[addresses]
-	own      atomic.Pointer[own] // of the latest build
+	// namespaces are their labels. They are watched from when the mesh configuration needs
+	// them on.
+	namespaces      table[labels]
+	namespacesKnown atomic.Bool // the initial list is complete, or they cannot be read
+	meshSet         debounce.Signal
+	own             atomic.Pointer[own] // of the latest build
 	// nodesForbidden: nodes cannot be read.
 	nodesForbidden atomic.Bool
 	kinds          []*kindWatcher
@@ -96,7 +102,7 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	o.Quiet, o.Longest = cmp.Or(o.Quiet, 50*time.Millisecond), cmp.Or(o.Longest, 500*time.Millisecond)
-	w := &Watcher{options: o, metrics: m, changed: debounce.New(), problems: problemLog{log: o.Log}, restricted: restrictedLog{log: o.Log}}
+	w := &Watcher{options: o, metrics: m, changed: debounce.New(), meshSet: debounce.New(), problems: problemLog{log: o.Log}, restricted: restrictedLog{log: o.Log}}
 	w.services = table[service]{read: func(o any) (key, service, bool) {
 		s, ok := o.(*corev1.Service)
 		if !ok {
@@ -123,6 +129,11 @@ func New(o Options) (*Watcher, error) {
 		return key{name: n.Name}, readNode(n), true
 	}, changed: func(before, after *addresses) {
 		if !same(before, after, slices.Equal[addresses]) {
+			w.changed.Notify()
+		}
+	}}
+	w.namespaces = table[labels]{read: readNamespace, changed: func(before, after *labels) {
+		if !same(before, after, maps.Equal[labels, labels]) {
 			w.changed.Notify()
 		}
 	}}
@@ -159,6 +170,7 @@ func same[T any](a, b *T, equal func(T, T) bool) bool {
 func (w *Watcher) SetMesh(m *egress.Mesh) {
 	if w.mesh.Swap(m) != m {
 		w.changed.Notify()
+		w.meshSet.Notify()
 	}
 }
 
@@ -239,6 +251,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 		}
 		return nil
 	})
+	running.Go(func() error { return w.watchNamespaces(inner) })
 	running.Go(func() error {
 		for {
 			if err := w.changed.Wait(inner, w.options.Quiet, w.options.Longest); err != nil {
@@ -272,6 +285,9 @@ func (w *Watcher) build(addressesSynced bool) {
 	if !addressesSynced {
 		pending = append(pending, "Services, EndpointSlices and nodes")
 	}
+	if in.Mesh != nil && in.Mesh.ReadsNamespaces() && !w.namespacesKnown.Load() {
+		pending = append(pending, "namespaces")
+	}
 	var all []object
 	for _, k := range w.kinds {
 		t := k.current.Load()
@@ -303,8 +319,10 @@ func (w *Watcher) build(addressesSynced bool) {
 		in.Rejected = *rejected
 	}
 	w.addAddresses(&in, &r)
+	w.addNamespaces(&in)
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
+	r.Problems = append(r.Problems, r.Model.Precedence()...) // of no object alone: both authors are told
 	w.latest.Store(&r)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))
