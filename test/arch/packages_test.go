@@ -26,7 +26,7 @@ type packageRule struct {
 }
 
 var (
-	purePackages = []string{"annotation", "check", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
+	purePackages = []string{"annotation", "check", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "egress/report", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
 	allPackages  = append([]string{
 		"certs", "check/live", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration", "workloads",
@@ -80,6 +80,8 @@ var packageRules = []packageRule{
 		why: "what a sidecar rejects is found from its answers alone, whatever it is asked about"},
 	{path: "egress/decide", kind: pure, may: []string{"egress"},
 		why: "what happens to a request follows from the model; tests compare it with what egress/envoy makes"},
+	{path: "egress/report", kind: pure,
+		why: "what is reported is counted and bounded whatever it came by"},
 	{path: "egress/xds", kind: shell, may: purePackages,
 		why: "it serves what egress/envoy makes"},
 	{path: "egress/kube", kind: shell, may: []string{"annotation", "cidr", "egress", "internal/debounce", "internal/problem", "internal/revision"},
