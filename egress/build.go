@@ -19,6 +19,7 @@ func Build(in Input) (*Model, problem.List) {
 		private: map[string]bool{},
 		limits:  in.Limits.withDefaults(),
 	}
+	m.mesh.Reports = in.Reports
 	m.inCluster, m.ownCluster = byNamespace(in.InCluster)
 	within := newBudget(in.Limits)
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {

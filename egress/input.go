@@ -22,6 +22,8 @@ type Input struct {
 	// Rejected are objects that sidecars reject. They stay in the model: which sidecars
 	// get them is decided for each.
 	Rejected []Rejection
+	// Reports is Mesh.Reports: a setting of the control plane.
+	Reports bool
 	// Limits bound the objects of each namespace.
 	Limits Limits
 	// Problems are those of objects that could not be decoded.

@@ -17,8 +17,11 @@ type Mesh struct {
 	DetectionTimeout time.Duration // 0: wait for the client's first bytes without a limit
 	ConnectTimeout   time.Duration
 	Headers          ProxyHeaders
-	rootNamespace    string
-	ListenPort       uint32
+	// Reports makes sidecars report connections and requests to undeclared destinations
+	// to the control plane.
+	Reports       bool
+	rootNamespace string
+	ListenPort    uint32
 
 	serviceExports exportDefaults // of ServiceEntries
 	routeExports   exportDefaults // of VirtualServices

@@ -49,6 +49,19 @@ func (b *builder) tcp(cluster string, log []*accesslogv3.AccessLog) []*listenerv
 	})}
 }
 
+// undeclared forwards a connection to a destination that is not declared, or closes it.
+func (b *builder) undeclared(log []*accesslogv3.AccessLog) []*listenerv3.Filter {
+	cluster := egress.PassthroughCluster
+	if b.mesh.RegistryOnly {
+		cluster = egress.BlackHoleCluster
+	}
+	p := &tcpproxyv3.TcpProxy{StatPrefix: cluster, AccessLog: b.undeclaredTCP(log), ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster}}
+	if b.mesh.Reports && !b.mesh.RegistryOnly {
+		p.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	}
+	return []*listenerv3.Filter{b.tcpProxy(p)}
+}
+
 // inClusterTCP forwards a connection to its original destination, whatever
 // outboundTrafficPolicy is. In statistics and access logs it is
 // egress.PassthroughCluster, as in Istio.
@@ -171,7 +184,7 @@ func (b *builder) manager(route string, log []*accesslogv3.AccessLog) *hcmv3.Htt
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			ConfigSource: fromADS(0), RouteConfigName: route,
 		}},
-		EarlyHeaderMutationExtensions: early, HttpFilters: filters, AccessLog: log,
+		EarlyHeaderMutationExtensions: early, HttpFilters: filters, AccessLog: b.undeclaredHTTP(route, log),
 		StreamIdleTimeout: durationpb.New(0),
 		UseRemoteAddress:  wrapperspb.Bool(false),
 		NormalizePath:     wrapperspb.Bool(true),

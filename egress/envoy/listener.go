@@ -196,10 +196,7 @@ func (b *builder) tlsRoutes(p egress.Port, l *listenerv3.Listener, log []*access
 
 // rest is the chain of connections to what is not declared.
 func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
-	if b.mesh.RegistryOnly {
-		return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(egress.BlackHoleCluster, log)}
-	}
-	return &listenerv3.FilterChain{Name: chainRest, Filters: b.tcp(egress.PassthroughCluster, log)}
+	return &listenerv3.FilterChain{Name: chainRest, Filters: b.undeclared(log)}
 }
 
 // listen is a listener on all addresses of both families.

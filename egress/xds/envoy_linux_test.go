@@ -42,6 +42,7 @@ type mesh struct {
 	sent            atomic.Int64           // resources
 	bytes           atomic.Int64           // of resources
 	stop            func()                 // stops the control plane
+	reported        *reported              // of all control planes of the test
 	// answer answers a request at an external host; nil or false: the default answer.
 	answer func(http.ResponseWriter, *http.Request) bool
 	names  map[string]string // of the name server
@@ -56,6 +57,7 @@ func newMesh(t testing.TB, more map[string]string, args ...string) *mesh {
 	maps.Copy(m.names, more)
 	m.queries = m.serveNames(t, m.names)
 	m.valid.Store(new("shop-token"))
+	m.reported = newReported()
 	var ca string
 	m.cert, ca = selfSigned(t, []string{world4})
 	m.serveControlPlane()
@@ -80,6 +82,7 @@ func (m *mesh) serveControlPlane() {
 		},
 		Sent: func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
 	}, Limits{})
+	m.server.ReceiveReports(m.reported)
 	var l net.Listener
 	var err error
 	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })

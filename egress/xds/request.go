@@ -27,7 +27,7 @@ const (
 	mapValue      = 2
 )
 
-var errMalformed = errors.New("malformed DeltaDiscoveryRequest")
+var errMalformed = errors.New("malformed message")
 
 // readRequest decodes what the server uses of a request. The rest is skipped: a
 // node may be described in thousands of small messages, which would take many times

@@ -36,6 +36,7 @@ type Server struct {
 	connections *connections
 	verdicts    verdicts
 	searches    searches
+	reports     *reportsService // nil: none are received
 
 	mu         sync.Mutex
 	streams    map[*stream]bool
@@ -179,7 +180,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.ReadBufferSize(readBuffer),
 		grpc.UnknownServiceHandler(func(_ any, st grpc.ServerStream) error {
 			connectionOf(st.Context()).reject()
-			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS only")
+			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS, and the access log service where reports are enabled")
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -194,6 +195,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 			Handler: func(_ any, st grpc.ServerStream) error { return s.serve(st) },
 		}},
 	}, s)
+	s.reports.register(g, s)
 	return g
 }
 

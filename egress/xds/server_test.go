@@ -39,6 +39,7 @@ type served struct {
 	sent     int // bytes of resources
 	limited  map[string]int
 	judged   []egress.Rejection
+	reported *reported
 }
 
 // serve has no limit of streams; the simulated sidecars are one pod.
@@ -79,6 +80,8 @@ func serveBy(t testing.TB, limits Limits, auth Authenticator) *served {
 		Sent:              func(_ string, _, n int) { s.mu.Lock(); defer s.mu.Unlock(); s.sent += n },
 		Judged:            func(all []egress.Rejection) { s.mu.Lock(); defer s.mu.Unlock(); s.judged = all },
 	}, limits)
+	s.reported = newReported()
+	s.ReceiveReports(s.reported)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
 	s.address = l.Addr().String()

@@ -64,6 +64,9 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if r, ok := v.(*discoveryv3.DeltaDiscoveryRequest); ok {
 		return readRequest(data.Materialize(), r)
 	}
+	if logs, ok := v.(*accessLogs); ok {
+		return readAccessLogs(data.Materialize(), logs)
+	}
 	m, ok := v.(proto.Message)
 	if !ok {
 		return fmt.Errorf("unmarshal %T: not a message", v)

@@ -43,6 +43,7 @@ func Parse(t testing.TB, text string) egress.Input {
 			Kind      string
 			Metadata  egress.Meta
 			Spec      json.RawMessage
+			Reports   bool
 			InCluster []struct {
 				Address netip.Addr
 				Ports   []uint16
@@ -56,6 +57,7 @@ func Parse(t testing.TB, text string) egress.Input {
 			in.Add(o.Metadata, spec, len(o.Spec))
 			in.Problems = append(in.Problems, problems...)
 		default:
+			in.Reports = in.Reports || o.Reports
 			for _, d := range o.InCluster {
 				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports})
 			}
