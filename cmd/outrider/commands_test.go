@@ -173,7 +173,7 @@ func TestExamples(t *testing.T) {
 
 // kubectlOnly are flags of kubectl that are about kubectl itself, or that no API server
 // accepts any more.
-var kubectlOnly = []string{"cache-dir", "kuberc", "log-flush-frequency", "match-server-version", "password", "profile", "profile-output", "username", "v", "vmodule", "warnings-as-errors"}
+var kubectlOnly = []string{"cache-dir", "kuberc", "log-flush-frequency", "match-server-version", "password", "profile", "profile-output", "username", "v", "version", "vmodule", "warnings-as-errors"}
 
 // TestKubectlFlags compares the flags with those that a real kubectl has.
 func TestKubectlFlags(t *testing.T) {

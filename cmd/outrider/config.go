@@ -95,6 +95,9 @@ type earlier struct {
 }
 
 func (o *earlierOptions) read(ctx context.Context, w io.Writer) (*earlier, error) {
+	p := newProgress(w)
+	defer p.stop()
+	p.at("reading the stored configurations", 0)
 	access, err := o.Config()
 	if err != nil {
 		return nil, err
@@ -110,14 +113,15 @@ func (o *earlierOptions) read(ctx context.Context, w io.Writer) (*earlier, error
 	if err != nil {
 		return nil, fmt.Errorf("get ConfigMap %s/%s: %w", o.namespace, name, err)
 	}
+	e.now, _, _, err = kubeconfig.Texts(ctx, client, kubeconfig.Names{
+		Namespace: o.namespace, Injector: e.at.Injector, Mesh: e.at.Mesh, Optional: []string{e.at.Injector, e.at.Mesh},
+	})
+	p.stop()
 	var errs []error
 	e.records, errs = config.ReadHistory(stored.Data, stored.BinaryData)
 	for _, err := range errs {
 		fmt.Fprintf(w, "warning: ConfigMap %s/%s: %s\n", o.namespace, name, problem.Printable(err.Error()))
 	}
-	e.now, _, _, err = kubeconfig.Texts(ctx, client, kubeconfig.Names{
-		Namespace: o.namespace, Injector: e.at.Injector, Mesh: e.at.Mesh, Optional: []string{e.at.Injector, e.at.Mesh},
-	})
 	return e, err
 }
 

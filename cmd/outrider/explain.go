@@ -128,6 +128,11 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	if len(args) > 0 {
 		o.cluster.always = true
 	}
+	p := newProgress(stdio.err)
+	defer p.stop()
+	if o.cluster.enabled() {
+		p.at("reading the cluster", 0)
+	}
 	injector, texts, err := compileTexts(ctx, o.injectOptions, stdio.in, stdio.err)
 	if err != nil {
 		return err
@@ -145,6 +150,7 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	for i := range to {
 		resolveDestination(ctx, &to[i], &in)
 	}
+	p.stop()
 	answer := explain.Explain(s, in, to...)
 	text := []byte(answer.Text())
 	if o.format != asText {

@@ -136,7 +136,10 @@ func runRanges(ctx context.Context, o rangesOptions, stdio stdio) error {
 	var data *ranges.ClusterData
 	var forbidden []string
 	if live {
+		p := newProgress(stdio.err)
+		p.at("reading the cluster", 0)
 		data, forbidden, err = readCluster(ctx, o.Access, true, documents)
+		p.stop()
 	} else {
 		data, err = ranges.Read(documents)
 	}

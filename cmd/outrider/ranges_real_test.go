@@ -14,7 +14,13 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-func TestMain(m *testing.M) { os.Exit(kube.Main(m)) }
+// TestMain runs the tests, or the program where its name is that of a kubectl plugin.
+func TestMain(m *testing.M) {
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl") {
+		main()
+	}
+	os.Exit(kube.Main(m))
+}
 
 // The ranges of the current cluster, with the permissions of the user.
 func TestRanges_Cluster(t *testing.T) {

@@ -126,6 +126,7 @@ func (o *statusOptions) prepare(ctx context.Context, e *edits, p *progress) (*co
 	if c.reader, err = workloads.New(access); err != nil {
 		return nil, err
 	}
+	p.at("reading the settings", 0)
 	r := revision.Revision(o.revisionName)
 	c.input = status.Input{
 		Scope: scope, Revision: r,

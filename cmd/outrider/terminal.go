@@ -35,6 +35,7 @@ const (
 // is erased at the end. Elsewhere it shows nothing.
 type progress struct {
 	out     io.Writer
+	once    sync.Once
 	stopped chan struct{}
 	ended   chan struct{}
 
@@ -61,9 +62,9 @@ func (p *progress) at(what string, n int) {
 	p.mu.Unlock()
 }
 
-// stop erases the line.
+// stop erases the line. It may be called again.
 func (p *progress) stop() {
-	close(p.stopped)
+	p.once.Do(func() { close(p.stopped) })
 	<-p.ended
 }
 
