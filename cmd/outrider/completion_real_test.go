@@ -128,7 +128,6 @@ func TestCompletion(t *testing.T) {
 	completesAsPlugin(t, server, namespace)
 }
 
-
 // completesAsPlugin: a real kubectl runs the plugin, and its program for completion.
 func completesAsPlugin(t *testing.T, server *kube.Server, namespace string) {
 	t.Helper()

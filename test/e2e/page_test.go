@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -111,6 +112,7 @@ func (n *Namespace) follow(file string, after map[string]string, headings ...str
 	}
 	variables := filepath.Join(n.Work, "variables-of-"+n.name)
 	shell := func(line string) (string, error) {
+		line = n.resolved(line)
 		out, err := n.Bash(ended, fmt.Sprintf("[ ! -e %[1]s ] || . %[1]s\n%[2]s\nstatus=$?; export -p > %[1]s; exit $status", variables, line)).CombinedOutput()
 		return string(out), err
 	}
@@ -143,6 +145,23 @@ func (n *Namespace) follow(file string, after map[string]string, headings ...str
 		}
 	}
 	return ran
+}
+
+// destination is an argument with a host name.
+var destination = regexp.MustCompile(`--to ([a-z][a-z0-9.-]*)`)
+
+// resolved is a command about a destination, with the addresses that its name has in the
+// world of the tests: this machine does not resolve it.
+func (n *Namespace) resolved(line string) string {
+	return destination.ReplaceAllStringFunc(line, func(to string) string {
+		h := n.Host(strings.TrimPrefix(to, "--to "))
+		for _, a := range []netip.Addr{h.IPv4, h.IPv6} {
+			if a.IsValid() && (n.Own() || a.Is4()) {
+				to = "--address " + a.String() + " " + to
+			}
+		}
+		return to
+	})
 }
 
 // omitted is in place of a command that follows one of a page.

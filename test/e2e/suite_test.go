@@ -40,7 +40,7 @@ var alone = []scenario{
 	{"ranges", ranges},
 	{"control", control},
 	{"explained", explained},
-	{"compared", compared},
+	{"questions", questions},
 	{"checked", checked},
 	{"flips", flips},
 	{"survives", survives},

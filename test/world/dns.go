@@ -19,7 +19,7 @@ func (w *world) dnsUDP(l net.PacketConn) error {
 		if err != nil {
 			return err
 		}
-		if reply, err := answer(query[:n]); err == nil {
+		if reply, err := Answer(query[:n]); err == nil {
 			_, _ = l.WriteTo(reply, from)
 		} else {
 			w.log.Printf("dns from=%s: %v", from, err)
@@ -39,7 +39,7 @@ func (w *world) dnsTCP(l net.Listener) error {
 			if _, err := io.ReadFull(c, query); err != nil {
 				return
 			}
-			reply, err := answer(query)
+			reply, err := Answer(query)
 			if err != nil {
 				w.log.Printf("dns from=%s: %v", c.RemoteAddr(), err)
 				return
@@ -51,10 +51,10 @@ func (w *world) dnsTCP(l net.Listener) error {
 	})(l)
 }
 
-// answer makes the reply to one query: the address of a known name, no data for
+// Answer makes the reply to one query: the address of a known name, no data for
 // another type of record, "no such name" for every other name. The error reports
 // that the bytes are no query.
-func answer(query []byte) ([]byte, error) {
+func Answer(query []byte) ([]byte, error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(query)
 	if err != nil {

@@ -239,7 +239,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07httpbin\x03org\x00\x00\x01\x00\x01"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, query []byte) {
-		reply, err := answer(query)
+		reply, err := Answer(query)
 		if err == nil && (len(reply) < 12 || !bytes.Equal(reply[:2], query[:2]) || reply[2]&0x80 == 0) {
 			t.Errorf("answer to %x: %x, want a reply with its id", query, reply)
 		}
