@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/outrider-mesh/outrider/config"
+	"github.com/outrider-mesh/outrider/ranges"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
@@ -54,10 +57,14 @@ func newDeployment(t *testing.T, server *kube.Server, namespace, name string, an
 	kit.Must(t, err)
 }
 
-// storeHistory stores a configuration as the webhook does.
+// storeHistory stores a configuration and the ranges of the cluster as the webhook does.
 func storeHistory(t *testing.T, server *kube.Server, installation, hash string) {
 	t.Helper()
 	record, err := config.NewRecord(hash, time.Now(), "v1", config.LocationOf(installation, ""), config.Texts{})
+	kit.Must(t, err)
+	documents, err := ranges.Read([]ranges.Document{{Name: "kubeadm", Text: "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nnetworking: {podSubnet: 10.100.0.0/14, serviceSubnet: 10.200.0.0/16}\n"}})
+	kit.Must(t, err)
+	record.Ranges, err = json.Marshal(map[string]any{"ranges": json.RawMessage(documents.NamedRanges(ranges.Options{}).Stored())})
 	kit.Must(t, err)
 	data, stored, err := config.History{record}.Data()
 	kit.Must(t, err)
@@ -65,6 +72,15 @@ func storeHistory(t *testing.T, server *kube.Server, installation, hash string) 
 		ObjectMeta: metav1.ObjectMeta{Name: "outrider-last-good"}, Data: data, BinaryData: stored,
 	}, metav1.CreateOptions{})
 	kit.Must(t, err)
+}
+
+// register creates a webhook configuration, until the end of the test.
+func register(t *testing.T, server *kube.Server, c *admissionregistrationv1.MutatingWebhookConfiguration) {
+	t.Helper()
+	client := server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	_, err := client.Create(t.Context(), c, metav1.CreateOptions{})
+	kit.Must(t, err)
+	t.Cleanup(func() { kit.Must(t, client.Delete(context.Background(), c.Name, metav1.DeleteOptions{})) })
 }
 
 // TestCompletion: names of a real API server complete arguments and flags.
@@ -81,13 +97,8 @@ func TestCompletion(t *testing.T) {
 	istio := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{
 		Name: "istio-sidecar-injector-other", Labels: map[string]string{"app": "sidecar-injector", "istio.io/rev": "other"},
 	}}
-	for _, c := range []*admissionregistrationv1.MutatingWebhookConfiguration{webhook, istio} {
-		_, err := server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), c, metav1.CreateOptions{})
-		kit.Must(t, err)
-		t.Cleanup(func() {
-			_ = server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), c.Name, metav1.DeleteOptions{})
-		})
-	}
+	register(t, server, webhook)
+	register(t, server, istio)
 	where := strings.NewReplacer(
 		"AT", "--kubeconfig "+writeKubeconfig(t, server)+" --context there", "IN", "-i "+installation,
 		"SHOP", namespace, "SHO", namespace[:len(namespace)-1],

@@ -133,6 +133,7 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	if o.cluster.enabled() {
 		p.at("reading the cluster", 0)
 	}
+	o.storedRanges = true
 	injector, texts, err := compileTexts(ctx, o.injectOptions, stdio.in, stdio.err)
 	if err != nil {
 		return err

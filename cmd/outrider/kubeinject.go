@@ -42,6 +42,7 @@ type injectOptions struct {
 	revision, kubeVersion string
 	cluster               clusterOptions
 	rangesFrom            []string
+	storedRanges          bool // those that the webhook has stored do
 }
 
 func kubeInjectCommand(stdio stdio) *cobra.Command {
