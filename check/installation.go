@@ -11,7 +11,7 @@ import (
 )
 
 // definitions are the custom resources that are read.
-var definitions = []string{"serviceentries.networking.istio.io", "virtualservices.networking.istio.io"}
+var definitions = []string{"serviceentries.networking.istio.io", "virtualservices.networking.istio.io", "sidecars.networking.istio.io"}
 
 // DefinitionNames are the CustomResourceDefinitions that are read.
 func DefinitionNames() []string { return slices.Clone(definitions) }

@@ -373,7 +373,7 @@ func (d *deployed) injects(ns string) {
 
 func (d *deployed) createsCRDs() {
 	d.t.Helper()
-	for _, kind := range []string{"serviceentries", "virtualservices"} {
+	for _, kind := range []string{"serviceentries", "virtualservices", "sidecars"} {
 		kubectl(d.t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
 	}
 }

@@ -79,10 +79,10 @@ func TestSettingsAreDefaults(t *testing.T) {
 		t.Fatalf("%v", problems)
 	}
 	// The access log is enabled, because users look for it first; Istio's default is
-	// to have none.
-	want, _ := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout"}, config.Labels{})
+	// to have none. Objects apply in their own namespace, unless they state more.
+	want, _ := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\ndefaultServiceExportTo: ['.']\ndefaultVirtualServiceExportTo: ['.']"}, config.Labels{})
 	if got.Hash != want.Hash {
-		t.Errorf("hash %s, want that of the defaults with an access log, %s", got.Hash, want.Hash)
+		t.Errorf("hash %s, want that of the defaults with an access log and own namespaces, %s", got.Hash, want.Hash)
 	}
 }
 

@@ -236,7 +236,7 @@ func (d *deployed) verifies() {
 // exists. It removes all that it is there for.
 func (d *deployed) uninstalls() {
 	d.t.Helper()
-	for _, kind := range []string{"serviceentries", "virtualservices"} {
+	for _, kind := range []string{"serviceentries", "virtualservices", "sidecars"} {
 		kubectl(d.t, d.Server, "delete", kind+".networking.istio.io", "--all", "--all-namespaces")
 	}
 	client, err := dynamic.NewForConfig(d.as("outrider-uninstall"))
@@ -251,7 +251,7 @@ func (d *deployed) uninstalls() {
 		"secrets istio-system/outrider-certs", "secrets istio-system/outrider-ca-key", "leases istio-system/outrider-leader", "leases istio-system/outrider-status",
 		"jobs istio-system/outrider-verify", "roles istio-system/outrider-verify", "rolebindings istio-system/outrider-verify",
 		"clusterroles outrider-verify", "clusterrolebindings outrider-verify", "serviceaccounts istio-system/outrider-verify", "namespaces outrider-verify",
-		"customresourcedefinitions serviceentries.networking.istio.io", "customresourcedefinitions virtualservices.networking.istio.io",
+		"customresourcedefinitions serviceentries.networking.istio.io", "customresourcedefinitions virtualservices.networking.istio.io", "customresourcedefinitions sidecars.networking.istio.io",
 	} {
 		if !strings.Contains(out.String(), "removed "+removed+"\n") {
 			d.t.Errorf("the hook that uninstalls did not remove %s:\n%s", removed, &out)
@@ -266,8 +266,9 @@ func (d *deployed) readsAfterConflict(ns string) {
 	for kind, spec := range map[string]string{
 		"ServiceEntry":   "{hosts: [NAME.example], ports: [{number: 80, name: http}], resolution: DNS}",
 		"VirtualService": "{hosts: [NAME.example], http: [{route: [{destination: {host: NAME.example}}]}]}",
+		"Sidecar":        "{workloadSelector: {labels: {app: NAME}}, egress: [{hosts: [./*]}]}",
 	} {
-		resource := map[string]string{"ServiceEntry": "serviceentries", "VirtualService": "virtualservices"}[kind]
+		resource := map[string]string{"ServiceEntry": "serviceentries", "VirtualService": "virtualservices", "Sidecar": "sidecars"}[kind]
 		n := 0
 		d.eventually("a write of status is in conflict", func() error {
 			n++

@@ -26,6 +26,7 @@ type budget struct {
 
 type spent struct {
 	objects, bytes, hosts int
+	sidecars              int
 	ports                 map[uint32]bool
 }
 
@@ -66,21 +67,48 @@ func (b *budget) service(v VirtualService, r reporter) bool {
 	return ok && b.spend(v.Namespace, v.Bytes, 0, nil, r)
 }
 
-func (b *budget) fits(r reporter, path string, has, limit int, of, fix string) bool {
-	if has <= limit {
-		return true
+// sidecar does it with a Sidecar. One that is too large is as one that cannot be read;
+// one too many of its namespace is ignored.
+func (b *budget) sidecar(s Sidecar, r reporter) (readable, counts bool) {
+	spent := b.of(s.Namespace)
+	if spent.sidecars++; spent.sidecars > b.limits.NamespaceSidecars {
+		r.add(problem.OverBudget("", fmt.Sprintf("with this object, namespace %s has %d Sidecars, which exceeds the limit of %d: the object is ignored", s.Namespace, spent.sidecars, b.limits.NamespaceSidecars),
+			"remove other Sidecars of the namespace, or raise --egress-max-namespace-sidecars"))
+		return false, false
 	}
-	r.add(problem.OverBudget(path, fmt.Sprintf("%d %s exceed the limit of %d for an object, and all of it is ignored", has, of, limit), fix))
-	return false
+	hosts := 0
+	for _, l := range s.Spec.GetEgress() {
+		hosts += len(l.GetHosts())
+	}
+	const closed = "and nothing is exposed"
+	readable = b.fitsOr(r, "spec", s.Bytes, b.limits.ObjectBytes, "bytes", "use wildcards, or raise --egress-max-object-bytes", closed)
+	return b.fitsOr(r, "spec.egress", hosts, b.limits.ObjectHosts, "hosts", "use wildcards, or raise --egress-max-object-hosts", closed) && readable, true
 }
 
-// spend adds an object to what its namespace has, if all of it is within the limits.
-func (b *budget) spend(namespace string, bytes, hosts int, ports []*networkingv1alpha3.ServicePort, r reporter) bool {
+func (b *budget) of(namespace string) *spent {
 	s := b.spent[namespace]
 	if s == nil {
 		s = &spent{ports: map[uint32]bool{}}
 		b.spent[namespace] = s
 	}
+	return s
+}
+
+func (b *budget) fits(r reporter, path string, has, limit int, of, fix string) bool {
+	return b.fitsOr(r, path, has, limit, of, fix, "and all of it is ignored")
+}
+
+func (b *budget) fitsOr(r reporter, path string, has, limit int, of, fix, otherwise string) bool {
+	if has <= limit {
+		return true
+	}
+	r.add(problem.OverBudget(path, fmt.Sprintf("%d %s exceed the limit of %d for an object, %s", has, of, limit, otherwise), fix))
+	return false
+}
+
+// spend adds an object to what its namespace has, if all of it is within the limits.
+func (b *budget) spend(namespace string, bytes, hosts int, ports []*networkingv1alpha3.ServicePort, r reporter) bool {
+	s := b.of(namespace)
 	fresh := map[uint32]bool{}
 	for _, p := range ports {
 		if n := p.GetNumber(); !s.ports[n] {

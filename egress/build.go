@@ -15,13 +15,21 @@ func Build(in Input) (*Model, problem.List) {
 	}
 	problems := slices.Concat(in.Problems, mesh.problems)
 	m := &Model{
-		mesh:    *mesh,
-		private: map[string]bool{},
-		limits:  in.Limits.withDefaults(),
+		mesh:     *mesh,
+		private:  map[string]bool{},
+		limits:   in.Limits.withDefaults(),
+		sidecars: sidecars{root: mesh.rootNamespace, of: map[string]*namespaceSidecars{}},
 	}
 	m.mesh.Reports = in.Reports
 	m.inCluster, m.ownCluster = byNamespace(in.InCluster)
 	within := newBudget(in.Limits)
+	m.services = in.InCluster
+	for _, s := range sorted(in.Sidecars, func(s Sidecar) Meta { return s.Meta }) {
+		r := reporter{KindSidecar, s.Meta, &problems}
+		if readable, counts := within.sidecar(s, r); counts {
+			m.sidecars.add(readSidecar(s, readable, mesh, r))
+		}
+	}
 	for _, e := range sorted(in.ServiceEntries, func(e ServiceEntry) Meta { return e.Meta }) {
 		if r := (reporter{KindServiceEntry, e.Meta, &problems}); within.entry(e, r) {
 			m.hosts = append(m.hosts, readServiceEntry(e, mesh, in.Namespaces, r)...)
@@ -34,6 +42,7 @@ func Build(in Input) (*Model, problem.List) {
 	}
 	m.countPorts()
 	m.findPrivate()
+	m.visible = newVisible(m)
 	m.checkReferences(&problems)
 	m.addRejections(in.Rejected, &problems)
 	slices.SortStableFunc(problems, compareSources)

@@ -12,21 +12,21 @@ import (
 // maxSpec bounds the size of an object: etcd rejects requests of more than 1.5 MiB.
 const maxSpec = 3 << 19
 
-// Decode decodes the spec of an object, JSON text, of kind KindServiceEntry or
-// KindVirtualService, into a message of networking/v1alpha3; nil if it is invalid.
+// Decode decodes the spec of an object, JSON text, of kind KindServiceEntry,
+// KindVirtualService or KindSidecar, into a message of networking/v1alpha3; nil if it is invalid.
 // An unknown field makes the whole object invalid: without it, a route might match
 // more requests than intended, or an entry allow more destinations.
 func Decode(kind string, m Meta, spec []byte) (proto.Message, problem.List) {
 	message := newSpec(kind)
 	if protojson.Unmarshal(spec, message) == nil {
-		return message, absentWeights(m, spec, message)
+		return message, absent(m, spec, message)
 	}
 	// The strict decoder is slower, and reports every problem with its path.
 	message = newSpec(kind)
 	node, found := document.Load(string(spec), maxSpec)
 	found = append(found, document.Message(node, "spec", message)...)
 	if len(found) == 0 {
-		return message, absentWeights(m, spec, message) // a form that only the strict decoder accepts
+		return message, absent(m, spec, message) // a form that only the strict decoder accepts
 	}
 	var problems problem.List
 	r := reporter{kind, m, &problems}
@@ -36,9 +36,20 @@ func Decode(kind string, m Meta, spec []byte) (proto.Message, problem.List) {
 	return nil, problems
 }
 
+// absent are the problems of what the text does not have, which the message does not show.
+func absent(m Meta, spec []byte, message proto.Message) problem.List {
+	if s, ok := message.(*networkingv1alpha3.Sidecar); ok {
+		return absentMode(m, spec, s)
+	}
+	return absentWeights(m, spec, message)
+}
+
 func newSpec(kind string) proto.Message {
-	if kind == KindServiceEntry {
+	switch kind {
+	case KindServiceEntry:
 		return &networkingv1alpha3.ServiceEntry{}
+	case KindSidecar:
+		return &networkingv1alpha3.Sidecar{}
 	}
 	return &networkingv1alpha3.VirtualService{}
 }
@@ -51,6 +62,8 @@ func (in *Input) Add(m Meta, spec proto.Message, bytes int) {
 		in.ServiceEntries = append(in.ServiceEntries, ServiceEntry{m, s, bytes})
 	case *networkingv1alpha3.VirtualService:
 		in.VirtualServices = append(in.VirtualServices, VirtualService{m, s, bytes})
+	case *networkingv1alpha3.Sidecar:
+		in.Sidecars = append(in.Sidecars, Sidecar{m, s, bytes})
 	}
 }
 
@@ -58,6 +71,7 @@ func (in *Input) Add(m Meta, spec proto.Message, bytes int) {
 func (in Input) Without(kind string, m Meta) Input {
 	in.ServiceEntries = without(in.ServiceEntries, kind == KindServiceEntry, m, func(e ServiceEntry) Meta { return e.Meta })
 	in.VirtualServices = without(in.VirtualServices, kind == KindVirtualService, m, func(v VirtualService) Meta { return v.Meta })
+	in.Sidecars = without(in.Sidecars, kind == KindSidecar, m, func(s Sidecar) Meta { return s.Meta })
 	return in
 }
 

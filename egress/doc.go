@@ -78,8 +78,12 @@
 //   - tlsport.go: HTTP on ports that have TLS
 //   - entryaddress.go: the addresses of a ServiceEntry
 //   - serviceentry.go: validation of a ServiceEntry
+//   - patterns.go: hosts of Sidecars
+//   - sidecar.go: validation of a Sidecar
+//   - sidecars.go: which Sidecar applies to a workload, and what it exposes
 //   - owners.go: which host owns the addresses of a TCP port
 //   - model.go: the model of all objects
+//   - visible.go: the hosts that a namespace sees
 //   - domain.go: virtual hosts and routes by SNI
 //   - destination.go: what the destination of a route resolves to
 //   - port.go: the hosts of a port
@@ -95,6 +99,7 @@
 //   - private.go: the namespaces that have a view of their own
 //   - precedence.go: what of an object does not apply in other namespaces
 //   - audience.go: which hosts some namespace sees together
+//   - sidecarchecks.go: problems between Sidecars and other objects
 //   - overlaps.go: TCP hosts and others that may have the same addresses
 //   - sharedports.go: problems of TCP hosts that share a port with others
 //   - tlsdestination.go: HTTP that routes send to ports that have TLS

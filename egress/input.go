@@ -16,6 +16,7 @@ type Input struct {
 	InCluster       []InClusterAddress
 	ServiceEntries  []ServiceEntry
 	VirtualServices []VirtualService
+	Sidecars        []Sidecar
 	// Namespaces are the labels of namespaces, by name. Of one that is not among them
 	// nothing is known.
 	Namespaces map[string]map[string]string
@@ -58,6 +59,13 @@ func (s ServiceName) Host() string { return s.Name + "." + s.Namespace + ".svc.c
 type ServiceEntry struct {
 	Meta
 	Spec  *networkingv1alpha3.ServiceEntry
+	Bytes int // of the spec's text
+}
+
+// Sidecar is an object of networking.istio.io. Without a spec it could not be decoded.
+type Sidecar struct {
+	Meta
+	Spec  *networkingv1alpha3.Sidecar
 	Bytes int // of the spec's text
 }
 

@@ -20,6 +20,9 @@ type Limits struct {
 	NamespaceHosts int
 	// NamespacePorts are the different ports of its ServiceEntries: 12 MiB of a sidecar.
 	NamespacePorts int
+	// NamespaceSidecars are the Sidecars of a namespace, each of which may take a view of
+	// its own.
+	NamespaceSidecars int
 	// NamespaceAddresses are the endpoints of its headless Services. One takes some 0.1
 	// KiB of all sidecars; Kubernetes supports 3,000 pods in a namespace, of two
 	// families.
@@ -39,20 +42,21 @@ const (
 	DefaultNamespaceBytes     = 4 << 20
 	DefaultNamespaceHosts     = 10_000
 	DefaultNamespacePorts     = 200
+	DefaultNamespaceSidecars  = 50
 	DefaultNamespaceAddresses = 6000
 	DefaultViewPorts          = 500
 )
 
 // Least is the smallest of all.
 func (l Limits) Least() int {
-	return min(l.ObjectBytes, l.ObjectHosts, l.ObjectPorts, l.NamespaceObjects, l.NamespaceBytes, l.NamespaceHosts, l.NamespacePorts, l.NamespaceAddresses, l.ViewPorts)
+	return min(l.ObjectBytes, l.ObjectHosts, l.ObjectPorts, l.NamespaceObjects, l.NamespaceBytes, l.NamespaceHosts, l.NamespacePorts, l.NamespaceSidecars, l.NamespaceAddresses, l.ViewPorts)
 }
 
 func (l Limits) withDefaults() Limits {
 	for field, value := range map[*int]int{
 		&l.ObjectBytes: DefaultObjectBytes, &l.ObjectHosts: DefaultObjectHosts, &l.ObjectPorts: DefaultObjectPorts,
 		&l.NamespaceObjects: DefaultNamespaceObjects, &l.NamespaceBytes: DefaultNamespaceBytes,
-		&l.NamespaceHosts: DefaultNamespaceHosts, &l.NamespacePorts: DefaultNamespacePorts, &l.NamespaceAddresses: DefaultNamespaceAddresses, &l.ViewPorts: DefaultViewPorts,
+		&l.NamespaceHosts: DefaultNamespaceHosts, &l.NamespacePorts: DefaultNamespacePorts, &l.NamespaceSidecars: DefaultNamespaceSidecars, &l.NamespaceAddresses: DefaultNamespaceAddresses, &l.ViewPorts: DefaultViewPorts,
 	} {
 		if *field <= 0 {
 			*field = value

@@ -126,7 +126,8 @@ func (c *Conflicts) in(audience string) map[Meta][]omission {
 			found[l.by] = append(found[l.by], omission{h.Meta, l})
 		}
 	}
-	for _, h := range ranked(c.m.hosts, claims.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, audience) {
+	hosts, _ := c.m.seen(audience, nil)
+	for _, h := range ranked(hosts, claims.rank, func(h *Host) Meta { return h.Meta }) {
 		claims.add(&h)
 	}
 	c.audience[audience] = found

@@ -12,6 +12,7 @@ const (
 	KindMesh           = "MeshConfig"
 	KindServiceEntry   = "ServiceEntry"
 	KindVirtualService = "VirtualService"
+	KindSidecar        = "Sidecar"
 )
 
 // Source is the source of an object's problems: "ServiceEntry NAMESPACE/NAME",

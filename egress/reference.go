@@ -20,6 +20,7 @@ func (m *Model) checkReferences(problems *problem.List) {
 	m.checkSharedPorts(problems)
 	m.checkExports(problems)
 	m.checkViewPorts(problems)
+	m.checkSidecars(problems)
 	view := func(namespace string) *View {
 		class := m.Class(namespace)
 		if views[class] == nil {

@@ -43,7 +43,24 @@ func supportOf(field protoreflect.FullName) problem.Problem {
 	case "WorkloadEntry.network", "WorkloadEntry.locality":
 		return problem.NoEffect("", "", noLocality, fixRemove)
 	}
-	return supportOfRoutes(strings.TrimPrefix(string(field), apiPackage))
+	return supportOfSidecars(strings.TrimPrefix(string(field), apiPackage))
+}
+
+// supportOfSidecars is supportOf for the fields of a Sidecar.
+func supportOfSidecars(field string) problem.Problem {
+	switch field {
+	case "Sidecar.workload_selector", "Sidecar.egress", "Sidecar.outbound_traffic_policy", "WorkloadSelector.labels",
+		"IstioEgressListener.hosts", "IstioEgressListener.port", "IstioEgressListener.bind", "IstioEgressListener.capture_mode",
+		"SidecarPort.number", "OutboundTrafficPolicy.mode":
+		return problem.Problem{}
+	case "Sidecar.ingress", "Sidecar.inbound_connection_pool":
+		return problem.NoEffect("", "", "inbound traffic is never captured", fixRemove)
+	case "SidecarPort.protocol", "SidecarPort.name", "SidecarPort.target_port":
+		return problem.NoEffect("", "", "it is that of the ServiceEntry", fixRemove)
+	case "OutboundTrafficPolicy.egress_proxy":
+		return problem.Invalid("", "", "egressProxy is not supported: undeclared hosts are blocked while it is set", "remove it, and set mode")
+	}
+	return supportOfRoutes(field)
 }
 
 // supportOfRoutes is supportOf for the fields of a VirtualService.

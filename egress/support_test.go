@@ -40,6 +40,7 @@ func allFields() map[protoreflect.FullName]protoreflect.FieldDescriptor {
 	all := map[protoreflect.FullName]protoreflect.FieldDescriptor{}
 	apiFields((&networkingv1alpha3.ServiceEntry{}).ProtoReflect().Descriptor(), all)
 	apiFields((&networkingv1alpha3.VirtualService{}).ProtoReflect().Descriptor(), all)
+	apiFields((&networkingv1alpha3.Sidecar{}).ProtoReflect().Descriptor(), all)
 	return all
 }
 
@@ -93,6 +94,12 @@ func fieldsWithoutEffect() map[string]string {
 		"HTTPRedirect.prefix_rewrite":                egresstest.RouteText(`{hosts: [a.example], http: [{redirect: {prefixRewrite: /x}}]}`),
 		"HTTPFaultInjection.Delay.exponential_delay": routes(`fault: {delay: {percentage: {value: 1}, exponentialDelay: 1s}}`),
 		"HTTPFaultInjection.Abort.http2_error":       routes(`fault: {abort: {percentage: {value: 1}, http2Error: "NO"}}`),
+		"Sidecar.ingress":                            egresstest.SidecarText(`{egress: [{hosts: ["*/*"]}], ingress: [{port: {number: 80, protocol: HTTP, name: a}}]}`),
+		"Sidecar.inbound_connection_pool":            egresstest.SidecarText(`{egress: [{hosts: ["*/*"]}], inboundConnectionPool: {tcp: {maxConnections: 1}}}`),
+		"SidecarPort.protocol":                       egresstest.SidecarText(`{egress: [{hosts: ["*/*"], port: {number: 80, protocol: HTTP}}]}`),
+		"SidecarPort.name":                           egresstest.SidecarText(`{egress: [{hosts: ["*/*"], port: {number: 80, name: http}}]}`),
+		"SidecarPort.target_port":                    egresstest.SidecarText(`{egress: [{hosts: ["*/*"], port: {number: 80, targetPort: 81}}]}`),
+		"OutboundTrafficPolicy.egress_proxy":         egresstest.SidecarText(`{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a.example}}}`),
 		"HTTPRetry.retry_remote_localities":          routes(`retries: {attempts: 1, retryRemoteLocalities: true}`),
 	}
 }
@@ -149,6 +156,9 @@ func TestListedFieldsHaveAnEffect(t *testing.T) {
 		}
 		for _, v := range in.VirtualServices {
 			try(v.Spec.ProtoReflect())
+		}
+		for _, s := range in.Sidecars {
+			try(s.Spec.ProtoReflect())
 		}
 	}
 	for name, is := range missing {

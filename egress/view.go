@@ -22,6 +22,7 @@ type View struct {
 	sni       []SNIRoute          // sorted by port
 	mirrors   []Destination       // sorted by name
 	version   string
+	policyBy  Meta // the Sidecar with the policy; zero: the mesh's
 }
 
 // Version is 16 hexadecimal digits of a hash of all that the resources depend
@@ -30,6 +31,10 @@ func (v *View) Version() string { return v.version }
 
 // Mesh are the settings of the whole mesh.
 func (v *View) Mesh() Mesh { return v.mesh }
+
+// PolicyBy is the Sidecar whose outboundTrafficPolicy applies; false: it is the mesh's. Of
+// a view that workloads share, it is that of one of them.
+func (v *View) PolicyBy() (Meta, bool) { return v.policyBy, v.policyBy != Meta{} }
 
 // InCluster are the addresses that are always reachable, sorted, each once.
 func (v *View) InCluster() []InClusterAddress { return v.inCluster }

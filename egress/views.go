@@ -2,11 +2,21 @@ package egress
 
 import "slices"
 
-// View returns the view of a namespace.
-func (m *Model) View(namespace string) *View {
-	v := &View{mesh: m.mesh, inCluster: m.inClusterOf(namespace), byCluster: map[string]int{}, byName: map[string][]uint32{}}
-	c := newClaims(namespace, m.mesh.rootNamespace, len(m.hosts))
-	for _, h := range ranked(m.hosts, c.rank, func(h *Host) (Meta, exports) { return h.Meta, h.exports }, namespace) {
+// View returns the view of a namespace: that of its workloads which no Sidecar selects.
+func (m *Model) View(namespace string) *View { return m.ViewOf(Workload{Namespace: namespace}) }
+
+// ViewOf returns the view of a workload.
+func (m *Model) ViewOf(w Workload) *View {
+	namespace, s := w.Namespace, m.scope(w).open(w.Namespace)
+	v := &View{mesh: m.mesh, byCluster: map[string]int{}, byName: map[string][]uint32{}}
+	if s == nil {
+		v.inCluster = m.inClusterOf(namespace)
+	} else {
+		v.inCluster, v.mesh.RegistryOnly, v.policyBy = m.inClusterIn(namespace, s), s.registryOnly, s.policyBy
+	}
+	hosts, routesSeen := m.seen(namespace, s)
+	c := newClaims(namespace, m.mesh.rootNamespace, len(hosts))
+	for _, h := range ranked(hosts, c.rank, func(h *Host) Meta { return h.Meta }) {
 		if c.add(&h) {
 			v.hosts = append(v.hosts, h)
 		}
@@ -28,7 +38,7 @@ func (m *Model) View(namespace string) *View {
 		v.byName[h.Name] = append(v.byName[h.Name], h.Port)
 	}
 	routes := newRouteTable(shared)
-	for _, r := range ranked(m.routes, c.rank, func(r *hostRoutes) (Meta, exports) { return r.meta, r.exports }, namespace) {
+	for _, r := range ranked(routesSeen, c.rank, func(r *hostRoutes) Meta { return r.meta }) {
 		routes.add(r, c.rank(r.meta) < rankOther)
 	}
 	v.domains = v.findDomains(routes)
@@ -38,12 +48,29 @@ func (m *Model) View(namespace string) *View {
 	return v
 }
 
-// ranked are the objects visible to a namespace, in the order of precedence.
-func ranked[T any](in []T, rank func(Meta) int, of func(*T) (Meta, exports), namespace string) []T {
+// seen are the hosts and routes that a workload of a namespace sees, in their order; nil:
+// no scope.
+func (m *Model) seen(namespace string, s *scope) (hosts []Host, routes []hostRoutes) {
+	m.visible.hosts(m, namespace, func(h *Host) {
+		if s == nil || s.hosts == nil || s.hosts.has(h.Meta.Namespace, h.RoutesName(), h.Port) {
+			hosts = append(hosts, *h)
+		}
+	})
+	for i := range m.routes {
+		r := &m.routes[i]
+		if r.exports.to(namespace) && (s == nil || s.hosts == nil || s.hosts.hasRoutes(r.meta.Namespace, r.host)) {
+			routes = append(routes, *r)
+		}
+	}
+	return hosts, routes
+}
+
+// ranked are objects in the order of precedence.
+func ranked[T any](in []T, rank func(Meta) int, of func(*T) Meta) []T {
 	out := make([]T, 0, len(in))
 	for r := rankOwn; r <= rankOther; r++ {
 		for i := range in {
-			if meta, e := of(&in[i]); rank(meta) == r && e.to(namespace) {
+			if rank(of(&in[i])) == r {
 				out = append(out, in[i])
 			}
 		}

@@ -30,6 +30,7 @@ type controlPlane struct {
 	tokens   *xds.Tokens
 	listener *xds.Listener
 	watcher  *kube.Watcher
+	pods     *kube.Pods         // their labels, for Sidecars
 	election *election.Election // of the replica that writes the objects' status
 	skipCRDs bool
 	log      logr.Logger
@@ -57,6 +58,9 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		}
 	}
 	p.tokens.Revoked = p.server.Revoke
+	if p.pods, err = newPods(o, p); err != nil {
+		return nil, err
+	}
 	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log}
 	status, err := p.newStatusWriter(o)
 	if err != nil {
@@ -66,6 +70,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Log: p.log, Registry: o.Registry,
 		Rejections: p.server.OnRejections,
 		Built: func(r kube.Result) {
+			p.pods.Need(r.Model.SelectsAny())
 			p.server.Publish(r.Model)
 			status.Offer(r)
 		},
@@ -123,7 +128,7 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
+	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.pods), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
 }
 
 // configure forwards the active configuration.

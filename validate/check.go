@@ -87,13 +87,13 @@ func (f *Files) found(i *item, problems problem.List) {
 // checkObjects validates the mesh objects against each other.
 func (f *Files) checkObjects(mesh *egress.Mesh) {
 	in := egress.Input{Mesh: mesh}
-	for i := range f.current(egress.KindServiceEntry, egress.KindVirtualService) {
+	for i := range f.current(egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar) {
 		if i.spec != nil {
 			in.Add(i.meta, i.spec, i.bytes)
 		}
 	}
 	all := buildObjects(in)
-	for i := range f.current(egress.KindServiceEntry, egress.KindVirtualService, KindSidecar) {
+	for i := range f.current(egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar) {
 		f.found(i, i.problems)
 		if i.spec != nil {
 			f.found(i, all.of(i.kind, i.meta))

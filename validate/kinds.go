@@ -19,7 +19,7 @@ import (
 )
 
 func isMeshKind(kind string) bool {
-	return kind == egress.KindServiceEntry || kind == egress.KindVirtualService || kind == KindSidecar
+	return kind == egress.KindServiceEntry || kind == egress.KindVirtualService || kind == egress.KindSidecar
 }
 
 // meshObject reads a ServiceEntry, a VirtualService or a Sidecar.
@@ -39,13 +39,9 @@ func (f *Files) meshObject(i *item, apiVersion string, fields map[string]json.Ra
 	}
 	spec := compact(fields["spec"])
 	i.bytes = len(spec)
-	if i.kind == KindSidecar {
-		i.problems.Add(sidecar(i.meta, spec)...)
-	} else {
-		decoded, found := egress.Decode(i.kind, i.meta, spec)
-		i.spec = decoded
-		i.problems.Add(found...)
-	}
+	decoded, found := egress.Decode(i.kind, i.meta, spec)
+	i.spec = decoded
+	i.problems.Add(found...)
 	f.keep(i)
 }
 
@@ -139,7 +135,7 @@ func (f *Files) workload(i *item, of typeMeta, data []byte) {
 
 // meshKinds are those of Istio's API group.
 var meshKinds = []string{
-	egress.KindServiceEntry, egress.KindVirtualService, KindSidecar,
+	egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar,
 	"DestinationRule", "EnvoyFilter", "Gateway", "ProxyConfig", "WorkloadEntry", "WorkloadGroup",
 }
 

@@ -5,12 +5,9 @@ import (
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
 
-// Object validates a ServiceEntry, a VirtualService or a Sidecar by the text of its spec: among
+// Object validates a ServiceEntry, VirtualService or Sidecar by the text of its spec: among
 // the objects, in which it replaces its earlier state, or alone while these are not loaded.
 func Object(kind string, m egress.Meta, spec []byte, among egress.Input, loaded bool) problem.List {
-	if kind == KindSidecar {
-		return sidecar(m, spec)
-	}
 	decoded, problems := egress.Decode(kind, m, spec)
 	if decoded == nil {
 		return problems
@@ -20,6 +17,8 @@ func Object(kind string, m egress.Meta, spec []byte, among egress.Input, loaded 
 	switch {
 	case !loaded && kind == egress.KindServiceEntry:
 		return append(problems, egress.CheckServiceEntry(alone.ServiceEntries[0], among.Mesh)...)
+	case !loaded && kind == egress.KindSidecar:
+		return append(problems, egress.CheckSidecar(alone.Sidecars[0], among.Mesh)...)
 	case !loaded:
 		return append(problems, egress.CheckVirtualService(alone.VirtualServices[0], among.Mesh)...)
 	}

@@ -191,7 +191,7 @@ func (a *agreement) same(place, what string, admission, files []string, partial 
 func (a *agreement) meshObject(place, kind, object string, findings []validate.Finding) {
 	a.t.Helper()
 	namespace, name := gjson.Get(object, "metadata.namespace").String(), gjson.Get(object, "metadata.name").String()
-	resource := map[string]string{egress.KindServiceEntry: "serviceentries", egress.KindVirtualService: "virtualservices", validate.KindSidecar: "sidecars"}[kind]
+	resource := map[string]string{egress.KindServiceEntry: "serviceentries", egress.KindVirtualService: "virtualservices", egress.KindSidecar: "sidecars"}[kind]
 	got := answerOf(a.t, post(NewObjectHandler(a.b.options), reviewOf(object, about("networking.istio.io", "v1", resource), func(rv *admissionv1.AdmissionReview) {
 		rv.Request.Namespace = namespace
 	})))
@@ -272,12 +272,12 @@ func TestAgreement(t *testing.T) {
 		a.badConfiguration(row[0], row[1], row[2])
 	}
 	for _, spec := range []string{`null`, `{}`, `{"outboundTrafficPolicy":{"mode":"REGISTRY_ONLY"},"egress":[{"hosts":["./*"]}]}`, `{"outboundTrafficPolicy":{"mode":"ALLOW_ANY"}}`, `{"outboundTrafficPolicy":7}`, `[]`} {
-		a.one("a Sidecar", validate.KindSidecar, spec)
+		a.one("a Sidecar", egress.KindSidecar, spec)
 	}
 	a.scenarios()
 	a.corpora()
 	t.Logf("compared: %v; %d different problems", a.compared, len(a.messages))
-	for kind, least := range map[string]int{egress.KindServiceEntry: 300, egress.KindVirtualService: 300, validate.KindSidecar: 1, "ConfigMap": 60, "workload": 200} {
+	for kind, least := range map[string]int{egress.KindServiceEntry: 300, egress.KindVirtualService: 300, egress.KindSidecar: 1, "ConfigMap": 60, "workload": 200} {
 		if a.compared[kind] < least {
 			t.Errorf("%d inputs of kind %s, want at least %d", a.compared[kind], kind, least)
 		}
@@ -306,7 +306,7 @@ func (a *agreement) object(place string, data []byte) {
 	o := gjson.ParseBytes(data)
 	kind := o.Get("kind").String()
 	switch {
-	case kind == egress.KindServiceEntry || kind == egress.KindVirtualService || kind == validate.KindSidecar:
+	case kind == egress.KindServiceEntry || kind == egress.KindVirtualService || kind == egress.KindSidecar:
 		a.one(place, kind, specOf(o))
 	case kind == "ConfigMap" && o.Get("data").IsObject():
 		name := "istio-sidecar-injector"

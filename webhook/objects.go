@@ -16,7 +16,7 @@ import (
 var (
 	objectVersions = registration.NetworkingVersions()
 	objectKinds    = map[string]string{
-		registration.ServiceEntries: egress.KindServiceEntry, registration.VirtualServices: egress.KindVirtualService, registration.Sidecars: validate.KindSidecar,
+		registration.ServiceEntries: egress.KindServiceEntry, registration.VirtualServices: egress.KindVirtualService, registration.Sidecars: egress.KindSidecar,
 	}
 )
 
@@ -40,7 +40,7 @@ func (h *handler) modelCost(weight) int64 {
 		return 0
 	}
 	in, _ := h.Objects()
-	return int64(len(in.ServiceEntries)+len(in.VirtualServices)) * objectCost
+	return int64(len(in.ServiceEntries)+len(in.VirtualServices)+len(in.Sidecars)) * objectCost
 }
 
 func (h *handler) validateObject(r *request) answer {

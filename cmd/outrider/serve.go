@@ -166,6 +166,7 @@ func objectLimitFlags(f *pflag.FlagSet, l *egress.Limits) {
 	f.IntVar(&l.NamespaceBytes, "egress-max-namespace-bytes", egress.DefaultNamespaceBytes, "maximum size of their specs")
 	f.IntVar(&l.NamespaceHosts, "egress-max-namespace-hosts", egress.DefaultNamespaceHosts, "maximum hosts of a namespace's ServiceEntries, once for each port")
 	f.IntVar(&l.NamespacePorts, "egress-max-namespace-ports", egress.DefaultNamespacePorts, "maximum different ports of a namespace's ServiceEntries")
+	f.IntVar(&l.NamespaceSidecars, "egress-max-namespace-sidecars", egress.DefaultNamespaceSidecars, "maximum Sidecars of a namespace")
 	f.IntVar(&l.NamespaceAddresses, "egress-max-namespace-addresses", egress.DefaultNamespaceAddresses, "maximum endpoints of a namespace's headless Services that sidecars reach without a ServiceEntry")
 	f.IntVar(&l.ViewPorts, "egress-max-ports", egress.DefaultViewPorts, "maximum ports that a sidecar has listeners for; beyond its own namespace's, each other namespace has an equal share")
 }

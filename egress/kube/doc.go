@@ -1,5 +1,5 @@
 // Package kube watches the sources of the sidecars' configuration: Services,
-// EndpointSlices, nodes, ServiceEntries and VirtualServices.
+// EndpointSlices, nodes, ServiceEntries, VirtualServices and Sidecars.
 //
 // A Watcher builds a model from all of them and from the mesh configuration, and
 // passes it to Options.Built: first when all initial lists are complete, then

@@ -169,4 +169,5 @@ func (k *kindWatcher) read(o any) (key, object, bool) {
 var watchedKinds = []struct{ name, resource string }{
 	{egress.KindServiceEntry, "serviceentries"},
 	{egress.KindVirtualService, "virtualservices"},
+	{egress.KindSidecar, "sidecars"},
 }

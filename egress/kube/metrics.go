@@ -34,11 +34,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			// 1,000 entries take some 10 ms.
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
-		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries and VirtualServices in the cluster, by kind.")), []string{"kind"}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects", "ServiceEntries, VirtualServices and Sidecars in the cluster, by kind.")), []string{"kind"}),
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("problems",
 			"Object problems, by kind and severity (error: a part of the object is ignored; warning).")), []string{"kind", "severity"}),
 		over: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("objects_over_budget",
-			"ServiceEntries and VirtualServices that are ignored because they, or their namespaces with them, exceed a limit, by kind.")), []string{"kind"}),
+			"ServiceEntries, VirtualServices and Sidecars that are ignored because they, or their namespaces with them, exceed a limit, by kind.")), []string{"kind"}),
 		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("addresses",
 			"ClusterIPs and endpoints of headless Services that sidecars always reach, by scope (cluster; namespace: reached from their own namespace only, because an endpoint is outside the cluster; none: over --egress-max-namespace-addresses).")), []string{"scope"}),
 		nodes: prometheus.NewGauge(prometheus.GaugeOpts(options("node_addresses",
@@ -78,14 +78,14 @@ func (m *metrics) built(r Result, took time.Duration) {
 		severity problem.Severity
 	}
 	problems := map[label]int{}
-	over := map[string]map[string]bool{egress.KindServiceEntry: {}, egress.KindVirtualService: {}}
+	over := map[string]map[string]bool{egress.KindServiceEntry: {}, egress.KindVirtualService: {}, egress.KindSidecar: {}}
 	for _, p := range r.Problems {
 		problems[label{kindOf[p.Source], p.Severity}]++
 		if sources := over[kindOf[p.Source]]; p.Type == problem.TypeOverBudget && sources != nil {
 			sources[p.Source] = true
 		}
 	}
-	for _, kind := range []string{egress.KindMesh, egress.KindServiceEntry, egress.KindVirtualService} {
+	for _, kind := range []string{egress.KindMesh, egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar} {
 		if kind != egress.KindMesh {
 			m.objects.WithLabelValues(kind).Set(float64(objects[kind]))
 			m.over.WithLabelValues(kind).Set(float64(len(over[kind])))

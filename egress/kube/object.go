@@ -14,9 +14,9 @@ import (
 // key is a namespace and a name.
 type key struct{ namespace, name string }
 
-// Object identifies one state of a ServiceEntry or VirtualService.
+// Object identifies one state of a ServiceEntry, VirtualService or Sidecar.
 type Object struct {
-	Kind       string // egress.KindServiceEntry or egress.KindVirtualService
+	Kind       string // egress.KindServiceEntry, egress.KindVirtualService or egress.KindSidecar
 	Meta       egress.Meta
 	UID        string
 	Generation int64

@@ -7,6 +7,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/outrider-mesh/outrider/annotation"
@@ -78,8 +79,11 @@ func (t *table[T]) put(o any, deleted bool) {
 // metadata, and logs each new error of list and watch once. failed are called with each.
 func prepare(i cache.SharedIndexInformer, log logr.Logger, resource string, h cache.ResourceEventHandler, failed ...func(error)) (cache.ResourceEventHandlerRegistration, error) {
 	if err := i.SetTransform(func(o any) (any, error) {
-		if n, ok := o.(*corev1.Node); ok {
-			return slimNode(n), nil
+		switch o := o.(type) {
+		case *corev1.Node:
+			return slimNode(o), nil
+		case *metav1.PartialObjectMetadata:
+			return slimPod(o), nil
 		}
 		if m, err := meta.Accessor(o); err == nil {
 			m.SetManagedFields(nil)

@@ -32,8 +32,9 @@ import (
 
 // Options of a Watcher.
 type Options struct {
-	// Client and Dynamic need list and watch on services, endpointslices,
-	// nodes, serviceentries and virtualservices, and on the CRDs of the last two.
+	// Client and Dynamic need list and watch on services, endpointslices, nodes,
+	// serviceentries, virtualservices and sidecars, and on the CRDs of the last three; on
+	// namespaces, if the mesh configuration selects by their labels.
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
 	// Revision is this control plane's; empty means the default one. Objects of
@@ -59,8 +60,8 @@ type Result struct {
 	Model    *egress.Model
 	Input    egress.Input
 	Problems problem.List
-	// Objects are all ServiceEntries and VirtualServices of this revision, sorted by
-	// kind, namespace and name.
+	// Objects are all ServiceEntries, VirtualServices and Sidecars of this revision, sorted
+	// by kind, namespace and name.
 	Objects []Object
 
 	reachable reachable
@@ -311,6 +312,9 @@ func (w *Watcher) build(addressesSynced bool) {
 	start := time.Now()
 	slices.SortFunc(all, func(a, b object) int { return compareObjects(a.Object, b.Object) })
 	for _, o := range all {
+		if o.spec == nil && o.Kind == egress.KindSidecar {
+			in.Sidecars = append(in.Sidecars, egress.Sidecar{Meta: o.Meta}) // not readable: it exposes nothing
+		}
 		in.Add(o.Meta, o.spec, o.bytes)
 		in.Problems = append(in.Problems, o.problems...)
 		r.Objects = append(r.Objects, o.Object)

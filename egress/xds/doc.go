@@ -6,7 +6,8 @@
 // initial lists are complete.
 //
 // A stream is authenticated when it is opened, by its bearer token, and gets the
-// view of the token's namespace. What a sidecar reports about itself (its node
+// view of the token's namespace, or of its pod where Sidecars select pods by their
+// labels: Labels has these, by the pod's name and UID in the token. What a sidecar reports about itself (its node
 // ID) is shown to operators and has no other effect.
 //
 // The body of each resource is encoded once per view and shared by all streams

@@ -55,19 +55,19 @@ type entry struct {
 	wire []byte
 }
 
-// view returns the view of a namespace without some objects. omits is set where it
+// view returns the view of a workload without some objects. omits is set where it
 // is not the view of all objects.
-func (g *generation) view(namespace string, out map[egress.Object]bool) (v *view, omits bool, err error) {
-	class := g.model.Class(namespace)
+func (g *generation) view(w egress.Workload, out map[egress.Object]bool) (v *view, omits bool, err error) {
+	class := g.model.ClassOf(w)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(out) > 0 {
-		return g.viewWithout(class+" "+keyOf(out), namespace, out)
+		return g.viewWithout(class+" "+keyOf(out), w, out)
 	}
 	if v := g.views[class]; v != nil {
 		return v, false, nil
 	}
-	of := g.model.View(namespace)
+	of := g.model.ViewOf(w)
 	if v = g.byVersion[of.Version()]; v == nil {
 		if v, err = newView(of); err != nil {
 			return nil, false, err
@@ -78,15 +78,15 @@ func (g *generation) view(namespace string, out map[egress.Object]bool) (v *view
 	return v, false, nil
 }
 
-// base returns the view of a namespace without any object.
-func (g *generation) base(namespace string) (v *view, err error) {
-	class := "base " + g.model.Class(namespace)
+// base returns the view of a workload without any object.
+func (g *generation) base(w egress.Workload) (v *view, err error) {
+	class := "base " + g.model.ClassOf(w)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if v := g.views[class]; v != nil {
 		return v, nil
 	}
-	of := g.without(g.objects()).View(namespace)
+	of := g.without(g.objects()).ViewOf(w)
 	if v = g.byVersion[of.Version()]; v == nil {
 		if v, err = newView(of); err != nil {
 			return nil, err
@@ -102,11 +102,11 @@ const omittingKeys = 1000
 // viewWithout returns a view without some objects. Only the streams that have it keep
 // it, and are charged for it: a sidecar chooses what it rejects, and could make any
 // number of views.
-func (g *generation) viewWithout(key, namespace string, out map[egress.Object]bool) (*view, bool, error) {
+func (g *generation) viewWithout(key string, w egress.Workload, out map[egress.Object]bool) (*view, bool, error) {
 	if v := g.omitting[key].Value(); v != nil {
 		return v, true, nil
 	}
-	of := g.without(out).View(namespace)
+	of := g.without(out).ViewOf(w)
 	if v := g.byVersion[of.Version()]; v != nil {
 		return v, false, nil
 	}
@@ -130,14 +130,14 @@ func (g *generation) without(out map[egress.Object]bool) *egress.Model {
 
 // trial returns the trial of a resource without some objects; nil if there is no such
 // resource. All sidecars of a class are asked alike.
-func (g *generation) trial(namespace string, of resourceKey, out map[egress.Object]bool) (*entry, error) {
-	key := fmt.Sprintf("%s %s %s %s", g.model.Class(namespace), of.typeURL, of.name, keyOf(out))
+func (g *generation) trial(w egress.Workload, of resourceKey, out map[egress.Object]bool) (*entry, error) {
+	key := fmt.Sprintf("%s %s %s %s", g.model.ClassOf(w), of.typeURL, of.name, keyOf(out))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e, ok := g.trials[key]; ok {
 		return e, nil
 	}
-	r, ok, err := envoy.Trial(g.without(out).View(namespace), of.typeURL, of.name)
+	r, ok, err := envoy.Trial(g.without(out).ViewOf(w), of.typeURL, of.name)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (e limitError) GRPCStatus() *status.Status { return e.status }
 // usage is what the streams of a namespace use.
 type usage struct {
 	streams, bytes int
-	held           map[*view]int // the streams of each view that omits objects
+	held           map[*view]int // the streams of each view that omits objects, or is for some pods
 }
 
 // add registers a stream. The oldest stream of its pod is closed if there would be
@@ -262,7 +262,7 @@ func (s *Server) hold(st *stream, v *view) error {
 	}
 	if u.held[v] == 0 {
 		if u.bytes+v.bytes > s.limits.NamespaceBytes {
-			return exceeds(limitBytes, "what the sidecars of namespace %s reject takes too many different configurations: the limit is %d bytes", st.identity.Namespace, s.limits.NamespaceBytes)
+			return exceeds(limitBytes, "what the sidecars of namespace %s reject, and Sidecars that select by labels, take too many different configurations: the limit is %d bytes", st.identity.Namespace, s.limits.NamespaceBytes)
 		}
 		u.bytes += v.bytes
 		s.bytes += v.bytes

@@ -102,7 +102,7 @@ func TestTrialsAreBounded(t *testing.T) {
 	all := g.model.Objects("bank")
 	most, total := 0, 0
 	for i := range 500 {
-		e, err := g.trial("bank", resourceKey{"type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "80"}, map[egress.Object]bool{all[i+1]: true})
+		e, err := g.trial(egress.Workload{Namespace: "bank"}, resourceKey{"type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "80"}, map[egress.Object]bool{all[i+1]: true})
 		kit.Must(t, err)
 		total += len(e.wire)
 		most = max(most, g.trialled)

@@ -158,7 +158,7 @@ func (st *stream) ask() error {
 				out[o] = true
 			}
 		}
-		e, err := s.generation.trial(st.identity.Namespace, s.key, out)
+		e, err := s.generation.trial(st.workload, s.key, out)
 		if err != nil {
 			st.server.observer.failed(st.identity.Namespace, err)
 			return st.finish()

@@ -143,7 +143,7 @@ func (st *stream) sendBase(s *subscription, req *discoveryv3.DeltaDiscoveryReque
 	if !st.fresh || req.TypeUrl != envoy.TypeRoute {
 		return nil
 	}
-	base, err := st.generation.base(st.identity.Namespace)
+	base, err := st.generation.base(st.workload)
 	if err != nil {
 		return nil // the view with objects was built
 	}

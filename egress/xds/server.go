@@ -31,6 +31,7 @@ type Server struct {
 	current  atomic.Pointer[generation] // nil before the first Publish
 
 	publishing sync.Mutex
+	labels     Labels // nil: no pod has labels
 
 	limits      Limits
 	connections *connections
@@ -217,6 +218,11 @@ func (s *Server) serve(conn grpc.ServerStream) error {
 	if err := s.add(st); err != nil {
 		from.reject()
 		return s.observer.limited(id, err)
+	}
+	if err := s.readLabels(conn.Context(), id); err != nil {
+		s.remove(st)
+		from.reject()
+		return s.observer.streamRejected(from.named(err))
 	}
 	defer s.remove(st)
 	defer from.accept()()

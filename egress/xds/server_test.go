@@ -311,7 +311,7 @@ func TestViewsAreShared(t *testing.T) {
 	s := New(nil, Observer{}, Limits{})
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	of := func(namespace string) *view {
-		v, _, err := s.current.Load().view(namespace, nil)
+		v, _, err := s.current.Load().view(egress.Workload{Namespace: namespace}, nil)
 		kit.Must(t, err)
 		return v
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // stream is one sidecar. Only its loop sends, and only its loop changes its
@@ -31,10 +32,13 @@ type stream struct {
 	reason   error // of close
 	bytes    int   // charged to the namespace; Server.mu
 	work     *rate.Limiter
+	relabel  debounce.Signal // the labels of its pod have changed
+	labelled time.Time       // when it was updated for them last
 
 	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
 	generation *generation
+	workload   egress.Workload // of the view
 	view       *view
 	types      map[string]*subscription
 
@@ -71,6 +75,7 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
 		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
 		work:     rate.NewLimiter(workRate, workBurst),
+		relabel:  debounce.New(),
 		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
 	}
 }
@@ -116,6 +121,10 @@ func (st *stream) run() error {
 			}
 		case <-st.wake:
 			if err := st.woken(); err != nil {
+				return err
+			}
+		case <-st.relabel:
+			if err := st.relabelled(); err != nil {
 				return err
 			}
 		case <-st.generation.next:
@@ -197,7 +206,14 @@ func (st *stream) refresh() error {
 	if err := st.chargeOmissions(); err != nil {
 		return err
 	}
-	v, omits, err := st.generation.view(st.identity.Namespace, st.out())
+	w, known := st.server.workload(st.identity, st.generation.model)
+	switch {
+	case !known && st.view == nil:
+		return status.Error(codes.Unavailable, "the labels of the pod are not known yet")
+	case !known:
+		return nil // it keeps the previous view
+	}
+	v, omits, err := st.generation.view(w, st.out())
 	if err != nil {
 		st.server.observer.failed(st.identity.Namespace, err)
 		if st.view == nil {
@@ -205,11 +221,12 @@ func (st *stream) refresh() error {
 		}
 		return nil // it keeps the previous view
 	}
+	st.workload = w
 	if v == st.view {
 		return nil
 	}
 	held := v
-	if !omits {
+	if _, selects, _ := st.generation.model.SidecarOf(w); !omits && !selects {
 		held = nil
 	}
 	if err := st.server.hold(st, held); err != nil {

@@ -173,7 +173,7 @@ func (u *uninstaller) named() []lifecycle.Object {
 		own(lifecycle.Secrets, "outrider-certs"), own(lifecycle.Secrets, "outrider-ca-key"),
 		own(lifecycle.Jobs, lifecycle.Verify), own(lifecycle.RoleBindings, lifecycle.Verify), own(lifecycle.Roles, lifecycle.Verify), own(lifecycle.ServiceAccounts, lifecycle.Verify),
 		all(lifecycle.ClusterRoleBindings, u.Name(lifecycle.Verify)), all(lifecycle.ClusterRoles, u.Name(lifecycle.Verify)), all(lifecycle.Namespaces, u.Name(lifecycle.Verify)),
-		all(lifecycle.CRDs, "serviceentries.networking.istio.io"), all(lifecycle.CRDs, "virtualservices.networking.istio.io"),
+		all(lifecycle.CRDs, "serviceentries.networking.istio.io"), all(lifecycle.CRDs, "virtualservices.networking.istio.io"), all(lifecycle.CRDs, "sidecars.networking.istio.io"),
 	}
 }
 

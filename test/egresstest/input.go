@@ -47,11 +47,12 @@ func Parse(t testing.TB, text string) egress.Input {
 			InCluster []struct {
 				Address netip.Addr
 				Ports   []uint16
+				Service egress.ServiceName
 			}
 		}
 		kit.Must(t, yaml.Unmarshal([]byte(d), &o))
 		switch o.Kind {
-		case egress.KindServiceEntry, egress.KindVirtualService:
+		case egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar:
 			spec, problems := egress.Decode(o.Kind, o.Metadata, o.Spec)
 			kit.Must(t, problems.Err())
 			in.Add(o.Metadata, spec, len(o.Spec))
@@ -59,7 +60,7 @@ func Parse(t testing.TB, text string) egress.Input {
 		default:
 			in.Reports = in.Reports || o.Reports
 			for _, d := range o.InCluster {
-				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports})
+				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports, Service: d.Service})
 			}
 		}
 	}
@@ -71,6 +72,9 @@ func EntryText(spec string) string { return objectText(egress.KindServiceEntry, 
 
 // RouteText is an input with one VirtualService, shop/v.
 func RouteText(spec string) string { return objectText(egress.KindVirtualService, "v", spec) }
+
+// SidecarText is an input with one Sidecar, shop/s.
+func SidecarText(spec string) string { return objectText(egress.KindSidecar, "s", spec) }
 
 func objectText(kind, name, spec string) string {
 	return "accessLogFile: /dev/stdout\n\n---\nkind: " + kind + "\nmetadata: {namespace: shop, name: " + name + "}\nspec: " + spec + "\n"

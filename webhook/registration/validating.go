@@ -17,7 +17,7 @@ const (
 	NetworkingGroup = "networking.istio.io"
 	ServiceEntries  = "serviceentries"
 	VirtualServices = "virtualservices"
-	Sidecars        = "sidecars" // which are not read
+	Sidecars        = "sidecars"
 )
 
 // NetworkingVersions are the versions of NetworkingGroup that are validated.
@@ -120,8 +120,7 @@ func (o Options) images() admissionregistrationv1.ValidatingWebhook {
 	return w
 }
 
-// objects are the entries for ServiceEntries and VirtualServices, and for Sidecars where
-// their CRD exists. An object with a revision label is validated by that revision, one
+// objects are the entries for ServiceEntries, VirtualServices and Sidecars. An object with a revision label is validated by that revision, one
 // without by the default one.
 func (o Options) objects(write []admissionregistrationv1.OperationType) (out []admissionregistrationv1.ValidatingWebhook) {
 	for _, s := range []selector{

@@ -4,6 +4,7 @@ package gen
 var descriptions = map[string]string{
 	"ServiceEntry":   "A ServiceEntry adds hosts outside the mesh to the configuration of the sidecars.",
 	"VirtualService": "A VirtualService configures how requests to its hosts are routed.",
+	"Sidecar":        "A Sidecar limits the hosts that workloads reach, and sets how undeclared hosts are handled.",
 	"spec":           "Desired configuration.",
 	"status":         "Observed state, set by the control plane.",
 
@@ -31,6 +32,25 @@ var descriptions = map[string]string{
 	"WorkloadEntry.serviceAccount": "Service account of the endpoint.",
 
 	"WorkloadSelector.labels": "Labels that a pod must have, all of them.",
+
+	"Sidecar.workloadSelector":      "Labels of the pods that the Sidecar is for; without it, all pods of the namespace, or of the mesh in the root namespace.",
+	"Sidecar.ingress":               "No effect: inbound traffic is not captured.",
+	"Sidecar.egress":                "Hosts that the pods reach. Without it, those of the namespace's Sidecar, or of the root namespace's, or all.",
+	"Sidecar.inboundConnectionPool": "No effect: inbound traffic is not captured.",
+	"Sidecar.outboundTrafficPolicy": "How connections to undeclared hosts are handled; without it, as the mesh has it.",
+
+	"IstioEgressListener.port":        "Port that the hosts are for; without it, all ports that have no entry of their own.",
+	"IstioEgressListener.bind":        "No effect: connections are captured, whatever address they are for.",
+	"IstioEgressListener.captureMode": "No effect: the pod's annotations and the mesh set what is captured.",
+	"IstioEgressListener.hosts":       "Hosts, as NAMESPACE/DNSNAME, such as ./* or */*.example.com; ~NAMESPACE/DNSNAME excludes hosts, ~/* all of them.",
+
+	"SidecarPort.number":     "Port number, 1 to 65535.",
+	"SidecarPort.protocol":   "No effect: the protocol is that of the ServiceEntry.",
+	"SidecarPort.name":       "No effect.",
+	"SidecarPort.targetPort": "No effect.",
+
+	"OutboundTrafficPolicy.mode":        "REGISTRY_ONLY (the default where the policy is set): undeclared hosts are blocked. ALLOW_ANY: they are reached.",
+	"OutboundTrafficPolicy.egressProxy": "Not supported.",
 
 	"VirtualService.hosts":    "Hosts whose requests are routed, as applications request them.",
 	"VirtualService.gateways": "Gateways the routes apply to; mesh (the default) means all sidecars.",

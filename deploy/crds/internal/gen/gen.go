@@ -38,6 +38,14 @@ const age = `
       description: Age
       jsonPath: .metadata.creationTimestamp`
 
+// shortNames is the line with the short name, if there is one.
+func (c CRD) shortNames() string {
+	if c.Short == "" {
+		return ""
+	}
+	return "    shortNames: [" + c.Short + "]\n"
+}
+
 // CRDs are the generated CustomResourceDefinitions.
 var CRDs = []CRD{
 	{"ServiceEntry", "serviceentries", "se", &networkingv1alpha3.ServiceEntry{}, &networkingv1alpha3.ServiceEntryStatus{}, `
@@ -62,6 +70,11 @@ var CRDs = []CRD{
       type: string
       description: Hosts whose requests are routed
       jsonPath: .spec.hosts` + age},
+	{"Sidecar", "sidecars", "", &networkingv1alpha3.Sidecar{}, &metav1alpha1.IstioStatus{}, `
+    - name: Policy
+      type: string
+      description: How undeclared hosts are handled
+      jsonPath: .spec.outboundTrafficPolicy.mode` + age},
 }
 
 // file is the generated file. The three versions share columns and schema through
@@ -86,8 +99,7 @@ spec:
     listKind: %[1]sList
     plural: %[2]s
     singular: %[3]s
-    shortNames: [%[4]s]
-    categories: [istio-io, networking-istio-io]
+%[4]s    categories: [istio-io, networking-istio-io]
   versions:
   - name: v1
     served: true
@@ -121,7 +133,7 @@ func Generate() (map[string]string, error) {
 			return nil, fmt.Errorf("encode the schema of %s: %w", c.Kind, err)
 		}
 		indented := "        " + strings.ReplaceAll(strings.TrimSuffix(string(schema), "\n"), "\n", "\n        ") + "\n"
-		files[c.FileName()] = fmt.Sprintf(file, c.Kind, c.Plural, strings.ToLower(c.Kind), c.Short, c.columns, indented)
+		files[c.FileName()] = fmt.Sprintf(file, c.Kind, c.Plural, strings.ToLower(c.Kind), c.shortNames(), c.columns, indented)
 	}
 	for _, name := range slices.Sorted(maps.Keys(descriptions)) {
 		if !g.used[name] {
@@ -228,6 +240,9 @@ func (g *generator) value(f protoreflect.FieldDescriptor) object {
 			return object{"type": "string", "format": "date-time"}
 		case "google.protobuf.BoolValue":
 			return object{"type": "boolean", "nullable": true}
+		case "istio.networking.v1alpha3.IstioIngressListener", "istio.networking.v1alpha3.ConnectionPoolSettings":
+			// Of inbound traffic, which is never captured: what is in them is kept as it is.
+			return object{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
 		case "google.protobuf.UInt32Value":
 			return object{"type": "integer", "minimum": 0, "maximum": 4294967295, "nullable": true}
 		}
