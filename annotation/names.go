@@ -12,6 +12,8 @@ const (
 	ReplicaVersion    = "outrider/version"             // annotation on a replica's lease: that of its program
 	ReplicaComponents = "outrider/components"          // annotation on a replica's lease: what it runs
 	ReplicaSidecars   = "outrider/sidecars"            // annotation on a replica's lease: the sidecars that are connected to it
+	CheckRun          = "outrider/check-run"           // label on what "outrider check --traffic" creates: the run
+	CheckUntil        = "outrider/check-until"         // annotation beside it: when the run has ended, at the latest
 )
 
 // The names of the table, grouped by their prefix.

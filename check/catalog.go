@@ -21,14 +21,17 @@ type When int
 
 // What reports are about.
 const (
-	Before  When = 1 << iota // a cluster before an installation
-	After                    // an installation
-	OfProxy                  // one sidecar
+	Before    When = 1 << iota // a cluster before an installation
+	After                      // an installation
+	OfProxy                    // one sidecar
+	OfTraffic                  // the ways out, as they are tried
 )
 
 // when is what the facts are of.
 func (f *Facts) when() When {
 	switch {
+	case f.Traffic != nil:
+		return OfTraffic
 	case f.Sidecar != nil:
 		return OfProxy
 	case f.Before:
@@ -41,7 +44,7 @@ func (f *Facts) when() When {
 func Catalog() []Check { return slices.Clone(catalog) }
 
 var catalog = []Check{
-	{"api-reachable", Kubernetes, "The API server answers", "The kubeconfig names another cluster, or the network is down.", "Check the kubeconfig, the network and the VPN.", Before | After | OfProxy, apiReachable},
+	{"api-reachable", Kubernetes, "The API server answers", "The kubeconfig names another cluster, or the network is down.", "Check the kubeconfig, the network and the VPN.", Before | After | OfProxy | OfTraffic, apiReachable},
 	{"api-version", Kubernetes, "The version of Kubernetes is supported", "The cluster is older than Kubernetes 1.25.", "Upgrade the cluster.", Before | After, apiVersion},
 	{"rights", Kubernetes, "Everything can be read", "The user of the kubeconfig may not read some resources; the checks that need them are skipped.", "Run the checks as an administrator of the cluster.", Before | After | OfProxy, rights},
 	{"clocks", Kubernetes, "Clocks agree", "The clock of a node, or of this machine, is wrong. Certificates are valid for a time, and the pods of a node whose clock is wrong may not accept them.", "Synchronize the clocks, for example with chrony.", Before | After, clock},
@@ -92,11 +95,17 @@ var catalog = []Check{
 	{"proxy-rejected", Proxy, "The sidecar accepts its configuration", "Its Envoy rejects something that is valid for the control plane: an object with a regular expression or a header that Envoy does not accept, or an image of another version of Envoy.", "Correct the object that the message is about; use an image of a supported version.", OfProxy, proxyRejected},
 	{"proxy-certificate", Proxy, "The sidecar has the CA certificates of the control plane", "The kubelet has not brought ConfigMap `outrider-ca` into the pod, or a certificate has expired.", "Restart the pod; see the leader of the webhook's replicas, which renews certificates.", OfProxy, proxyCertificate},
 	{"proxy-clock", Proxy, "The clock of the pod's node agrees", "The clock of the node is wrong. Certificates and tokens are valid for a time.", "Synchronize the clock of the node, for example with chrony.", OfProxy, proxyClock},
+
+	{"traffic-pods", Traffics, "The pods of the trial run, and are injected", "The user may not create them, an image cannot be pulled, a policy or a quota rejects them, the webhook does not inject them, or a sidecar does not start.", "See the fix of the result.", OfTraffic, trafficPods},
+	{"traffic-passthrough", Traffics, "An undeclared host is handled as outboundTrafficPolicy has it", "An excluded range or port, or an included list without the address: the connection bypasses the sidecar. Or something blocks it: REGISTRY_ONLY, a NetworkPolicy, a firewall.", "Correct the setting or object that the result names.", OfTraffic, trafficWay(Passthrough)},
+	{"traffic-controlled", Traffics, "A declared host is reached through the sidecar", "An excluded range or port lets it bypass the sidecar, another object takes precedence over the ServiceEntry, a VirtualService aborts or redirects its requests, or a NetworkPolicy denies the connection.", "Correct the setting or object that the result names.", OfTraffic, trafficWay(Controlled)},
+	{"traffic-bypass", Traffics, "An excluded address bypasses the sidecar", "The annotation of the pod is changed or ignored, or another program redirects its connections.", "See the annotation of the pod, and other webhooks.", OfTraffic, trafficWay(Bypass)},
+	{"traffic-leftovers", Traffics, "Nothing is left of earlier runs", "A run was killed before it could remove its namespace.", "Delete what the result names.", OfTraffic, trafficLeftovers},
 }
 
 // Run runs the checks that make sense for the facts.
 func Run(f *Facts) Report {
-	r := Report{APIVersion: APIVersion, Kind: "CheckReport", Status: Passed, Results: []Result{}}
+	r := Report{APIVersion: APIVersion, Kind: "CheckReport", Status: Passed, Results: []Result{}, Traffic: f.Traffic}
 	for _, c := range catalog {
 		if c.When&f.when() == 0 || f.Unreachable != "" && c.ID != "api-reachable" {
 			continue

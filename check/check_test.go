@@ -328,6 +328,10 @@ func TestEveryCheckHasAFault(t *testing.T) {
 		for _, f := range sidecarFaults {
 			found = found || f.id == c.ID
 		}
+		for _, v := range verdicts {
+			found = found || v.check == c.ID
+		}
+		found = found || c.ID == "traffic-pods" || c.ID == "traffic-leftovers" // of TestTrafficStopped
 		if !found {
 			t.Errorf("%s: no fault is planted for it", c.ID)
 		}

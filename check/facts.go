@@ -88,6 +88,8 @@ type Facts struct {
 
 	// Sidecar is the pod whose sidecar is checked; nil where an installation is.
 	Sidecar *Sidecar
+	// Traffic is the trial of the ways out; nil where they are not tried.
+	Traffic *Traffic
 }
 
 // Definition is a CustomResourceDefinition.

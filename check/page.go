@@ -22,6 +22,8 @@ func Page() string {
 			b.WriteString(" Not with `--pre`.")
 		case c.When == OfProxy:
 			b.WriteString(" Only with `--proxy`.")
+		case c.When == OfTraffic:
+			b.WriteString(" Only with `--traffic`.")
 		}
 		fmt.Fprintf(&b, "\n\nCause: %s\n\nFix: %s\n\n", c.Cause, c.Fix)
 	}

@@ -34,6 +34,7 @@ const (
 	Ranges       Group = "Ranges"
 	Platform     Group = "Platform"
 	Proxy        Group = "Sidecar"
+	Traffics     Group = "Traffic"
 )
 
 // Report is the result of all checks.
@@ -43,6 +44,8 @@ type Report struct {
 	// Status is the worst of the results.
 	Status  Status   `json:"status"`
 	Results []Result `json:"results"`
+	// Traffic is what was tried with --traffic.
+	Traffic *Traffic `json:"traffic,omitempty"`
 }
 
 // Result is what a check found. A check without a finding has one result, which passed or

@@ -25,9 +25,11 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	status := []string{string(check.Passed), string(check.Skipped), string(check.Warning), string(check.Failed)}
+	ways := []string{string(check.Passthrough), string(check.Controlled), string(check.Bypass)}
+	outcomes := []string{string(check.Forwarded), string(check.Blocked), string(check.Bypassed), string(check.Lost), string(check.Untried)}
 	schema.Check(t, schema.Output{
 		File: "../docs/check.schema.json", Title: "A report of outrider check -o json", Type: reflect.TypeFor[check.Report](),
-		Enums: map[string][]string{"apiVersion": {check.APIVersion}, "kind": {"CheckReport"}, "status": status, "results.status": status, "results.check": ids, "results.group": groups},
+		Enums: map[string][]string{"apiVersion": {check.APIVersion}, "kind": {"CheckReport"}, "status": status, "results.status": status, "traffic.trials.way": ways, "traffic.trials.protocol": {"http", "tls"}, "traffic.trials.want": outcomes, "traffic.trials.outcome": outcomes, "results.check": ids, "results.group": groups},
 	}, *update)
 }
 

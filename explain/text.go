@@ -79,13 +79,14 @@ func (a Answer) stages(b *bytes.Buffer) {
 
 // text is a rule: the sentence, its place, and the fix.
 func (r Rule) text(b *bytes.Buffer, indent string) {
-	fmt.Fprintf(b, "%s%s\n%s  by %s\n", indent, problem.Printable(r.Text), indent, problem.Printable(r.place()))
+	fmt.Fprintf(b, "%s%s\n%s  by %s\n", indent, problem.Printable(r.Text), indent, problem.Printable(r.Place()))
 	if r.Fix != "" {
 		fmt.Fprintf(b, "%s  to change it: %s\n", indent, problem.Printable(r.Fix))
 	}
 }
 
-func (r Rule) place() string {
+// Place is where the rule is, as a text.
+func (r Rule) Place() string {
 	out := r.Source
 	switch {
 	case r.File != "" && r.Line > 0:
@@ -100,7 +101,7 @@ func (r Rule) place() string {
 }
 
 func (s Setting) source() string {
-	out := Rule{Source: s.Source, File: s.File, Path: s.Path, Line: s.Line}.place()
+	out := Rule{Source: s.Source, File: s.File, Path: s.Path, Line: s.Line}.Place()
 	if s.Evidence != "" {
 		out += " (" + s.Evidence + ")"
 	}
@@ -122,7 +123,7 @@ func (t Traffic) text(b *bytes.Buffer) {
 			address = fmt.Sprintf("any %s address in none of the lists, port %d", c.Family, c.Port)
 		}
 		fmt.Fprintf(b, "  %s (%s%s): %s\n", address, c.Protocol, problem.Printable(name), outcomeTexts[c.Outcome])
-		fmt.Fprintf(b, "    redirect: %s\n      by %s\n", problem.Printable(c.Redirect.Text), problem.Printable(c.Redirect.place()))
+		fmt.Fprintf(b, "    redirect: %s\n      by %s\n", problem.Printable(c.Redirect.Text), problem.Printable(c.Redirect.Place()))
 		if c.Outcome == Bypassed && c.Redirect.Fix != "" {
 			fmt.Fprintf(b, "      to change it: %s\n", c.Redirect.Fix)
 		}
@@ -143,7 +144,7 @@ func (s *Sidecar) text(b *bytes.Buffer) {
 	s.Rule.text(&r, "    ")
 	b.WriteString(strings.TrimLeft(r.String(), " "))
 	for _, o := range s.Others {
-		fmt.Fprintf(b, "      and by %s\n", problem.Printable(o.place()))
+		fmt.Fprintf(b, "      and by %s\n", problem.Printable(o.Place()))
 	}
 	var facts []string
 	if s.Status > 0 {

@@ -14,9 +14,10 @@ import (
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
-// TestMain runs the tests, or the program where its name is that of a kubectl plugin.
+// TestMain runs the tests, or the program: where its name is that of a kubectl plugin, or a
+// test has a process of its own.
 func TestMain(m *testing.M) {
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl") {
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl") || os.Getenv(programEnv) != "" {
 		main()
 	}
 	os.Exit(kube.Main(m))

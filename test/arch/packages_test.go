@@ -28,7 +28,7 @@ type packageRule struct {
 var (
 	purePackages = []string{"annotation", "check", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "egress/report", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
 	allPackages  = append([]string{
-		"certs", "check/live", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
+		"certs", "check/live", "check/probe", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
 		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration", "workloads",
 	}, purePackages...)
 )
@@ -108,9 +108,11 @@ var packageRules = []packageRule{
 		why: "its comparison is an injection, as explain makes it; what is compared is read elsewhere"},
 	{path: "workloads", kind: shell, may: append([]string{"internal/kubeconfig"}, purePackages...),
 		why: "it reads pods and what they are compared with from a cluster, and decides nothing"},
-	{path: "check", kind: pure, may: []string{"config", "inject", "lifecycle", "ranges", "redirect", "status", "webhook/registration"},
+	{path: "check", kind: pure, may: []string{"config", "explain", "inject", "lifecycle", "ranges", "redirect", "status", "webhook/registration"},
 		why: "what is wrong with a cluster follows from what was read of it"},
-	{path: "check/live", kind: shell, may: []string{"check", "egress", "internal/kubeconfig", "lifecycle/live", "ranges/live", "status", "validate"},
+	{path: "check/probe", kind: shell, may: []string{"check", "redirect/kernel"},
+		why: "the pods of a trial report what they see; check judges it"},
+	{path: "check/live", kind: shell, may: []string{"annotation", "check", "check/probe", "egress", "explain", "internal/kubeconfig", "lifecycle/live", "ranges/live", "status", "validate", "webhook/registration"},
 		why: "it reads the facts of check from a cluster"},
 	{path: "serve", kind: shell, may: allPackages,
 		why: "the one place that wires the Deployment"},

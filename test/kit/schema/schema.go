@@ -67,7 +67,7 @@ func (o Output) of(t *testing.T, of reflect.Type, path string) map[string]any {
 		return map[string]any{"type": "string"}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
-	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint16, reflect.Uint32:
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return map[string]any{"type": "integer"}
 	}
 	t.Fatalf("%s: no schema of %s", path, of)
@@ -91,6 +91,9 @@ func (o Output) fields(t *testing.T, of reflect.Type, path string, properties ma
 			continue
 		}
 		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		property := o.of(t, of.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))
 		if options == "" {
 			*required = append(*required, name)
