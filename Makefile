@@ -118,7 +118,7 @@ release-check: assets ## Build a release twice, once with nothing cached, and ch
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve bench-status attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve bench-status bench-explain attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -whole
@@ -139,6 +139,9 @@ bench-serve: assets ## Measure what the webhook and the control plane take, idle
 
 bench-status: assets ## Measure what "outrider status -A" takes with 5,000 pods on a real API server
 	REQUIRE_REAL=1 OUTRIDER_STATUS_PODS=5000 $(GO) test -count=1 -v -timeout 20m -run TestStatusOfManyPods ./cmd/outrider
+
+bench-explain: assets ## Measure what "outrider explain --to" takes with 5,000 Services on a real API server
+	REQUIRE_REAL=1 OUTRIDER_EXPLAIN_SERVICES=5000 $(GO) test -count=1 -v -timeout 20m -run TestExplainOfManyServices ./cmd/outrider
 
 attack: test-deps assets ## Attack the product on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 60m ./test/attack -attack -run 'TestAttack/$(ATTACK)'

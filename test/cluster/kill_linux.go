@@ -10,10 +10,17 @@ import (
 	"syscall"
 )
 
-// KillPod kills all processes of the pod with the UID. Only processes in the cluster's
-// own cgroup are found.
-func (c *Cluster) KillPod(podUID string) error {
-	killed := map[int]bool{}
+// KillPod kills all processes of the pod with the UID.
+func (c *Cluster) KillPod(podUID string) error { return c.signalPod(podUID, syscall.SIGKILL) }
+
+// StopPod stops all processes of the pod with the UID, as a node without processor time
+// does. They do not go on.
+func (c *Cluster) StopPod(podUID string) error { return c.signalPod(podUID, syscall.SIGSTOP) }
+
+// signalPod sends a signal to all processes of the pod with the UID. Only processes in the
+// cluster's own cgroup are found.
+func (c *Cluster) signalPod(podUID string, signal syscall.Signal) error {
+	signaled := map[int]bool{}
 	var errs []error
 	for _, h := range hierarchies() {
 		for _, class := range []string{"", "burstable", "besteffort"} {
@@ -25,17 +32,17 @@ func (c *Cluster) KillPod(podUID string) error {
 				}
 				for _, field := range strings.Fields(string(text)) {
 					pid, err := strconv.Atoi(field)
-					if err != nil || pid < 2 || killed[pid] || pauses(pid) {
+					if err != nil || pid < 2 || signaled[pid] || pauses(pid) {
 						continue
 					}
-					killed[pid] = true
-					errs = append(errs, syscall.Kill(pid, syscall.SIGKILL))
+					signaled[pid] = true
+					errs = append(errs, syscall.Kill(pid, signal))
 				}
 			}
 		}
 	}
-	if len(killed) == 0 {
-		return fmt.Errorf("kill pod %s: it has no process", podUID)
+	if len(signaled) == 0 {
+		return fmt.Errorf("%s to pod %s: it has no process", signal, podUID)
 	}
 	return errors.Join(errs...)
 }

@@ -59,6 +59,9 @@ func (*Cluster) MemoryPeak(string) (int64, error) { return 0, errOS }
 // KillPod fails: the system is not Linux.
 func (*Cluster) KillPod(string) error { return errOS }
 
+// StopPod fails: the system is not Linux.
+func (*Cluster) StopPod(string) error { return errOS }
+
 // WorldCA is empty.
 func (*Cluster) WorldCA() string { return "" }
 

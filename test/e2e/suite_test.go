@@ -29,6 +29,7 @@ var together = []scenario{
 	{"untouched", untouched},
 	{"workloads", workloads},
 	{"rolling", rolling},
+	{"sidecars", sidecars},
 }
 
 // alone are scenarios that time pods, or change what all pods depend on, in order.

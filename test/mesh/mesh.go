@@ -139,6 +139,14 @@ func (m *Mesh) KillPod(podUID string) error {
 	return m.own.KillPod(podUID)
 }
 
+// StopPod stops all processes of the pod with the UID, in a cluster of our own.
+func (m *Mesh) StopPod(podUID string) error {
+	if m.own == nil {
+		return fmt.Errorf("stop a pod: %s", NoNode)
+	}
+	return m.own.StopPod(podUID)
+}
+
 // Close removes what Up or Borrow, and Install, made.
 func (m *Mesh) Close(ctx context.Context) error {
 	if m.own != nil {
