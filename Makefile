@@ -127,8 +127,8 @@ upgrades: test-deps assets ## Follow all of docs/upgrade.md on a real cluster (r
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run "TestE2E/(revisions|earlier)" -upgrades
 
 bench-starts: test-deps assets ## Time the start of pods with and without a sidecar, with IPv6 and without (root on Linux)
-	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,empty,sidecar,limited
-	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-kinds=plain,empty,sidecar,limited -ipv4
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-seed=1 -starts-kinds=plain,empty,sidecar,limited
+	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -run TestE2E/starts -starts=30 -starts-seed=1 -starts-kinds=plain,empty,sidecar,limited -ipv4
 
 bench-sidecar: test-deps ## Measure what a sidecar takes, at several rates of requests (root on Linux)
 	$(GO) test -run '^$$' -bench 'BenchmarkSidecar' -benchtime 1x -timeout 20m ./egress/xds

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,9 +176,11 @@ func starts(t *testing.T, s *Suite) {
 	n := s.Namespace(t, "starts", injected)
 	w := n.watchStarts()
 	kinds := strings.Split(*startKinds, ",")
+	waits := startWaits(kinds, *startPods+1, *startSeed)
 	all := map[string][]start{}
 	for i := range *startPods + 1 {
 		for _, kind := range kinds {
+			time.Sleep(waits[kind][i])
 			one, events := n.start(w, fmt.Sprintf("%s-%d", kind, i), startKindOf[kind])
 			if i == 0 {
 				continue // the first of each fills caches
@@ -194,7 +197,29 @@ func starts(t *testing.T, s *Suite) {
 			}
 		}
 	}
-	t.Log(startTable(kinds, all))
+	t.Logf("seed of the waits: %d%s", *startSeed, startTable(kinds, all))
+}
+
+// startWaits are the waits before the pods of each kind. The kubelet looks for containers that
+// have ended once a second. That is how the end of a pod is seen, too: a pod that is created
+// right then starts at the same point of the kubelet's second as all others, and the end of
+// its istio-init takes always as long to be seen. People's pods are created at any point of
+// that second. So a wait is up to a second, and those of a kind are spread evenly: each is at
+// a random point of another equal part of the second, in random order. Without a seed there
+// are none.
+func startWaits(kinds []string, pods int, seed uint64) map[string][]time.Duration {
+	random := rand.New(rand.NewPCG(seed, 0))
+	waits := map[string][]time.Duration{}
+	for _, kind := range kinds {
+		waits[kind] = make([]time.Duration, pods)
+		if seed == 0 {
+			continue
+		}
+		for i, part := range random.Perm(pods) {
+			waits[kind][i] = time.Duration((float64(part) + random.Float64()) / float64(pods) * float64(time.Second))
+		}
+	}
+	return waits
 }
 
 // start starts one pod and removes it. It returns the events about failed probes, too.

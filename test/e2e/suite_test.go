@@ -71,6 +71,7 @@ func TestMain(m *testing.M) {
 var (
 	ipv4       = flag.Bool("ipv4", false, "a cluster of IPv4 alone")
 	startPods  = flag.Int("starts", 3, "pods of each kind that the scenario starts times")
+	startSeed  = flag.Uint64("starts-seed", 0, "the seed of random waits before these pods, printed; 0: no waits")
 	upgrades   = flag.Bool("upgrades", false, "the scenario revisions does all of docs/upgrade.md, and goes back to an earlier version")
 	whole      = flag.Bool("whole", false, "the scenario survives is a minute without the API server, and helm uninstalls in all ways")
 	startKinds = flag.String("starts-kinds", "plain,sidecar", "the kinds of pods that it times in turns: plain, empty, sidecar, limited")
