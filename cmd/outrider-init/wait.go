@@ -16,10 +16,10 @@ import (
 
 const (
 	// pollFast and pollSlow are between two requests to the proxy. A request takes 0.2 ms of
-	// processor time, so that polling takes 1% of a processor, or 0.1%. A proxy that is not
+	// processor time, so that polling takes 4% of a processor, or 0.1%. A proxy that is not
 	// ready after pollFastFor waits for something.
-	pollFast, pollSlow = 20 * time.Millisecond, 250 * time.Millisecond
-	pollFastFor        = 3 * time.Second
+	pollFast, pollSlow = 5 * time.Millisecond, 250 * time.Millisecond
+	pollFastFor        = 2 * time.Second
 
 	// remindEvery is between two log lines about the proxy.
 	remindEvery = 5 * time.Second
