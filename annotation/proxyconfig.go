@@ -37,6 +37,9 @@ func ParseProxyConfig(text string) (pc *meshconfig.ProxyConfig, ignored []string
 	return pc, ignored, nil
 }
 
+// MaxConcurrency is the most worker threads of a proxy.
+const MaxConcurrency = 1024
+
 // ProxyConfigProblems are the values of a ProxyConfig that its type allows and
 // that are rejected all the same. n is the mapping that pc was read from.
 func ProxyConfigProblems(n *document.Node, path string, pc *meshconfig.ProxyConfig) problem.List {
@@ -50,8 +53,8 @@ func ProxyConfigProblems(n *document.Node, path string, pc *meshconfig.ProxyConf
 			found.Add(protoField(n, "interceptionMode").Locate(p))
 		}
 	}
-	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > 1024) {
-		bad("concurrency", problem.OutOfRange("", "", "", 0, 1024).Rule, "0 is one thread for each CPU")
+	if c := pc.GetConcurrency(); c != nil && (c.Value < 0 || c.Value > MaxConcurrency) {
+		bad("concurrency", problem.OutOfRange("", "", "", 0, MaxConcurrency).Rule, "0 is one thread for each CPU")
 	}
 	const day = 24 * 60 * 60
 	if d := pc.GetDrainDuration(); d != nil && (d.GetSeconds() < 1 || d.GetNanos() != 0 || d.GetSeconds() > day) {

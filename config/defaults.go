@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 )
 
@@ -95,10 +94,10 @@ func defaultInjection() Injection {
 
 // applyMeshDefaults fills in the fields that the user's mesh text does not set. The values
 // are Istio's (pkg/config/mesh), apart from the address of the control plane, which
-// depends on who injects (see Location.DiscoveryAddress), from concurrency, which Istio
-// derives from the CPU limit in its agent, and from the timeout of protocol detection: without one, a connection waits for ever
-// whose first bytes are as few as ZooKeeper's "ruok". Ten seconds are enough for a
-// first TLS handshake on a tenth of a processor, and less than clients wait.
+// depends on who injects (see Location.DiscoveryAddress), and from the timeout of protocol
+// detection: without one, a connection waits for ever whose first bytes are as few as
+// ZooKeeper's "ruok". Ten seconds are enough for a first TLS handshake on a tenth of a
+// processor, and less than clients wait.
 // Fields are set one by one: merging messages would turn REGISTRY_ONLY, the
 // zero of its type, back into the default.
 func applyMeshDefaults(m *meshconfig.MeshConfig, has func(path string) bool) {
@@ -124,9 +123,6 @@ func applyMeshDefaults(m *meshconfig.MeshConfig, has func(path string) bool) {
 }
 
 func applyProxyDefaults(c *meshconfig.ProxyConfig) {
-	if c.Concurrency == nil {
-		c.Concurrency = wrapperspb.Int32(2)
-	}
 	if c.ClusterName == nil {
 		c.ClusterName = &meshconfig.ProxyConfig_ServiceCluster{ServiceCluster: "istio-proxy"}
 	}

@@ -213,7 +213,7 @@ func TestDefaults(t *testing.T) {
 		{"domain", p.ClusterDomain, "cluster.local"},
 		{"lifecycle", p.Lifecycle == nil && p.SeccompProfile == nil, true},
 		{"mode", c.Mesh.OutboundTrafficPolicy.Mode, meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY},
-		{"concurrency", c.Mesh.DefaultConfig.Concurrency.GetValue(), int32(2)},
+		{"concurrency", c.Mesh.DefaultConfig.Concurrency == nil, true},
 		{"drain", c.Mesh.DefaultConfig.TerminationDrainDuration.GetSeconds(), int64(5)},
 		{"raw", c.RawValues["global"].(map[string]any)["proxy"].(map[string]any)["readinessPeriodSeconds"], int64(15)},
 		{"nothing set", c.Values.Has("global.proxy.includeIPRanges"), false},

@@ -67,7 +67,7 @@ func asText(n *document.Node) string {
 // mesh's defaultConfig.
 func (s Subject) proxyConfig(c Input, r *inject.Settings) (out []Setting) {
 	fields := map[string]json.RawMessage{
-		fieldConcurrency: json.RawMessage(strconv.Itoa(inject.DefaultConcurrency)),
+		fieldConcurrency: json.RawMessage(strconv.Itoa(int(r.Concurrency))),
 		fieldHold:        json.RawMessage(strconv.FormatBool(r.HoldApp)),
 	}
 	if text, err := protojson.Marshal(r.ProxyConfig); err != nil || json.Unmarshal(text, &fields) != nil {

@@ -79,17 +79,10 @@ func (i *Injector) rangesKey() string {
 	return i.include.list.String() + " " + i.exclude.list.String()
 }
 
-// DefaultConcurrency is the number of worker threads where the ProxyConfig has none.
-const DefaultConcurrency = 2
-
 // data returns what every template sees of configuration and settings.
 func (i *Injector) data(s *Settings) templateData {
 	g := &i.cfg.Values.Global
 	host, port := splitHostPort(s.ProxyConfig.GetDiscoveryAddress())
-	concurrency := int32(DefaultConcurrency)
-	if c := s.ProxyConfig.GetConcurrency(); c != nil {
-		concurrency = c.Value
-	}
 	return templateData{
 		ProxyConfig: s.ProxyConfig, MeshConfig: i.cfg.Mesh, Values: i.values,
 		Revision: i.revision(), NativeSidecars: s.NativeSidecar,
@@ -100,7 +93,7 @@ func (i *Injector) data(s *Settings) templateData {
 			InterceptionMode: s.InterceptionMode, InitArgs: s.InitArgs(), InitWaits: i.initWaits(s),
 			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
 			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts, MountsAPIToken: mountsAPIToken(s.VolumeMounts),
-			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: concurrency,
+			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: s.Concurrency,
 			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
 			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),
 			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),

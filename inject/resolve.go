@@ -23,6 +23,7 @@ func (i *Injector) resolve(in podInputs) (*Settings, problem.List) {
 	r.images()
 	r.logging()
 	r.resources()
+	r.concurrency()
 	r.volumes()
 	r.templateNames()
 	if len(r.problems) > 0 {

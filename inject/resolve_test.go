@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outrider-mesh/outrider/annotation"
 	"github.com/outrider-mesh/outrider/config"
 )
 
@@ -67,6 +68,36 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%s is %q from %q; want %q from %q", c.setting, got.Value, got.Source, c.value, c.source)
 			}
 		})
+	}
+}
+
+// TestConcurrency: threads for the CPU limit, unless the ProxyConfig has a number.
+func TestConcurrency(t *testing.T) {
+	limited := func(limit string) config.Texts {
+		return config.Texts{Values: "global: {proxy: {resources: {limits: {cpu: " + limit + "}}}}"}
+	}
+	for _, c := range []struct {
+		texts      config.Texts
+		annotation []string
+		want       string
+	}{
+		{config.Texts{}, nil, "2"}, // the default limit is 2
+		{limited("100m"), nil, "1"},
+		{limited(`"1"`), nil, "1"},
+		{limited("1001m"), nil, "2"},
+		{limited(`"4"`), nil, "4"},
+		{limited("1M"), nil, "1024"},
+		{limited("null"), nil, "2"},
+		{limited(`"4"`), []string{annotation.ProxyCPULimit, "100m"}, "1"},
+		{limited("100m"), []string{annotation.ProxyConfig, "concurrency: 3"}, "3"},
+		{config.Texts{Mesh: "defaultConfig: {concurrency: 5}"}, []string{annotation.ProxyCPULimit, "100m"}, "5"},
+		{config.Texts{}, []string{annotation.ProxyConfig, "concurrency: 0"}, ""}, // one for each core
+	} {
+		pod := string(mustInject(t, mustCompile(t, c.texts, Environment{}), Request{Pod: podWith(c.annotation...)}).PodJSON())
+		_, after, _ := strings.Cut(pod, `"--concurrency","`)
+		if got, _, _ := strings.Cut(after, `"`); got != c.want {
+			t.Errorf("%+v, %q: --concurrency %q, want %q", c.texts, c.annotation, got, c.want)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type Settings struct {
 	LogLevel          string
 	ComponentLogLevel string
 	Resources         corev1.ResourceRequirements
+	Concurrency       int32 // worker threads of the proxy; 0 means one a core
 	Volumes           []corev1.Volume
 	VolumeMounts      []corev1.VolumeMount
 	ProxyConfig       *meshconfig.ProxyConfig
