@@ -42,7 +42,7 @@ func Build(in Input) (*Model, problem.List) {
 	}
 	m.countPorts()
 	m.findPrivate()
-	m.visible = newVisible(m)
+	m.visible = newVisible(m.hosts)
 	m.checkReferences(&problems)
 	m.addRejections(in.Rejected, &problems)
 	slices.SortStableFunc(problems, compareSources)

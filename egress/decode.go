@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"github.com/tidwall/gjson"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -42,6 +43,21 @@ func absent(m Meta, spec []byte, message proto.Message) problem.List {
 		return absentMode(m, spec, s)
 	}
 	return absentWeights(m, spec, message)
+}
+
+// absentMode warns about a policy without a mode. The first value of its enumeration is
+// the one that blocks, and the message does not show that it was not stated.
+func absentMode(m Meta, spec []byte, s *networkingv1alpha3.Sidecar) problem.List {
+	if s.OutboundTrafficPolicy == nil {
+		return nil
+	}
+	policy := gjson.GetBytes(spec, "outboundTrafficPolicy")
+	if policy.Get("mode").Exists() {
+		return nil
+	}
+	var out problem.List
+	reporter{KindSidecar, m, &out}.warn("spec.outboundTrafficPolicy", "", "without mode it is REGISTRY_ONLY: undeclared hosts are blocked", "set mode, or remove outboundTrafficPolicy for that of the mesh")
+	return out
 }
 
 func newSpec(kind string) proto.Message {

@@ -81,9 +81,10 @@
 //   - patterns.go: hosts of Sidecars
 //   - sidecar.go: validation of a Sidecar
 //   - sidecars.go: which Sidecar applies to a workload, and what it exposes
+//   - visible.go: the hosts that a namespace sees
 //   - owners.go: which host owns the addresses of a TCP port
 //   - model.go: the model of all objects
-//   - visible.go: the hosts that a namespace sees
+//   - scopes.go: what of the model a workload sees
 //   - domain.go: virtual hosts and routes by SNI
 //   - destination.go: what the destination of a route resolves to
 //   - port.go: the hosts of a port

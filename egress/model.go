@@ -32,58 +32,6 @@ func (m *Model) Class(namespace string) string {
 	return ""
 }
 
-// Workload is what the view of a sidecar depends on: the labels of its pod, and its
-// namespace.
-type Workload struct {
-	Namespace string
-	Labels    map[string]string
-	// Unknown is set where the labels are not known: where they make a difference, it sees
-	// nothing.
-	Unknown bool
-}
-
-// ClassOf is the class of a workload: workloads of one class have the same view.
-func (m *Model) ClassOf(w Workload) string {
-	if s := m.scope(w); s != nil {
-		return m.Class(w.Namespace) + " " + s.key
-	}
-	return m.Class(w.Namespace)
-}
-
-// SelectsWorkloads reports whether the view of a workload of a namespace depends on its
-// labels.
-func (m *Model) SelectsWorkloads(namespace string) bool {
-	s := m.sidecars.of[namespace]
-	return s != nil && len(s.selecting) > 0
-}
-
-// SelectsAny reports it for some namespace.
-func (m *Model) SelectsAny() bool { return m.sidecars.selects }
-
-// SidecarOf is the Sidecar that applies to a workload, and whether it selects it by its
-// labels; false where none does.
-func (m *Model) SidecarOf(w Workload) (meta Meta, selects, found bool) {
-	s, _ := m.sidecars.find(w)
-	if s == nil {
-		return Meta{}, false, false
-	}
-	return s.meta, len(s.selector) > 0, true
-}
-
-// inClusterIn are the addresses of the Services that a scope exposes.
-func (m *Model) inClusterIn(namespace string, s *scope) []InClusterAddress {
-	if s.hosts == nil {
-		return m.inClusterOf(namespace)
-	}
-	var out []InClusterAddress
-	for _, d := range m.services {
-		if s.hosts.hasService(d.Service) && d.exports().to(namespace) {
-			out = append(out, d)
-		}
-	}
-	return mergeAddresses(out)
-}
-
 // inClusterOf are the addresses that a namespace always reaches.
 func (m *Model) inClusterOf(namespace string) []InClusterAddress {
 	own := m.ownCluster[namespace]

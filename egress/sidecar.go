@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidwall/gjson"
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -46,21 +45,6 @@ const (
 	policyRegistryOnly
 	policyAllowAny
 )
-
-// absentMode warns about a policy without a mode. The first value of its enumeration is
-// the one that blocks, and the message does not show that it was not stated.
-func absentMode(m Meta, spec []byte, s *networkingv1alpha3.Sidecar) problem.List {
-	if s.OutboundTrafficPolicy == nil {
-		return nil
-	}
-	policy := gjson.GetBytes(spec, "outboundTrafficPolicy")
-	if policy.Get("mode").Exists() {
-		return nil
-	}
-	var out problem.List
-	reporter{KindSidecar, m, &out}.warn("spec.outboundTrafficPolicy", "", "without mode it is REGISTRY_ONLY: undeclared hosts are blocked", "set mode, or remove outboundTrafficPolicy for that of the mesh")
-	return out
-}
 
 // readSidecar reads an object. One that is not readable exposes nothing.
 func readSidecar(s Sidecar, readable bool, mesh *Mesh, r reporter) sidecar {

@@ -4,6 +4,16 @@ import (
 	"slices"
 )
 
+// Workload is what the view of a sidecar depends on: the labels of its pod, and its
+// namespace.
+type Workload struct {
+	Namespace string
+	Labels    map[string]string
+	// Unknown is set where the labels are not known: where they make a difference, it sees
+	// nothing.
+	Unknown bool
+}
+
 // sidecars are the Sidecars of all namespaces.
 type sidecars struct {
 	root    string // the root namespace
@@ -83,39 +93,6 @@ type scope struct {
 	registryOnly bool
 	policyBy     Meta   // zero: the mesh
 	key          string // the same for the same scope
-}
-
-// scope is that of a workload; nil if its view is that of its namespace without a
-// Sidecar. It is looked up for each sidecar and each change; what it exposes is read for
-// views only.
-func (m *Model) scope(w Workload) *scope {
-	if w.Unknown && m.SelectsWorkloads(w.Namespace) {
-		return &scope{of: &sidecar{}, registryOnly: true, key: "unknown"}
-	}
-	applies, hosts := m.sidecars.find(w)
-	if applies == nil {
-		return nil
-	}
-	s := &scope{registryOnly: m.mesh.RegistryOnly}
-	switch applies.policy {
-	case policyRegistryOnly:
-		s.registryOnly, s.policyBy = true, applies.meta
-	case policyAllowAny:
-		s.registryOnly, s.policyBy = false, applies.meta
-	}
-	if hosts != nil && hosts.key != "" {
-		s.of, s.key = hosts, hosts.key
-		if hosts.ownOnly {
-			s.key += " " + w.Namespace
-		}
-	}
-	if s.registryOnly {
-		s.key = "registry-only " + s.key
-	}
-	if s.of == nil && s.registryOnly == m.mesh.RegistryOnly && s.policyBy == (Meta{}) {
-		return nil
-	}
-	return s
 }
 
 // open reads what the scope exposes to the workloads of a namespace.

@@ -51,7 +51,7 @@ func (m *Model) ViewOf(w Workload) *View {
 // seen are the hosts and routes that a workload of a namespace sees, in their order; nil:
 // no scope.
 func (m *Model) seen(namespace string, s *scope) (hosts []Host, routes []hostRoutes) {
-	m.visible.hosts(m, namespace, func(h *Host) {
+	m.visible.hosts(m.hosts, namespace, func(h *Host) {
 		if s == nil || s.hosts == nil || s.hosts.has(h.Meta.Namespace, h.RoutesName(), h.Port) {
 			hosts = append(hosts, *h)
 		}

@@ -7,10 +7,10 @@ type visible struct {
 	by  map[string][]int
 }
 
-func newVisible(m *Model) *visible {
+func newVisible(hosts []Host) *visible {
 	v := &visible{by: map[string][]int{}}
-	for i := range m.hosts {
-		if e := m.hosts[i].exports; e.all {
+	for i := range hosts {
+		if e := hosts[i].exports; e.all {
 			v.all = append(v.all, i)
 		} else {
 			for _, ns := range e.namespaces {
@@ -22,11 +22,11 @@ func newVisible(m *Model) *visible {
 }
 
 // hosts calls f for the hosts that a namespace sees, in their order.
-func (v *visible) hosts(m *Model, namespace string, f func(*Host)) {
+func (v *visible) hosts(of []Host, namespace string, f func(*Host)) {
 	if v == nil {
-		for i := range m.hosts {
-			if m.hosts[i].exports.to(namespace) {
-				f(&m.hosts[i])
+		for i := range of {
+			if of[i].exports.to(namespace) {
+				f(&of[i])
 			}
 		}
 		return
@@ -34,11 +34,11 @@ func (v *visible) hosts(m *Model, namespace string, f func(*Host)) {
 	all, own := v.all, v.by[namespace]
 	for len(all) > 0 || len(own) > 0 {
 		if len(own) == 0 || len(all) > 0 && all[0] < own[0] {
-			f(&m.hosts[all[0]])
+			f(&of[all[0]])
 			all = all[1:]
 			continue
 		}
-		f(&m.hosts[own[0]])
+		f(&of[own[0]])
 		own = own[1:]
 	}
 }

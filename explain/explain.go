@@ -14,6 +14,7 @@ type Input struct {
 	Registered Registered
 	Namespace  Namespace
 	Model      *egress.Model
+	labels     map[string]string // of the pod
 	// Manifests are the places of objects of files, by egress.Source.
 	Manifests map[string]Manifest
 	// InCluster are the Services and endpoints of the cluster, to name the one that an
@@ -31,6 +32,7 @@ type InCluster struct {
 
 // Explain answers everything about a pod and its connections to destinations.
 func Explain(s Subject, c Input, to ...Destination) Answer {
+	c.labels = s.labels()
 	result, decision := s.Inject(c)
 	running, had := s.running(c)
 	a := Answer{

@@ -1,9 +1,11 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/cidr"
 	"github.com/outrider-mesh/outrider/egress"
@@ -161,7 +163,9 @@ func (r *redirection) setting(name string) inject.Setting {
 
 // sidecar is what the sidecar does with a request or connection.
 func (c Input) sidecar(q decide.Request) (outcome string, out *Sidecar) {
-	d := decide.Decide(c.Model.View(c.Namespace.Name), q)
+	w := egress.Workload{Namespace: c.Namespace.Name, Labels: c.labels}
+	d := decide.Decide(c.Model.ViewOf(w), q)
+	host := c.notExposed(w, q, &d)
 	out = &Sidecar{Status: d.Status, Route: d.Route}
 	if d.Timeout > 0 {
 		out.Timeout = d.Timeout.String()
@@ -173,6 +177,9 @@ func (c Input) sidecar(q decide.Request) (outcome string, out *Sidecar) {
 		rule := c.sidecarRule(r, q)
 		if i == 0 {
 			rule.Text, rule.Fix = d.Reason, c.sidecarFix(r, d, q)
+			if host != "" {
+				rule.Fix = fmt.Sprintf("add %q to egress.hosts of that Sidecar", host)
+			}
 			out.Rule = rule
 			continue
 		}
@@ -187,10 +194,33 @@ func (c Input) sidecar(q decide.Request) (outcome string, out *Sidecar) {
 	return Forwarded, out
 }
 
+// notExposed completes the reason for what is not declared in the view of a workload: a
+// Sidecar may keep it from the workload. It is the host to import.
+func (c Input) notExposed(w egress.Workload, q decide.Request, d *decide.Decision) (host string) {
+	if len(d.Rules) == 0 || d.Rules[0].Kind != decide.RulePolicy {
+		return ""
+	}
+	by, host, found := c.Model.NotExposed(w, strings.ToLower(hostWithoutPort(cmp.Or(q.ServerName, q.Authority))), uint32(q.Port))
+	for _, in := range c.InCluster {
+		if name, isService := strings.CutPrefix(in.Name, "Service "); isService && !found && slices.Contains(in.Addresses, q.Address) {
+			namespace, name, _ := strings.Cut(name, "/")
+			by, host, found = c.Model.NotExposed(w, egress.ServiceName{Namespace: namespace, Name: name}.Host(), 0)
+		}
+	}
+	if !found {
+		return ""
+	}
+	d.Reason += fmt.Sprintf("; %s does not expose %s", egress.Source(egress.KindSidecar, by), host)
+	return host
+}
+
 // sidecarRule is a rule of the sidecar's configuration with its place.
 func (c Input) sidecarRule(r decide.Rule, q decide.Request) Rule {
 	switch r.Kind {
 	case decide.RulePolicy:
+		if r.Meta != (egress.Meta{}) {
+			return c.onObject(Rule{ID: "outbound-traffic-policy", Source: egress.Source(egress.KindSidecar, r.Meta), Path: r.Path})
+		}
 		return Rule{ID: "outbound-traffic-policy"}.at(c.Texts.meshSource(), c.Texts.Mesh, "outboundTrafficPolicy.mode")
 	case decide.RuleInCluster:
 		rule := Rule{ID: "in-cluster", Source: sourceCluster}

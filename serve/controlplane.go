@@ -58,9 +58,10 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		}
 	}
 	p.tokens.Revoked = p.server.Revoke
-	if p.pods, err = newPods(o, p); err != nil {
+	if p.pods, err = kube.NewPods(o.Cluster, p.log, p.server.Relabelled); err != nil {
 		return nil, err
 	}
+	p.server.SetLabels(p.pods)
 	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log}
 	status, err := p.newStatusWriter(o)
 	if err != nil {

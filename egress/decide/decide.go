@@ -40,10 +40,13 @@ func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
 
 // undeclared decides about connections to what is not declared.
 func undeclared(v *egress.View, rule string) Decision {
+	policy, mode := policyOf(v)
 	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (REGISTRY_ONLY)", Rules: []Rule{{Kind: RulePolicy}}}
+		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (" + mode + ")", Rules: []Rule{policy}}
 	}
-	return originalDestination(rule+" (ALLOW_ANY)", RulePolicy)
+	d := originalDestination(rule+" ("+mode+")", RulePolicy)
+	d.Rules = []Rule{policy}
+	return d
 }
 
 // decideOn decides on a port with a listener of its own.

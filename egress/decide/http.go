@@ -54,10 +54,12 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 // undeclaredHTTP decides about requests to hosts that are not declared.
 func undeclaredHTTP(v *egress.View, r Request) Decision {
 	rule := fmt.Sprintf("no ServiceEntry declares host %s on port %d", hostOf(r.Authority), r.Port)
+	policy, mode := policyOf(v)
 	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockAll, Reason: "blocked: " + rule + " (REGISTRY_ONLY)", Rules: []Rule{{Kind: RulePolicy}}}
+		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockAll, Reason: "blocked: " + rule + " (" + mode + ")", Rules: []Rule{policy}}
 	}
-	d := originalDestination(rule+" (ALLOW_ANY)", RulePolicy)
+	d := originalDestination(rule+" ("+mode+")", RulePolicy)
+	d.Rules = []Rule{policy}
 	d.Route, d.Authority, d.Path = egress.RouteAllowAny, r.Authority, normalPath(r.Path)
 	return d
 }

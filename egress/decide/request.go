@@ -56,7 +56,7 @@ type Decision struct {
 
 // The kinds of rules that are no objects.
 const (
-	RulePolicy    = "outboundTrafficPolicy" // of the mesh
+	RulePolicy    = "outboundTrafficPolicy" // of the mesh, or of the Sidecar in Meta
 	RuleInCluster = "in-cluster"            // an address of the cluster
 	RuleSidecar   = "sidecar"               // a port of the sidecar itself
 )
@@ -89,4 +89,17 @@ type WeightedCluster struct {
 	// Authority is the Host of this cluster's requests, if it is not that of the
 	// decision.
 	Authority string
+}
+
+// policyOf is the rule of outboundTrafficPolicy, and its words in a reason.
+func policyOf(v *egress.View) (r Rule, mode string) {
+	r.Kind, mode = RulePolicy, "ALLOW_ANY"
+	if v.Mesh().RegistryOnly {
+		mode = "REGISTRY_ONLY"
+	}
+	if by, is := v.PolicyBy(); is {
+		r.Meta, r.Path = by, "spec.outboundTrafficPolicy.mode"
+		mode += " of Sidecar " + by.Namespace + "/" + by.Name
+	}
+	return r, mode
 }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/outrider-mesh/outrider/internal/debounce"
@@ -61,9 +61,16 @@ type pod struct {
 }
 
 // NewPods makes an empty set; changed is called for each pod whose labels change, and with
-// empty names when all are known.
-func NewPods(client metadata.Interface, log logr.Logger, changed func(namespace, name string)) *Pods {
-	return &Pods{client: client, log: log, changed: changed, needed: debounce.New(), reads: rate.NewLimiter(podReads, podBurst), pods: map[key]pod{}}
+// empty names when all are known. Its client has no limit of requests: the reads have one
+// of theirs, and must not wait for others.
+func NewPods(cluster *rest.Config, log logr.Logger, changed func(namespace, name string)) (*Pods, error) {
+	unlimited := rest.CopyConfig(cluster)
+	unlimited.QPS = -1
+	client, err := metadata.NewForConfig(unlimited)
+	if err != nil {
+		return nil, fmt.Errorf("create client of pods: %w", err)
+	}
+	return &Pods{client: client, log: log, changed: changed, needed: debounce.New(), reads: rate.NewLimiter(podReads, podBurst), pods: map[key]pod{}}, nil
 }
 
 // Need is called with each model: whether labels are needed from now on.
@@ -167,30 +174,28 @@ func (p *Pods) Known(namespace, name, uid string) (of map[string]string, large, 
 	return splitLabels(found.labels.Value()), false, true
 }
 
-// ErrNoPod: the pod does not exist, or another one has its name.
-var ErrNoPod = errors.New("no such pod")
-
-// Read reads a pod that is not known.
-func (p *Pods) Read(ctx context.Context, namespace, name, uid string) error {
+// Read reads a pod that is not known; false: it does not exist, or another one has its
+// name.
+func (p *Pods) Read(ctx context.Context, namespace, name, uid string) (exists bool, err error) {
 	const timeout = 5 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := p.reads.Wait(ctx); err != nil {
-		return fmt.Errorf("read pod %s/%s: %w", namespace, name, err)
+		return false, fmt.Errorf("read pod %s/%s: %w", namespace, name, err)
 	}
 	m, err := p.client.Resource(podResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && string(m.UID) != uid:
-		return ErrNoPod
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("read pod %s/%s: %w", namespace, name, err)
+		return false, fmt.Errorf("read pod %s/%s: %w", namespace, name, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, has := p.pods[key{namespace, name}]; !has || !p.synced.Load() {
 		p.pods[key{namespace, name}] = readPod(slimPod(m))
 	}
-	return nil
+	return true, nil
 }
 
 // joinLabels is a text for labels: equal labels have equal texts.

@@ -2,7 +2,6 @@ package xds
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -15,13 +14,10 @@ type Labels interface {
 	// Known are those of a pod, found by its name and UID; false while they are not known.
 	// large is set where they are too many to be kept.
 	Known(namespace, name, uid string) (labels map[string]string, large, known bool)
-	// Read reads a pod that is not known. The error wraps ErrNoPod where there is none.
-	Read(ctx context.Context, namespace, name, uid string) error
+	// Read reads a pod that is not known; false: it does not exist, or another one has its
+	// name.
+	Read(ctx context.Context, namespace, name, uid string) (exists bool, err error)
 }
-
-// ErrNoPod is wrapped by an error of Labels: the pod does not exist, or another one has
-// its name.
-var ErrNoPod = errors.New("no such pod")
 
 // SetLabels sets where labels come from. It is called before the server has streams.
 func (s *Server) SetLabels(l Labels) { s.labels = l }
@@ -47,12 +43,12 @@ func (s *Server) readLabels(ctx context.Context, id Identity) error {
 	if _, known := s.workload(id, g.model); known {
 		return nil
 	}
-	err := s.labels.Read(ctx, id.Namespace, id.Pod, id.PodUID)
+	exists, err := s.labels.Read(ctx, id.Namespace, id.Pod, id.PodUID)
 	switch {
-	case errors.Is(err, ErrNoPod):
-		return rejectStream(codes.Unauthenticated, "the pod of the token does not exist", err)
 	case err != nil:
 		return rejectStream(codes.Unavailable, "the labels of the pod cannot be read", err)
+	case !exists:
+		return rejectStream(codes.Unauthenticated, "the pod of the token does not exist", nil)
 	}
 	return nil
 }
@@ -64,12 +60,19 @@ func (s *Server) Relabelled(namespace, pod string) {
 	defer s.mu.Unlock()
 	if pod == "" {
 		for st := range s.streams {
-			st.relabel.Notify()
+			st.relabelSoon()
 		}
 		return
 	}
 	for _, st := range s.pods[Identity{Namespace: namespace, Pod: pod}.String()] {
-		st.relabel.Notify()
+		st.relabelSoon()
+	}
+}
+
+func (st *stream) relabelSoon() {
+	select {
+	case st.relabel <- struct{}{}:
+	default: // one is pending already
 	}
 }
 
@@ -80,7 +83,7 @@ const relabelEvery = time.Second
 // relabelled updates the stream to the labels of its pod.
 func (st *stream) relabelled() error {
 	if wait := relabelEvery - time.Since(st.labelled); wait > 0 {
-		time.AfterFunc(wait, st.relabel.Notify)
+		time.AfterFunc(wait, st.relabelSoon)
 		return nil
 	}
 	st.labelled = time.Now()

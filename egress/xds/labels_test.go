@@ -31,19 +31,19 @@ func (p *podTable) Known(namespace, name, _ string) (map[string]string, bool, bo
 	return of, of["large"] != "", known
 }
 
-func (p *podTable) Read(_ context.Context, namespace, name, _ string) error {
+func (p *podTable) Read(_ context.Context, namespace, name, _ string) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reads++
 	of, found := p.read[namespace+"/"+name]
 	switch {
 	case p.err != nil:
-		return p.err
+		return false, p.err
 	case !found:
-		return ErrNoPod
+		return false, nil
 	}
 	p.known[namespace+"/"+name] = of
-	return nil
+	return true, nil
 }
 
 func (p *podTable) set(name string, labels map[string]string) {

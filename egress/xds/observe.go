@@ -2,6 +2,7 @@ package xds
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -126,4 +127,27 @@ type StreamStatus struct {
 	// Omitted are the objects that the sidecar rejected and does not get, with Envoy's
 	// reason.
 	Omitted map[string]string
+}
+
+func (st *stream) status() StreamStatus {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	out := StreamStatus{
+		Identity: st.identity, Node: st.node, Since: st.since,
+		Sent: map[string]map[string]string{}, Rejected: map[string]Rejection{}, Omitted: map[string]string{},
+	}
+	if st.generation != nil {
+		out.Generation = st.generation.number
+	}
+	for o, reason := range st.excluded {
+		out.Omitted[o.Source()] = reason
+	}
+	for typeURL, s := range st.types {
+		out.Sent[typeURL] = maps.Clone(s.sent)
+		out.Pending += len(s.pending)
+		if s.rejected != nil {
+			out.Rejected[typeURL] = *s.rejected
+		}
+	}
+	return out
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
-	"github.com/outrider-mesh/outrider/internal/debounce"
 )
 
 // stream is one sidecar. Only its loop sends, and only its loop changes its
@@ -32,8 +31,8 @@ type stream struct {
 	reason   error // of close
 	bytes    int   // charged to the namespace; Server.mu
 	work     *rate.Limiter
-	relabel  debounce.Signal // the labels of its pod have changed
-	labelled time.Time       // when it was updated for them last
+	relabel  chan struct{} // the labels of its pod have changed
+	labelled time.Time     // when it was updated for them last
 
 	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
@@ -75,7 +74,7 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
 		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
 		work:     rate.NewLimiter(workRate, workBurst),
-		relabel:  debounce.New(),
+		relabel:  make(chan struct{}, 1),
 		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
 	}
 }
@@ -391,27 +390,4 @@ func (st *stream) names() (n int) {
 		n += len(s.names)
 	}
 	return n
-}
-
-func (st *stream) status() StreamStatus {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	out := StreamStatus{
-		Identity: st.identity, Node: st.node, Since: st.since,
-		Sent: map[string]map[string]string{}, Rejected: map[string]Rejection{}, Omitted: map[string]string{},
-	}
-	if st.generation != nil {
-		out.Generation = st.generation.number
-	}
-	for o, reason := range st.excluded {
-		out.Omitted[o.Source()] = reason
-	}
-	for typeURL, s := range st.types {
-		out.Sent[typeURL] = maps.Clone(s.sent)
-		out.Pending += len(s.pending)
-		if s.rejected != nil {
-			out.Rejected[typeURL] = *s.rejected
-		}
-	}
-	return out
 }
