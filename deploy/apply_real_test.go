@@ -305,6 +305,7 @@ func TestProgramRunsWithItsPermissions(t *testing.T) {
 	xds.stop()
 	d.restoresCABundle(bundle)
 	d.writesStatus(plain)
+	d.writesReports(plain)
 	d.readsAfterConflict(plain)
 	d.readsNamespaces()
 	d.maintainsConfigMap()
@@ -373,8 +374,8 @@ func (d *deployed) injects(ns string) {
 
 func (d *deployed) createsCRDs() {
 	d.t.Helper()
-	for _, kind := range []string{"serviceentries", "virtualservices", "sidecars"} {
-		kubectl(d.t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+kind+".networking.istio.io")
+	for _, name := range strings.Fields(crdNames) {
+		kubectl(d.t, d.Server, "wait", "--for=create", "--for=condition=Established", "--timeout=30s", "crd/"+name)
 	}
 }
 
@@ -512,7 +513,7 @@ func TestProgramHasNoOtherPermissions(t *testing.T) {
 		"get configmaps/other -n default", "delete pods -n default", "create pods -n default",
 		"create mutatingwebhookconfigurations", "patch mutatingwebhookconfigurations/other",
 		"update mutatingwebhookconfigurations/" + configurationName, "delete validatingwebhookconfigurations/" + configurationName,
-		"update leases -n kube-system", "patch namespaces/default", "patch nodes/a", "create services -n default", "create servicecidrs",
+		"update leases -n kube-system", "patch egressreports -n default", "patch namespaces/default", "patch nodes/a", "create services -n default", "create servicecidrs",
 		"get configmaps/extension-apiserver-authentication -n kube-system", "get networks.config.openshift.io/other",
 		"get customresourcedefinitions/other", "update customresourcedefinitions/serviceentries.networking.istio.io",
 		"patch serviceentries -n default", "delete virtualservices -n default", "update serviceentries/status -n default",

@@ -205,7 +205,7 @@ func TestChartRendersRegistration(t *testing.T) {
 // copyCRDs compares the CRDs of the chart with those that the program creates.
 func copyCRDs(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"serviceentry.yaml", "virtualservice.yaml", "sidecar.yaml"} {
+	for _, name := range []string{"egressreport.yaml", "serviceentry.yaml", "virtualservice.yaml", "sidecar.yaml"} {
 		want, to := read(t, "crds/"+name), "chart/files/crds/"+name
 		if *update {
 			if err := os.WriteFile(to, []byte(want), 0o600); err != nil {

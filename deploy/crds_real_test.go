@@ -14,7 +14,7 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit/instance"
 )
 
-const crdNames = "serviceentries.networking.istio.io virtualservices.networking.istio.io sidecars.networking.istio.io"
+const crdNames = "egressreports.outrider.dev serviceentries.networking.istio.io virtualservices.networking.istio.io sidecars.networking.istio.io"
 
 // crds are the uid and version of each definition that the cluster has.
 func (r *release) crds() string {

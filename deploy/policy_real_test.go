@@ -71,6 +71,8 @@ func attacks(ns string) []attack {
 		{"Lease of the other component", "outrider-xds", created, lease("outrider-leader", namespace)},
 		{"any CRD", bothAccounts, created, crd("anys", "example.com", "")},
 		{"a CRD with a conversion webhook", bothAccounts, created, crd("serviceentries", "networking.istio.io", ", conversion: {strategy: Webhook, webhook: {conversionReviewVersions: [v1], clientConfig: {url: 'https://example.com/'}}}")},
+		{"a report of another name", "outrider-xds", created, meta("EgressReport", "outrider.dev/v1alpha1", "mine", ns) + "}"},
+		{"a report", "outrider", created, meta("EgressReport", "outrider.dev/v1alpha1", "egress", ns) + "}"},
 		{"RoleBinding", bothAccounts, created, meta("RoleBinding", "rbac.authorization.k8s.io/v1", "a", "kube-system") + ", roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}, subjects: [{kind: ServiceAccount, name: outrider, namespace: istio-system}]}"},
 		{"ClusterRoleBinding", bothAccounts, "create clusterrolebinding mine --clusterrole=view --serviceaccount=istio-system:outrider", ""},
 		{"a token of another account", bothAccounts, "create token -n istio-system outrider", ""},

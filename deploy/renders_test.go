@@ -47,6 +47,8 @@ var renders = map[string]struct {
 	"monitoring":        {args: []string{"--set=podMonitor.enabled=true,podMonitor.labels.release=prometheus,prometheusRule.enabled=true,grafanaDashboard.enabled=true"}},
 	"crds-of-helm":      {args: []string{"--set=crds.enabled=true"}},
 	"crds-of-others":    {args: []string{"--set=crds.enabled=false"}},
+	"without-reports":   {args: []string{"--set=egressReports.enabled=false"}},
+	"report-retention":  {args: []string{"--set=egressReports.retention=48h"}},
 	"without-extras":    {args: []string{"--set=policy.enabled=false,global.networkPolicy.enabled=false,global.defaultPodDisruptionBudget.enabled=false,podAntiAffinity=none"}},
 	"old-cluster":       {args: []string{"--kube-version=1.29.3"}},
 	"scheduling":        {args: []string{"-f=testdata/renders/scheduling.values.yaml"}},

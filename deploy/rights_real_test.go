@@ -34,9 +34,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/egress/report"
+	reports "github.com/outrider-mesh/outrider/egress/report/live"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/lifecycle"
 	"github.com/outrider-mesh/outrider/lifecycle/live"
+	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -251,7 +254,7 @@ func (d *deployed) uninstalls() {
 		"secrets istio-system/outrider-certs", "secrets istio-system/outrider-ca-key", "leases istio-system/outrider-leader", "leases istio-system/outrider-status",
 		"jobs istio-system/outrider-verify", "roles istio-system/outrider-verify", "rolebindings istio-system/outrider-verify",
 		"clusterroles outrider-verify", "clusterrolebindings outrider-verify", "serviceaccounts istio-system/outrider-verify", "namespaces outrider-verify",
-		"customresourcedefinitions serviceentries.networking.istio.io", "customresourcedefinitions virtualservices.networking.istio.io", "customresourcedefinitions sidecars.networking.istio.io",
+		"customresourcedefinitions egressreports.outrider.dev", "customresourcedefinitions serviceentries.networking.istio.io", "customresourcedefinitions virtualservices.networking.istio.io", "customresourcedefinitions sidecars.networking.istio.io",
 	} {
 		if !strings.Contains(out.String(), "removed "+removed+"\n") {
 			d.t.Errorf("the hook that uninstalls did not remove %s:\n%s", removed, &out)
@@ -353,6 +356,43 @@ func (d *deployed) rejects(ns, pod, address, controlPlane string) {
 		return nil
 	})
 	kubectl(d.t, d.Server, "-n", ns, "delete", "serviceentry", "poison")
+}
+
+// writesReports has the report of a namespace created, updated, and removed when it has
+// expired.
+func (d *deployed) writesReports(ns string) {
+	d.t.Helper()
+	objects, err := dynamic.NewForConfig(d.client(serve.XDS))
+	d.must(err)
+	recorder := func(retention time.Duration) *reports.Recorder {
+		r, err := reports.New(reports.Options{Dynamic: objects, Identity: "test", Retention: retention, Interval: 10 * time.Millisecond, Counts: 10 * time.Millisecond})
+		d.must(err)
+		return r
+	}
+	ctx, cancel := context.WithCancel(d.t.Context())
+	defer cancel()
+	r := recorder(0)
+	go func() { _ = r.Start(ctx) }()
+	for _, host := range []string{"a.example", "b.example"} {
+		now := time.Now()
+		r.Observe(ns, report.Workload{Kind: "Deployment", Name: "sleep"}, []report.DestinationReport{{
+			Destination: report.Destination{Host: host, Port: 443, Protocol: report.TLS, Verdict: report.Blocked}, Counts: report.Counts{First: now, Last: now, Connections: 1},
+		}})
+		d.eventually("the report has "+host, func() error {
+			if got := kubectl(d.t, d.Server, "get", "-n", ns, "egressreports", "-o", "yaml"); !strings.Contains(got, host) {
+				return errors.New(got)
+			}
+			return nil
+		})
+	}
+	time.Sleep(time.Second) // the times are in seconds
+	go recorder(time.Nanosecond).Sweep(ctx)
+	d.eventually("the report has expired", func() error {
+		if got := kubectl(d.t, d.Server, "get", "-n", ns, "egressreports", "-o", "name"); got != "" {
+			return errors.New(got)
+		}
+		return nil
+	})
 }
 
 // sidecar connects as one, and rejects each response with a text in a resource. It stays

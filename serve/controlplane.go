@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/outrider-mesh/outrider/deploy/crds/install"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
+	"github.com/outrider-mesh/outrider/egress/report/live"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/election"
 )
@@ -31,6 +30,7 @@ type controlPlane struct {
 	listener *xds.Listener
 	watcher  *kube.Watcher
 	pods     *kube.Pods         // their labels, for Sidecars
+	recorder *live.Recorder     // nil: sidecars report nothing
 	election *election.Election // of the replica that writes the objects' status
 	skipCRDs bool
 	log      logr.Logger
@@ -58,6 +58,9 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		}
 	}
 	p.tokens.Revoked = p.server.Revoke
+	if err = p.receiveReports(o); err != nil {
+		return nil, err
+	}
 	if p.pods, err = kube.NewPods(o.Cluster, p.log, p.server.Relabelled); err != nil {
 		return nil, err
 	}
@@ -68,7 +71,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, err
 	}
 	p.watcher, err = kube.New(kube.Options{
-		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Log: p.log, Registry: o.Registry,
+		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Reports: o.Reports, Log: p.log, Registry: o.Registry,
 		Rejections: p.server.OnRejections,
 		Built: func(r kube.Result) {
 			p.pods.Need(r.Model.SelectsAny())
@@ -77,36 +80,6 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		},
 	})
 	return p, err
-}
-
-// newStatusWriter prepares the writer of the objects' status, on one replica.
-func (p *controlPlane) newStatusWriter(o Options) (*kube.StatusWriter, error) {
-	unlimited := rest.CopyConfig(o.Cluster)
-	unlimited.QPS = -1 // the writer has a limit of its own
-	client, err := dynamic.NewForConfig(unlimited)
-	if err != nil {
-		return nil, fmt.Errorf("create status client: %w", err)
-	}
-	log := p.log.WithName("status")
-	writer, err := kube.NewStatusWriter(kube.StatusOptions{Dynamic: client, Revision: o.Revision, Log: log, Registry: o.Registry})
-	if err != nil {
-		return nil, err
-	}
-	identity, err := election.Identity()
-	if err != nil {
-		return nil, err
-	}
-	lease := o.Revision.Name("outrider-status")
-	p.election, err = election.New(election.Options{
-		Cluster: o.Cluster, Namespace: o.Namespace, Name: lease, Identity: identity,
-		Lead: func(ctx context.Context) {
-			log.Info("became leader", "lease", lease)
-			if err := writer.Run(ctx); err != nil && ctx.Err() == nil {
-				log.Error(err, "status writer failed")
-			}
-		},
-	})
-	return writer, err
 }
 
 // checks are those of readiness.
@@ -129,7 +102,7 @@ func (p *controlPlane) register(mgr manager.Manager) error {
 	mgr.GetWebhookServer().Register(debug.Path, debug.NewHandler(debug.Options{
 		Client: p.client, Sidecars: p.server, Objects: p.watcher, Log: p.log.WithName("debug"),
 	}))
-	return errors.Join(mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.pods), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
+	return errors.Join(p.addReports(mgr), mgr.Add(crds), mgr.Add(p.watcher), mgr.Add(p.pods), mgr.Add(p.listener), mgr.Add(p.tokens), mgr.Add(p.election))
 }
 
 // configure forwards the active configuration.

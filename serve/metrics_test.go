@@ -67,7 +67,7 @@ func TestMetricsPage(t *testing.T) {
 	_, err := assemble(Options{
 		Cluster: &rest.Config{Host: "https://127.0.0.1:1"}, Namespace: "istio-system",
 		Address: "127.0.0.1:9443", XDSAddress: "127.0.0.1:15012", MetricsAddress: "0", HealthAddress: "0",
-		Registry: registry, Log: logr.Discard(),
+		Reports: true, Registry: registry, Log: logr.Discard(),
 	})
 	if err != nil {
 		t.Fatal(err)

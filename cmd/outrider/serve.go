@@ -18,6 +18,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/certs"
 	"github.com/outrider-mesh/outrider/egress"
+	reports "github.com/outrider-mesh/outrider/egress/report/live"
 	"github.com/outrider-mesh/outrider/egress/xds"
 	"github.com/outrider-mesh/outrider/internal/problem"
 	"github.com/outrider-mesh/outrider/internal/revision"
@@ -90,6 +91,8 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.StringVar(&o.XDSAddress, "xds-address", ":15012", "xDS (gRPC over TLS) bind address")
 	xdsLimitFlags(f, &o.XDSLimits)
 	objectLimitFlags(f, &o.ObjectLimits)
+	f.BoolVar(&o.Reports, "egress-reports", true, "have sidecars report the undeclared hosts that workloads connect to, and keep them in EgressReports")
+	f.DurationVar(&o.ReportRetention, "egress-report-retention", reports.DefaultRetention, "time that an EgressReport keeps a host that is not connected to again")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
@@ -121,6 +124,9 @@ func completeServe(o *serve.Options, components, tags []string) error {
 	}
 	if least := o.ObjectLimits.Least(); least < 1 {
 		return usagef("--egress-max-*: %d: must be at least 1", least)
+	}
+	if o.ReportRetention < time.Hour {
+		return usagef("--egress-report-retention %s: must be at least 1h", o.ReportRetention)
 	}
 	if o.ShutdownDelay < 0 {
 		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)

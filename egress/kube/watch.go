@@ -42,6 +42,8 @@ type Options struct {
 	Revision revision.Revision
 	// Limits bound the objects of each namespace.
 	Limits egress.Limits
+	// Reports makes sidecars report undeclared destinations to the control plane.
+	Reports bool
 	// Rejections registers what is called with the objects that sidecars reject; nil:
 	// nothing is.
 	Rejections func(changed func([]egress.Rejection))
@@ -278,7 +280,7 @@ func (w *Watcher) nodesFailed(err error) {
 
 // build builds a model from the current state, once every initial list is complete.
 func (w *Watcher) build(addressesSynced bool) {
-	in := egress.Input{Mesh: w.mesh.Load(), Limits: w.options.Limits}
+	in := egress.Input{Mesh: w.mesh.Load(), Limits: w.options.Limits, Reports: w.options.Reports}
 	var pending []string
 	if in.Mesh == nil {
 		pending = append(pending, "the mesh configuration")

@@ -19,4 +19,5 @@
 //   - limits.go: the limits, and their arithmetic
 //   - table.go: what is kept of a namespace
 //   - object.go: the EgressReport
+//   - hosts.go: what is listed of it
 package report

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -159,17 +158,4 @@ func Read(data []byte) (Content, error) {
 		return Content{}, fmt.Errorf("read %s: %w", Kind, err)
 	}
 	return c, nil
-}
-
-// Sort orders destinations: the newest first, or those with most connections and
-// requests.
-func Sort(all []DestinationReport, busiest bool) {
-	slices.SortStableFunc(all, func(a, b DestinationReport) int {
-		if busiest {
-			if by := cmp.Compare(b.Connections+b.Requests, a.Connections+a.Requests); by != 0 {
-				return by
-			}
-		}
-		return cmp.Or(b.Last.Compare(a.Last), compareDestinations(a.Destination, b.Destination))
-	})
 }

@@ -223,7 +223,7 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// TestClaims has objects that somebody else has written.
+// TestClaims has objects that another client has written.
 func TestClaims(t *testing.T) {
 	later := start.Add(24 * time.Hour).Format(time.RFC3339)
 	for name, tt := range map[string]struct{ text, want string }{
@@ -296,11 +296,11 @@ func TestSketch(t *testing.T) {
 }
 
 func TestSort(t *testing.T) {
-	all := []DestinationReport{{tls("a.test"), at(1)}, {tls("b.test"), at(2)}, {tls("c.test"), at(0)}}
+	all := []Host{{"shop", sleep, DestinationReport{tls("a.test"), at(1)}}, {"shop", sleep, DestinationReport{tls("b.test"), at(2)}}, {"shop", sleep, DestinationReport{tls("c.test"), at(0)}}}
 	all[2].Requests = 5
 	names := func() (out string) {
 		for _, d := range all {
-			out += d.Host[:1]
+			out += d.DestinationReport.Host[:1]
 		}
 		return out
 	}

@@ -135,7 +135,7 @@ func (u *uninstaller) plan(ctx context.Context) (lifecycle.Plan, error) {
 			return lifecycle.Plan{}, fmt.Errorf("get %s: %w", o, err)
 		}
 		found.Objects = append(found.Objects, u.object(o.Kind, got))
-		if o.Kind == lifecycle.CRDs {
+		if o.Kind == lifecycle.CRDs && o.Name != egressReports {
 			if found.InUse[o.Name], err = u.inUse(ctx, got); err != nil {
 				return lifecycle.Plan{}, err
 			}
@@ -173,7 +173,7 @@ func (u *uninstaller) named() []lifecycle.Object {
 		own(lifecycle.Secrets, "outrider-certs"), own(lifecycle.Secrets, "outrider-ca-key"),
 		own(lifecycle.Jobs, lifecycle.Verify), own(lifecycle.RoleBindings, lifecycle.Verify), own(lifecycle.Roles, lifecycle.Verify), own(lifecycle.ServiceAccounts, lifecycle.Verify),
 		all(lifecycle.ClusterRoleBindings, u.Name(lifecycle.Verify)), all(lifecycle.ClusterRoles, u.Name(lifecycle.Verify)), all(lifecycle.Namespaces, u.Name(lifecycle.Verify)),
-		all(lifecycle.CRDs, "serviceentries.networking.istio.io"), all(lifecycle.CRDs, "virtualservices.networking.istio.io"), all(lifecycle.CRDs, "sidecars.networking.istio.io"),
+		all(lifecycle.CRDs, egressReports), all(lifecycle.CRDs, "serviceentries.networking.istio.io"), all(lifecycle.CRDs, "virtualservices.networking.istio.io"), all(lifecycle.CRDs, "sidecars.networking.istio.io"),
 	}
 }
 
@@ -225,6 +225,10 @@ func (u *uninstaller) object(k lifecycle.Kind, o *unstructured.Unstructured) lif
 	}
 	return out
 }
+
+// egressReports is the CustomResourceDefinition of what the program itself writes: its
+// objects are removed with it.
+const egressReports = "egressreports.outrider.dev"
 
 // inUse reports whether objects of a CustomResourceDefinition exist.
 func (u *uninstaller) inUse(ctx context.Context, crd *unstructured.Unstructured) (bool, error) {

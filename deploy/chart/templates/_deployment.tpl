@@ -132,6 +132,15 @@ spec:
         {{- if and (eq $.component "xds") (ne (toString $root.V.crds.enabled) "auto") }}
         - --skip-crds
         {{- end }}
+        {{- if eq $.component "xds" }}
+        {{- with $root.V.egressReports }}
+        {{- if not .enabled }}
+        - --egress-reports=false
+        {{- else if ne .retention "360h" }}
+        - --egress-report-retention={{ .retention }}
+        {{- end }}
+        {{- end }}
+        {{- end }}
         {{- if ne .logLevel "info" }}
         - --log-level={{ .logLevel }}
         {{- end }}

@@ -163,7 +163,7 @@ func TestInstaller_CreatesMissingAndNeverChangesExisting(t *testing.T) {
 	}
 	// The command in the comment of the files does the same.
 	out, err := h.Kubectl(t.Context(), "create", "-f", "../").CombinedOutput()
-	if err == nil || strings.Count(string(out), "(AlreadyExists)") != 2 {
+	if err == nil || strings.Count(string(out), "(AlreadyExists)") != 4 {
 		t.Errorf("kubectl create: %v\n%s", err, out)
 	}
 	if after := h.stored(in, entries); after != before {
