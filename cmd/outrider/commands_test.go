@@ -26,6 +26,10 @@ var commandTable = map[string]struct {
 	"check":          {true, "n o", "check"},
 	"config history": {true, "o", "history"},
 	"config restore": {true, "", ""},
+	"egress allow":   {true, "n", ""},
+	"egress hosts":   {true, "A n l o", "egress-hosts"},
+	"egress propose": {true, "n", ""},
+	"egress verify":  {true, "n", ""},
 	"explain":        {true, "f n o", "explain"},
 	"kube-inject":    {true, "f R n o", ""}, // -o is a file, as it is for istioctl
 	"options":        {false, "", ""},

@@ -19,6 +19,7 @@ import (
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/kube"
 	"github.com/outrider-mesh/outrider/explain"
+	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/internal/revision"
 )
 
@@ -135,14 +136,8 @@ func (o *explainOptions) readCluster(ctx context.Context, in *explain.Input, nam
 
 // readModel reads what the sidecars are configured with.
 func (o *explainOptions) readModel(ctx context.Context, in *explain.Input, client kubernetes.Interface, objects dynamic.Interface, more *egress.Input) error {
-	watcher, err := kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.revision), Log: logr.Discard(), Built: func(kube.Result) {}})
-	if err != nil {
-		return err
-	}
-	watcher.SetMesh(egress.CompileMesh(in.Injector.Config().Mesh))
-	own, _ := in.Injector.RangeNames().Resolve(cidr.Cluster)
-	watcher.SetRanges(own.Ranges, own.Missing == "")
-	if err := watcher.Read(ctx); apierrors.IsForbidden(err) {
+	watcher, err := o.readObjects(ctx, in.Injector, client, objects)
+	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("%w; --to requires the permission to list these objects in all namespaces, omit it otherwise", err)
 	} else if err != nil {
 		return err
@@ -156,6 +151,18 @@ func (o *explainOptions) readModel(ctx context.Context, in *explain.Input, clien
 		in.InCluster = append(in.InCluster, explain.InCluster{Name: d.Kind + " " + d.Namespace + "/" + d.Name, Addresses: d.Addresses})
 	}
 	return nil
+}
+
+// readObjects reads the objects that sidecars are configured by.
+func (o *explainOptions) readObjects(ctx context.Context, injector *inject.Injector, client kubernetes.Interface, objects dynamic.Interface) (*kube.Watcher, error) {
+	watcher, err := kube.New(kube.Options{Client: client, Dynamic: objects, Revision: revision.Revision(o.revision), Log: logr.Discard(), Built: func(kube.Result) {}})
+	if err != nil {
+		return nil, err
+	}
+	watcher.SetMesh(egress.CompileMesh(injector.Config().Mesh))
+	own, _ := injector.RangeNames().Resolve(cidr.Cluster)
+	watcher.SetRanges(own.Ranges, own.Missing == "")
+	return watcher, watcher.Read(ctx)
 }
 
 // replaced are objects with those of files, which take the places of others of their names.

@@ -28,7 +28,7 @@ func rootCommand(name string, stdio stdio) *cobra.Command {
 	root.SetOut(stdio.out)
 	root.SetErr(stdio.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(checkCommand(stdio), configCommand(stdio), explainCommand(stdio), kubeInjectCommand(stdio), previewCommand(stdio), probeCommand(stdio), rangesCommand(stdio), serveCommand(stdio),
+	root.AddCommand(checkCommand(stdio), configCommand(stdio), egressCommand(stdio), explainCommand(stdio), kubeInjectCommand(stdio), previewCommand(stdio), probeCommand(stdio), rangesCommand(stdio), serveCommand(stdio),
 		statusCommand(stdio), uninjectCommand(stdio), uninstallCommand(stdio), validateCommand(stdio), verifyInstallCommand(stdio), versionCommand(stdio))
 	for _, cmd := range root.Commands() {
 		cmd.Args = asUsage(cmd.Args)

@@ -20,4 +20,10 @@ func TestSchemas(t *testing.T) {
 		File: "../../docs/history.schema.json", Title: "A list of outrider config history -o json", Type: reflect.TypeFor[historyReport](),
 		Enums: map[string][]string{"apiVersion": {outputVersion}, "kind": {"History"}},
 	}, *updateSchemas)
+	schema.Check(t, schema.Output{
+		File: "../../docs/egress-hosts.schema.json", Title: "A list of outrider egress hosts -o json", Type: reflect.TypeFor[hostsReport](),
+		Enums: map[string][]string{
+			"apiVersion": {outputVersion}, "kind": {"EgressHosts"}, "hosts.protocol": {"HTTP", "TLS", "TCP"}, "hosts.verdict": {"passthrough", "blocked", "allowed"},
+		},
+	}, *updateSchemas)
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outrider-mesh/outrider/egress/report"
+	"github.com/outrider-mesh/outrider/test/kit"
+	"github.com/outrider-mesh/outrider/test/kube"
+	"github.com/outrider-mesh/outrider/test/page"
+)
+
+// reportOf is the EgressReport of a namespace.
+func reportOf(t *testing.T, namespace string, hosts map[report.Workload][]report.Destination) string {
+	t.Helper()
+	table, now := report.NewTable(report.DefaultLimits), time.Now()
+	for w, all := range hosts {
+		for _, d := range all {
+			table.Observe(w, d, report.Counts{First: now.Add(-time.Hour), Last: now.Add(-time.Minute), Connections: 2})
+		}
+	}
+	text, err := json.Marshal(table.Content())
+	kit.Must(t, err)
+	object := map[string]any{}
+	kit.Must(t, json.Unmarshal(text, &object))
+	object["apiVersion"], object["kind"] = report.Group+"/"+report.Version, report.Kind
+	object["metadata"] = map[string]string{"name": report.Name, "namespace": namespace}
+	text, err = json.Marshal(object)
+	kit.Must(t, err)
+	return string(text)
+}
+
+func destination(host string, port uint16, protocol report.Protocol, verdict report.Verdict) report.Destination {
+	return report.Destination{Host: host, Port: port, Protocol: protocol, Verdict: verdict, Rule: "allow_any"}
+}
+
+// TestEgressPage runs the commands of docs/egress-reports.md, in their order, on a real API
+// server: what is proposed is accepted, and then nothing would be blocked.
+func TestEgressPage(t *testing.T) {
+	server := kube.Require(t)
+	apply := func(text string, args ...string) string {
+		t.Helper()
+		cmd := server.Kubectl(t.Context(), append([]string{"apply"}, args...)...)
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	apply("", "--server-side", "-f", "../../deploy/crds")
+	wait := server.Kubectl(t.Context(), "wait", "--for=condition=Established", "--timeout=30s", "-f", "../../deploy/crds")
+	if out, err := wait.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, ns := range []string{"istio-system", "shop", "bank"} {
+		if out, err := server.Kubectl(t.Context(), "create", "namespace", ns).CombinedOutput(); err != nil && !strings.Contains(string(out), "AlreadyExists") {
+			t.Fatalf("%s", out)
+		}
+	}
+	configMap(t, server, "istio-system", "istio-sidecar-injector", map[string]string{"values": "{}"})
+	apply(reportOf(t, "shop", map[report.Workload][]report.Destination{
+		{Kind: "Deployment", Name: "checkout"}: {destination("api.pay.example", 443, report.TLS, report.Passthrough), destination("192.0.2.7", 5432, report.TCP, report.Passthrough)},
+		{Kind: "CronJob", Name: "nightly"}:     {destination("mirror.example", 80, report.HTTP, report.Passthrough), destination("api.pay.example", 443, report.TLS, report.Passthrough)},
+	}), "-f", "-")
+	apply(reportOf(t, "bank", map[report.Workload][]report.Destination{{Kind: "Deployment", Name: "vault"}: {destination("bank.example", 443, report.TLS, report.Blocked)}}), "-f", "-")
+	path := writeKubeconfig(t, server)
+	outrider := func(args ...string) ran {
+		return runWith(t, "", append(args, "--kubeconfig", path, "--context", "there")...)
+	}
+	if got := outrider("egress", "verify", "-n", "shop"); got.code != 1 || !strings.Contains(got.out, "would block 4 of 4 reported hosts") || !strings.Contains(got.out, "mirror.example") {
+		t.Errorf("before: %+v", got)
+	}
+	docs, err := filepath.Abs("../../docs/egress-reports.md")
+	kit.Must(t, err)
+	text, err := os.ReadFile(docs)
+	kit.Must(t, err)
+	t.Chdir(t.TempDir())
+	commands := 0
+	for _, block := range page.Of(string(text), "sh") {
+		for line := range strings.Lines(block.Body) {
+			commands++
+			line, file, redirected := strings.Cut(strings.TrimSpace(line), " > ")
+			words := strings.Fields(line)
+			if words[0] == "kubectl" {
+				if out, err := server.Kubectl(t.Context(), words[1:]...).CombinedOutput(); err != nil {
+					t.Errorf("%s: %v: %s", line, err, out)
+				}
+				continue
+			}
+			args := words[1:]
+			if words[1] != "validate" {
+				args = append(args, "--kubeconfig", path, "--context", "there")
+			}
+			got := runWith(t, "", args...)
+			if got.code != exitOK {
+				t.Errorf("%s: %+v", line, got)
+			}
+			if redirected {
+				kit.Must(t, os.WriteFile(file, []byte(got.out), 0o600))
+				for _, part := range []string{"CronJob/nightly, Deployment/checkout; last seen ", "name: nightly-http-80", `- "192.0.2.7" # Deployment/checkout`} {
+					if !strings.Contains(got.out, part) {
+						t.Errorf("%q is not in\n%s", part, got.out)
+					}
+				}
+			}
+			switch line {
+			case "outrider egress hosts -n shop":
+				if !strings.HasPrefix(got.out, "WORKLOAD") || strings.Count(got.out, "\n") != 5 || strings.Contains(got.out, "bank") {
+					t.Errorf("%s", got.out)
+				}
+			case "outrider egress hosts -A --verdict blocked":
+				if !strings.HasPrefix(got.out, "NAMESPACE") || strings.Count(got.out, "\n") != 2 || !strings.Contains(got.out, "bank.example") {
+					t.Errorf("%s", got.out)
+				}
+			case "outrider egress verify -n shop":
+				if !strings.HasPrefix(got.out, "REGISTRY_ONLY in namespace shop would have blocked none of the 4 reported hosts") {
+					t.Errorf("%s", got.out)
+				}
+			}
+		}
+	}
+	if commands < 10 {
+		t.Errorf("only %d commands", commands)
+	}
+	if got := outrider("egress", "propose", "-n", "shop"); got.code != exitOK || got.out != "" || !strings.Contains(got.err, "no hosts are reported") && !strings.Contains(got.err, "nothing to propose") {
+		t.Errorf("after all: %+v", got)
+	}
+}

@@ -1,0 +1,48 @@
+package rehearse
+
+import (
+	"net/netip"
+
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/egress/report"
+)
+
+// Enforced is the model of an input with REGISTRY_ONLY.
+func Enforced(in egress.Input) *egress.Model {
+	mesh := in.Mesh
+	if mesh == nil {
+		mesh = egress.CompileMesh(nil)
+	}
+	enforced := *mesh
+	enforced.RegistryOnly = true
+	in.Mesh = &enforced
+	model, _ := egress.Build(in)
+	return model
+}
+
+// Blocked are the hosts that a view blocks.
+func Blocked(v *egress.View, all []report.Host) (out []report.Host) {
+	for _, h := range all {
+		if blocks(v, h.Destination) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func blocks(v *egress.View, d report.Destination) bool {
+	r := decide.Request{Port: d.Port, Protocol: decide.TCP}
+	if a, err := netip.ParseAddr(d.Host); err == nil {
+		r.Address = a
+	}
+	switch d.Protocol {
+	case report.HTTP:
+		r.Protocol, r.Authority, r.Method, r.Path = decide.HTTP, d.Host, "GET", "/"
+	case report.TLS:
+		r.Protocol, r.ServerName = decide.TLS, d.Host
+	case report.TCP:
+	}
+	got := decide.Decide(v, r)
+	return got.Kind == decide.Closed || got.Kind == decide.Answered && (got.Route == egress.RouteBlockAll || got.Route == egress.RouteBlockPort)
+}
