@@ -15,14 +15,14 @@ func Page() string {
 			fmt.Fprintf(&b, "## %s\n\n", group)
 		}
 		fmt.Fprintf(&b, "### %s\n\n%s.", c.ID, c.Title)
-		switch {
-		case c.When == Before:
+		switch c.When {
+		case Before:
 			b.WriteString(" Only with `--pre`.")
-		case c.When == After:
+		case After:
 			b.WriteString(" Not with `--pre`.")
-		case c.When == OfProxy:
+		case OfProxy:
 			b.WriteString(" Only with `--proxy`.")
-		case c.When == OfTraffic:
+		case OfTraffic:
 			b.WriteString(" Only with `--traffic`.")
 		}
 		fmt.Fprintf(&b, "\n\nCause: %s\n\nFix: %s\n\n", c.Cause, c.Fix)

@@ -67,8 +67,8 @@ func (a *Admin) Paths() []string {
 
 // Read takes a response.
 func (a *Admin) Read(path string, body []byte) error {
-	switch {
-	case path == "/server_info":
+	switch path {
+	case "/server_info":
 		var info struct{ Version, State string }
 		if err := json.Unmarshal(body, &info); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -77,9 +77,9 @@ func (a *Admin) Read(path string, body []byte) error {
 		if parts := strings.Split(info.Version, "/"); len(parts) > 1 { // commit/version/…
 			a.Version = parts[1]
 		}
-	case path == "/stats":
+	case "/stats":
 		a.Stats = ReadStats(body)
-	case path == "/certs":
+	case "/certs":
 		return a.certs(body)
 	default:
 		return a.dump(path, body)

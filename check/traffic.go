@@ -64,7 +64,7 @@ func trafficWay(w Way) func(*Facts, *findings) {
 		}
 		for _, text := range order {
 			first := bad[text][0]
-			fix, commands := first.remedy(f.Traffic)
+			fix, commands := first.remedy()
 			out.fail(fmt.Sprintf("%s (%d of %d connections).", text, len(bad[text]), total), fix, commands...)
 			for _, t := range bad[text] {
 				out.detail(t.lines()...)
@@ -118,7 +118,7 @@ var configured = map[Outcome][]string{
 
 // remedy is what to do about a connection: what the configuration has, or what to look at
 // where the configuration is not the cause.
-func (t *Trial) remedy(of *Traffic) (fix string, commands []string) {
+func (t *Trial) remedy() (fix string, commands []string) {
 	switch {
 	case t.Outcome == Lost:
 		return "allow the connection: in NetworkPolicies, and in firewalls between the nodes",

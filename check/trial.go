@@ -207,19 +207,17 @@ func (t *Trial) arrived(captured bool) bool {
 func (t *Trial) cluster() string {
 	for _, name := range slices.Sorted(maps.Keys(t.Seen.Sidecar)) {
 		name, ok := strings.CutPrefix(name, "cluster.")
-		if of, counter, _ := cutLast(name, "."); ok && counter != "upstream_cx_connect_fail" {
+		if of, counter := cutCounter(name); ok && counter != "upstream_cx_connect_fail" {
 			return of
 		}
 	}
 	return ""
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
+// cutCounter is the cluster and the counter of a statistic.
+func cutCounter(name string) (cluster, counter string) {
+	i := strings.LastIndex(name, ".")
+	return name[:max(i, 0)], name[i+1:]
 }
 
 // Explain sets what happens to the connection by the configuration.
@@ -273,7 +271,7 @@ func (t *Trial) clusters() string {
 	of := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(t.Seen.Sidecar)) {
 		if full, ok := strings.CutPrefix(name, "cluster."); ok {
-			cluster, counter, _ := cutLast(full, ".")
+			cluster, counter := cutCounter(full)
 			of[cluster] = append(of[cluster], fmt.Sprintf("%s +%d", units[counter], t.Seen.Sidecar[name]))
 		} else if name == "tcp.BlackHoleCluster.downstream_cx_total" {
 			of["BlackHoleCluster"] = append(of["BlackHoleCluster"], fmt.Sprintf("connections +%d", t.Seen.Sidecar[name]))

@@ -73,7 +73,7 @@ func (e *trafficExplainer) explain(ctx context.Context, pod *corev1.Pod, to []ex
 
 func (e *trafficExplainer) read(ctx context.Context, namespace string, model bool) error {
 	var o explainOptions
-	o.cluster.Access, o.cluster.namespace, o.cluster.always, o.revision = e.of.access, e.of.Installation.Namespace, true, string(e.of.Revision)
+	o.cluster.Access, o.cluster.namespace, o.cluster.always, o.revision = e.of.access, e.of.Namespace, true, string(e.of.Revision)
 	if model {
 		o.to = []string{namespace} // what the sidecars are configured with is read
 	}

@@ -43,6 +43,7 @@ var alone = []scenario{
 	{"explained", explained},
 	{"questions", questions},
 	{"checked", checked},
+	{"tried", tried},
 	{"flips", flips},
 	{"survives", survives},
 	{"soak", soaked},
@@ -73,7 +74,7 @@ var (
 	startPods  = flag.Int("starts", 3, "pods of each kind that the scenario starts times")
 	startSeed  = flag.Uint64("starts-seed", 0, "the seed of random waits before these pods, printed; 0: no waits")
 	upgrades   = flag.Bool("upgrades", false, "the scenario revisions does all of docs/upgrade.md, and goes back to an earlier version")
-	whole      = flag.Bool("whole", false, "the scenario survives is a minute without the API server, and helm uninstalls in all ways")
+	whole      = flag.Bool("whole", false, "the scenario survives is a minute without the API server, helm uninstalls in all ways, and tried stops the control plane")
 	startKinds = flag.String("starts-kinds", "plain,sidecar", "the kinds of pods that it times in turns: plain, empty, sidecar, limited")
 )
 
