@@ -130,11 +130,11 @@ func TestExplainOfManyServices(t *testing.T) {
 	}
 	all := requests()
 	t.Logf("%d requests", len(all))
-	if len(all) > 20+n/500+2*n/500 {
+	if len(all) > 25+n/500+2*n/500 {
 		t.Errorf("%d requests:\n%s", len(all), strings.Join(all, "\n"))
 	}
 	for _, q := range all {
-		list := regexp.MustCompile(`/(pods|services|endpointslices|nodes|serviceentries|virtualservices)(\?|$)`)
+		list := regexp.MustCompile(`/(pods|services|endpointslices|nodes|serviceentries|virtualservices|sidecars)(\?|$)`)
 		if list.MatchString(q) && !strings.Contains(q, "limit=500") {
 			t.Errorf("not a paged list: %s", q)
 		}
