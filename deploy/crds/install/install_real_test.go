@@ -124,7 +124,7 @@ func TestInstaller_CreatesMissingAndNeverChangesExisting(t *testing.T) {
 	in := h.with(h.Config)
 
 	h.start(in)
-	if log := h.log(); strings.Count(log, "CustomResourceDefinition created") != 2 {
+	if log := h.log(); strings.Count(log, "CustomResourceDefinition created") != 4 {
 		t.Errorf("at first: %s", log)
 	}
 	h.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd/"+entries, "crd/virtualservices.networking.istio.io")
@@ -136,7 +136,7 @@ func TestInstaller_CreatesMissingAndNeverChangesExisting(t *testing.T) {
 		together.Go(func() { h.start(in) })
 	}
 	together.Wait()
-	if log := h.log(); strings.Count(log, "existing CustomResourceDefinition kept") != 6 || strings.Contains(log, "error") {
+	if log := h.log(); strings.Count(log, "existing CustomResourceDefinition kept") != 12 || strings.Contains(log, "error") {
 		t.Errorf("again: %s", log)
 	}
 	if after := h.stored(in, entries); after != before {
