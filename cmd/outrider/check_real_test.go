@@ -75,6 +75,7 @@ func TestCheckProxyWithFewRights(t *testing.T) {
 	kit.Must(t, yaml.Unmarshal([]byte(injected.out), &found))
 	pod := &corev1.Pod{ObjectMeta: found.Spec.Template.ObjectMeta, Spec: found.Spec.Template.Spec}
 	pod.Name = "web"
+	endPods(t, server.Client, namespace)
 	_, err := server.Client.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
 	kit.Must(t, err)
 	path := tenantKubeconfig(t, server)

@@ -52,6 +52,9 @@ func eachCommand(t *testing.T, test func(t *testing.T, name string, cmd *cobra.C
 	t.Helper()
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
+		if cmd.Hidden {
+			return // it is for pods of the program's own
+		}
 		for _, child := range cmd.Commands() {
 			walk(child)
 		}

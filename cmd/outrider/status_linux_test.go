@@ -45,6 +45,7 @@ func createPods(t *testing.T, server *kube.Server, installation, namespace strin
 	c.QPS = -1
 	client, err := kubernetes.NewForConfig(c)
 	kit.Must(t, err)
+	endPods(t, client, namespace)
 	next := make(chan int)
 	errs := make(chan error, 1)
 	var wait sync.WaitGroup
@@ -70,6 +71,15 @@ func createPods(t *testing.T, server *kube.Server, installation, namespace strin
 		t.Fatal(err)
 	default:
 	}
+}
+
+// endPods deletes the pods of a namespace with the test: others count those of all namespaces.
+func endPods(t *testing.T, client kubernetes.Interface, namespace string) {
+	t.Helper()
+	t.Cleanup(func() {
+		now := int64(0)
+		kit.Must(t, client.CoreV1().Pods(namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{}))
+	})
 }
 
 func createPod(t *testing.T, client kubernetes.Interface, injector *inject.Injector, namespace string, i, perWorkload int) error {
