@@ -62,7 +62,7 @@ func newHostsReport(hosts []report.Host, more []report.MoreHosts) hostsReport {
 	out := hostsReport{APIVersion: outputVersion, Kind: "EgressHosts", Hosts: []hostLine{}}
 	for _, h := range hosts {
 		d := h.DestinationReport
-		out.Hosts = append(out.Hosts, hostLine{h.Namespace, h.Workload.String(), d.Host, int(d.Port), string(d.Protocol), string(d.Verdict), d.Rule, counts(d.Counts)})
+		out.Hosts = append(out.Hosts, hostLine{h.Namespace, h.String(), d.Host, int(d.Port), string(d.Protocol), string(d.Verdict), d.Rule, counts(d.Counts)})
 	}
 	for _, m := range more {
 		line := moreLine{Namespace: m.Namespace, Number: int64(m.Number), countsLine: counts(m.Counts)}
@@ -88,7 +88,7 @@ func hostsTable(hosts []report.Host, more []report.MoreHosts, all, wide bool, no
 	fmt.Fprintln(w, strings.Join(header, "\t"))
 	for _, h := range hosts {
 		d := h.DestinationReport
-		cells := []string{h.Workload.String(), d.Destination.Host, fmt.Sprint(d.Port), string(d.Protocol), string(d.Verdict), fmt.Sprint(d.Connections + d.Requests), ago(d.Last, now)}
+		cells := []string{h.String(), d.Host, fmt.Sprint(d.Port), string(d.Protocol), string(d.Verdict), fmt.Sprint(d.Connections + d.Requests), ago(d.Last, now)}
 		if all {
 			cells = append([]string{h.Namespace}, cells...)
 		}

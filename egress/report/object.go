@@ -118,18 +118,18 @@ func (c Content) Table(l Limits, now time.Time) *Table {
 		}
 		for _, d := range w.Destinations {
 			if d.valid() {
-				t.Observe(w.Workload, d.Destination, d.Counts.at(now))
+				t.Observe(w.Workload, d.Destination, d.at(now))
 			}
 		}
 		if w.More != nil && w.More.Sketch != nil {
-			more := overflow{names: *w.More.Sketch, counts: w.More.Counts.at(now), used: true}
+			more := overflow{names: *w.More.Sketch, counts: w.More.at(now), used: true}
 			if of := t.workload(w.Workload); of != nil {
 				of.overflow.merge(&more)
 			}
 		}
 	}
 	if c.MoreWorkloads != nil && c.MoreWorkloads.Sketch != nil {
-		t.beyond.merge(&overflow{names: *c.MoreWorkloads.Sketch, counts: c.MoreWorkloads.Counts.at(now), used: true})
+		t.beyond.merge(&overflow{names: *c.MoreWorkloads.Sketch, counts: c.MoreWorkloads.at(now), used: true})
 	}
 	return t
 }

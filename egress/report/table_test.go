@@ -300,7 +300,7 @@ func TestSort(t *testing.T) {
 	all[2].Requests = 5
 	names := func() (out string) {
 		for _, d := range all {
-			out += d.DestinationReport.Host[:1]
+			out += d.Host[:1]
 		}
 		return out
 	}

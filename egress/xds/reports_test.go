@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -122,7 +123,7 @@ func TestIdleReports(t *testing.T) {
 	s := serve(t)
 	s.reports.idle = 50 * time.Millisecond
 	s.Publish(modelOf(t, "ALLOW_ANY"))
-	if err := s.dialReports(t, "shop/sleep").RecvMsg(&logservicev3.StreamAccessLogsResponse{}); err != io.EOF && status.Code(err) != codes.Internal {
+	if err := s.dialReports(t, "shop/sleep").RecvMsg(&logservicev3.StreamAccessLogsResponse{}); !errors.Is(err, io.EOF) && status.Code(err) != codes.Internal {
 		t.Errorf("an idle stream ends with %v", err)
 	}
 	s.reports.mu.Lock()
