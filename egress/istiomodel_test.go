@@ -339,7 +339,7 @@ func randomSidecar(r *rand.Rand, age int) worldSidecar {
 	return s
 }
 
-// input is the world as objects.
+// input is the objects of a random case.
 func (w *meshWorld) input() egress.Input {
 	mc := &meshconfig.MeshConfig{RootNamespace: worldRoot, DefaultServiceExportTo: w.serviceExportTo, DefaultVirtualServiceExportTo: w.routeExportTo, ServiceEntryVisibility: w.visibility,
 		OutboundTrafficPolicy: &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY}}

@@ -42,7 +42,7 @@ func (m *Model) checkReferences(problems *problem.List) {
 	}
 }
 
-// warnRoutesOf tells the author of a host about routes of another namespace.
+// warnRoutesOf warns the author of a host of routes of another namespace.
 func (h Host) warnRoutesOf(vh hostRoutes, r reporter) {
 	by := "an object that this namespace does not see"
 	if vh.exports.to(h.Meta.Namespace) {

@@ -152,7 +152,7 @@ func TestWhichSidecarApplies(t *testing.T) {
 	}
 }
 
-// TestSidecarProblems has Sidecars of shop in a mesh, and what their author is told; with
+// TestSidecarProblems has Sidecars of shop in a mesh, and their problems; with
 // errors, they never expose more than without them.
 func TestSidecarProblems(t *testing.T) {
 	const form = `use NAMESPACE/DNSNAME, such as "./*", "*/*.example.com" or "~bank/*"`
@@ -225,8 +225,8 @@ func TestSidecarsFailClosed(t *testing.T) {
 	}
 }
 
-// TestSidecarConflicts has two Sidecars for the same workloads: the younger one's author is
-// told.
+// TestSidecarConflicts has two Sidecars for the same workloads: the younger one has
+// a warning.
 func TestSidecarConflicts(t *testing.T) {
 	const labels = `workloadSelector: {labels: {%s}}, egress: [{hosts: ["./*"]}]`
 	for name, c := range map[string]struct{ older, younger, want string }{

@@ -46,7 +46,7 @@ func (m *Model) checkSelector(all []sidecar, i int, problems *problem.List) {
 }
 
 // checkPatterns finds entries for hosts that are not declared, and exclusions that a
-// wildcard leaves without effect.
+// wildcard leaves with no effect.
 func (m *Model) checkPatterns(s *sidecar, r reporter) {
 	if s.meta.Namespace == m.mesh.rootNamespace && len(s.selector) == 0 {
 		return // it depends on the workload's namespace

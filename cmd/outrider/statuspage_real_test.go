@@ -19,7 +19,7 @@ import (
 )
 
 // TestStatusPages runs the commands of docs/status.md, docs/preview.md and docs/explain.md on
-// a real API server, where names of the internet are those of the world of tests. The
+// a real API server, where names of the internet are those of the tests' internet. The
 // permissions that the page grants are enough for the user that it names.
 func TestStatusPages(t *testing.T) {
 	server := kube.Require(t)
@@ -76,7 +76,7 @@ func TestStatusPages(t *testing.T) {
 	}
 }
 
-// resolveInWorld resolves names as the world of tests does, on the loopback interface.
+// resolveInWorld resolves names as the tests' internet does, on the loopback interface.
 func resolveInWorld(t *testing.T) {
 	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -328,7 +328,7 @@ func (w *Watcher) build(addressesSynced bool) {
 	w.addNamespaces(&in)
 	r.Input = in
 	r.Model, r.Problems = egress.Build(in)
-	r.Problems = append(r.Problems, r.Model.Precedence()...) // of no object alone: both authors are told
+	r.Problems = append(r.Problems, r.Model.Precedence()...) // of no object alone: it is in the status of both
 	w.latest.Store(&r)
 	w.options.Built(r)
 	w.metrics.built(r, time.Since(start))

@@ -150,8 +150,8 @@ func (n *Namespace) follow(file string, after map[string]string, headings ...str
 // destination is an argument with a host name.
 var destination = regexp.MustCompile(`--to ([a-z][a-z0-9.-]*)`)
 
-// resolved is a command about a destination, with the addresses that its name has in the
-// world of the tests: this machine does not resolve it.
+// resolved is a command about a destination, with the addresses that its name has in
+// the internet of the tests: this machine does not resolve it.
 func (n *Namespace) resolved(line string) string {
 	return destination.ReplaceAllStringFunc(line, func(to string) string {
 		h := n.Host(strings.TrimPrefix(to, "--to "))
