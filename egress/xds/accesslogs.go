@@ -31,6 +31,7 @@ const (
 	commonRoute           = 19
 	commonType            = 33
 
+	flagsNoUpstream     = 2
 	flagsConnectFailure = 6
 
 	tlsSNI = 3
@@ -72,6 +73,7 @@ type logEntry struct {
 	sni, authority         []byte
 	cluster, route         []byte
 	connected, failed      bool // to an upstream address, or not
+	noUpstream             bool // the cluster has no addresses: the one that blocks has none
 	kind                   uint64
 	sent, received         uint64
 	sentHeaders, gotHeader uint64
@@ -133,9 +135,8 @@ func (e *logEntry) readCommon(number protowire.Number, value []byte, n uint64) e
 		e.connected = true
 	case commonFlags:
 		return eachValue(value, func(number protowire.Number, _ []byte, n uint64) error {
-			if number == flagsConnectFailure && n != 0 {
-				e.failed = true
-			}
+			e.failed = e.failed || number == flagsConnectFailure && n != 0
+			e.noUpstream = e.noUpstream || number == flagsNoUpstream && n != 0
 			return nil
 		})
 	case commonCluster:
@@ -226,10 +227,11 @@ func (e *logEntry) destination() (d report.DestinationReport, ok bool) {
 		if d.Host != "" {
 			d.Protocol = report.TLS
 		}
-		switch string(e.cluster) {
-		case egress.PassthroughCluster:
+		switch cluster := string(e.cluster); {
+		case cluster == egress.PassthroughCluster:
 			d.Verdict, d.Rule = report.Passthrough, egress.RouteAllowAny
-		case egress.BlackHoleCluster:
+		// Envoy reports the cluster of the upstream address, and a blocked connection has none.
+		case cluster == egress.BlackHoleCluster || cluster == "" && e.noUpstream:
 			d.Verdict, d.Rule = report.Blocked, egress.RouteBlockAll
 		default:
 			return d, false

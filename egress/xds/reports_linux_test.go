@@ -27,12 +27,24 @@ func (m *mesh) wantReported(want ...string) {
 	kit.EventuallyTrue(m.t, "the report", func() bool { return m.reported.text("shop") == text })
 }
 
+// flushed waits until the sidecar has sent what it reports of the requests before, each half
+// a second, and forgets that.
+func (m *mesh) flushed() {
+	time.Sleep(700 * time.Millisecond)
+	m.reported.forget()
+}
+
 // TestReports has a real sidecar report requests and connections to hosts that are not
 // declared, and only those.
 func TestReports(t *testing.T) {
 	m := newMesh(t, nil)
 	bin, goog := entryOf(t, "shop", "httpbin", httpbin), entryOf(t, "shop", "google", google)
 	m.publish(modelOf(t, "ALLOW_ANY", reporting, bin, goog, entryOf(t, "shop", "wild", wild)), "http", "httpbin.org", addrHTTPBin, "200")
+	kit.EventuallyTrue(t, "the entries apply", func() bool { // undeclared hosts are answered before that, too
+		m.want("http", "httpbin.org", addrHTTPBin, "/", "200")
+		return strings.Contains(m.log.String(), "outbound|80||httpbin.org")
+	})
+	m.flushed()
 	m.want("https", "www.google.com", addrGoogle, "/", "200")
 	m.want("http", "Example.ORG", addrOther, "/", "200")
 	m.want("http", "example.org:8080", addrOther, "/", "200")
@@ -65,8 +77,7 @@ func TestReports(t *testing.T) {
 
 	m.publish(modelOf(t, "REGISTRY_ONLY", reporting, bin, goog), "http", "blocked.test", addrOther, "502")
 	m.becomes("https", "blocked.test", addrOther, "closed")
-	time.Sleep(700 * time.Millisecond)
-	m.reported.forget()
+	m.flushed()
 	m.want("http", "httpbin.org", addrHTTPBin, "/", "200")
 	m.want("https", "www.google.com", addrGoogle, "/", "200")
 	m.want("http", "example.org", addrOther, "/", "502")

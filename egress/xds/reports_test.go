@@ -49,7 +49,7 @@ func blockedTLS(sni string) *datalogv3.TCPAccessLogEntry {
 	return &datalogv3.TCPAccessLogEntry{
 		CommonProperties: &datalogv3.AccessLogCommon{
 			DownstreamLocalAddress: socketOf("192.0.2.1", 443), DownstreamRemoteAddress: socketOf("10.0.0.1", 40000), DownstreamDirectRemoteAddress: socketOf("10.0.0.1", 40000),
-			StartTime: timestamppb.Now(), TlsProperties: &datalogv3.TLSProperties{TlsSniHostname: sni}, UpstreamCluster: egress.BlackHoleCluster,
+			StartTime: timestamppb.Now(), TlsProperties: &datalogv3.TLSProperties{TlsSniHostname: sni}, // no cluster, which is that of the upstream address
 			ResponseFlags: &datalogv3.ResponseFlags{NoHealthyUpstream: true}, AccessLogType: datalogv3.AccessLogType_TcpConnectionEnd,
 			StreamId: "6a0f7a7b-2d0c-4c7e-9a53-7d5e5b0a5a5e",
 		},
