@@ -19,7 +19,7 @@ func objectFaults() []struct{ kind, spec, want string } {
 		{entry, `{hosts: [a.example], ` + port + `, resolution: DNS, exportTo: ["./*", "team-*", "Shop ", ""]}`, `denied the request: ServiceEntry NS/x: 4 problems`},
 		{entry, `{hosts: [a.example], ` + port + `, resolution: DNS, exportTo: [".", "*"]}`, `spec.exportTo[1]: "*": cannot be combined with other values`},
 		{entry, `{hosts: [a.example], ` + port + `, resolution: DNS, exportTo: ["~"]}`, `Warning: ServiceEntry NS/x: spec.exportTo[0]: "~": no effect: no namespace sees this ServiceEntry`},
-		{routes, `{hosts: [a.example], exportTo: ["~"], http: [{` + toA + `}]}`, `Warning: VirtualService NS/x: spec.exportTo[0]: "~": no effect: no namespace sees this VirtualService`},
+		{routes, `{hosts: [a.example], exportTo: ["~"], http: [{` + toA + `}]}`, `denied the request: VirtualService NS/x: spec.exportTo[0]: "~": only a ServiceEntry can be exported to no namespace; use "." for its own namespace`},
 		{entry, `{hosts: [a.example], ` + port + `, resolution: STATIC, location: MESH_INTERNAL, endpoints: [{address: 192.0.2.1, labels: {a: b}, locality: eu/a, network: x, serviceAccount: web}, {address: 192.0.2.2, labels: {a: c}}]}`,
 			`spec.endpoints[0].labels: no effect: endpoints have no labels to be selected by (and 1 more); remove it`},
 		{entry, `{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}], resolution: DNS}`,

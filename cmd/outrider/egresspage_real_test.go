@@ -41,7 +41,10 @@ func destination(host string, port uint16, protocol report.Protocol, verdict rep
 // TestEgressPage runs the commands of docs/egress-reports.md, in their order, on a real API
 // server: what is proposed is accepted, and then nothing would be blocked.
 func TestEgressPage(t *testing.T) {
-	server := kube.Require(t)
+	kube.Require(t)
+	server, err := kube.Start(t.Context(), kube.Options{Progress: os.Stderr}) // others have istio-system and shop
+	kit.Must(t, err)
+	t.Cleanup(func() { kit.Must(t, server.Stop()) })
 	apply := func(text string, args ...string) string {
 		t.Helper()
 		cmd := server.Kubectl(t.Context(), append([]string{"apply"}, args...)...)

@@ -276,17 +276,17 @@ func TestSchemaKeepsEveryField(t *testing.T) {
 				if out, err := try(t, s, string(text), "create", "-n", ns, "-f", "-"); err != nil {
 					t.Fatalf("%s %s, turn %d: %v\n%s\n%s", d.Kind, version, turn, err, out, text)
 				}
-				if out, err := try(t, s, "", "get", "-n", ns, d.Short, "a", "-o", "jsonpath={.status}"); err != nil || out != "" {
+				if out, err := try(t, s, "", "get", "-n", ns, d.Plural, "a", "-o", "jsonpath={.status}"); err != nil || out != "" {
 					t.Errorf("the status was stored with the object: %q, %v", out, err)
 				}
 				patch, err := json.Marshal(map[string]any{"status": written["status"]})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if out, err := try(t, s, "", "patch", "-n", ns, d.Short, "a", "--subresource=status", "--type=merge", "-p", string(patch)); err != nil {
+				if out, err := try(t, s, "", "patch", "-n", ns, d.Plural, "a", "--subresource=status", "--type=merge", "-p", string(patch)); err != nil {
 					t.Fatalf("%s %s, turn %d: %v\n%s", d.Kind, version, turn, err, out)
 				}
-				out, err := try(t, s, "", "get", "-n", ns, d.Short, "a", "-o", "json")
+				out, err := try(t, s, "", "get", "-n", ns, d.Plural, "a", "-o", "json")
 				var read map[string]any
 				if err == nil {
 					err = json.Unmarshal([]byte(out), &read)
