@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,11 +52,15 @@ func sidecars(t *testing.T, s *Suite) {
 		t.Fatalf("before the edit: %+v", r)
 	}
 	watched := filepath.Join(n.Work, "watched")
-	watch := n.Bash(ended, fmt.Sprintf("exec timeout 90 outrider status --watch --interval 1s > %s", watched))
+	ctx, stop := context.WithTimeout(ended, patience)
+	watch := n.Bash(ctx, fmt.Sprintf("exec outrider status --watch --interval 1s > %s", watched))
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = watch.Wait() }() // it is ended below, or by timeout
+	defer func() {
+		stop() // ends its process, also after a failure
+		_ = watch.Wait()
+	}()
 	eventually(t, "the report is printed", func() error { return has(watched, "2 pods of 2 workloads: 2 with a sidecar") })
 	want := map[string]string{"rejects": reports.Rejecting}
 	if s.Own() {
@@ -78,9 +83,6 @@ func sidecars(t *testing.T, s *Suite) {
 		return nil
 	})
 	eventually(t, "the report is printed again", func() error { return has(watched, " rejects ", reports.Rejecting, "max program size") })
-	if err := watch.Process.Kill(); err != nil {
-		t.Error(err)
-	}
 }
 
 func hasProblem(r reports.Report, pod, id string) bool {
