@@ -214,3 +214,20 @@ func TestAllow(t *testing.T) {
 		}
 	}
 }
+
+// What REGISTRY_ONLY would block does not depend on the policy that a Sidecar has now.
+func TestEnforced_OverASidecar(t *testing.T) {
+	m := egress.Meta{Namespace: "shop", Name: "default"}
+	for _, policy := range []string{"", `"outboundTrafficPolicy":{"mode":"ALLOW_ANY"},`} {
+		spec, problems := egress.Decode(egress.KindSidecar, m, []byte(`{`+policy+`"egress":[{"hosts":["./*"]}]}`))
+		kit.Must(t, problems.Err())
+		var in egress.Input
+		in.Add(m, spec, 0)
+		if got := Blocked(Enforced(in).View("shop"), []report.Host{seen("web", "a.example", 443, report.TLS)}); len(got) != 1 {
+			t.Errorf("%q: %d hosts are blocked, want 1", policy, len(got))
+		}
+		if s := in.Sidecars[0].Spec; (s.OutboundTrafficPolicy != nil) != (policy != "") {
+			t.Errorf("%q: the input was changed", policy)
+		}
+	}
+}

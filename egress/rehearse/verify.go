@@ -2,13 +2,14 @@ package rehearse
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/decide"
 	"github.com/outrider-mesh/outrider/egress/report"
 )
 
-// Enforced is the model of an input with REGISTRY_ONLY.
+// Enforced is the model of an input with REGISTRY_ONLY, whatever the policy of a Sidecar is.
 func Enforced(in egress.Input) *egress.Model {
 	mesh := in.Mesh
 	if mesh == nil {
@@ -16,9 +17,21 @@ func Enforced(in egress.Input) *egress.Model {
 	}
 	enforced := *mesh
 	enforced.RegistryOnly = true
-	in.Mesh = &enforced
+	in.Mesh, in.Sidecars = &enforced, withoutPolicy(in.Sidecars)
 	model, _ := egress.Build(in)
 	return model
+}
+
+// withoutPolicy are Sidecars with the policy of the mesh.
+func withoutPolicy(all []egress.Sidecar) []egress.Sidecar {
+	out := slices.Clone(all)
+	for i, s := range out {
+		if s.Spec.GetOutboundTrafficPolicy() != nil {
+			out[i].Spec = s.Spec.DeepCopy()
+			out[i].Spec.OutboundTrafficPolicy = nil
+		}
+	}
+	return out
 }
 
 // Blocked are the hosts that a view blocks.
