@@ -41,7 +41,7 @@ const (
 	// thread, which has no other streams, is closed soon after: see pendingTimeout.
 	reportIdle = 30 * time.Second
 	// Entries per second, after reportBurst at once, of a pod, of a namespace and of all. An
-	// entry takes 3 us (BenchmarkReports), so all of them together take a fifth of a core.
+	// entry takes 0.8 us to decode and count (BenchmarkReports): 60,000 take 5 % of a core.
 	reportsPerPod       = 500
 	reportsPerNamespace = 20_000
 	reportsPerSecond    = 60_000
