@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -159,8 +158,5 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 			return err
 		}
 	}
-	if _, err := stdio.out.Write(text); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	return nil
+	return printText(stdio.out, string(text))
 }
