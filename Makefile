@@ -118,7 +118,7 @@ release-check: assets ## Build a release twice, once with nothing cached, and ch
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e upgrades bench-starts bench-sidecar bench-serve bench-status bench-explain attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e upgrades bench-starts bench-sidecar bench-reports bench-serve bench-status bench-explain attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -whole
@@ -132,6 +132,9 @@ bench-starts: test-deps assets ## Time the start of pods with and without a side
 
 bench-sidecar: test-deps ## Measure what a sidecar takes, at several rates of requests (root on Linux)
 	$(GO) test -run '^$$' -bench 'BenchmarkSidecar' -benchtime 1x -timeout 20m ./egress/xds
+
+bench-reports: test-deps ## Compare sidecars with and without reports, at 1,000 requests per second (root on Linux)
+	$(GO) test -run '^$$' -bench 'BenchmarkReportCost' -benchtime 10x -timeout 60m ./egress/xds
 
 bench-serve: assets ## Measure what the webhook and the control plane take, idle, after 200,000 admissions, and with 1,000 sidecars
 	$(GO) test -run '^$$' -bench 'BenchmarkServe' -benchtime 200000x -timeout 20m ./cmd/outrider

@@ -1,18 +1,20 @@
 package envoy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
-	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -128,26 +130,40 @@ func (b *builder) undeclaredHTTP(route string, log []*accesslogv3.AccessLog) []*
 	reports := &accesslogv3.AccessLog{Name: "envoy.access_loggers.http_grpc", ConfigType: &accesslogv3.AccessLog_TypedConfig{
 		TypedConfig: b.pack(&grpclogv3.HttpGrpcAccessLogConfig{CommonConfig: reportsTo()})}}
 	if route != catchAllRoute {
-		reports.Filter = b.ofUndeclared()
+		reports.Filter = ofUndeclared()
 	}
 	return append(slices.Clip(log), reports)
 }
 
-// ofUndeclared selects requests by their route. Where all of them are blocked, a
-// comparison of the status comes first: other requests cost nothing else.
-func (b *builder) ofUndeclared() *accesslogv3.AccessLogFilter {
-	byRoute := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
-		ExtensionFilter: &accesslogv3.ExtensionFilter{Name: "envoy.access_loggers.extension_filters.cel", ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{
-			TypedConfig: b.pack(&celv3.ExpressionFilter{Expression: fmt.Sprintf("xds.route_name in ['%s', '%s', '%s']", egress.RouteAllowAny, egress.RouteBlockAll, egress.RouteBlockPort)})}}}}
-	if !b.mesh.RegistryOnly {
-		return byRoute
+// ofUndeclared selects requests by the metadata that undeclaredFilter sets. An expression
+// about their route would cost each request to a declared host more than reports may.
+func ofUndeclared() *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{MetadataFilter: &accesslogv3.MetadataFilter{
+		Matcher: &matcherv3.MetadataMatcher{
+			Filter: metadataNamespace, Path: []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: metadataUndeclared}}},
+			Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}},
+		},
+		MatchIfKeyNotFound: wrapperspb.Bool(false),
+	}}}
+}
+
+// markUndeclared sets the metadata of requests to undeclared hosts. It is disabled, and
+// enabled by the routes of undeclared hosts: no other request has an instance of it.
+func (b *builder) markUndeclared() *hcmv3.HttpFilter {
+	f := b.httpFilter(undeclaredFilter, &setmetadatav3.Config{Metadata: []*setmetadatav3.Metadata{{
+		MetadataNamespace: metadataNamespace,
+		Value:             &structpb.Struct{Fields: map[string]*structpb.Value{metadataUndeclared: structpb.NewBoolValue(true)}},
+	}}})
+	f.Disabled = true
+	return f
+}
+
+// undeclaredRoute is what enables it.
+func (b *builder) undeclaredRoute() map[string]*anypb.Any {
+	if !b.mesh.Reports {
+		return nil
 	}
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{AndFilter: &accesslogv3.AndFilter{Filters: []*accesslogv3.AccessLogFilter{
-		{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{StatusCodeFilter: &accesslogv3.StatusCodeFilter{
-			Comparison: &accesslogv3.ComparisonFilter{Op: accesslogv3.ComparisonFilter_EQ, Value: &corev3.RuntimeUInt32{DefaultValue: egress.BlockedStatus, RuntimeKey: "outrider.blocked_status"}},
-		}}},
-		byRoute,
-	}}}}
+	return map[string]*anypb.Any{undeclaredFilter: b.pack(&routev3.FilterConfig{Config: &anypb.Any{}})}
 }
 
 func inline(text string) *corev3.DataSource {

@@ -177,6 +177,9 @@ func (b *builder) manager(route string, log []*accesslogv3.AccessLog) *hcmv3.Htt
 	declared := route != catchAllRoute
 	if declared {
 		filters = append(b.hostFilters(), filters...)
+		if b.mesh.Reports {
+			filters = append([]*hcmv3.HttpFilter{b.markUndeclared()}, filters...)
+		}
 		early = b.nameCluster(route)
 	}
 	m := &hcmv3.HttpConnectionManager{

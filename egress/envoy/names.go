@@ -76,6 +76,13 @@ const (
 	metadataOperation = "operation"
 )
 
+// undeclaredFilter sets the key metadataUndeclared of the metadata of requests to
+// undeclared hosts, in metadataNamespace.
+const (
+	undeclaredFilter   = "envoy.filters.http.set_metadata"
+	metadataUndeclared = "undeclared"
+)
+
 // originalAddress is the original destination address of a connection.
 const originalAddress = "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
 

@@ -62,7 +62,11 @@ func (b *builder) routeConfiguration(name string, domains []egress.Domain) *rout
 	if len(shared) > 0 {
 		c.VirtualHosts = append(c.VirtualHosts, b.sharedVirtualHost(name, shared))
 	}
-	c.VirtualHosts = append(c.VirtualHosts, b.restOfHTTP())
+	rest := b.restOfHTTP()
+	if name != catchAllRoute {
+		rest.TypedPerFilterConfig = b.undeclaredRoute()
+	}
+	c.VirtualHosts = append(c.VirtualHosts, rest)
 	return c
 }
 
@@ -73,7 +77,9 @@ func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 		IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount && !removesAttemptCount(d),
 	}
 	if b.view.ResolvesHost(d) {
-		v.Routes = append(v.Routes, blockPort(d.Host))
+		blocked := blockPort(d.Host)
+		blocked.TypedPerFilterConfig = b.undeclaredRoute()
+		v.Routes = append(v.Routes, blocked)
 	}
 	if len(d.Routes) > 0 {
 		v.Routes = append(v.Routes, b.routesOf(d)...)

@@ -46,6 +46,8 @@ type mesh struct {
 	// answer answers a request at an external host; nil or false: the default answer.
 	answer func(http.ResponseWriter, *http.Request) bool
 	names  map[string]string // of the name server
+	// clients are those of a benchmark.
+	clients []*kept
 }
 
 // newMesh starts all of it, with the names of the walkthrough and more.
