@@ -52,9 +52,10 @@ type Options struct {
 	// ObjectLimits bound the ServiceEntries and VirtualServices of each namespace.
 	ObjectLimits egress.Limits
 	// Reports makes sidecars report the undeclared destinations that workloads reach, which
-	// are kept in EgressReports for ReportRetention; 0 is its default.
-	Reports         bool
-	ReportRetention time.Duration
+	// are kept in EgressReports for ReportRetention, and written at most once in
+	// ReportInterval; 0 is the default of both.
+	Reports                         bool
+	ReportRetention, ReportInterval time.Duration
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits
 	// MetricsAddress and HealthAddress are bind addresses of plain HTTP, "0" for none.

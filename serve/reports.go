@@ -14,7 +14,7 @@ func (p *controlPlane) receiveReports(o Options) (err error) {
 	if !o.Reports {
 		return nil
 	}
-	p.recorder, err = live.Connect(o.Cluster, live.Options{Retention: o.ReportRetention, Log: p.log.WithName("reports"), Registry: o.Registry})
+	p.recorder, err = live.Connect(o.Cluster, live.Options{Retention: o.ReportRetention, Interval: o.ReportInterval, Log: p.log.WithName("reports"), Registry: o.Registry})
 	if err == nil {
 		p.server.ReceiveReports(p.recorder)
 	}

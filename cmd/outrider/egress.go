@@ -102,10 +102,11 @@ func (o *egressOptions) checkHosts() error {
 }
 
 func (o *egressOptions) runHosts(ctx context.Context, stdio stdio) error {
-	hosts, more, _, err := o.read(ctx)
+	seen, err := o.read(ctx)
 	if err != nil {
 		return err
 	}
+	hosts, more := seen.hosts, seen.more
 	report.Sort(hosts, o.busiest)
 	if o.format == asJSON || o.format == asYAML {
 		text, err := encode(o.format, newHostsReport(hosts, more))
@@ -114,11 +115,18 @@ func (o *egressOptions) runHosts(ctx context.Context, stdio stdio) error {
 		}
 		return printText(stdio.out, string(text))
 	}
-	if len(hosts)+len(more) == 0 {
-		fmt.Fprintln(stdio.err, "no hosts are reported")
+	if !seen.any() {
+		fmt.Fprintf(stdio.err, "no hosts are reported%s; %s\n", inScope(seen.namespace), o.whyNone(ctx, seen))
 		return nil
 	}
 	return printText(stdio.out, hostsTable(hosts, more, o.all, o.format == asWide, time.Now()))
+}
+
+func inScope(namespace string) string {
+	if namespace == "" {
+		return ""
+	}
+	return " in namespace " + namespace
 }
 
 func printText(out io.Writer, text string) error {
@@ -171,20 +179,31 @@ func (o *egressOptions) configurationFlags(f *pflag.FlagSet) {
 }
 
 func (o *egressOptions) runPropose(ctx context.Context, stdio stdio) error {
-	hosts, more, namespace, err := o.read(ctx)
+	seen, err := o.read(ctx)
 	if err != nil {
 		return err
 	}
-	view, err := o.enforced(ctx, namespace, stdio)
-	if err != nil {
-		return err
-	}
-	text, entries := rehearse.Propose(rehearse.Options{Namespace: namespace, Wildcards: o.wildcards, Enforce: o.enforce, More: more}, rehearse.Blocked(view, hosts))
-	if entries == 0 && !o.enforce {
-		fmt.Fprintf(stdio.err, "nothing to propose: all reported hosts of namespace %s are declared\n", namespace)
+	if !seen.any() {
+		hint := o.whyNone(ctx, seen)
+		if o.enforce {
+			return fmt.Errorf("--enforce: no hosts are reported in namespace %s, so the Sidecar would block all hosts outside the cluster; %s", seen.namespace, hint)
+		}
+		fmt.Fprintf(stdio.err, "nothing to propose: no hosts are reported in namespace %s; %s\n", seen.namespace, hint)
 		return nil
 	}
-	return printText(stdio.out, text)
+	objects, err := o.objects(ctx, stdio)
+	if err != nil {
+		return err
+	}
+	p := rehearse.Propose(rehearse.Options{Namespace: seen.namespace, Wildcards: o.wildcards, Enforce: o.enforce, More: seen.more, Objects: objects}, seen.hosts)
+	for _, w := range p.Warnings {
+		fmt.Fprintf(stdio.err, "warning: %s\n", w)
+	}
+	if p.Entries == 0 && !o.enforce {
+		fmt.Fprintf(stdio.err, "nothing to propose: all %d reported hosts of namespace %s are declared\n", len(seen.hosts), seen.namespace)
+		return nil
+	}
+	return printText(stdio.out, p.Text)
 }
 
 func egressVerify(stdio stdio) *cobra.Command {
@@ -210,17 +229,20 @@ usage.`,
 }
 
 func (o *egressOptions) runVerify(ctx context.Context, stdio stdio) error {
-	hosts, more, namespace, err := o.read(ctx)
+	seen, err := o.read(ctx)
 	if err != nil {
 		return err
 	}
-	view, err := o.enforced(ctx, namespace, stdio)
+	if !seen.any() {
+		return printText(stdio.out, fmt.Sprintf("No hosts are reported in namespace %s; %s\n", seen.namespace, o.whyNone(ctx, seen)))
+	}
+	objects, err := o.objects(ctx, stdio)
 	if err != nil {
 		return err
 	}
-	blocked := rehearse.Blocked(view, hosts)
+	blocked := rehearse.Blocked(rehearse.Enforced(objects).View(seen.namespace), seen.hosts)
 	report.Sort(blocked, false)
-	text := verifyText(namespace, hosts, blocked, more, time.Now())
+	text := verifyText(seen.namespace, seen.hosts, blocked, seen.more, time.Now())
 	if err := printText(stdio.out, text); err != nil {
 		return err
 	}

@@ -2,18 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/egress"
-	"github.com/outrider-mesh/outrider/egress/rehearse"
 	"github.com/outrider-mesh/outrider/egress/report"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/workloads"
@@ -29,67 +30,88 @@ func (o *egressOptions) inNamespace() (string, error) {
 	return o.cluster.Namespace()
 }
 
+// seen is what was read of the reports.
+type seen struct {
+	namespace string // of the reports; empty: all
+	hosts     []report.Host
+	more      []report.MoreHosts
+	reports   int // with a host, whether it is selected or not
+}
+
+func (s *seen) any() bool { return len(s.hosts)+len(s.more) > 0 }
+
 // read reads the reports of the namespace, or of all.
-func (o *egressOptions) read(ctx context.Context) (hosts []report.Host, more []report.MoreHosts, namespace string, err error) {
+func (o *egressOptions) read(ctx context.Context) (*seen, error) {
+	out := &seen{}
+	var err error
 	if !o.all {
-		if namespace, err = o.inNamespace(); err != nil {
-			return nil, nil, "", err
+		if out.namespace, err = o.inNamespace(); err != nil {
+			return nil, err
 		}
 	}
 	access, err := o.cluster.Config()
 	if err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
 	objects, err := dynamic.NewForConfig(access)
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("create Kubernetes client: %w", err)
+		return nil, fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	filter := report.Filter{Verdict: report.Verdict(o.verdict)}
 	if o.since > 0 {
 		filter.Since = time.Now().Add(-o.since)
 	}
-	selected, err := o.selected(ctx, namespace)
+	selected, err := o.selected(ctx, out.namespace)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
-	client := objects.Resource(schema.GroupVersionResource{Group: report.Group, Version: report.Version, Resource: report.Resource}).Namespace(namespace)
+	client := objects.Resource(schema.GroupVersionResource{Group: report.Group, Version: report.Version, Resource: report.Resource}).Namespace(out.namespace)
 	options := metav1.ListOptions{Limit: reportsPage}
 	for {
 		page, err := client.List(ctx, options)
 		switch {
 		case apierrors.IsNotFound(err):
-			return nil, nil, "", fmt.Errorf("list EgressReports: %w; install Outrider's CRDs, with reports enabled", err)
+			return nil, errors.New("list EgressReports: the cluster has no CRD egressreports.outrider.dev; install Outrider, or upgrade it to a version with reports")
 		case err != nil:
-			return nil, nil, "", permission(fmt.Errorf("list EgressReports: %w", err), "list egressreports.outrider.dev", "the roles view, edit and admin have it for a namespace")
+			return nil, permission(fmt.Errorf("list EgressReports: %w", err), "list egressreports.outrider.dev", "the roles view, edit and admin have it for a namespace")
 		}
 		for i := range page.Items {
-			object := &page.Items[i]
-			if object.GetName() != report.Name {
-				continue
+			if err := out.add(&page.Items[i], filter, selected); err != nil {
+				return nil, err
 			}
-			data, err := object.MarshalJSON()
-			if err != nil {
-				return nil, nil, "", fmt.Errorf("encode EgressReport: %w", err)
-			}
-			content, err := report.Read(data)
-			if err != nil {
-				return nil, nil, "", fmt.Errorf("namespace %s: %w", object.GetNamespace(), err)
-			}
-			// An object may have been edited: it is read within the limits.
-			content = content.Table(report.DefaultLimits, time.Now()).Content()
-			if selected != nil {
-				filter.Workloads = selected[object.GetNamespace()]
-				if filter.Workloads == nil {
-					continue
-				}
-			}
-			h, m := content.Hosts(object.GetNamespace(), filter)
-			hosts, more = append(hosts, h...), append(more, m...)
 		}
 		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return hosts, more, namespace, nil
+			return out, nil
 		}
 	}
+}
+
+// add adds what a report has of the selected hosts.
+func (s *seen) add(object *unstructured.Unstructured, filter report.Filter, selected map[string]map[report.Workload]bool) error {
+	if object.GetName() != report.Name {
+		return nil
+	}
+	data, err := object.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("encode EgressReport: %w", err)
+	}
+	content, err := report.Read(data)
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", object.GetNamespace(), err)
+	}
+	// An object may have been edited: it is read within the limits.
+	content = content.Table(report.DefaultLimits, time.Now()).Content()
+	if len(content.Workloads) > 0 || content.MoreWorkloads != nil {
+		s.reports++
+	}
+	if selected != nil {
+		if filter.Workloads = selected[object.GetNamespace()]; filter.Workloads == nil {
+			return nil
+		}
+	}
+	h, m := content.Hosts(object.GetNamespace(), filter)
+	s.hosts, s.more = append(s.hosts, h...), append(s.more, m...)
+	return nil
 }
 
 // selected are the workloads of the pods that -l selects, by namespace; nil without it.
@@ -117,30 +139,30 @@ func (o *egressOptions) selected(ctx context.Context, namespace string) (map[str
 	return out, permission(err, "list pods", "omit -l")
 }
 
-// enforced is the view of a namespace with REGISTRY_ONLY.
-func (o *egressOptions) enforced(ctx context.Context, namespace string, stdio stdio) (*egress.View, error) {
+// objects are those that sidecars are configured by.
+func (o *egressOptions) objects(ctx context.Context, stdio stdio) (in egress.Input, err error) {
 	o.cluster.always = true
 	injector, _, err := compileTexts(ctx, o.injectOptions, stdio.in, stdio.err)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	access, err := o.cluster.Config()
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	access.QPS = -1 // the lists are paged, and read once
 	client, err := kubernetes.NewForConfig(access)
 	if err != nil {
-		return nil, fmt.Errorf("create Kubernetes client: %w", err)
+		return in, fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	objects, err := dynamic.NewForConfig(access)
 	if err != nil {
-		return nil, fmt.Errorf("create Kubernetes client: %w", err)
+		return in, fmt.Errorf("create Kubernetes client: %w", err)
 	}
 	watcher, err := o.readObjects(ctx, injector, client, objects)
 	if err != nil {
-		return nil, permission(err, "list these objects in all namespaces", "ask an administrator to run the command")
+		return in, permission(err, "list these objects in all namespaces", "ask an administrator to run the command")
 	}
-	input, _ := watcher.Input()
-	return rehearse.Enforced(input).View(namespace), nil
+	in, _ = watcher.Input()
+	return in, nil
 }

@@ -117,9 +117,6 @@ func moreText(more []report.MoreHosts, now time.Time) (out string) {
 
 // verifyText is the answer of verify.
 func verifyText(namespace string, hosts, blocked []report.Host, more []report.MoreHosts, now time.Time) string {
-	if len(hosts)+len(more) == 0 {
-		return fmt.Sprintf("No hosts are reported in namespace %s.\n", namespace)
-	}
 	var last, first time.Time
 	for _, h := range hosts {
 		if first.IsZero() || h.First.Before(first) {

@@ -93,6 +93,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	objectLimitFlags(f, &o.ObjectLimits)
 	f.BoolVar(&o.Reports, "egress-reports", true, "have sidecars report the undeclared hosts that workloads connect to, and keep them in EgressReports")
 	f.DurationVar(&o.ReportRetention, "egress-report-retention", reports.DefaultRetention, "time that an EgressReport keeps a host that is not connected to again")
+	f.DurationVar(&o.ReportInterval, "egress-report-interval", reports.DefaultInterval, "least time between two writes of an EgressReport; writes that only change counts and times are ten times as rare")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
@@ -127,6 +128,9 @@ func completeServe(o *serve.Options, components, tags []string) error {
 	}
 	if o.ReportRetention < time.Hour {
 		return usagef("--egress-report-retention %s: must be at least 1h", o.ReportRetention)
+	}
+	if o.ReportInterval < time.Second {
+		return usagef("--egress-report-interval %s: must be at least 1s", o.ReportInterval)
 	}
 	if o.ShutdownDelay < 0 {
 		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)

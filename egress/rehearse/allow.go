@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -28,11 +29,26 @@ func Allow(namespace string, texts []string) (string, error) {
 	var out []string
 	for _, g := range arrange(hosts) {
 		var b strings.Builder
-		g.name = "allow-" + clipped(strings.NewReplacer("*.", "", ":", "-", "_", "-").Replace(g.hosts[0].name))
+		g.name = g.allowName()
 		g.write(&b, namespace)
 		out = append(out, withoutComments(b.String()))
 	}
 	return strings.Join(out, "---\n"), nil
+}
+
+// allowName is the same for the same hosts and ports, and another one for others: kubectl
+// replaces an object of the same name.
+func (g *group) allowName() string {
+	first := strings.NewReplacer("*.", "any.", ":", "-", "_", "-").Replace(g.hosts[0].name)
+	out := "allow-" + clipped(first) + "-" + g.ports[0].name()
+	if len(g.hosts) == 1 && clipped(first) == first {
+		return out
+	}
+	h := fnv.New32a()
+	for _, host := range g.hosts {
+		_, _ = h.Write([]byte(host.name + " ")) // never an error
+	}
+	return fmt.Sprintf("%s-%08x", out, h.Sum32())
 }
 
 func withoutComments(text string) (out string) {

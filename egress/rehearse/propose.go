@@ -25,6 +25,19 @@ type Options struct {
 	Enforce bool
 	// More is what exceeds the limits of the report.
 	More []report.MoreHosts
+	// Objects are those of the cluster. Their names are not used again, and the proposal is
+	// tried together with them.
+	Objects egress.Input
+}
+
+// Proposal is what is proposed.
+type Proposal struct {
+	// Text are the objects in YAML, with comments.
+	Text string
+	// Entries are the ServiceEntries in it.
+	Entries int
+	// Warnings are what remains to be done, or would be blocked with all of it applied.
+	Warnings []string
 }
 
 // port is a port of a host, as it was seen.
@@ -65,23 +78,17 @@ type group struct {
 // hostsPerEntry is below the limit of an object, and readable.
 const hostsPerEntry = 100
 
-// Propose returns the ServiceEntries that allow hosts, in YAML, and how many they are.
-// Each host has a comment with the workloads that need it.
-func Propose(o Options, all []report.Host) (text string, entries int) {
-	hosts, cannot := collect(o, all)
+// Propose returns the objects that allow hosts: those of all that are blocked with
+// REGISTRY_ONLY and the objects that there are. Each has a comment with the workloads
+// that need it.
+func Propose(o Options, all []report.Host) Proposal {
+	hosts, cannot := collect(o, Blocked(Enforced(o.Objects).View(o.Namespace), all))
 	groups := arrange(hosts)
+	rename(groups, o)
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What the workloads of namespace %s connected to, and no ServiceEntry declares for it.\n", o.Namespace)
-	for _, m := range o.More {
-		what, of := "hosts of", ""
-		if m.Workload == nil {
-			what = "workloads"
-		} else {
-			of = " " + m.Workload.String()
-		}
-		fmt.Fprintf(&b, "# About %d more %s%s exceed the limits of the report, and are not here.\n", m.Number, what, of)
-	}
-	for _, line := range cannot {
+	p := Proposal{Entries: len(groups), Warnings: append(incomplete(o.More), cannot...)}
+	for _, line := range p.Warnings {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}
 	for _, g := range groups {
@@ -89,19 +96,51 @@ func Propose(o Options, all []report.Host) (text string, entries int) {
 		g.write(&b, o.Namespace)
 	}
 	if o.Enforce {
-		fmt.Fprintf(&b, `---
-# Everything else is blocked in the namespace.
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata:
-  name: default
-  namespace: %s
-spec:
-  outboundTrafficPolicy:
-    mode: REGISTRY_ONLY
-`, o.Namespace)
+		text, warnings := enforce(o)
+		b.WriteString(text)
+		p.Warnings = append(p.Warnings, warnings...)
 	}
-	return b.String(), len(groups)
+	p.Text = b.String()
+	p.Warnings = append(p.Warnings, stillBlocked(o, groups, all)...)
+	return p
+}
+
+// incomplete are the sentences about what exceeds the limits of the report.
+func incomplete(all []report.MoreHosts) (out []string) {
+	for _, m := range all {
+		what, of := "hosts of", ""
+		if m.Workload == nil {
+			what = "workloads"
+		} else {
+			of = " " + m.Workload.String()
+		}
+		out = append(out, fmt.Sprintf("The proposal is incomplete: about %d more %s%s exceed the limits of the report, and would be blocked.", m.Number, what, of))
+	}
+	return out
+}
+
+// rename gives the entries names that no ServiceEntry of the namespace has: kubectl would
+// replace its hosts.
+func rename(groups []*group, o Options) {
+	used := map[string]bool{}
+	for _, e := range o.Objects.ServiceEntries {
+		if e.Meta.Namespace == o.Namespace {
+			used[e.Meta.Name] = true
+		}
+	}
+	for _, g := range groups {
+		g.name = unused(used, g.name)
+		used[g.name] = true
+	}
+}
+
+// unused is a name, or the first of NAME-2, NAME-3 and so on that is not in use.
+func unused(used map[string]bool, name string) string {
+	out := name
+	for n := 2; used[out]; n++ {
+		out = fmt.Sprintf("%s-%d", name, n)
+	}
+	return out
 }
 
 // collect merges what was seen of each host. cannot are those that no ServiceEntry can
@@ -110,22 +149,15 @@ func collect(o Options, all []report.Host) (hosts []*host, cannot []string) {
 	byName := map[string]*host{}
 	reasons := map[string]bool{}
 	for _, seen := range all {
-		d := seen.Destination
-		_, notAddress := netip.ParseAddr(d.Host)
-		name, p := d.Host, port{d.Port, d.Protocol}
-		if notAddress == nil {
-			p.protocol = report.TCP // a ServiceEntry has names for the others
-		} else {
-			name = wildcardOf(o.Wildcards, name)
-		}
-		if fault := faultOf(name, notAddress == nil, p); fault != "" {
-			reasons[fmt.Sprintf("%s on port %d, of %s: %s", name, p.number, seen.Workload, fault)] = true
+		of, fault := proposed(o, seen.Destination)
+		if fault != "" {
+			reasons[fmt.Sprintf("%s on port %d, of %s, would be blocked: %s", of.name, of.port.number, seen.Workload, fault)] = true
 			continue
 		}
-		h := byName[name]
+		h, p := byName[of.name], of.port
 		if h == nil {
-			h = &host{name: name, address: notAddress == nil, ports: map[port]bool{}, owners: map[report.Workload]bool{}}
-			byName[name] = h
+			h = &host{name: of.name, address: of.address, ports: map[port]bool{}, owners: map[report.Workload]bool{}}
+			byName[of.name] = h
 		}
 		h.ports[p], h.owners[seen.Workload] = true, true
 		h.count += seen.Connections + seen.Requests
@@ -139,6 +171,25 @@ func collect(o Options, all []report.Host) (hosts []*host, cannot []string) {
 		hosts = append(hosts, h)
 	}
 	return hosts, slices.Sorted(maps.Keys(reasons))
+}
+
+// declared is how a destination is declared.
+type declared struct {
+	name    string
+	address bool
+	port    port
+}
+
+// proposed is how a destination is declared, or why it cannot be.
+func proposed(o Options, d report.Destination) (out declared, fault string) {
+	_, err := netip.ParseAddr(d.Host)
+	out = declared{d.Host, err == nil, port{d.Port, d.Protocol}}
+	if out.address {
+		out.port.protocol = report.TCP // a ServiceEntry has names for the others
+	} else {
+		out.name = wildcardOf(o.Wildcards, out.name)
+	}
+	return out, faultOf(out.name, out.address, out.port)
 }
 
 // oneProtocol keeps one protocol of each port: TLS where there is one.
@@ -172,17 +223,8 @@ func wildcardOf(wildcards []string, name string) string {
 
 // faultOf is why a host cannot be declared, by the rules of admission.
 func faultOf(name string, address bool, p port) string {
-	e := &networkingv1alpha3.ServiceEntry{
-		Hosts: []string{name}, Resolution: networkingv1alpha3.ServiceEntry_DNS,
-		Ports: []*networkingv1alpha3.ServicePort{{Number: uint32(p.number), Name: p.name(), Protocol: string(p.protocol)}},
-	}
-	switch {
-	case address:
-		e.Hosts, e.Addresses, e.Resolution = []string{"a" + addressSuffix}, []string{name}, networkingv1alpha3.ServiceEntry_NONE
-	case strings.HasPrefix(name, "*"):
-		e.Resolution = networkingv1alpha3.ServiceEntry_NONE
-	}
-	_, problems := egress.Build(egress.Input{ServiceEntries: []egress.ServiceEntry{{Meta: egress.Meta{Namespace: "a", Name: "a"}, Spec: e}}})
+	g := group{name: "a", address: address, ports: []port{p}, hosts: []*host{{name: name}}}
+	_, problems := egress.Build(egress.Input{ServiceEntries: []egress.ServiceEntry{{Meta: egress.Meta{Namespace: "a", Name: "a"}, Spec: g.spec()}}})
 	if err := problems.Err(); err != nil {
 		return strings.Join(strings.Fields(err.Error()), " ")
 	}
@@ -226,14 +268,9 @@ func arrange(hosts []*host) []*group {
 		g.hosts = append(g.hosts, h)
 	}
 	slices.Sort(keys)
-	used := map[string]int{}
 	var out []*group
 	for _, key := range keys {
-		g := byKey[key]
-		if used[g.name]++; used[g.name] > 1 {
-			g.name = fmt.Sprintf("%s-%d", g.name, used[g.name])
-		}
-		out = append(out, g)
+		out = append(out, byKey[key])
 	}
 	return out
 }
@@ -245,27 +282,45 @@ func clipped(text string) string { return strings.Trim(text[:min(len(text), 60)]
 // (RFC 2606).
 const addressSuffix = ".addresses.invalid"
 
+// spec is the entry.
+func (g *group) spec() *networkingv1alpha3.ServiceEntry {
+	e := &networkingv1alpha3.ServiceEntry{ExportTo: []string{"."}, Resolution: networkingv1alpha3.ServiceEntry_DNS}
+	for _, p := range g.ports {
+		e.Ports = append(e.Ports, p.spec())
+	}
+	for _, h := range g.hosts {
+		e.Hosts = append(e.Hosts, h.name)
+	}
+	switch {
+	case g.address:
+		e.Addresses, e.Hosts, e.Resolution = e.Hosts, []string{g.name + addressSuffix}, networkingv1alpha3.ServiceEntry_NONE
+	case strings.HasPrefix(g.hosts[0].name, "*"):
+		e.Resolution = networkingv1alpha3.ServiceEntry_NONE
+	}
+	return e
+}
+
+func (p port) spec() *networkingv1alpha3.ServicePort {
+	return &networkingv1alpha3.ServicePort{Number: uint32(p.number), Name: p.name(), Protocol: string(p.protocol)}
+}
+
 func (g *group) write(b *strings.Builder, namespace string) {
+	e := g.spec()
 	if g.address {
 		b.WriteString("# Seen as addresses: without SNI and Host, or with an address as the Host. A name of the\n# service with its own ServiceEntry is better, if clients can use it.\n")
 	}
 	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  exportTo: [\".\"]\n  hosts:\n", g.name, namespace)
-	resolution := "DNS"
-	switch {
-	case g.address:
-		resolution = "NONE"
-		fmt.Fprintf(b, "  - %q\n  addresses:\n", g.name+addressSuffix)
-	case strings.HasPrefix(g.hosts[0].name, "*"):
-		resolution = "NONE"
+	if g.address {
+		fmt.Fprintf(b, "  - %q\n  addresses:\n", e.Hosts[0])
 	}
 	for _, h := range g.hosts {
 		fmt.Fprintf(b, "  - %q # %s\n", h.name, h.comment())
 	}
 	b.WriteString("  ports:\n")
-	for _, p := range g.ports {
-		fmt.Fprintf(b, "  - {number: %d, name: %s, protocol: %s}\n", p.number, p.name(), p.protocol)
+	for _, p := range e.Ports {
+		fmt.Fprintf(b, "  - {number: %d, name: %s, protocol: %s}\n", p.Number, p.Name, p.Protocol)
 	}
-	fmt.Fprintf(b, "  location: MESH_EXTERNAL\n  resolution: %s\n", resolution)
+	fmt.Fprintf(b, "  location: MESH_EXTERNAL\n  resolution: %s\n", e.Resolution)
 }
 
 // commentOwners are the workloads that a comment names.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -50,7 +51,7 @@ func inputOf(t testing.TB, text string) (in egress.Input) {
 }
 
 const want = `# What the workloads of namespace shop connected to, and no ServiceEntry declares for it.
-# About 12 more hosts of Deployment/crawler exceed the limits of the report, and are not here.
+# The proposal is incomplete: about 12 more hosts of Deployment/crawler exceed the limits of the report, and would be blocked.
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -116,13 +117,22 @@ func TestPropose(t *testing.T) {
 		seen("pay", "pay.test", 443, report.TLS), seen("cart", "pay.test", 443, report.HTTP),
 	}
 	o := Options{Namespace: "shop", Enforce: true, More: []report.MoreHosts{{Namespace: "shop", Workload: &report.Workload{Kind: "Deployment", Name: "crawler"}, Number: 12}}}
-	if got, n := Propose(o, all); got != want || n != 3 {
-		t.Errorf("%d entries:\n%s\nwant\n%s", n, got, want)
+	p := Propose(o, all)
+	if p.Text != want || p.Entries != 3 {
+		t.Errorf("%d entries:\n%s\nwant\n%s", p.Entries, p.Text, want)
 	}
-	got, _ := Propose(Options{Namespace: "shop", Wildcards: []string{"*.example.com"}}, []report.Host{
+	if w := p.Warnings; len(w) != 2 || !strings.HasPrefix(w[0], "The proposal is incomplete: about 12 more hosts of Deployment/crawler ") ||
+		!strings.HasPrefix(w[1], "pay.test on port 443 (HTTP), of Deployment/cart, would be blocked with this proposal, too: ") {
+		t.Errorf("warnings %q", w)
+	}
+	p = Propose(Options{Namespace: "shop", Wildcards: []string{"*.example.com"}}, []report.Host{
 		seen("cart", "a.example.com", 443, report.TLS), seen("cart", "b.example.com", 443, report.TLS), seen("cart", "example.com", 443, report.TLS), seen("cart", "a_b.c", 15001, report.TLS),
 	})
-	for _, part := range []string{"cart-tls-443-wildcards", `- "*.example.com" # `, `- "example.com" # `, "# a_b.c on port 15001, of Deployment/cart: "} {
+	got := p.Text
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "a_b.c on port 15001") {
+		t.Errorf("warnings %q", p.Warnings)
+	}
+	for _, part := range []string{"cart-tls-443-wildcards", `- "*.example.com" # `, `- "example.com" # `, "# a_b.c on port 15001, of Deployment/cart, would be blocked: "} {
 		if !strings.Contains(got, part) {
 			t.Errorf("%q is not in\n%s", part, got)
 		}
@@ -152,10 +162,11 @@ func TestProposalsAllowWhatWasSeen(t *testing.T) {
 			}
 			all = append(all, seen(fmt.Sprint("w-", r.IntN(4)), name, number, protocols[key]))
 		}
-		text, entries := Propose(Options{Namespace: "shop"}, all)
+		proposal := Propose(Options{Namespace: "shop"}, all)
+		text, entries := proposal.Text, proposal.Entries
 		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		if again, _ := Propose(Options{Namespace: "shop"}, all); again != text {
-			t.Fatalf("the order has an effect:\n%s\n%s", text, again)
+		if again := Propose(Options{Namespace: "shop"}, all); again.Text != text || len(again.Warnings)+len(proposal.Warnings) > 0 {
+			t.Fatalf("the order has an effect:\n%s\n%s\n%q", text, again.Text, proposal.Warnings)
 		}
 		in := inputOf(t, text)
 		if len(in.ServiceEntries) != entries {
@@ -185,8 +196,8 @@ func TestAllow(t *testing.T) {
 		{"http://api.test:8080", `hosts: ["api.test"] 8080 HTTP DNS`},
 		{"https://a.test/ b.test", `hosts: ["a.test","b.test"] 443 TLS DNS`},
 		{"*.a.test", `hosts: ["*.a.test"] 443 TLS NONE`},
-		{"tcp://192.0.2.1:5432", `hosts: ["allow-192.0.2.1.addresses.invalid"] 5432 TCP NONE`},
-		{"tcp://[2001:db8::1]:5432", `hosts: ["allow-2001-db8--1.addresses.invalid"] 5432 TCP NONE`},
+		{"tcp://192.0.2.1:5432", `hosts: ["allow-192.0.2.1-tcp-5432.addresses.invalid"] 5432 TCP NONE`},
+		{"tcp://[2001:db8::1]:5432", `hosts: ["allow-2001-db8--1-tcp-5432.addresses.invalid"] 5432 TCP NONE`},
 		{"a.test b.test:80", `hosts: ["b.test"] 80 HTTP DNS; hosts: ["a.test"] 443 TLS DNS`},
 		{"ftp://a.test", `error: "ftp://a.test": unknown scheme; use http, https, tls or tcp`},
 		{"a..b", `error: "a..b": not a host; use a DNS name or an IP address, with :PORT or without`},
@@ -211,6 +222,30 @@ func TestAllow(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: %s, want %s\n%s", tt.args, got, tt.want, text)
+		}
+	}
+}
+
+// kubectl replaces an object of the same name: other hosts or ports have another name.
+func TestAllow_Names(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	names := map[string]string{}
+	for _, args := range []string{"a.test", "a.test:8443", "http://a.test", "*.a.test", "a.test b.test", "a.test c.test", long + ".test", long + ".example", "any.a.test:444", "192.0.2.1", "tcp://192.0.2.1:443 a-b.test:80"} {
+		text, err := Allow("shop", strings.Fields(args))
+		kit.Must(t, err)
+		again, err := Allow("shop", strings.Fields(args))
+		kit.Must(t, err)
+		if text != again {
+			t.Errorf("%s: %s, then %s", args, text, again)
+		}
+		for _, e := range inputOf(t, text).ServiceEntries {
+			if errs := validation.IsDNS1123Subdomain(e.Meta.Name); len(errs) > 0 {
+				t.Errorf("%s: %s: %v", args, e.Meta.Name, errs)
+			}
+			if other := names[e.Meta.Name]; other != "" && e.Meta.Name != "allow-192.0.2.1-tcp-443" {
+				t.Errorf("%q and %q are %s", other, args, e.Meta.Name)
+			}
+			names[e.Meta.Name] = args
 		}
 	}
 }

@@ -45,6 +45,12 @@ func Blocked(v *egress.View, all []report.Host) (out []report.Host) {
 }
 
 func blocks(v *egress.View, d report.Destination) bool {
+	got := decision(v, d)
+	return got.Kind == decide.Closed || got.Kind == decide.Answered && (got.Route == egress.RouteBlockAll || got.Route == egress.RouteBlockPort)
+}
+
+// decision is about a connection or request to a destination.
+func decision(v *egress.View, d report.Destination) decide.Decision {
 	r := decide.Request{Port: d.Port, Protocol: decide.TCP}
 	if a, err := netip.ParseAddr(d.Host); err == nil {
 		r.Address = a
@@ -56,6 +62,5 @@ func blocks(v *egress.View, d report.Destination) bool {
 		r.Protocol, r.ServerName = decide.TLS, d.Host
 	case report.TCP:
 	}
-	got := decide.Decide(v, r)
-	return got.Kind == decide.Closed || got.Kind == decide.Answered && (got.Route == egress.RouteBlockAll || got.Route == egress.RouteBlockPort)
+	return decide.Decide(v, r)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 
@@ -31,13 +32,17 @@ type Options struct {
 	// Retention is how long a destination is kept that is not seen again; 0 means
 	// DefaultRetention.
 	Retention time.Duration
-	// Interval is the least time between two writes of an object, 0 means a minute, and
-	// Counts that of writes which only change counts and times, 0 means ten.
+	// Interval is the least time between two writes of an object, 0 means
+	// DefaultInterval, and Counts that of writes which only change counts and times, 0 means
+	// ten times Interval.
 	Interval, Counts time.Duration
 	Log              logr.Logger
 	// Registry registers the metrics; nil: they are not registered.
 	Registry prometheus.Registerer
 }
+
+// DefaultInterval makes at most 17 writes a second of 1,000 namespaces.
+const DefaultInterval = time.Minute
 
 // DefaultRetention keeps a Job of each week.
 const DefaultRetention = 15 * 24 * time.Hour
@@ -70,6 +75,7 @@ type Recorder struct {
 	flight    singleflight.Group
 	seed      maphash.Seed
 	now       func() time.Time
+	retry     wait.Backoff // of a sweep
 
 	mu         sync.Mutex
 	namespaces map[string]*pending
@@ -91,10 +97,10 @@ type pending struct {
 
 // New makes a recorder.
 func New(o Options) (*Recorder, error) {
-	o.Retention, o.Interval, o.Counts = cmp.Or(o.Retention, DefaultRetention), cmp.Or(o.Interval, time.Minute), cmp.Or(o.Counts, 10*time.Minute)
+	o.Retention, o.Interval, o.Counts = cmp.Or(o.Retention, DefaultRetention), cmp.Or(o.Interval, DefaultInterval), cmp.Or(o.Counts, 10*cmp.Or(o.Interval, DefaultInterval))
 	r := &Recorder{
 		options: o, limit: rate.NewLimiter(writesPerSecond, 1), pods: rate.NewLimiter(podsPerSecond, podsPerSecond),
-		workloads: cache.NewLRUExpireCache(cachedPods), seed: maphash.MakeSeed(), now: time.Now, namespaces: map[string]*pending{},
+		workloads: cache.NewLRUExpireCache(cachedPods), seed: maphash.MakeSeed(), now: time.Now, retry: sweepRetry, namespaces: map[string]*pending{},
 	}
 	var err error
 	r.metrics, err = newMetrics(o.Registry, r.pendingBytes)

@@ -3,10 +3,13 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,6 +246,59 @@ func TestRetention(t *testing.T) {
 	}
 	if out := c.kubectl("get", "-n", idle, "egressreports"); !strings.Contains(out, "No resources found") {
 		t.Errorf("the object without an entry: %s", out)
+	}
+}
+
+// failing fails the first requests.
+type failing struct {
+	http.RoundTripper
+	left atomic.Int32
+}
+
+func (f *failing) RoundTrip(q *http.Request) (*http.Response, error) {
+	if f.left.Add(-1) >= 0 {
+		return nil, errors.New("connection refused")
+	}
+	return f.RoundTripper.RoundTrip(q)
+}
+
+// TestSweep_Retries: a sweep that fails is tried again soon, not after the hour until the
+// next one, and later each time.
+func TestSweep_Retries(t *testing.T) {
+	c := newCluster(t)
+	ns := c.Namespace(t, nil)
+	r := c.replica("a", time.Hour)
+	now := time.Now()
+	r.now = func() time.Time { return now }
+	r.Observe(ns, sleep, seen("old.test", now))
+	r.flush(t.Context(), ns)
+	now = now.Add(2 * time.Hour)
+	transport := &failing{}
+	transport.left.Store(3)
+	config := rest.CopyConfig(c.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { transport.RoundTripper = next; return transport })
+	objects, err := dynamic.NewForConfig(config)
+	kit.Must(t, err)
+	r.options.Dynamic = objects
+	r.retry.Duration = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Sweep(ctx) }()
+	kit.Wait{For: time.Minute, Every: 50 * time.Millisecond}.Eventually(t, "the object is removed", func() error {
+		if got := c.hosts(ns); got != "" {
+			return errors.New(got)
+		}
+		return nil
+	})
+	cancel()
+	<-done
+	backoff, last := sweepRetry, time.Duration(0)
+	for n := range 20 {
+		next := min(backoff.Step(), sweepInterval)
+		if next < last && next < sweepInterval*9/10 || n > 9 && next < sweepInterval*9/10 {
+			t.Errorf("attempt %d after %s, the one before after %s", n, next, last)
+		}
+		last = next
 	}
 }
 

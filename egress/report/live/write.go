@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/outrider-mesh/outrider/egress/report"
@@ -198,17 +199,26 @@ func fill(object *unstructured.Unstructured, c report.Content) error {
 // Sweep removes expired destinations from all objects, and objects without any, until
 // ctx is done. One replica runs it.
 func (r *Recorder) Sweep(ctx context.Context) {
+	retry := r.retry
 	for {
-		if err := r.sweep(ctx); err != nil && ctx.Err() == nil {
-			r.options.Log.Error(err, "expired reports are not removed, retrying", "after", sweepInterval.String())
+		pause := sweepInterval
+		if err := r.sweep(ctx); err == nil {
+			retry = r.retry
+		} else if ctx.Err() == nil {
+			pause = min(retry.Step(), sweepInterval)
+			r.options.Log.Error(err, "expired reports are not removed, retrying", "after", pause.String())
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(sweepInterval):
+		case <-time.After(pause):
 		}
 	}
 }
+
+// sweepRetry is the time until a sweep that has failed is tried again: 10 to 11 s, then
+// twice as long each time, up to sweepInterval after some 9 attempts in an hour and a half.
+var sweepRetry = wait.Backoff{Duration: 10 * time.Second, Factor: 2, Jitter: 0.1, Steps: 9, Cap: sweepInterval}
 
 func (r *Recorder) sweep(ctx context.Context) error {
 	options := metav1.ListOptions{Limit: sweepPage}
