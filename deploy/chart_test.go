@@ -44,8 +44,7 @@ metadata:
 	{"policy.yaml", "# Rendered from deploy/chart by `go test ./deploy -update`; do not edit.\n#\n", []string{"policy"}},
 	{"settings.yaml", `# The two ConfigMaps with the configuration. They are in a separate file so that
 # an upgrade, which applies outrider.yaml, keeps your edits. All values except
-# accessLogFile, defaultServiceExportTo and defaultVirtualServiceExportTo are the
-# defaults.
+# accessLogFile and those about which namespaces see an object are the defaults.
 #
 # Rendered from deploy/chart by ` + "`go test ./deploy -update`" + `; edit a copy.
 `, []string{"sidecar-injector-configmap", "mesh-configmap"}},

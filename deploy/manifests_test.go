@@ -79,8 +79,13 @@ func TestSettingsAreDefaults(t *testing.T) {
 		t.Fatalf("%v", problems)
 	}
 	// The access log is enabled, because users look for it first; Istio's default is
-	// to have none. Objects apply in their own namespace, unless they state more.
-	want, _ := config.Parse(config.Texts{Mesh: "accessLogFile: /dev/stdout\ndefaultServiceExportTo: ['.']\ndefaultVirtualServiceExportTo: ['.']"}, config.Labels{})
+	// to have none. Objects apply in their own namespace, and those of the root namespace
+	// where they state more.
+	want, _ := config.Parse(config.Texts{Mesh: `accessLogFile: /dev/stdout
+defaultServiceExportTo: ['.']
+defaultVirtualServiceExportTo: ['.']
+serviceEntryVisibility: {applyToSidecars: true, defaultVisibility: NAMESPACE, policies: [
+  {visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: istio-system}}}]}]}`}, config.Labels{})
 	if got.Hash != want.Hash {
 		t.Errorf("hash %s, want that of the defaults with an access log and own namespaces, %s", got.Hash, want.Hash)
 	}

@@ -19,7 +19,7 @@ func TestSidecarPage(t *testing.T) {
 		t.Fatalf("%d examples, want 2", len(examples))
 	}
 	in := egresstest.Parse(t, examples[0].Body+exposures()+"\n---\n"+examples[1].Body)
-	in.Namespaces = map[string]map[string]string{"istio-system": {"kubernetes.io/metadata.name": "istio-system"}, "shop": {}, "bank": {}, "gym": {}}
+	in.Namespaces = map[string]map[string]string{"istio-system": {"kubernetes.io/metadata.name": "istio-system"}, "shop": {}, "bank": {}, "gym": {"team": "platform"}}
 	m, problems := egress.Build(in)
 	if len(problems) > 0 {
 		t.Errorf("%v", problems)

@@ -88,9 +88,25 @@ func readPolicy(p *meshconfig.ServiceEntryVisibility_Policy, at string, r report
 	return out, ok
 }
 
-// needsLabels reports whether the labels of namespaces make a difference.
+// nameLabel is the label that the API server gives every namespace: its name. Nobody can
+// change it.
+const nameLabel = "kubernetes.io/metadata.name"
+
+// needsLabels reports whether labels of namespaces make a difference, other than their
+// names.
 func (v *visibility) needsLabels() bool {
-	return v != nil && slices.ContainsFunc(v.policies, func(p visibilityPolicy) bool { return len(p.selectors) > 0 })
+	return v != nil && slices.ContainsFunc(v.policies, func(p visibilityPolicy) bool { return !p.byName() })
+}
+
+// byName reports whether the name of a namespace alone decides whether a policy applies.
+func (p visibilityPolicy) byName() bool {
+	for _, s := range p.selectors {
+		requirements, _ := s.Requirements()
+		if slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() != nameLabel }) {
+			return false
+		}
+	}
+	return true
 }
 
 func levelOf(v meshconfig.ServiceEntryVisibility_Visibility) level {
@@ -105,23 +121,21 @@ func levelOf(v meshconfig.ServiceEntryVisibility_Visibility) level {
 	return levelNone // a later version's
 }
 
-// of is the level of a namespace's entries. Without the namespace's labels it is the
-// narrowest that they could have.
+// of is the level of a namespace's entries. Where its labels decide and are not known, it is
+// the narrowest that they could have.
 func (v *visibility) of(namespace string, all map[string]map[string]string) level {
 	of, known := all[namespace]
-	if !known {
-		narrowest := v.byDefault
-		for _, p := range v.policies {
-			narrowest = min(narrowest, p.level)
-		}
-		return narrowest
-	}
+	set := labels.Merge(of, labels.Set{nameLabel: namespace})
+	narrowest := levelPublic
 	for _, p := range v.policies {
-		if p.matches(labels.Set(of)) {
-			return p.level
+		switch {
+		case !known && !p.byName():
+			narrowest = min(narrowest, p.level)
+		case p.matches(set):
+			return min(narrowest, p.level)
 		}
 	}
-	return v.byDefault
+	return min(narrowest, v.byDefault)
 }
 
 func (p visibilityPolicy) matches(set labels.Set) bool {

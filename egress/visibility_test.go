@@ -16,6 +16,9 @@ func TestWhoSeesObjects(t *testing.T) {
 		"{visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchLabels: {team: core}}}, {namespaceSelector: {matchExpressions: [{key: env, operator: NotIn, values: [test]}]}}]}, " +
 		"{visibility: NONE, matchingRules: [{namespaceSelector: {matchLabels: {team: core}}}]}]}"
 	with := func(byDefault string) string { return strings.Replace(policies, "%", byDefault, 1) }
+	byName := func(name string) string {
+		return "serviceEntryVisibility: {applyToSidecars: true, defaultVisibility: NAMESPACE, policies: [{visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: " + name + "}}}]}]}"
+	}
 	core, coreTest, other := map[string]string{"team": "core"}, map[string]string{"team": "core", "env": "test"}, map[string]string{}
 	for name, c := range map[string]struct {
 		mesh, exportTo string
@@ -37,6 +40,10 @@ func TestWhoSeesObjects(t *testing.T) {
 		"the second policy":            {with("NAMESPACE"), "", coreTest, "", "spec: no effect: serviceEntryVisibility of the mesh is NONE for namespace bank: no namespace sees this entry"},
 		"unspecified is public":        {with("VISIBILITY_UNSPECIFIED"), "", other, "bank shop gym", ""},
 		"a namespace that is not read": {with("PUBLIC"), "", nil, "", "is NONE for namespace bank"},
+		"by its name, not read":        {byName("bank"), "'*'", nil, "bank shop gym", ""},
+		"another by its name":          {byName("core"), "'*'", nil, "bank", "is NAMESPACE for namespace bank"},
+		"a label that claims a name":   {byName("core"), "'*'", map[string]string{"kubernetes.io/metadata.name": "core"}, "bank", "is NAMESPACE"},
+		"by its name, then by a label": {strings.Replace(byName("bank"), "policies: [", "policies: [{visibility: NONE, matchingRules: [{namespaceSelector: {matchLabels: {a: b}}}]}, ", 1), "'*'", nil, "", "is NONE for namespace bank"},
 		"policies without rules":       {"serviceEntryVisibility: {applyToSidecars: true, policies: [{visibility: NAMESPACE}]}", "", other, "bank", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +69,17 @@ func TestWhoSeesObjects(t *testing.T) {
 				t.Errorf("told %q, want %q", got, c.told)
 			}
 		})
+	}
+}
+
+// TestNamesOfNamespacesAreKnown: policies by the names of namespaces, as the shipped one,
+// need no labels from the API server.
+func TestNamesOfNamespacesAreKnown(t *testing.T) {
+	if m := egresstest.Mesh(t, egresstest.Shipped(t, "ALLOW_ANY")); m.ReadsNamespaces() {
+		t.Error("with the shipped settings, the labels of namespaces are read")
+	}
+	if m := egresstest.Mesh(t, "serviceEntryVisibility: {applyToSidecars: true, policies: [{visibility: NONE, matchingRules: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: a, b: c}}}]}]}"); !m.ReadsNamespaces() {
+		t.Error("with a policy by another label, they are not read")
 	}
 }
 

@@ -48,6 +48,8 @@ func Parse(t testing.TB, text string) egress.Input {
 				Address netip.Addr
 				Ports   []uint16
 				Service egress.ServiceName
+				// Namespace is the only one that reaches the address; empty: all.
+				Namespace string
 			}
 		}
 		kit.Must(t, yaml.Unmarshal([]byte(d), &o))
@@ -60,7 +62,7 @@ func Parse(t testing.TB, text string) egress.Input {
 		default:
 			in.Reports = in.Reports || o.Reports
 			for _, d := range o.InCluster {
-				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports, Service: d.Service})
+				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports, Service: d.Service, Namespace: d.Namespace})
 			}
 		}
 	}
