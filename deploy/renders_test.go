@@ -48,6 +48,7 @@ var renders = map[string]struct {
 	"crds-of-helm":      {args: []string{"--set=crds.enabled=true"}},
 	"crds-of-others":    {args: []string{"--set=crds.enabled=false"}},
 	"without-reports":   {args: []string{"--set=egressReports.enabled=false"}},
+	"without-bodies":    {args: []string{"--set=blockedResponseBody=false"}},
 	"report-retention":  {args: []string{"--set=egressReports.retention=48h"}},
 	"without-extras":    {args: []string{"--set=policy.enabled=false,global.networkPolicy.enabled=false,global.defaultPodDisruptionBudget.enabled=false,podAntiAffinity=none"}},
 	"old-cluster":       {args: []string{"--kube-version=1.29.3"}},

@@ -104,6 +104,7 @@ var chartValues = []value{
 	row("crds.enabled", config.TypeText, "", "CRDs of ServiceEntry and VirtualService. auto: the program creates those that the cluster lacks. true: Helm creates and upgrades them, and keeps them on uninstall. false: neither.", "auto", "true", "false"),
 	row("egressReports.enabled", config.TypeFlag, "", "Sidecars report the hosts without a ServiceEntry that workloads connect to; they are kept in an EgressReport of each namespace."),
 	row("egressReports.retention", config.TypeText, "", "How long an EgressReport keeps a host that is not connected to again: a duration such as 360h."),
+	row("blockedResponseBody", config.TypeFlag, "", "Responses to blocked HTTP requests have a body with the host, the namespace, the reason and what to do."),
 	row("podMonitor.enabled", config.TypeFlag, "", "Create a PodMonitor for the Prometheus operator."),
 	row("podMonitor.prometheusNamespace", config.TypeText, "", "Namespace of Prometheus: with the PodMonitor, the NetworkPolicies open the port of metrics to it. Empty: to the release's namespace alone."),
 	row("podMonitor.interval", config.TypeText, "", "Time between scrapes; empty: Prometheus' own."),

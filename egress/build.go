@@ -20,7 +20,7 @@ func Build(in Input) (*Model, problem.List) {
 		limits:   in.Limits.withDefaults(),
 		sidecars: sidecars{root: mesh.rootNamespace, of: map[string]*namespaceSidecars{}},
 	}
-	m.mesh.Reports = in.Reports
+	m.mesh.Reports, m.mesh.BlockedBody = in.Reports, in.BlockedBody
 	m.inCluster, m.ownCluster = byNamespace(in.InCluster)
 	within := newBudget(in.Limits)
 	m.services = in.InCluster

@@ -40,6 +40,7 @@
 //   - problem.go: what is wrong with an object
 //   - condition.go: the problems of an object as a condition of its status
 //   - names.go: the names of clusters and routes in access logs
+//   - reason.go: why what is not declared is blocked, in words
 //   - hostname.go: host names, wildcards, and what they cover
 //   - address.go: the addresses that no declared name may resolve to
 //   - inside.go: names and addresses of the cluster, the machine and metadata services

@@ -25,6 +25,8 @@ type Input struct {
 	Rejected []Rejection
 	// Reports is Mesh.Reports: a setting of the control plane.
 	Reports bool
+	// BlockedBody is Mesh.BlockedBody.
+	BlockedBody bool
 	// Limits bound the objects of each namespace.
 	Limits Limits
 	// Problems are those of objects that could not be decoded.

@@ -19,7 +19,9 @@ type Mesh struct {
 	Headers          ProxyHeaders
 	// Reports makes sidecars report connections and requests to undeclared destinations
 	// to the control plane.
-	Reports       bool
+	Reports bool
+	// BlockedBody gives responses to blocked requests a body with the reason.
+	BlockedBody   bool
 	rootNamespace string
 	ListenPort    uint32
 

@@ -24,6 +24,9 @@ func (v *View) hash() string {
 	}
 	m.AccessLog.Fields = nil // printing a pointer would print its address
 	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
+	if v.limited && v.mesh.RegistryOnly && v.mesh.BlockedBody { // a part of the reason
+		fmt.Fprintln(h, "limited")
+	}
 	var line []byte
 	for i := range v.hosts {
 		line = v.hosts[i].appendText(line[:0])

@@ -23,6 +23,7 @@ type View struct {
 	mirrors   []Destination       // sorted by name
 	version   string
 	policyBy  Meta // the Sidecar with the policy; zero: the mesh's
+	limited   bool
 }
 
 // Version is 16 hexadecimal digits of a hash of all that the resources depend
@@ -35,6 +36,9 @@ func (v *View) Mesh() Mesh { return v.mesh }
 // PolicyBy is the Sidecar whose outboundTrafficPolicy applies; false: it is the mesh's. Of
 // a view that workloads share, it is that of one of them.
 func (v *View) PolicyBy() (Meta, bool) { return v.policyBy, v.policyBy != Meta{} }
+
+// Limited reports whether a Sidecar limits what is visible, by egress.hosts.
+func (v *View) Limited() bool { return v.limited }
 
 // InCluster are the addresses that are always reachable, sorted, each once.
 func (v *View) InCluster() []InClusterAddress { return v.inCluster }

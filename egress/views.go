@@ -13,6 +13,7 @@ func (m *Model) ViewOf(w Workload) *View {
 		v.inCluster = m.inClusterOf(namespace)
 	} else {
 		v.inCluster, v.mesh.RegistryOnly, v.policyBy = m.inClusterIn(namespace, s), s.registryOnly, s.policyBy
+		v.limited = s.hosts != nil
 	}
 	hosts, routesSeen := m.seen(namespace, s)
 	c := newClaims(namespace, m.mesh.rootNamespace, len(hosts))

@@ -71,7 +71,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, err
 	}
 	p.watcher, err = kube.New(kube.Options{
-		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Reports: o.Reports, Log: p.log, Registry: o.Registry,
+		Client: client, Dynamic: objects, Revision: o.Revision, Limits: o.ObjectLimits, Reports: o.Reports, BlockedBody: o.BlockedBody, Log: p.log, Registry: o.Registry,
 		Rejections: p.server.OnRejections,
 		Built: func(r kube.Result) {
 			p.pods.Need(r.Model.SelectsAny())

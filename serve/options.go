@@ -56,6 +56,8 @@ type Options struct {
 	// ReportInterval; 0 is the default of both.
 	Reports                         bool
 	ReportRetention, ReportInterval time.Duration
+	// BlockedBody gives responses to blocked requests a body with the reason.
+	BlockedBody bool
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits
 	// MetricsAddress and HealthAddress are bind addresses of plain HTTP, "0" for none.

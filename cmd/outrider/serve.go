@@ -94,6 +94,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.BoolVar(&o.Reports, "egress-reports", true, "have sidecars report the undeclared hosts that workloads connect to, and keep them in EgressReports")
 	f.DurationVar(&o.ReportRetention, "egress-report-retention", reports.DefaultRetention, "time that an EgressReport keeps a host that is not connected to again")
 	f.DurationVar(&o.ReportInterval, "egress-report-interval", reports.DefaultInterval, "least time between two writes of an EgressReport; writes that only change counts and times are ten times as rare")
+	f.BoolVar(&o.BlockedBody, "blocked-response-body", true, "give responses to blocked HTTP requests a body with the host, the namespace, the reason and what to do")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")

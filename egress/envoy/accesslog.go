@@ -138,24 +138,35 @@ func (b *builder) undeclaredHTTP(route string, log []*accesslogv3.AccessLog) []*
 // ofUndeclared selects requests by the metadata that undeclaredFilter sets. An expression
 // about their route would cost each request to a declared host more than reports may.
 func ofUndeclared() *accesslogv3.AccessLogFilter {
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{MetadataFilter: &accesslogv3.MetadataFilter{
-		Matcher: &matcherv3.MetadataMatcher{
-			Filter: metadataNamespace, Path: []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: metadataUndeclared}}},
-			Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}},
-		},
-		MatchIfKeyNotFound: wrapperspb.Bool(false),
-	}}}
+	return marked(metadataNamespace, metadataUndeclared)
 }
 
 // markUndeclared sets the metadata of requests to undeclared hosts. It is disabled, and
 // enabled by the routes of undeclared hosts: no other request has an instance of it.
 func (b *builder) markUndeclared() *hcmv3.HttpFilter {
-	f := b.httpFilter(undeclaredFilter, &setmetadatav3.Config{Metadata: []*setmetadatav3.Metadata{{
-		MetadataNamespace: metadataNamespace,
-		Value:             &structpb.Struct{Fields: map[string]*structpb.Value{metadataUndeclared: structpb.NewBoolValue(true)}},
+	return b.marks(undeclaredFilter, metadataNamespace, metadataUndeclared)
+}
+
+// marks is a filter that sets a key of the metadata of requests, in a namespace that no
+// other filter sets: Envoy keeps what there is. It is disabled.
+func (b *builder) marks(filter, namespace, key string) *hcmv3.HttpFilter {
+	f := b.httpFilter(filter, &setmetadatav3.Config{Metadata: []*setmetadatav3.Metadata{{
+		MetadataNamespace: namespace,
+		Value:             &structpb.Struct{Fields: map[string]*structpb.Value{key: structpb.NewBoolValue(true)}},
 	}}})
 	f.Disabled = true
 	return f
+}
+
+// marked selects requests with such a key.
+func marked(namespace, key string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{MetadataFilter: &accesslogv3.MetadataFilter{
+		Matcher: &matcherv3.MetadataMatcher{
+			Filter: namespace, Path: []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key}}},
+			Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}},
+		},
+		MatchIfKeyNotFound: wrapperspb.Bool(false),
+	}}}
 }
 
 // undeclaredRoute is what enables it.

@@ -36,6 +36,7 @@
 //   - address.go: address ranges
 //   - accesslog.go: access loggers
 //   - header.go: header operations
+//   - blockedbody.go: the bodies of responses to blocked requests
 //   - cluster.go: clusters
 //   - filter.go: network and HTTP filters
 //   - match.go: matchers that choose a filter chain

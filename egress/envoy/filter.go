@@ -195,6 +195,9 @@ func (b *builder) manager(route string, log []*accesslogv3.AccessLog) *hcmv3.Htt
 		StripTrailingHostDot: declared,
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	}
+	if declared || b.mesh.RegistryOnly {
+		b.explains(m)
+	}
 	b.ownHeaders(m)
 	return m
 }

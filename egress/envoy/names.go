@@ -83,6 +83,13 @@ const (
 	metadataUndeclared = "undeclared"
 )
 
+// blockedFilter sets the key metadataBlocked of the metadata of requests that are blocked,
+// in a namespace of its own name.
+const (
+	blockedFilter   = "outrider.blocked"
+	metadataBlocked = "blocked"
+)
+
 // originalAddress is the original destination address of a connection.
 const originalAddress = "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
 

@@ -77,9 +77,7 @@ func (b *builder) virtualHostOf(d egress.Domain) *routev3.VirtualHost {
 		IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount && !removesAttemptCount(d),
 	}
 	if b.view.ResolvesHost(d) {
-		blocked := blockPort(d.Host)
-		blocked.TypedPerFilterConfig = b.undeclaredRoute()
-		v.Routes = append(v.Routes, blocked)
+		v.Routes = append(v.Routes, b.blockPort(d.Host))
 	}
 	if len(d.Routes) > 0 {
 		v.Routes = append(v.Routes, b.routesOf(d)...)
@@ -104,8 +102,15 @@ func removesAttemptCount(d egress.Domain) bool {
 
 // blockPort rejects requests whose Host has another port than the declared one:
 // the sidecar would connect to the name on that port.
-func blockPort(h egress.Host) *routev3.Route {
-	r := block(egress.RouteBlockPort)
+func (b *builder) blockPort(h egress.Host) *routev3.Route {
+	why := egress.Reason{Code: egress.RouteBlockPort, Protocol: egress.ReasonHTTP, Port: h.Port}
+	if h.TargetPort != h.Port {
+		why.TargetPort = h.TargetPort
+	}
+	r := b.block(why)
+	if b.mesh.Reports {
+		b.enable(r, undeclaredFilter)
+	}
 	r.Match.Headers = []*routev3.HeaderMatcher{{
 		Name: ":authority", InvertMatch: true,
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -127,7 +132,9 @@ func portPattern(h egress.Host) string {
 // restOfHTTP is for requests to hosts that are not declared.
 func (b *builder) restOfHTTP() *routev3.VirtualHost {
 	if b.mesh.RegistryOnly {
-		return &routev3.VirtualHost{Name: egress.RouteBlockAll, Domains: []string{"*"}, Routes: []*routev3.Route{block(egress.RouteBlockAll)}}
+		return &routev3.VirtualHost{Name: egress.RouteBlockAll, Domains: []string{"*"}, Routes: []*routev3.Route{
+			b.block(egress.Reason{Code: egress.RouteBlockAll, Protocol: egress.ReasonHTTP, Limited: b.view.Limited()}),
+		}}
 	}
 	return &routev3.VirtualHost{
 		Name: egress.RouteAllowAny, Domains: []string{"*"}, IncludeRequestAttemptCount: !b.mesh.Headers.NoAttemptCount,
@@ -141,9 +148,9 @@ func (b *builder) restOfHTTP() *routev3.VirtualHost {
 	}
 }
 
-func block(name string) *routev3.Route {
-	return &routev3.Route{
-		Name: name, Match: everything(),
+func (b *builder) block(why egress.Reason) *routev3.Route {
+	return b.explain(&routev3.Route{
+		Name: why.Code, Match: everything(),
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: egress.BlockedStatus}},
-	}
+	}, why)
 }

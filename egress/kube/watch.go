@@ -44,6 +44,8 @@ type Options struct {
 	Limits egress.Limits
 	// Reports makes sidecars report undeclared destinations to the control plane.
 	Reports bool
+	// BlockedBody gives responses to blocked requests a body with the reason.
+	BlockedBody bool
 	// Rejections registers what is called with the objects that sidecars reject; nil:
 	// nothing is.
 	Rejections func(changed func([]egress.Rejection))
@@ -280,7 +282,7 @@ func (w *Watcher) nodesFailed(err error) {
 
 // build builds a model from the current state, once every initial list is complete.
 func (w *Watcher) build(addressesSynced bool) {
-	in := egress.Input{Mesh: w.mesh.Load(), Limits: w.options.Limits, Reports: w.options.Reports}
+	in := egress.Input{Mesh: w.mesh.Load(), Limits: w.options.Limits, Reports: w.options.Reports, BlockedBody: w.options.BlockedBody}
 	var pending []string
 	if in.Mesh == nil {
 		pending = append(pending, "the mesh configuration")

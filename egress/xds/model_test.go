@@ -50,6 +50,15 @@ func routeOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
 	}
 }
 
+func sidecarOf(t testing.TB, namespace, name, spec string) func(*egress.Input) {
+	t.Helper()
+	s := &networkingv1alpha3.Sidecar{}
+	kit.Must(t, s.UnmarshalJSON([]byte(spec)))
+	return func(in *egress.Input) {
+		in.Sidecars = append(in.Sidecars, egress.Sidecar{Meta: egress.Meta{Namespace: namespace, Name: name}, Spec: s})
+	}
+}
+
 const (
 	httpbin = `{"hosts": ["httpbin.org"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}`
 	google  = `{"hosts": ["www.google.com"], "ports": [{"number": 443, "name": "https", "protocol": "HTTPS"}], "resolution": "DNS"}`

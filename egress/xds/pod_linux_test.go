@@ -133,6 +133,7 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 	kit.Must(t, err)
 	cmd := exec.Command(program, append([]string{"--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
 		"--log-level", "warning", "--file-flush-interval-msec", "50"}, args...)...)
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE=shop")
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}, Pdeathsig: syscall.SIGKILL}
 	kit.Must(t, container.Start(cmd))

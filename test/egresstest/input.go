@@ -40,11 +40,13 @@ func Parse(t testing.TB, text string) egress.Input {
 	in := egress.Input{Mesh: Mesh(t, documents[0])}
 	for _, d := range documents[1:] {
 		var o struct {
-			Kind      string
-			Metadata  egress.Meta
-			Spec      json.RawMessage
-			Reports   bool
-			InCluster []struct {
+			Kind     string
+			Metadata egress.Meta
+			Spec     json.RawMessage
+			Reports  bool
+			// BlockedBody is that of the input.
+			BlockedBody bool
+			InCluster   []struct {
 				Address netip.Addr
 				Ports   []uint16
 				Service egress.ServiceName
@@ -60,7 +62,7 @@ func Parse(t testing.TB, text string) egress.Input {
 			in.Add(o.Metadata, spec, len(o.Spec))
 			in.Problems = append(in.Problems, problems...)
 		default:
-			in.Reports = in.Reports || o.Reports
+			in.Reports, in.BlockedBody = in.Reports || o.Reports, in.BlockedBody || o.BlockedBody
 			for _, d := range o.InCluster {
 				in.InCluster = append(in.InCluster, egress.InClusterAddress{Address: d.Address, Ports: d.Ports, Service: d.Service, Namespace: d.Namespace})
 			}

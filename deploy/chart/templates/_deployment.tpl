@@ -140,6 +140,9 @@ spec:
         - --egress-report-retention={{ .retention }}
         {{- end }}
         {{- end }}
+        {{- if not $root.V.blockedResponseBody }}
+        - --blocked-response-body=false
+        {{- end }}
         {{- end }}
         {{- if ne .logLevel "info" }}
         - --log-level={{ .logLevel }}
