@@ -99,6 +99,7 @@
 //   - viewports.go: the ports of a view
 //   - views.go: the view of a namespace, made from the model
 //   - private.go: the namespaces that have a view of their own
+//   - ownprecedence.go: entries that take precedence in their own namespace alone
 //   - precedence.go: what of an object does not apply in other namespaces
 //   - audience.go: which hosts some namespace sees together
 //   - sidecarchecks.go: problems between Sidecars and other objects

@@ -24,6 +24,7 @@ type Conflicts struct {
 	m        *Model
 	audience map[string]map[Meta][]omission
 	only     *Meta // the object that is asked for, by its name; nil: any
+	own      *ownPrecedence
 }
 
 // omission is that a namespace does not have a host of an object, and why.
@@ -52,7 +53,10 @@ func (c *Conflicts) Of(kind, namespace, name string) problem.List {
 			c.m.warnLeftOut(own.Meta, o, reported, r)
 		}
 	}
-	return out
+	if c.own == nil {
+		c.own = c.m.ownPrecedence()
+	}
+	return append(out, c.own.all(func(m Meta) bool { return m == own.Meta })...)
 }
 
 // maxPrecedence bounds the namespaces, beside one without objects, that Precedence looks
@@ -79,6 +83,7 @@ func (m *Model) Precedence() problem.List {
 			}
 		}
 	}
+	out = append(out, m.ownPrecedence().all(func(Meta) bool { return true })...)
 	slices.SortStableFunc(out, compareSources)
 	return out
 }
@@ -179,13 +184,12 @@ func (m *Model) warnLeftOut(own Meta, l omission, reported map[Meta]bool, r repo
 	}
 }
 
-// entryFor is the name of an entry in a message to the author of another one, who
-// may not see it.
+// entryFor is the name of an entry in a message to the author of another one.
 func (m *Model) entryFor(namespace string, of Meta) string {
-	if i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta == of }); i >= 0 && m.hosts[i].exports.to(namespace) {
-		return Source(KindServiceEntry, of)
+	if i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta == of }); i >= 0 {
+		return m.hosts[i].nameIn(namespace)
 	}
-	return "an entry that this namespace does not see"
+	return (&Host{Meta: of}).nameIn(namespace)
 }
 
 // precedenceReason is why one object takes precedence over another.
