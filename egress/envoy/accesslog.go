@@ -26,7 +26,16 @@ import (
 
 // withCluster is the access log with a text in place of the cluster's name.
 func withCluster(l egress.AccessLog, text string) egress.AccessLog {
-	replace := strings.NewReplacer("%UPSTREAM_CLUSTER_RAW%", text, "%UPSTREAM_CLUSTER%", text)
+	return with(l, strings.NewReplacer("%UPSTREAM_CLUSTER_RAW%", text, "%UPSTREAM_CLUSTER%", text))
+}
+
+// withRoute is the access log of connections, which have no route, with a text in place of
+// its name.
+func withRoute(l egress.AccessLog, text string) egress.AccessLog {
+	return with(l, strings.NewReplacer("%ROUTE_NAME%", text))
+}
+
+func with(l egress.AccessLog, replace *strings.Replacer) egress.AccessLog {
 	l.Text = replace.Replace(l.Text)
 	if l.Fields != nil {
 		l.Fields = proto.CloneOf(l.Fields)

@@ -67,7 +67,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 		{Name: chainLoop, Filters: b.tcp(egress.BlackHoleCluster, log)},
 		{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))},
 		{Name: chainHTTP, Filters: b.http(catchAllRoute, log)},
-		b.rest(log),
+		b.rest(),
 	}
 	// A connection to the sidecar's own port would be forwarded to itself.
 	l.FilterChainMatcher = b.exactly(&inputv3.DestinationPortInput{},
@@ -83,7 +83,7 @@ func (b *builder) virtualOutbound(log []*accesslogv3.AccessLog) *listenerv3.List
 func (b *builder) portListener(p egress.Port, log []*accesslogv3.AccessLog) *listenerv3.Listener {
 	l := listen(portListenerName(p.Number), p.Number, b.mesh.DetectionTimeout)
 	l.BindToPort = wrapperspb.Bool(false)
-	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))}, b.rest(log)}
+	l.FilterChains = []*listenerv3.FilterChain{{Name: chainInCluster, Filters: b.inClusterTCP(b.logAs(egress.PassthroughCluster))}, b.rest()}
 	tcp, rest := b.tcpHosts(p, l, log)
 	decide := rest
 	if !p.OnlyTCP() {
@@ -194,9 +194,14 @@ func (b *builder) tlsRoutes(p egress.Port, l *listenerv3.Listener, log []*access
 	return choices, routed
 }
 
-// rest is the chain of connections to what is not declared.
-func (b *builder) rest(log []*accesslogv3.AccessLog) *listenerv3.FilterChain {
-	return &listenerv3.FilterChain{Name: chainRest, Filters: b.undeclared(log)}
+// rest is the chain of connections to what is not declared. Their access log has the code of
+// requests to such hosts.
+func (b *builder) rest() *listenerv3.FilterChain {
+	code := egress.RouteAllowAny
+	if b.mesh.RegistryOnly {
+		code = egress.RouteBlockAll
+	}
+	return &listenerv3.FilterChain{Name: chainRest, Filters: b.undeclared(b.loggers(withRoute(b.mesh.AccessLog, code)))}
 }
 
 // listen is a listener on all addresses of both families.

@@ -28,7 +28,12 @@ func explaining(in *egress.Input) { in.BlockedBody = true }
 // response with its body.
 func (m *mesh) exchange(method, port, host string, header ...string) (r *http.Response, body string) {
 	m.t.Helper()
-	conn := m.dialRaw(addrOther + ":" + port)
+	return m.exchangeAt(addrOther, method, port, host, header...)
+}
+
+func (m *mesh) exchangeAt(address, method, port, host string, header ...string) (r *http.Response, body string) {
+	m.t.Helper()
+	conn := m.dialRaw(address + ":" + port)
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, err := io.WriteString(conn, strings.Join(append([]string{method + " / HTTP/1.1", "Host: " + host, "Connection: close"}, header...), "\r\n")+"\r\n\r\n")
