@@ -61,6 +61,16 @@ func (h Host) ByHost() bool { return h.Protocol.IsHTTP() || h.AnyAddress }
 // sidecar detects them.
 func (h Host) BySNI() bool { return h.Protocol == ProtocolTLS || h.AnyAddress }
 
+// OtherPort is the reason for blocking a request whose Host header has another port; name
+// is that of the request.
+func (h Host) OtherPort(name string) Reason {
+	r := Reason{Code: RouteBlockPort, Protocol: ReasonHTTP, Host: name, Port: h.Port}
+	if h.TargetPort != h.Port {
+		r.TargetPort = h.TargetPort
+	}
+	return r
+}
+
 // at is the host of requests that have an address as their Host.
 func (h Host) at(a netip.Addr) Host {
 	h.Of = h.Name

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,7 +27,7 @@ func Decide(v *egress.View, r Request) Decision {
 	if r.Protocol == HTTP && egress.Detected(uint32(r.Port)) {
 		return undeclaredHTTP(v, r)
 	}
-	return undeclared(v, fmt.Sprintf("no ServiceEntry declares port %d", r.Port))
+	return undeclared(v, r, "")
 }
 
 func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
@@ -38,16 +39,38 @@ func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
 	return false
 }
 
-// undeclared decides about connections to what is not declared.
-func undeclared(v *egress.View, rule string) Decision {
-	policy, mode := policyOf(v)
-	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Reason: "blocked: " + rule + " (" + mode + ")", Rules: []Rule{policy}}
+// undeclared decides about connections to what is not declared; further is a part of the
+// reason.
+func undeclared(v *egress.View, r Request, further string) Decision {
+	why := egress.Reason{Protocol: egress.ReasonTCP, Host: r.Address.String()}
+	switch {
+	case r.Protocol == TLS:
+		why.Protocol, why.Host = egress.ReasonTLS, cmp.Or(r.ServerName, why.Host)
+	case r.Protocol == HTTP:
+		further = "; HTTP is not detected there"
 	}
-	d := originalDestination(rule+" ("+mode+")", RulePolicy)
-	d.Rules = []Rule{policy}
+	return byPolicy(v, r, why, further)
+}
+
+// byPolicy is the decision of outboundTrafficPolicy.
+func byPolicy(v *egress.View, r Request, why egress.Reason, further string) Decision {
+	policy, mode := policyOf(v)
+	why.Port, why.Limited, why.Code = uint32(r.Port), v.Limited(), egress.RouteAllowAny
+	further += " (" + mode + ")"
+	if v.Mesh().RegistryOnly {
+		why.Code = egress.RouteBlockAll
+		return Decision{
+			Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Route: why.Code,
+			Reason: blocked(why) + further, Rules: []Rule{policy},
+		}
+	}
+	d := originalDestination(why.Rule()+further, RulePolicy)
+	d.Route, d.Rules = why.Code, []Rule{policy}
 	return d
 }
+
+// blocked is why a request or connection is blocked, with the code.
+func blocked(why egress.Reason) string { return "blocked (" + why.Code + "): " + why.Rule() }
 
 // decideOn decides on a port with a listener of its own.
 func decideOn(v *egress.View, p egress.Port, r Request) Decision {
@@ -61,7 +84,7 @@ func decideOn(v *egress.View, p egress.Port, r Request) Decision {
 				return toHost(h, r, fmt.Sprintf("it has all addresses of TCP port %d", p.Number))
 			}
 		}
-		return undeclared(v, fmt.Sprintf("no ServiceEntry declares %s on port %d", r.Address, r.Port))
+		return undeclared(v, r, "")
 	case r.Protocol == TLS:
 		return decideSNI(v, p, r)
 	}
@@ -103,7 +126,7 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 			d.Clusters[0].Cluster = egress.ClusterName(h.Port, r.Address.String())
 			return d
 		}
-		return undeclared(v, "the client sends no SNI")
+		return undeclared(v, r, "; the client sends no SNI")
 	}
 	hosts, routes := map[string]egress.Host{}, map[string]egress.SNIRoute{}
 	names := map[string]bool{}
@@ -119,7 +142,7 @@ func decideSNI(v *egress.View, p egress.Port, r Request) Decision {
 	}
 	found, ok := closestName(names, name, 0) // .example.com, too
 	if !ok {
-		return undeclared(v, fmt.Sprintf("no ServiceEntry declares %s as TLS on port %d", name, r.Port))
+		return undeclared(v, r, "")
 	}
 	s, routed := routes[found]
 	if !routed {

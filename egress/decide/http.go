@@ -25,7 +25,7 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 	d := domains[found]
 	declared := fmt.Sprintf("ServiceEntry %s/%s declares %s", d.Host.Meta.Namespace, d.Host.Meta.Name, d.Host.Name)
 	if v.ResolvesHost(d) && !hostPortAllowed(d.Host, r.Authority) {
-		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockPort, Reason: fmt.Sprintf("blocked: %s on port %d, and Host is %s", declared, d.Host.Port, r.Authority), Rules: []Rule{declares(d.Host)}}
+		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockPort, Reason: blocked(d.Host.OtherPort(name)), Rules: []Rule{declares(d.Host)}}
 	}
 	if len(d.Routes) == 0 {
 		return Decision{
@@ -53,14 +53,12 @@ func decideHTTP(v *egress.View, p egress.Port, r Request) Decision {
 
 // undeclaredHTTP decides about requests to hosts that are not declared.
 func undeclaredHTTP(v *egress.View, r Request) Decision {
-	rule := fmt.Sprintf("no ServiceEntry declares host %s on port %d", hostOf(r.Authority), r.Port)
-	policy, mode := policyOf(v)
-	if v.Mesh().RegistryOnly {
-		return Decision{Kind: Answered, Status: egress.BlockedStatus, Route: egress.RouteBlockAll, Reason: "blocked: " + rule + " (" + mode + ")", Rules: []Rule{policy}}
+	d := byPolicy(v, r, egress.Reason{Protocol: egress.ReasonHTTP, Host: hostOf(r.Authority)}, "")
+	if d.Kind == Closed {
+		d.Kind, d.Status, d.Clusters = Answered, egress.BlockedStatus, nil
+		return d
 	}
-	d := originalDestination(rule+" ("+mode+")", RulePolicy)
-	d.Rules = []Rule{policy}
-	d.Route, d.Authority, d.Path = egress.RouteAllowAny, r.Authority, normalPath(r.Path)
+	d.Authority, d.Path = r.Authority, normalPath(r.Path)
 	return d
 }
 

@@ -103,11 +103,7 @@ func removesAttemptCount(d egress.Domain) bool {
 // blockPort rejects requests whose Host has another port than the declared one:
 // the sidecar would connect to the name on that port.
 func (b *builder) blockPort(h egress.Host) *routev3.Route {
-	why := egress.Reason{Code: egress.RouteBlockPort, Protocol: egress.ReasonHTTP, Port: h.Port}
-	if h.TargetPort != h.Port {
-		why.TargetPort = h.TargetPort
-	}
-	r := b.block(why)
+	r := b.block(h.OtherPort(""))
 	if b.mesh.Reports {
 		b.enable(r, undeclaredFilter)
 	}
