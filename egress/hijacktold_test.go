@@ -36,7 +36,7 @@ func TestBothAuthorsOfAHijackAreTold(t *testing.T) {
 			switch {
 			case slices.Contains(before, p): // about what the victim has without a tenant
 				if strings.HasPrefix(h.Name, "TCP of the port") && p.Path == "spec.ports" {
-					victim = append(victim, p.String()) // each applies in its namespace only, and says so
+					victim = append(victim, p.String()) // each applies in its namespace only, with a warning
 				}
 			case strings.Contains(p.Source, " "+egresstest.Tenant):
 				tenant = append(tenant, p.String())

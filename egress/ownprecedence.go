@@ -9,7 +9,7 @@ import (
 
 // ownPrecedence are the entries that others do not apply beside in the namespace of the
 // entry, whatever their age: a name under its wildcard, or HTTP and TLS on its port for TCP
-// without addresses. Each author is told of one entry of the other side for each host, the
+// without addresses. Each author gets a warning about one entry of the other side for each host, the
 // oldest, so that the problems do not grow with the square of the namespaces.
 type ownPrecedence struct {
 	m                  *Model

@@ -10,7 +10,7 @@ import (
 )
 
 // TestOwnPrecedence has an entry of shop that takes precedence over one of bank in shop
-// alone, and what each author is told.
+// alone, and the warnings of each author.
 func TestOwnPrecedence(t *testing.T) {
 	entry := func(object, created, spec string) string {
 		return strings.Replace(entryIn(object, spec), "}\nspec", ", created: \""+created+"\"}\nspec", 1)
@@ -70,7 +70,7 @@ func TestOwnPrecedence(t *testing.T) {
 }
 
 // TestOwnPrecedenceIsLinear has 100 namespaces with a wildcard, and 100 with a name under
-// it: each author is told of one entry, not of all.
+// it: each author has a warning about one entry, not of all.
 func TestOwnPrecedenceIsLinear(t *testing.T) {
 	const n = 100
 	var b strings.Builder

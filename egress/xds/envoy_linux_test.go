@@ -85,6 +85,7 @@ func (m *mesh) serveControlPlane() {
 		Sent: func(_ string, n, bytes int) { m.sent.Add(int64(n)); m.bytes.Add(int64(bytes)) },
 	}, Limits{})
 	m.server.ReceiveReports(m.reported)
+	m.server.SetLabels(podLabels{"app": "web"})
 	var l net.Listener
 	var err error
 	m.world.Do(func() { l, err = net.Listen("tcp", world4+":15012") })
@@ -95,6 +96,15 @@ func (m *mesh) serveControlPlane() {
 	m.stop = sync.OnceFunc(func() { g.Stop(); <-done })
 	m.t.Cleanup(m.stop)
 }
+
+// podLabels are the labels of all pods.
+type podLabels map[string]string
+
+func (l podLabels) Known(_, _, _ string) (labels map[string]string, large, known bool) {
+	return l, false, true
+}
+
+func (l podLabels) Read(context.Context, string, string, string) (bool, error) { return true, nil }
 
 // setName changes a name's address in the name server.
 func (m *mesh) setName(name, address string) {

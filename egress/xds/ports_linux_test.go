@@ -15,6 +15,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -84,4 +85,40 @@ func (m *mesh) listeners() string {
 	body, err := io.ReadAll(resp.Body)
 	kit.Must(m.t, err)
 	return string(body)
+}
+
+// TestConflictingPortsMatchTheModel has a port that two namespaces declare with each pair
+// of protocols, which see each other's entries, and compares what a real sidecar of one
+// does on the port with the model's decisions.
+func TestConflictingPortsMatchTheModel(t *testing.T) {
+	m := newMesh(t, map[string]string{"api.shop.test": "192.0.2.71", "api.bank.test": "192.0.2.79"})
+	const port = 9000
+	requests := 0
+	for own := range egresstest.PortKinds() {
+		for other := range egresstest.PortKinds() {
+			if other == "nothing" {
+				continue
+			}
+			in := egresstest.Parse(t, "accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"+egresstest.PortEntry("shop", own, port)+egresstest.PortEntry("bank", other, port))
+			model, problems := egress.Build(in)
+			kit.Must(t, problems.Err())
+			m.server.Publish(model)
+			m.settled()
+			for _, q := range egresstest.PortRequests("shop", port) {
+				requests++
+				want := m.expected(decide.Decide(model.View("shop"), q), q)
+				if q.Protocol == decide.TCP {
+					if got := m.raw(q); !strings.HasPrefix(want[0], "at="+got) && got != want[0] {
+						t.Errorf("shop has %s, bank %s: TCP to %s: %q, want %q", own, other, q.Address, got, want)
+					}
+					continue
+				}
+				got := m.send(q)
+				if !slices.ContainsFunc(want, func(w string) bool { return strings.HasPrefix(got, w) }) {
+					t.Errorf("shop has %s, bank %s: %s %s%s at %s: %q, want %q", own, other, q.Protocol, q.Authority, q.ServerName, q.Address, got, want)
+				}
+			}
+		}
+	}
+	t.Logf("%d requests", requests)
 }

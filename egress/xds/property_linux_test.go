@@ -17,6 +17,7 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/decide"
+	"github.com/outrider-mesh/outrider/test/egresstest"
 	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/objects"
 )
@@ -39,7 +40,8 @@ func randomNames() map[string]string {
 
 // TestRequestsMatchTheModel publishes random objects to a real sidecar, which
 // accepts all of them, and compares the results of random requests with the
-// model's decisions.
+// model's decisions. In half of the snapshots the objects are exported to different
+// namespaces, and there are Sidecars, with and without selectors.
 func TestRequestsMatchTheModel(t *testing.T) {
 	m := newMesh(t, randomNames())
 	const snapshots, requests = 25, 60
@@ -47,10 +49,24 @@ func TestRequestsMatchTheModel(t *testing.T) {
 	for seed := range uint64(snapshots) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		in := randomInput(t, r, 14)
+		if seed%2 == 1 {
+			in = egress.Input{Mesh: in.Mesh}
+			egresstest.AddTenants(r, &in, 14, true)
+		}
 		model, _ := egress.Build(in)
 		m.server.Publish(model)
 		m.settled()
-		view := model.View("shop")
+		w := egress.Workload{Namespace: "shop", Labels: podLabels{"app": "web"}}
+		view := model.ViewOf(w)
+		if by, selects, found := model.SidecarOf(w); found {
+			kinds["Sidecar"]++
+			if selects {
+				kinds["Sidecar with a selector"]++
+			}
+			if by.Namespace != "shop" {
+				kinds["Sidecar of the root namespace"]++
+			}
+		}
 		for i := range requests {
 			q := randomRequest(r)
 			d := decide.Decide(view, q)
@@ -69,6 +85,9 @@ func TestRequestsMatchTheModel(t *testing.T) {
 		}
 	}
 	t.Logf("decisions: %v", kinds)
+	if kinds["Sidecar"] < 5 || kinds["Sidecar with a selector"] == 0 || kinds["Sidecar of the root namespace"] == 0 {
+		t.Errorf("too few Sidecars: %v", kinds)
+	}
 	if kinds[decide.Forwarded] < snapshots*requests/4 || kinds[decide.Answered] < snapshots*requests/20 || kinds[decide.Closed] < snapshots*requests/40 {
 		t.Errorf("too few decisions of a kind: %v", kinds)
 	}
