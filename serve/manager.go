@@ -22,7 +22,7 @@ func newManager(o Options, certificate certs.GetCertificate, clients *webhook.Cl
 	config := &tls.Config{}
 	certs.ServerTLS(certificate)(config)
 	server, err := webhook.NewServer(webhook.ServerOptions{
-		Address: o.Address, TLS: config, Clients: clients, Limits: o.WebhookLimits, Metrics: metrics, Leaving: leaving, Log: o.Log.WithName("webhook"),
+		Address: o.Address, TLS: config, Clients: clients, Limits: o.WebhookLimits, Metrics: metrics, Leaving: leaving, Log: o.Log.WithName("webhook"), ReserveHeap: o.runs(Webhook),
 	})
 	if err != nil {
 		return nil, err

@@ -47,7 +47,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
-	defer reserveHeap()()
+	if s.options.ReserveHeap {
+		defer reserveHeap()()
+	}
 	server := s.server(ctx)
 	drained := make(chan error, 1)
 	context.AfterFunc(ctx, func() {

@@ -24,6 +24,9 @@ type ServerOptions struct {
 	// each response closes its connection: one that is kept open until the end may be
 	// closed while the API server sends a review on it, which it does not repeat.
 	Leaving func() bool
+	// ReserveHeap makes garbage collections rarer: see heapReserve. It is for a replica that
+	// does little else than to answer reviews of pods.
+	ReserveHeap bool
 	// Metrics counts the connections.
 	Metrics *Metrics
 	// Log gets the errors of connections, at level 1.

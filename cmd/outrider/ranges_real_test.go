@@ -18,6 +18,7 @@ import (
 // test has a process of its own.
 func TestMain(m *testing.M) {
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl") || os.Getenv(programEnv) != "" {
+		serveProfiles()
 		main()
 	}
 	os.Exit(kube.Main(m))

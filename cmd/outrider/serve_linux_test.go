@@ -86,7 +86,18 @@ type served struct {
 	pid          int
 }
 
-func startServer(b *testing.B, program string, server *kube.Server, component string) *served {
+func startServer(b testing.TB, program string, server *kube.Server, component string) *served {
+	b.Helper()
+	return startProgram(b, loadBinary{path: program}, server, component, "--metrics-address", "0")
+}
+
+// loadBinary is the program; env is what makes the test binary it.
+type loadBinary struct {
+	path string
+	env  []string
+}
+
+func startProgram(b testing.TB, program loadBinary, server *kube.Server, component string, args ...string) *served {
 	b.Helper()
 	dir := b.TempDir()
 	_, cert, key, err := testca.Files(time.Now().Add(-time.Hour), 24*time.Hour, "127.0.0.1")
@@ -95,8 +106,9 @@ func startServer(b *testing.B, program string, server *kube.Server, component st
 	kit.Must(b, os.WriteFile(filepath.Join(dir, "tls.key"), key, 0o600))
 	health := kit.FreeAddress(b)
 	s := &served{address: kit.FreeAddress(b), xds: kit.FreeAddress(b)}
-	cmd := exec.Command(program, "serve", "--components", component, "--kubeconfig", server.Kubeconfig, "--namespace", "default", "--cert-dir", dir,
-		"--port", s.address, "--xds-address", s.xds, "--metrics-address", "0", "--health-address", health)
+	cmd := exec.Command(program.path, append([]string{"serve", "--components", component, "--kubeconfig", server.Kubeconfig, "--namespace", "default", "--cert-dir", dir,
+		"--port", s.address, "--xds-address", s.xds, "--health-address", health}, args...)...)
+	cmd.Env = append(os.Environ(), program.env...)
 	var log kit.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &log // the log has a line for each admission
 	kit.Must(b, cmd.Start())
@@ -113,7 +125,7 @@ func startServer(b *testing.B, program string, server *kube.Server, component st
 }
 
 // anonymous is the process's anonymous memory in MiB.
-func (s *served) anonymous(b *testing.B) int {
+func (s *served) anonymous(b testing.TB) int {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
 	kit.Must(b, err)
@@ -129,7 +141,7 @@ func (s *served) anonymous(b *testing.B) int {
 }
 
 // cpu is the process's processor time in seconds.
-func (s *served) cpu(b *testing.B) float64 {
+func (s *served) cpu(b testing.TB) float64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
 	kit.Must(b, err)
@@ -144,7 +156,7 @@ func (s *served) cpu(b *testing.B) float64 {
 }
 
 // cpuFor is the processor time over a while, in thousandths of a processor.
-func (s *served) cpuFor(b *testing.B, d time.Duration) float64 {
+func (s *served) cpuFor(b testing.TB, d time.Duration) float64 {
 	before := s.cpu(b)
 	time.Sleep(d)
 	return (s.cpu(b) - before) * 1000 / d.Seconds()

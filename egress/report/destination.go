@@ -102,11 +102,13 @@ func CleanHost(text string) string {
 	if len(text) > maxHost+len(".:65535") {
 		return ""
 	}
-	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return a.Unmap().WithZone("").String()
-	}
-	if a, err := netip.ParseAddrPort(text); err == nil {
-		return a.Addr().Unmap().WithZone("").String()
+	if mayBeAddress(text) {
+		if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+			return a.Unmap().WithZone("").String()
+		}
+		if a, err := netip.ParseAddrPort(text); err == nil {
+			return a.Addr().Unmap().WithZone("").String()
+		}
 	}
 	host, port, found := strings.Cut(text, ":")
 	if found && (len(port) > 5 || strings.Trim(port, "0123456789") != "") {
@@ -117,6 +119,15 @@ func CleanHost(text string) string {
 		return ""
 	}
 	return host
+}
+
+// mayBeAddress is false for most names: the error of a parser takes memory for each of them.
+func mayBeAddress(text string) bool {
+	if text == "" {
+		return false
+	}
+	last := text[len(text)-1]
+	return last >= '0' && last <= '9' || last == ']' || strings.Contains(text, ":")
 }
 
 // isName reports whether a text is a DNS name. Underscores are in names that exist.

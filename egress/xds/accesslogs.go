@@ -3,8 +3,10 @@ package xds
 import (
 	"math"
 	"net/netip"
+	"sync"
 	"time"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -57,6 +59,43 @@ type accessLogs struct {
 	destinations []report.DestinationReport
 	entries      int // all of them
 	bytes        int
+}
+
+// decoded are messages that are not used any more: each has a list that fits most
+// messages.
+var decoded = sync.Pool{New: func() any { return &accessLogs{} }}
+
+// mostKept is the length of a list that is used again: Envoy sends 8 KiB at once, which is
+// 35 entries.
+const mostKept = 100
+
+// release makes the message free for another one. The caller keeps nothing of it.
+func (l *accessLogs) release() {
+	if cap(l.destinations) > mostKept {
+		return
+	}
+	clear(l.destinations)
+	*l = accessLogs{destinations: l.destinations[:0]}
+	decoded.Put(l)
+}
+
+// joined are buffers for messages that arrive in parts: the first one of a stream has all
+// that Envoy states about itself, which is 60 KiB, and after a start of the server all
+// sidecars send theirs.
+var joined = sync.Pool{New: func() any { return new([]byte) }}
+
+// readParts decodes a message. Nothing of it is kept.
+func (l *accessLogs) readParts(parts mem.BufferSlice) error {
+	if len(parts) == 1 {
+		return readAccessLogs(parts[0].ReadOnlyData(), l)
+	}
+	buffer := joined.Get().(*[]byte)
+	defer joined.Put(buffer)
+	*buffer = (*buffer)[:0]
+	for _, part := range parts {
+		*buffer = append(*buffer, part.ReadOnlyData()...)
+	}
+	return readAccessLogs(*buffer, l)
 }
 
 // at sets when the destinations were seen.

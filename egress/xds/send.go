@@ -122,11 +122,9 @@ func (st *stream) deliver(r *response) error {
 	defer st.mu.Lock()
 	timeout := time.NewTimer(sendTimeout)
 	defer timeout.Stop()
-	select {
-	case st.outgoing <- r:
-	case <-st.conn.Context().Done():
-		return st.conn.Context().Err()
-	}
+	// The goroutine ends with the stream at the latest; one that waits for the next
+	// response would take its stack from each sidecar.
+	go func() { st.sent <- st.conn.SendMsg(r) }()
 	select {
 	case err := <-st.sent:
 		return err

@@ -161,9 +161,6 @@ const (
 	window = 64 << 10
 )
 
-// readBuffer is each connection's read buffer: a sidecar's requests are small.
-const readBuffer = 4 << 10
-
 // GRPC returns a gRPC server with the service registered, over TLS 1.2 or newer
 // with the certificates of config.
 func (s *Server) GRPC(config *tls.Config) *grpc.Server {
@@ -178,7 +175,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		// Fixed windows: gRPC would let a client enlarge them to megabytes.
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
-		grpc.ReadBufferSize(readBuffer),
+		grpc.ReadBufferSize(0), // TLS has a buffer for what it reads
 		grpc.UnknownServiceHandler(func(_ any, st grpc.ServerStream) error {
 			connectionOf(st.Context()).reject()
 			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS, and the access log service where reports are enabled")

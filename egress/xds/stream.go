@@ -24,7 +24,6 @@ type stream struct {
 	identity Identity
 	since    time.Time
 	nonces   uint64
-	outgoing chan *response // to the goroutine that sends
 	sent     chan error
 	closed   chan struct{} // by close
 	closing  sync.Once
@@ -73,9 +72,9 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 	return &stream{
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
 		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
-		work:     rate.NewLimiter(workRate, workBurst),
-		relabel:  make(chan struct{}, 1),
-		outgoing: make(chan *response), sent: make(chan error, 1), closed: make(chan struct{}),
+		work:    rate.NewLimiter(workRate, workBurst),
+		relabel: make(chan struct{}, 1),
+		sent:    make(chan error, 1), closed: make(chan struct{}),
 	}
 }
 
@@ -98,7 +97,6 @@ func (st *stream) ending() bool {
 func (st *stream) run() error {
 	requests, failed := make(chan *discoveryv3.DeltaDiscoveryRequest), make(chan error, 1)
 	go st.receive(requests, failed)
-	go st.sender()
 	if err := st.update(st.server.current.Load()); err != nil {
 		return err
 	}
@@ -162,19 +160,6 @@ func (st *stream) receive(requests chan<- *discoveryv3.DeltaDiscoveryRequest, fa
 		case requests <- r:
 		case <-st.conn.Context().Done():
 			failed <- st.conn.Context().Err() // or run would wait until the next generation
-			return
-		}
-	}
-}
-
-// sender sends one response at a time. The loop waits for it no longer than
-// sendTimeout.
-func (st *stream) sender() {
-	for {
-		select {
-		case r := <-st.outgoing:
-			st.sent <- st.conn.SendMsg(r)
-		case <-st.conn.Context().Done():
 			return
 		}
 	}

@@ -65,7 +65,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return readRequest(data.Materialize(), r)
 	}
 	if logs, ok := v.(*accessLogs); ok {
-		return readAccessLogs(data.Materialize(), logs)
+		return logs.readParts(data)
 	}
 	m, ok := v.(proto.Message)
 	if !ok {

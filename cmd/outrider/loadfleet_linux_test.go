@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
+)
+
+// loadFleet are simulated sidecars, in the process of the test. Each has connections of
+// its own, from an address of its own, with the token of its own pod: one for its
+// configuration, which it acknowledges, with 5 hosts in use, and one for each of two
+// worker threads that report.
+type loadFleet struct {
+	t       testing.TB
+	world   *loadWorld
+	address string
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	ready   atomic.Int64
+	looked  atomic.Pointer[sighting]
+
+	messages, entries, reconnects atomic.Int64 // of reports
+}
+
+// sighting counts the sidecars that receive a text for the first time.
+type sighting struct {
+	text []byte
+	want int64
+	seen atomic.Int64
+	done chan struct{}
+}
+
+func newLoadFleet(w *loadWorld, address string) *loadFleet {
+	f := &loadFleet{t: w.t, world: w, address: address}
+	f.ctx, f.cancel = context.WithCancel(w.t.Context())
+	w.t.Cleanup(f.stop)
+	return f
+}
+
+func (f *loadFleet) stop() {
+	f.cancel()
+	f.running.Wait()
+}
+
+// connect connects sidecars, and returns when all have their configuration.
+func (f *loadFleet) connect(pods []loadPod) (took time.Duration) {
+	f.t.Helper()
+	began := time.Now()
+	const atOnce = 100
+	slots := make(chan struct{}, atOnce)
+	for i, p := range pods {
+		slots <- struct{}{}
+		started := sync.OnceFunc(func() { f.ready.Add(1); <-slots })
+		f.running.Go(func() {
+			defer started()
+			if err := f.sidecar(i, p, started); err != nil && f.ctx.Err() == nil {
+				f.t.Errorf("%s/%s: %v", p.namespace, p.name, err)
+			}
+		})
+	}
+	for range atOnce {
+		slots <- struct{}{}
+	}
+	if f.t.Failed() {
+		f.t.FailNow()
+	}
+	return time.Since(began)
+}
+
+// dial connects from the address of a sidecar.
+func (f *loadFleet) dial(i int, p loadPod) (*grpc.ClientConn, context.Context, error) {
+	token, err := f.world.token(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	source := &net.TCPAddr{IP: net.IPv4(127, byte(10+i>>16), byte(i>>8), byte(i))}
+	const buffer = 4 << 10
+	conn, err := grpc.NewClient(f.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{LocalAddr: source}).DialContext(ctx, "tcp", address)
+		}),
+		grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer), grpc.WithSharedWriteBuffer(true),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.ForceCodecV2(loadCodec{f})))
+	return conn, metadata.AppendToOutgoingContext(f.ctx, "authorization", "Bearer "+token), err
+}
+
+// sidecar receives and acknowledges configuration until the fleet stops.
+func (f *loadFleet) sidecar(i int, p loadPod, started func()) error {
+	conn, ctx, err := f.dial(i, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources")
+	if err != nil {
+		return err
+	}
+	used := []string{"*"}
+	for i := range 5 {
+		used = append(used, fmt.Sprintf("outbound|80||shared-%d.example.com", i))
+	}
+	for _, r := range []*discoveryv3.DeltaDiscoveryRequest{
+		{TypeUrl: envoy.TypeCluster, ResourceNamesSubscribe: used}, {TypeUrl: envoy.TypeListener},
+		{TypeUrl: envoy.TypeRoute, ResourceNamesSubscribe: []string{"80", "443", "catchall"}},
+	} {
+		if err := s.SendMsg(r); err != nil {
+			return errors.Join(err, s.RecvMsg(&loadResponse{}))
+		}
+	}
+	types, counted := map[string]bool{}, (*sighting)(nil)
+	for {
+		var r loadResponse
+		if err := s.RecvMsg(&r); err != nil {
+			return err
+		}
+		if err := s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.typeURL, ResponseNonce: r.nonce}); err != nil {
+			return err
+		}
+		if types[r.typeURL] = true; len(types) == 3 {
+			started()
+		}
+		if r.sees != nil && r.sees != counted {
+			counted = r.sees
+			if counted.seen.Add(1) == counted.want {
+				close(counted.done)
+			}
+		}
+	}
+}
+
+// reach changes something, and returns how long it takes until so many sidecars have
+// received the text.
+func (f *loadFleet) reach(text string, want int, change func() error) time.Duration {
+	f.t.Helper()
+	s := &sighting{text: []byte(text), want: int64(want), done: make(chan struct{})}
+	f.looked.Store(s)
+	defer f.looked.Store(nil)
+	began := time.Now()
+	kit.Must(f.t, change())
+	const most = 2 * time.Minute
+	select {
+	case <-s.done:
+	case <-time.After(most):
+		f.t.Fatalf("%d of %d sidecars have %s after %s", s.seen.Load(), want, text, most)
+	}
+	return time.Since(began)
+}
+
+// loadResponse is what a simulated sidecar reads of a response, so that the processors
+// are left to the server.
+type loadResponse struct {
+	typeURL, nonce string
+	sees           *sighting
+}
+
+// loadFrame is an encoded message.
+type loadFrame []byte
+
+type loadCodec struct{ fleet *loadFleet }
+
+func (loadCodec) Name() string { return "proto" }
+
+func (loadCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if frame, ok := v.(loadFrame); ok {
+		return mem.BufferSlice{mem.SliceBuffer(frame)}, nil
+	}
+	b, err := proto.Marshal(v.(proto.Message))
+	return mem.BufferSlice{mem.SliceBuffer(b)}, err
+}
+
+func (c loadCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*loadResponse)
+	if !ok {
+		return fmt.Errorf("unmarshal %T", v)
+	}
+	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buffer.Free()
+	all := buffer.ReadOnlyData()
+	if s := c.fleet.looked.Load(); s != nil && bytes.Contains(all, s.text) {
+		r.sees = s
+	}
+	const typeURL, nonce = 4, 5
+	for b := all; len(b) > 0; {
+		number, kind, n := protowire.ConsumeField(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		if kind == protowire.BytesType && (number == typeURL || number == nonce) {
+			_, _, tag := protowire.ConsumeTag(b)
+			text, _ := protowire.ConsumeBytes(b[tag:])
+			if number == typeURL {
+				r.typeURL = string(text)
+			} else {
+				r.nonce = string(text)
+			}
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	logservicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/outrider-mesh/outrider/test/kit"
+)
+
+// loadReport is what a sidecar reports of connections to undeclared hosts.
+type loadReport struct {
+	connections int // a second
+	// names are how many hosts a workload connects to; 0: each connection is to another.
+	names int
+	// forwarded connections are reported when they are connected and when they end, blocked
+	// ones once.
+	forwarded bool
+}
+
+func (l loadReport) String() string {
+	names, verdict := fmt.Sprintf("%d hosts of a workload", l.names), "blocked"
+	if l.names == 0 {
+		names = "each to another host"
+	}
+	if l.forwarded {
+		verdict = "forwarded"
+	}
+	return fmt.Sprintf("%d %s connections a second of each sidecar, %s", l.connections, verdict, names)
+}
+
+// The settings of Envoy's access logger, which egress/envoy/accesslog.go has.
+const (
+	loadWorkers  = 2 // threads
+	loadInterval = 500 * time.Millisecond
+	loadBuffer   = 8 << 10
+)
+
+// loadNode is the size of what Envoy states about itself in the first message of a
+// stream, which is mostly the list of its extensions.
+const loadNode = 61_000
+
+// loadHost has a number of fixed length, so that it can be replaced in an encoded message.
+const loadHost, loadDigits = "host-%09d.example.com", 9
+
+// loadMessage is an encoded message, and where the numbers of its hosts are.
+type loadMessage struct {
+	text   []byte
+	places []int
+}
+
+// recordedEntries are those of a forwarded connection, as Envoy 1.40 has sent them: when
+// it was connected, and when it has ended.
+func recordedEntries(t testing.TB) []*datalogv3.TCPAccessLogEntry {
+	t.Helper()
+	text, err := os.ReadFile("testdata/accesslog.json")
+	kit.Must(t, err)
+	m := &logservicev3.StreamAccessLogsMessage{}
+	kit.Must(t, protojson.Unmarshal(text, m))
+	return m.GetTcpLogs().LogEntry
+}
+
+// newLoadMessage is a message of a number of entries.
+func newLoadMessage(t testing.TB, entries int, forwarded bool) (m loadMessage) {
+	t.Helper()
+	all, recorded := &logservicev3.StreamAccessLogsMessage_TCPAccessLogEntries{}, recordedEntries(t)
+	for i := range entries {
+		one := proto.CloneOf(recorded[1])
+		if c := one.CommonProperties; forwarded {
+			one = proto.CloneOf(recorded[i%2])
+		} else {
+			c.UpstreamCluster, c.UpstreamRemoteAddress, c.UpstreamLocalAddress, c.UpstreamWireBytesSent, c.UpstreamWireBytesReceived = "", nil, nil, 0, 0
+			c.ResponseFlags = &datalogv3.ResponseFlags{NoHealthyUpstream: true}
+		}
+		one.CommonProperties.TlsProperties.TlsSniHostname = fmt.Sprintf(loadHost, 0)
+		all.LogEntry = append(all.LogEntry, one)
+	}
+	var err error
+	m.text, err = proto.Marshal(&logservicev3.StreamAccessLogsMessage{LogEntries: &logservicev3.StreamAccessLogsMessage_TcpLogs{TcpLogs: all}})
+	kit.Must(t, err)
+	for from, host := 0, fmt.Appendf(nil, loadHost, 0); len(m.places) < entries; {
+		i := bytes.Index(m.text[from:], host)
+		m.places = append(m.places, from+i+len("host-"))
+		from += i + len(host)
+	}
+	return m
+}
+
+// loadIdentifier is encoded as the part of a first message that the others do not have.
+func loadIdentifier(t testing.TB) []byte {
+	t.Helper()
+	out, err := proto.Marshal(&logservicev3.StreamAccessLogsMessage{Identifier: &logservicev3.StreamAccessLogsMessage_Identifier{
+		LogName: "egress", Node: &corev3.Node{Id: "sidecar", UserAgentName: strings.Repeat("e", loadNode)},
+	}})
+	kit.Must(t, err)
+	return out
+}
+
+// batch is how many entries Envoy sends at once, and how often: when the buffer is full,
+// or else after the interval.
+func (l loadReport) batch(entryBytes int) (entries int, every time.Duration) {
+	perSecond := float64(l.connections) / loadWorkers
+	if l.forwarded {
+		perSecond *= 2
+	}
+	entries = max(1, min(int(perSecond*loadInterval.Seconds()+0.5), loadBuffer/entryBytes+1))
+	return entries, time.Duration(float64(entries) / perSecond * float64(time.Second))
+}
+
+// report has sidecars report until ctx is done.
+func (f *loadFleet) report(ctx context.Context, pods []loadPod, l loadReport) {
+	f.t.Helper()
+	entries, every := l.batch(proto.Size(recordedEntries(f.t)[1]))
+	m, first := newLoadMessage(f.t, entries, l.forwarded), loadIdentifier(f.t)
+	for i, p := range pods {
+		for w := range loadWorkers {
+			f.running.Go(func() {
+				for ctx.Err() == nil && f.ctx.Err() == nil { // as Envoy does
+					if err := f.reporter(ctx, i, p, reporter{l, m, first, every, uint64(i*loadWorkers + w)}); err != nil && ctx.Err() == nil && f.ctx.Err() == nil {
+						f.reconnects.Add(1)
+					}
+				}
+			})
+		}
+	}
+}
+
+type reporter struct {
+	loadReport
+	message loadMessage
+	first   []byte // before the first message
+	every   time.Duration
+	number  uint64
+}
+
+// next is the next message.
+func (r *reporter) next(random *rand.Rand, n *uint64) []byte {
+	text := bytes.Clone(r.message.text)
+	for _, at := range r.message.places {
+		host := uint64(random.IntN(max(1, r.names)))
+		if r.names == 0 {
+			*n++
+			host = *n * 2654435761 % 1_000_000_000
+		}
+		digits := strconv.AppendUint(nil, 1_000_000_000+host, 10)[1:]
+		copy(text[at:at+loadDigits], digits)
+	}
+	return text
+}
+
+// reporter is a worker thread.
+func (f *loadFleet) reporter(ctx context.Context, i int, p loadPod, r reporter) error {
+	conn, out, err := f.dial(i, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	out, cancel := context.WithCancel(out)
+	defer cancel()
+	random := rand.New(rand.NewPCG(r.number, 1))
+	time.Sleep(time.Duration(random.Int64N(int64(loadStart)))) // not all at once
+	s, err := conn.NewStream(out, &grpc.StreamDesc{ClientStreams: true}, "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs")
+	if err != nil {
+		return err
+	}
+	due, before := time.Now(), r.first
+	for n := r.number << 24; ctx.Err() == nil; {
+		text := slices.Concat(before, r.next(random, &n))
+		before = nil
+		if err := s.SendMsg(loadFrame(text)); err != nil {
+			if errors.Is(err, io.EOF) {
+				return s.RecvMsg(&loadResponse{})
+			}
+			return err
+		}
+		f.messages.Add(1)
+		f.entries.Add(int64(len(r.message.places)))
+		due = due.Add(r.every)
+		select {
+		case <-time.After(time.Until(due)):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// loadStart is the time in which the worker threads connect.
+const loadStart = 5 * time.Second
