@@ -141,7 +141,7 @@ bench-serve: assets ## Measure what the webhook and the control plane take, idle
 	$(GO) test -run '^$$' -bench 'BenchmarkControlPlane' -benchtime 1x -timeout 20m ./cmd/outrider
 
 bench-status: assets ## Measure what "outrider status -A" takes with 5,000 pods on a real API server
-	REQUIRE_REAL=1 OUTRIDER_STATUS_PODS=5000 $(GO) test -count=1 -v -timeout 20m -run TestStatusOfManyPods ./cmd/outrider
+	REQUIRE_REAL=1 OUTRIDER_STATUS_PODS=5000 $(GO) test -count=1 -v -timeout 20m -run "Test(Status|PodCount)OfManyPods" ./cmd/outrider
 
 bench-explain: assets ## Measure what "outrider explain --to" takes with 5,000 Services on a real API server
 	REQUIRE_REAL=1 OUTRIDER_EXPLAIN_SERVICES=5000 $(GO) test -count=1 -v -timeout 20m -run TestExplainOfManyServices ./cmd/outrider

@@ -227,7 +227,7 @@ func (d *deployed) start(c serve.Component, address string) running {
 		return serve.Run(ctx, serve.Options{
 			Components: []serve.Component{c}, Tags: d.tags,
 			Cluster: d.client(c), Namespace: namespace, CertHosts: []string{"127.0.0.1"},
-			Address: address, XDSAddress: r.xds, MetricsAddress: "0", HealthAddress: r.health, ShutdownDelay: 100 * time.Millisecond,
+			Address: address, XDSAddress: r.xds, MetricsAddress: "0", HealthAddress: r.health, ShutdownDelay: 100 * time.Millisecond, PodCountInterval: time.Minute,
 			Registry: prometheus.NewRegistry(), Log: instance.Log(string(c) + " " + address),
 		})
 	})

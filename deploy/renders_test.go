@@ -50,6 +50,8 @@ var renders = map[string]struct {
 	"without-reports":   {args: []string{"--set=egressReports.enabled=false"}},
 	"without-bodies":    {args: []string{"--set=blockedResponseBody=false"}},
 	"report-retention":  {args: []string{"--set=egressReports.retention=48h"}},
+	"without-counts":    {args: []string{"--set=podCounts.enabled=false"}},
+	"counts-interval":   {args: []string{"--set=podCounts.interval=1h"}},
 	"without-extras":    {args: []string{"--set=policy.enabled=false,global.networkPolicy.enabled=false,global.defaultPodDisruptionBudget.enabled=false,podAntiAffinity=none"}},
 	"old-cluster":       {args: []string{"--kube-version=1.29.3"}},
 	"scheduling":        {args: []string{"-f=testdata/renders/scheduling.values.yaml"}},

@@ -251,7 +251,7 @@ func (d *deployed) uninstalls() {
 	for _, removed := range []string{
 		"mutatingwebhookconfigurations " + configurationName, "mutatingwebhookconfigurations istio-revision-tag-" + rightsTag,
 		"validatingwebhookconfigurations " + configurationName, "deployments istio-system/outrider", "deployments istio-system/outrider-xds",
-		"secrets istio-system/outrider-certs", "secrets istio-system/outrider-ca-key", "leases istio-system/outrider-leader", "leases istio-system/outrider-status",
+		"secrets istio-system/outrider-certs", "secrets istio-system/outrider-ca-key", "leases istio-system/outrider-leader", "leases istio-system/outrider-status", "leases istio-system/outrider-pods",
 		"jobs istio-system/outrider-verify", "roles istio-system/outrider-verify", "rolebindings istio-system/outrider-verify",
 		"clusterroles outrider-verify", "clusterrolebindings outrider-verify", "serviceaccounts istio-system/outrider-verify", "namespaces outrider-verify",
 		"customresourcedefinitions egressreports.outrider.dev", "customresourcedefinitions serviceentries.networking.istio.io", "customresourcedefinitions virtualservices.networking.istio.io", "customresourcedefinitions sidecars.networking.istio.io",

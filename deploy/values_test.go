@@ -105,6 +105,8 @@ var chartValues = []value{
 	row("egressReports.enabled", config.TypeFlag, "", "Sidecars report the hosts without a ServiceEntry that workloads connect to; they are kept in an EgressReport of each namespace."),
 	row("egressReports.retention", config.TypeText, "", "How long an EgressReport keeps a host that is not connected to again: a duration such as 360h."),
 	row("blockedResponseBody", config.TypeFlag, "", "Responses to blocked HTTP requests have a body with the host, the namespace, the reason and what to do."),
+	row("podCounts.enabled", config.TypeFlag, "", "One replica of the webhook counts the cluster's pods by whether the active settings inject them: the metric sidecar_injection_pods."),
+	row("podCounts.interval", config.TypeText, "", "Time between two counts, each of which lists all pods: a duration such as 10m, at least 1m."),
 	row("podMonitor.enabled", config.TypeFlag, "", "Create a PodMonitor for the Prometheus operator."),
 	row("podMonitor.prometheusNamespace", config.TypeText, "", "Namespace of Prometheus: with the PodMonitor, the NetworkPolicies open the port of metrics to it. Empty: to the release's namespace alone."),
 	row("podMonitor.interval", config.TypeText, "", "Time between scrapes; empty: Prometheus' own."),

@@ -128,7 +128,7 @@ func (i Installation) removes(o Object) bool {
 	case Secrets:
 		return own && (o.Name == i.Name("outrider-certs") || o.Name == i.Name("outrider-ca-key")) && i.owns(o.Labels)
 	case Leases:
-		return own && (o.Name == i.Name("outrider-leader") || o.Name == i.Name("outrider-status") ||
+		return own && (o.Name == i.Name("outrider-leader") || o.Name == i.Name("outrider-status") || o.Name == i.Name("outrider-pods") ||
 			strings.HasPrefix(o.Name, "outrider-replica-") && i.owns(o.Labels))
 	case ConfigMaps:
 		return o.Name == i.Name(CABundle) && i.owns(o.Labels)

@@ -181,7 +181,7 @@ func (i *instance) create(ns string, pod *corev1.Pod, dryRun ...string) (*corev1
 	return i.Client.CoreV1().Pods(ns).Create(i.t.Context(), pod, metav1.CreateOptions{DryRun: dryRun})
 }
 
-// metric sums the samples of a counter whose labels have the values.
+// metric sums the samples of a counter or gauge whose labels have the values.
 func (i *instance) metric(name string, values ...string) float64 {
 	i.t.Helper()
 	families, err := i.registry.Gather()
@@ -198,7 +198,7 @@ func (i *instance) metric(name string, values ...string) float64 {
 				all = all && strings.Contains(got, v+"|")
 			}
 			if all {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

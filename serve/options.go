@@ -58,6 +58,9 @@ type Options struct {
 	ReportRetention, ReportInterval time.Duration
 	// BlockedBody gives responses to blocked requests a body with the reason.
 	BlockedBody bool
+	// PodCountInterval is the time between two counts of the cluster's pods, for metrics; 0
+	// disables them.
+	PodCountInterval time.Duration
 	// XDSLimits bound the clients of the control plane.
 	XDSLimits xds.Limits
 	// MetricsAddress and HealthAddress are bind addresses of plain HTTP, "0" for none.

@@ -72,6 +72,9 @@ func assemble(o Options) (*server, error) {
 	keeper.Annotate(func() map[string]string { return o.reportOf(holder.Status(), plane, time.Now()) })
 	holder.OnStatus(keeper.Report)
 	admission(mgr, holder, cluster, plane, metrics, clients, o)
+	if err := countPods(mgr, holder, o); err != nil {
+		return nil, err
+	}
 	s.mgr = mgr
 	if err := errors.Join(
 		mgr.Add(files), mgr.Add(keeper), mgr.Add(holder), mgr.Add(ranges),

@@ -107,7 +107,7 @@ func NewCollector(in Input, now time.Time) *Collector {
 
 // Add compares a pod. One that has ended, or is being deleted, is not counted.
 func (c *Collector) Add(p *corev1.Pod) error {
-	if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if ended(p) {
 		return nil
 	}
 	k := key(p)
@@ -122,6 +122,10 @@ func (c *Collector) Add(p *corev1.Pod) error {
 	}
 	c.add(g, p)
 	return nil
+}
+
+func ended(p *corev1.Pod) bool {
+	return p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 // add counts a pod of a group.

@@ -11,6 +11,7 @@
 // Files, each using only those before it: report.go (the report), workload.go (pods of one
 // workload), outcome.go (a pod as it runs, and as it would be created), cause.go (why a pod
 // has no sidecar), replica.go (the product's own replicas), active.go (the active configuration), sidecar.go (sidecars with a
-// problem), collector.go (all pods), since.go (since when a workload is stale), bypass.go (what
+// problem), collector.go (all pods), counter.go (their
+// numbers alone), since.go (since when a workload is stale), bypass.go (what
 // bypasses sidecars), preview.go (what an edit changes), text.go (as text).
 package status

@@ -98,9 +98,15 @@ func input(s status.Settings) status.Input {
 
 func collect(t *testing.T, in status.Input, pods ...*corev1.Pod) *status.Collector {
 	t.Helper()
-	c := status.NewCollector(in, at)
+	c, counter := status.NewCollector(in, at), status.NewCounter(in, at)
 	for _, p := range pods {
 		kit.Must(t, c.Add(p))
+		counter.Add(p)
+	}
+	want := c.Report().Summary
+	want.Workloads = 0 // not counted
+	if got := counter.Summary(); got != want || counter.Failed() != 0 {
+		t.Errorf("a Counter counts %+v and %d failed, a Collector %+v", got, counter.Failed(), want)
 	}
 	return c
 }

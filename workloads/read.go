@@ -23,7 +23,7 @@ import (
 // Pods calls each with the pods that have not ended, of a namespace or of all, selected by
 // their labels.
 func (r *Reader) Pods(ctx context.Context, namespace, labels string, each func(*corev1.Pod) error) error {
-	o := metav1.ListOptions{LabelSelector: labels, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
+	o := metav1.ListOptions{LabelSelector: labels, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed", Limit: r.pages.Objects}
 	err := pages(ctx, o, r.Client.CoreV1().Pods(namespace).List, func(l *corev1.PodList) error {
 		for i := range l.Items {
 			if err := each(&l.Items[i]); err != nil {
@@ -61,7 +61,7 @@ func (r *Reader) Namespaces(ctx context.Context, namespace string) (map[string]s
 		add(n)
 		return out, nil
 	}
-	err := pages(ctx, metav1.ListOptions{}, r.Client.CoreV1().Namespaces().List, func(l *corev1.NamespaceList) error {
+	err := pages(ctx, metav1.ListOptions{Limit: r.pages.Objects}, r.Client.CoreV1().Namespaces().List, func(l *corev1.NamespaceList) error {
 		for i := range l.Items {
 			add(&l.Items[i])
 		}
@@ -81,6 +81,19 @@ func (r *Reader) Webhooks(ctx context.Context) (out []admissionregistrationv1.Mu
 	})
 	if err != nil {
 		return out, fmt.Errorf("list mutatingwebhookconfigurations: %w", err)
+	}
+	return out, nil
+}
+
+// WebhooksNamed reads registered webhooks by the names of their configurations, which is
+// all that the webhook itself may read.
+func (r *Reader) WebhooksNamed(ctx context.Context, names ...string) (out []admissionregistrationv1.MutatingWebhookConfiguration, err error) {
+	for _, name := range names {
+		l, err := r.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+		if err != nil {
+			return out, fmt.Errorf("list mutatingwebhookconfigurations: %w", err)
+		}
+		out = append(out, l.Items...)
 	}
 	return out, nil
 }

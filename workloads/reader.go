@@ -26,22 +26,32 @@ const maxAnswer = 24 << 20
 const smaller = 8
 
 // errTooLarge ends the reading of an answer.
-var errTooLarge = fmt.Errorf("answer of the API server exceeds %d MiB", maxAnswer>>20)
+var errTooLarge = errors.New("answer of the API server is too large")
+
+// Pages bound what is read at once.
+type Pages struct {
+	Objects int64 // of a page
+	Bytes   int   // of an answer
+}
 
 // Reader reads a cluster.
 type Reader struct {
 	Client   kubernetes.Interface
+	pages    Pages
 	requests atomic.Int64
 }
 
 // New makes a reader. Its lists are paged, and read once, so that it has no rate limit of
 // its own.
-func New(c *rest.Config) (*Reader, error) {
-	r := &Reader{}
+func New(c *rest.Config) (*Reader, error) { return NewPaged(c, Pages{pageSize, maxAnswer}) }
+
+// NewPaged makes a reader with pages of other sizes.
+func NewPaged(c *rest.Config, pages Pages) (*Reader, error) {
+	r := &Reader{pages: pages}
 	c = rest.CopyConfig(c)
 	c.QPS = -1
 	c.AcceptContentTypes, c.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
-	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &r.requests} })
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &r.requests, pages.Bytes} })
 	var err error
 	if r.Client, err = kubernetes.NewForConfig(c); err != nil {
 		return nil, fmt.Errorf("create Kubernetes client: %w", err)
@@ -56,13 +66,14 @@ func (r *Reader) Requests() int { return int(r.requests.Load()) }
 type counting struct {
 	next     http.RoundTripper
 	requests *atomic.Int64
+	bytes    int
 }
 
 func (c counting) RoundTrip(q *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	answer, err := c.next.RoundTrip(q)
 	if answer != nil && answer.Body != nil {
-		answer.Body = &bounded{answer.Body, maxAnswer}
+		answer.Body = &bounded{answer.Body, c.bytes, c.bytes}
 	}
 	return answer, err
 }
@@ -70,7 +81,7 @@ func (c counting) RoundTrip(q *http.Request) (*http.Response, error) {
 // bounded is a body that ends with an error where it is too long.
 type bounded struct {
 	io.ReadCloser
-	left int
+	left, limit int
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -84,7 +95,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 // pages lists page by page. A list that takes so long that its version is gone goes on with
 // a newer one.
 func pages[L metav1.ListInterface](ctx context.Context, o metav1.ListOptions, list func(context.Context, metav1.ListOptions) (L, error), each func(L) error) error {
-	o.Limit = pageSize
+	if o.Limit == 0 {
+		o.Limit = pageSize
+	}
 	for {
 		page, err := list(ctx, o)
 		var status apierrors.APIStatus

@@ -27,6 +27,7 @@ import (
 	"github.com/outrider-mesh/outrider/internal/revision"
 	"github.com/outrider-mesh/outrider/serve"
 	"github.com/outrider-mesh/outrider/webhook"
+	"github.com/outrider-mesh/outrider/workloads/count"
 )
 
 // serveCommand is the command of the Deployments: the injection webhook, the xDS
@@ -99,6 +100,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 	f.DurationVar(&o.ReportRetention, "egress-report-retention", reports.DefaultRetention, "time that an EgressReport keeps a host that is not connected to again")
 	f.DurationVar(&o.ReportInterval, "egress-report-interval", reports.DefaultInterval, "least time between two writes of an EgressReport; writes that only change counts and times are ten times as rare")
 	f.BoolVar(&o.BlockedBody, "blocked-response-body", true, "give responses to blocked HTTP requests a body with the host, the namespace, the reason and what to do")
+	f.DurationVar(&o.PodCountInterval, "pod-count-interval", count.DefaultInterval, "time between two counts of the cluster's pods by whether the active settings inject them, for the metric sidecar_injection_pods; 0 disables them")
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":15014", "metrics (/metrics) bind address, plain HTTP; 0 disables it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8080", "health (/healthz, /readyz) bind address, plain HTTP; 0 disables it")
 	f.DurationVar(&o.ShutdownDelay, "shutdown-delay", 5*time.Second, "time to keep serving after SIGTERM while endpoints are updated")
@@ -136,6 +138,9 @@ func completeServe(o *serve.Options, components, tags []string) error {
 	}
 	if o.ReportInterval < time.Second {
 		return usagef("--egress-report-interval %s: must be at least 1s", o.ReportInterval)
+	}
+	if i := o.PodCountInterval; i != 0 && i < time.Minute {
+		return usagef("--pod-count-interval %s: must be at least 1m, or 0 to disable the counts", i)
 	}
 	if o.ShutdownDelay < 0 {
 		return usagef("--shutdown-delay %s: must not be negative", o.ShutdownDelay)

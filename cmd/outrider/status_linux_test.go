@@ -151,16 +151,7 @@ func TestStatusOfManyPods(t *testing.T) {
 	server := kube.Require(t)
 	installation := server.Namespace(t, nil)
 	namespace := server.Namespace(t, map[string]string{"istio-injection": "enabled"})
-	n, perWorkload := 600, 20
-	if text := os.Getenv("OUTRIDER_STATUS_PODS"); text != "" { // "5000" or "5000/1"
-		text, each, _ := strings.Cut(text, "/")
-		_, err := fmt.Sscan(text, &n)
-		kit.Must(t, err)
-		if each != "" {
-			_, err = fmt.Sscan(each, &perWorkload)
-			kit.Must(t, err)
-		}
-	}
+	n, perWorkload := manyPods(t, 600)
 	start := time.Now()
 	createPods(t, server, installation, namespace, n, perWorkload)
 	t.Logf("%d pods of %d workloads created in %s", n, n/perWorkload, time.Since(start).Round(100*time.Millisecond))

@@ -29,7 +29,7 @@ var (
 	purePackages = []string{"annotation", "check", "cidr", "config", "egress", "egress/bisect", "egress/decide", "egress/envoy", "egress/rehearse", "egress/report", "explain", "inject", "internal/document", "internal/problem", "internal/revision", "lifecycle", "manifest", "ranges", "redirect", "status", "templates", "validate"}
 	allPackages  = append([]string{
 		"certs", "check/live", "check/probe", "config/active", "debug", "deploy", "deploy/crds/install", "docs", "egress/kube", "egress/report/live", "egress/xds", "internal/connlimit", "internal/debounce", "internal/election", "internal/kubeconfig",
-		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration", "workloads",
+		"lifecycle/live", "ranges/live", "redirect/kernel", "samples", "serve", "serve/health", "webhook", "webhook/registration", "workloads", "workloads/count",
 	}, purePackages...)
 )
 
@@ -112,6 +112,8 @@ var packageRules = []packageRule{
 		why: "its comparison is an injection, as explain makes it; what is compared is read elsewhere"},
 	{path: "workloads", kind: shell, may: append([]string{"internal/kubeconfig"}, purePackages...),
 		why: "it reads pods and what they are compared with from a cluster, and decides nothing"},
+	{path: "workloads/count", kind: shell, may: []string{"internal/election", "workloads"},
+		why: "one replica counts what status compares"},
 	{path: "check", kind: pure, may: []string{"config", "explain", "inject", "lifecycle", "ranges", "redirect", "status", "webhook/registration"},
 		why: "what is wrong with a cluster follows from what was read of it"},
 	{path: "check/probe", kind: shell, may: []string{"check", "redirect/kernel"},

@@ -144,6 +144,15 @@ spec:
         - --blocked-response-body=false
         {{- end }}
         {{- end }}
+        {{- if eq $.component "webhook" }}
+        {{- with $root.V.podCounts }}
+        {{- if not .enabled }}
+        - --pod-count-interval=0
+        {{- else if ne .interval "10m" }}
+        - --pod-count-interval={{ .interval }}
+        {{- end }}
+        {{- end }}
+        {{- end }}
         {{- if ne .logLevel "info" }}
         - --log-level={{ .logLevel }}
         {{- end }}
