@@ -86,7 +86,7 @@ func New(o Options) (*Pods, *election.Election, error) {
 	return p, e, err
 }
 
-// Changed tells that the settings have changed. It does not block.
+// Changed reports that the settings have changed. It does not block.
 func (p *Pods) Changed() {
 	select {
 	case p.changed <- struct{}{}:

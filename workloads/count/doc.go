@@ -3,6 +3,6 @@
 //
 // Contract: one replica of those that are elected counts, at an interval and after a change
 // of the settings, and takes little while it does: pages of 100 pods and 4 MiB, and 1,000
-// pods a second. What it finds is a number and decides nothing. A count that fails leaves
+// pods a second. What it finds has no effect on admission. A count that fails leaves
 // the former numbers, and their time.
 package count
