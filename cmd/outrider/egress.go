@@ -53,6 +53,18 @@ func (o *egressOptions) scopeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.since, "since", 0, "what was seen in this time, such as 24h (default: all that is kept)")
 }
 
+func (o *egressOptions) verdictFlag(f *pflag.FlagSet) {
+	f.StringVar(&o.verdict, "verdict", "", "only what was passthrough (forwarded although it is not declared), blocked or allowed (declared)")
+}
+
+// checkVerdict validates the flag.
+func (o *egressOptions) checkVerdict() error {
+	if o.verdict != "" && !slices.Contains(report.Verdicts(), report.Verdict(o.verdict)) {
+		return usagef("--verdict: %q: unknown verdict; use passthrough, blocked or allowed", o.verdict)
+	}
+	return nil
+}
+
 func egressHosts(stdio stdio) *cobra.Command {
 	var o egressOptions
 	cmd := &cobra.Command{
@@ -78,7 +90,7 @@ Exit code: 0 listed; 1 error; 2 invalid usage.`,
 	o.scopeFlags(f)
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all namespaces")
 	f.StringVarP(&o.selector, "selector", "l", "", "workloads whose pods have these labels, such as app=web")
-	f.StringVar(&o.verdict, "verdict", "", "passthrough (forwarded although it is not declared) or blocked")
+	o.verdictFlag(f)
 	f.BoolVar(&o.busiest, "busiest", false, "those with most connections and requests first")
 	addOutput(f, &o.format, asText, asWide, asJSON, asYAML)
 	addAccess(f, &o.cluster.Access)
@@ -89,8 +101,8 @@ func (o *egressOptions) checkHosts() error {
 	if o.all && o.namespace != "" {
 		return usagef("-A and -n are mutually exclusive")
 	}
-	if o.verdict != "" && !slices.Contains(report.Verdicts(), report.Verdict(o.verdict)) {
-		return usagef("--verdict: %q: unknown verdict; use passthrough, blocked or allowed", o.verdict)
+	if err := o.checkVerdict(); err != nil {
+		return err
 	}
 	if _, err := labels.Parse(o.selector); err != nil {
 		return usagef("-l: %q: %v", o.selector, err)
@@ -143,13 +155,16 @@ func egressPropose(stdio stdio) *cobra.Command {
 		Short: "Print the ServiceEntries that allow what workloads connect to",
 		Long: `Print the ServiceEntries that allow exactly what the workloads of a namespace were
 seen to connect to and no ServiceEntry declares for it, with the workloads that need
-each host. --enforce adds a Sidecar, which blocks everything else in the namespace.
+each host. What was blocked is included; --verdict passthrough leaves it out. --enforce
+adds a Sidecar, which blocks everything else in the namespace.
 
 The same reports give the same text. Review it, and apply it:
   outrider egress propose -n shop > shop.yaml
   kubectl apply -f shop.yaml
 
-Exit code: 0 printed; 1 error; 2 invalid usage.`,
+Hosts that would be blocked with the proposal, too, are warnings with the reason.
+
+Exit code: 0 printed, or nothing to propose; 1 error; 2 invalid usage.`,
 		Example: `  # What is missing, and the policy
   outrider egress propose -n shop --enforce
 
@@ -157,6 +172,9 @@ Exit code: 0 printed; 1 error; 2 invalid usage.`,
   outrider egress propose -n shop --wildcard '*.s3.amazonaws.com'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.checkVerdict(); err != nil {
+				return err
+			}
 			for _, w := range o.wildcards {
 				if len(w) < 4 || w[:2] != "*." || report.CleanHost(w[2:]) != w[2:] {
 					return usagef("--wildcard: %q: not a wildcard; use one such as *.example.com", w)
@@ -167,6 +185,7 @@ Exit code: 0 printed; 1 error; 2 invalid usage.`,
 	}
 	f := cmd.Flags()
 	o.scopeFlags(f)
+	o.verdictFlag(f)
 	f.BoolVar(&o.enforce, "enforce", false, "add the Sidecar with REGISTRY_ONLY")
 	f.StringArrayVar(&o.wildcards, "wildcard", nil, "wildcard in place of the names that it matches, such as *.example.com; may be repeated")
 	o.configurationFlags(f)

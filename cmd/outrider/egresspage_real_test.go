@@ -78,6 +78,7 @@ func TestEgressPage(t *testing.T) {
 	if got := outrider("egress", "verify", "-n", "shop"); got.code != 1 || !strings.Contains(got.out, "would block 4 of 4 reported hosts") || !strings.Contains(got.out, "mirror.example") {
 		t.Errorf("before: %+v", got)
 	}
+	egressHints(t, server, apply, outrider)
 	docs, err := filepath.Abs("../../docs/egress-reports.md")
 	kit.Must(t, err)
 	text, err := os.ReadFile(docs)
@@ -105,7 +106,11 @@ func TestEgressPage(t *testing.T) {
 			}
 			if redirected {
 				kit.Must(t, os.WriteFile(file, []byte(got.out), 0o600))
-				for _, part := range []string{"CronJob/nightly, Deployment/checkout; last seen ", "name: nightly-http-80", `- "192.0.2.7" # Deployment/checkout`} {
+				want := []string{"kind: Sidecar"}
+				if file == "shop.yaml" {
+					want = []string{"CronJob/nightly, Deployment/checkout; last seen ", "name: nightly-http-80", `- "192.0.2.7" # Deployment/checkout`}
+				}
+				for _, part := range want {
 					if !strings.Contains(got.out, part) {
 						t.Errorf("%q is not in\n%s", part, got.out)
 					}
@@ -132,5 +137,69 @@ func TestEgressPage(t *testing.T) {
 	}
 	if got := outrider("egress", "propose", "-n", "shop"); got.code != exitOK || got.out != "" || !strings.Contains(got.err, "no hosts are reported") && !strings.Contains(got.err, "nothing to propose") {
 		t.Errorf("after all: %+v", got)
+	}
+}
+
+// egressHints: where there is nothing to list or to propose, or not all of it, the commands
+// state why and what to do.
+func egressHints(t *testing.T, server *kube.Server, apply func(string, ...string) string, outrider func(...string) ran) {
+	t.Helper()
+	expect := func(code int, text string, args ...string) ran {
+		t.Helper()
+		got := outrider(args...)
+		if got.code != code || !strings.Contains(got.err+got.out, text) {
+			t.Errorf("outrider %v: %+v, want code %d and %q", args, got, code, text)
+		}
+		return got
+	}
+	if out, err := server.Kubectl(t.Context(), "create", "namespace", "quiet").CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	noSidecar := `no pod has a sidecar there; "outrider status -n quiet" shows why`
+	expect(exitOK, "no hosts are reported in namespace quiet; "+noSidecar, "egress", "hosts", "-n", "quiet")
+	expect(exitOK, "No hosts are reported in namespace quiet; "+noSidecar, "egress", "verify", "-n", "quiet")
+	expect(exitOK, "nothing to propose: no hosts are reported in namespace quiet; "+noSidecar, "egress", "propose", "-n", "quiet")
+	got := expect(exitError, "--enforce: no hosts are reported in namespace quiet, so the Sidecar would block all hosts outside the cluster; "+noSidecar, "egress", "propose", "-n", "quiet", "--enforce")
+	if got.out != "" {
+		t.Errorf("printed: %s", got.out)
+	}
+	apply(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: quiet}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: quiet, annotations: {sidecar.istio.io/status: "{}"}}, spec: {automountServiceAccountToken: false, containers: [{name: web, image: web}]}}`, "-f", "-")
+	expect(exitOK, "a host is reported up to a minute after", "egress", "hosts", "-n", "quiet")
+	apply(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: outrider-xds, namespace: istio-system, labels: {app.kubernetes.io/part-of: outrider}}
+spec:
+  selector: {matchLabels: {app: outrider-xds}}
+  template:
+    metadata: {labels: {app: outrider-xds}}
+    spec: {containers: [{name: outrider, image: outrider, args: [serve, --egress-reports=false]}]}
+`, "-f", "-")
+	expect(exitOK, "reports are disabled (--egress-reports=false)", "egress", "hosts", "-n", "quiet")
+	if out, err := server.Kubectl(t.Context(), "-n", "istio-system", "delete", "deployment", "outrider-xds").CombinedOutput(); err != nil {
+		t.Errorf("%s", out)
+	}
+	expect(exitOK, "none that the flags select", "egress", "hosts", "-n", "bank", "--verdict", "passthrough")
+	expect(exitUsage, `--verdict: "x": unknown verdict`, "egress", "propose", "-n", "bank", "--verdict", "x")
+
+	// A Sidecar that there is stays the only one.
+	apply("{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: main, namespace: shop}, spec: {egress: [{hosts: [./*]}]}}", "-f", "-")
+	got = expect(exitOK, "warning: --enforce adds no Sidecar: Sidecar shop/main applies to the namespace already", "egress", "propose", "-n", "shop", "--enforce")
+	if strings.Contains(got.out, "kind: Sidecar") || !strings.Contains(got.out, "kind: ServiceEntry") {
+		t.Errorf("%s", got.out)
+	}
+	_, command, _ := strings.Cut(got.err, "kubectl ")
+	command, patch, _ := strings.Cut(strings.TrimSpace(command), " -p ")
+	if out, err := server.Kubectl(t.Context(), append(strings.Fields(command), "-p", strings.Trim(patch, "'"))...).CombinedOutput(); err != nil {
+		t.Errorf("%s: %s", command, out)
+	}
+	expect(exitOK, "# Sidecar shop/main blocks everything else in the namespace already.", "egress", "propose", "-n", "shop", "--enforce")
+	if out, err := server.Kubectl(t.Context(), "-n", "shop", "delete", "sidecars.networking.istio.io", "main").CombinedOutput(); err != nil {
+		t.Errorf("%s", out)
+	}
+	tenant := runWith(t, "", "egress", "hosts", "-n", "shop", "--kubeconfig", tenantKubeconfig(t, server), "--context", "there")
+	if tenant.code != exitError || !strings.Contains(tenant.err, "requires the permission to list egressreports.outrider.dev: the roles view, edit and admin have it for a namespace") {
+		t.Errorf("without permissions: %+v", tenant)
 	}
 }

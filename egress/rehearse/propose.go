@@ -63,6 +63,7 @@ type host struct {
 	owners  map[report.Workload]bool
 	last    time.Time
 	count   uint64
+	passed  bool // at least once; false: all was blocked
 	// omitted are ports that an object cannot have beside the others, with the reason.
 	omitted []string
 }
@@ -161,6 +162,7 @@ func collect(o Options, all []report.Host) (hosts []*host, cannot []string) {
 		}
 		h.ports[p], h.owners[seen.Workload] = true, true
 		h.count += seen.Connections + seen.Requests
+		h.passed = h.passed || seen.Verdict != report.Blocked
 		if seen.Last.After(h.last) {
 			h.last = seen.Last
 		}
@@ -184,9 +186,7 @@ type declared struct {
 func proposed(o Options, d report.Destination) (out declared, fault string) {
 	_, err := netip.ParseAddr(d.Host)
 	out = declared{d.Host, err == nil, port{d.Port, d.Protocol}}
-	if out.address {
-		out.port.protocol = report.TCP // a ServiceEntry has names for the others
-	} else {
+	if !out.address {
 		out.name = wildcardOf(o.Wildcards, out.name)
 	}
 	return out, faultOf(out.name, out.address, out.port)
@@ -337,5 +337,8 @@ func (h *host) comment() string {
 		owners = append(owners[:commentOwners], fmt.Sprintf("and %d more", more))
 	}
 	text := fmt.Sprintf("%s; last seen %s, %d times", strings.Join(owners, ", "), h.last.UTC().Format(time.RFC3339), h.count)
+	if !h.passed {
+		text += "; was blocked"
+	}
 	return strings.Join(append([]string{text}, h.omitted...), "; ")
 }

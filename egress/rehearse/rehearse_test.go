@@ -128,6 +128,13 @@ func TestPropose(t *testing.T) {
 	p = Propose(Options{Namespace: "shop", Wildcards: []string{"*.example.com"}}, []report.Host{
 		seen("cart", "a.example.com", 443, report.TLS), seen("cart", "b.example.com", 443, report.TLS), seen("cart", "example.com", 443, report.TLS), seen("cart", "a_b.c", 15001, report.TLS),
 	})
+	stopped := seen("cart", "a.test", 443, report.TLS)
+	stopped.Verdict = report.Blocked
+	for text, all := range map[string][]report.Host{", 2 times; was blocked\n": {stopped}, ", 4 times\n": {stopped, seen("pay", "a.test", 443, report.TLS)}} {
+		if got := Propose(Options{Namespace: "shop"}, all).Text; !strings.Contains(got, text) {
+			t.Errorf("%q is not in\n%s", text, got)
+		}
+	}
 	got := p.Text
 	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "a_b.c on port 15001") {
 		t.Errorf("warnings %q", p.Warnings)
@@ -153,8 +160,8 @@ func TestProposalsAllowWhatWasSeen(t *testing.T) {
 			number := []uint16{80, 443, 8080, 5432, 9000}[r.IntN(5)]
 			protocol := []report.Protocol{report.HTTP, report.TLS, report.TCP}[r.IntN(3)]
 			name := fmt.Sprintf("host-%d.test", r.IntN(30))
-			if protocol == report.TCP || r.IntN(10) == 0 && protocol == report.TCP {
-				name = fmt.Sprintf("192.0.2.%d", r.IntN(30))
+			if protocol == report.TCP || r.IntN(10) == 0 {
+				name = fmt.Sprintf([]string{"192.0.2.%d", "2001:db8::%d"}[r.IntN(2)], 1+r.IntN(15))
 			}
 			key := fmt.Sprint(name, number)
 			if protocols[key] == "" {
@@ -179,7 +186,7 @@ func TestProposalsAllowWhatWasSeen(t *testing.T) {
 		if blocked := Blocked(view, all); len(blocked) > 0 {
 			t.Fatalf("%d: %+v are blocked by\n%s", n, blocked, text)
 		}
-		others := []report.Host{seen("w", "other.test", 443, report.TLS), seen("w", "other.test", 80, report.HTTP), seen("w", "198.51.100.1", 5432, report.TCP)}
+		others := []report.Host{seen("w", "198.51.100.1", 443, report.TLS), seen("w", "198.51.100.1", 80, report.HTTP), seen("w", "2001:db8:1::1", 80, report.HTTP), seen("w", "other.test", 443, report.TLS), seen("w", "other.test", 80, report.HTTP), seen("w", "198.51.100.1", 5432, report.TCP)}
 		if blocked := Blocked(view, others); len(blocked) != len(others) {
 			t.Fatalf("of what was not seen only %+v is blocked by\n%s", blocked, text)
 		}
@@ -242,7 +249,7 @@ func TestAllow_Names(t *testing.T) {
 			if errs := validation.IsDNS1123Subdomain(e.Meta.Name); len(errs) > 0 {
 				t.Errorf("%s: %s: %v", args, e.Meta.Name, errs)
 			}
-			if other := names[e.Meta.Name]; other != "" && e.Meta.Name != "allow-192.0.2.1-tcp-443" {
+			if other := names[e.Meta.Name]; other != "" {
 				t.Errorf("%q and %q are %s", other, args, e.Meta.Name)
 			}
 			names[e.Meta.Name] = args

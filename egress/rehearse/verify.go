@@ -1,8 +1,10 @@
 package rehearse
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/decide"
@@ -52,14 +54,17 @@ func blocks(v *egress.View, d report.Destination) bool {
 // decision is about a connection or request to a destination.
 func decision(v *egress.View, d report.Destination) decide.Decision {
 	r := decide.Request{Port: d.Port, Protocol: decide.TCP}
+	name := d.Host
 	if a, err := netip.ParseAddr(d.Host); err == nil {
-		r.Address = a
+		if r.Address, name = a, ""; d.Protocol == report.HTTP {
+			name = strings.TrimSuffix(netip.AddrPortFrom(a, d.Port).String(), fmt.Sprintf(":%d", d.Port)) // in brackets
+		}
 	}
 	switch d.Protocol {
 	case report.HTTP:
-		r.Protocol, r.Authority, r.Method, r.Path = decide.HTTP, d.Host, "GET", "/"
+		r.Protocol, r.Authority, r.Method, r.Path = decide.HTTP, name, "GET", "/"
 	case report.TLS:
-		r.Protocol, r.ServerName = decide.TLS, d.Host
+		r.Protocol, r.ServerName = decide.TLS, name
 	case report.TCP:
 	}
 	return decide.Decide(v, r)

@@ -183,7 +183,7 @@ func sections(text string, headings []string) string {
 
 // looks are commands that change nothing, and are tried until they show what is
 // promised: a log is written, and a policy comes into force, a moment later.
-var looks = []string{"kubectl exec ", "kubectl logs ", "kubectl get "}
+var looks = []string{"kubectl exec ", "kubectl logs ", "kubectl get ", "outrider egress hosts "}
 
 // blanks align columns, by the longest name there is.
 var blanks = regexp.MustCompile(`[ \t]+`)

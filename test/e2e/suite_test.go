@@ -30,6 +30,7 @@ var together = []scenario{
 	{"workloads", workloads},
 	{"rolling", rolling},
 	{"sidecars", sidecars},
+	{"egress", egressReports},
 }
 
 // alone are scenarios that time pods, or change what all pods depend on, in order.

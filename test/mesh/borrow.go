@@ -247,7 +247,7 @@ func podName(i int) string { return fmt.Sprintf("world-%d", i) }
 
 // concrete are names that the wildcards of the internet resolve to in a borrowed
 // cluster: a host alias has no wildcard.
-var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "httpbin.example.com"}
+var concrete = map[string]string{"*.wikipedia.org": "en.wikipedia.org", "*.example.com": "httpbin.example.com", "*.cdn.example": "a.cdn.example"}
 
 // aliases are the internet's names and addresses for pods of a borrowed cluster.
 func (m *Mesh) aliases() []corev1.HostAlias {

@@ -13,6 +13,7 @@
 //   - port 443: HTTPS for every name, HTTP/1.1 and HTTP/2, with a certificate
 //     of the name's own issued by the test CA; a client that sends another
 //     name, or none, gets no connection;
+//   - ports 8080 and 8443: HTTP and HTTPS, too;
 //   - port 9000: TCP where the client speaks first: each line comes back after
 //     the word "hello";
 //   - port 9001: TCP where the server speaks first: it sends [Banner], then

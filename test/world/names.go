@@ -14,7 +14,7 @@ type Host struct {
 }
 
 // names are the hosts that Istio's egress tasks go to, then those of the plain
-// TCP services.
+// TCP services, and a domain with a name for each server.
 var names = []Host{
 	host("httpbin.org", 10),
 	host("www.google.com", 20),
@@ -23,6 +23,7 @@ var names = []Host{
 	host("*.example.com", 50),
 	host("tcp-echo.example.com", 60),
 	host("tcp-banner.example.com", 70),
+	host("*.cdn.example", 80),
 }
 
 // Prefixes are the ranges that every address of Names is in.

@@ -20,6 +20,12 @@ const (
 	BannerPort = 9001
 )
 
+// Ports of HTTP and HTTPS beside 80 and 443.
+const (
+	HTTPPort  = 8080
+	HTTPSPort = 8443
+)
+
 // Banner is what the server-first service sends before it has received anything.
 const Banner = "220 tcp-banner.example.com ready\r\n"
 
@@ -46,6 +52,8 @@ func Serve(ctx context.Context, ca *CA, out io.Writer, ready func()) error {
 		{53, w.dnsTCP},
 		{80, plain.Serve},
 		{443, func(l net.Listener) error { return secure.ServeTLS(l, "", "") }},
+		{HTTPPort, plain.Serve},
+		{HTTPSPort, func(l net.Listener) error { return secure.ServeTLS(l, "", "") }},
 		{EchoPort, each(w.echo)},
 		{BannerPort, each(w.banner)},
 	} {

@@ -139,6 +139,8 @@ func TestSites(t *testing.T) {
 		{"HEAD", "https://www.google.com/", "", 200, "HTTP/2.0", ""},
 		{"GET", "https://de.wikipedia.org/wiki/X", "", 200, "HTTP/2.0", "de.wikipedia.org"},
 		{"GET", "http://edition.cnn.com/politics", "", 301, "HTTP/1.1", "https://edition.cnn.com/politics"},
+		{"GET", "http://mirror.example.com:8080/", "", 200, "HTTP/1.1", "mirror.example.com"},
+		{"GET", "https://api.example.com:8443/", "", 200, "HTTP/2.0", "api.example.com"},
 		{"GET", "http://elsewhere.test/", "", 404, "HTTP/1.1", "elsewhere.test"},
 	} {
 		for _, to := range []netip.Addr{names[0].IPv4, names[0].IPv6} {
@@ -190,6 +192,7 @@ func TestNameServer(t *testing.T) {
 			"WWW.Google.com.":       "203.0.113.20 2001:db8:113::14",
 			"fr.wikipedia.org.":     "203.0.113.40 2001:db8:113::28",
 			"tcp-echo.example.com.": "203.0.113.60 2001:db8:113::3c",
+			"b.cdn.example.":        "203.0.113.80 2001:db8:113::50",
 			"x.example.com.":        "203.0.113.50 2001:db8:113::32",
 			"wikipedia.org.":        "",
 			"a.b.wikipedia.org.":    "",
