@@ -124,6 +124,7 @@ func allowed(ns string) []attack {
 		{"an event on a ConfigMap", bothAccounts, created, event("ConfigMap", namespace)},
 		{"the condition", "outrider-xds", "patch -n " + ns + ` serviceentry a --subresource=status --type=merge -p {"status":{"conditions":[{"type":"Theirs","status":"True"},{"type":"Accepted","status":"False"}]}}`, ""},
 		{"an event on a pod", "outrider-xds", created, event("Pod", ns)},
+		{"an event about blocked hosts", "outrider-xds", created, strings.Replace(event("Deployment", ns), "reason: A", "reason: EgressBlocked", 1)},
 	}
 }
 

@@ -1,6 +1,10 @@
 package egress
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
 
 // The protocols of a Reason.
 const (
@@ -63,3 +67,45 @@ func (r Reason) Fix() string {
 
 // Text is the rule and what to do about it.
 func (r Reason) Text() string { return r.Rule() + "; " + r.Fix() }
+
+// maxListed are the bytes of hosts in a note: the events API allows 1,024 in all.
+const maxListed = 600
+
+// BlockedNote is the text of an Event about blocked destinations of a workload, and more that
+// are not among them. What is visible to a workload is what a Sidecar exposes of what is
+// visible to its namespace.
+func BlockedNote(namespace string, all []Reason, more int) string {
+	var b strings.Builder
+	listed := 0
+	for _, code := range []string{RouteBlockAll, RouteBlockPort} {
+		var hosts []string
+		for _, r := range all {
+			if r.Code != code {
+				continue
+			}
+			text := fmt.Sprintf("%s:%d (%s)", r.Host, r.Port, r.Protocol)
+			if a, err := netip.ParseAddr(r.Host); err == nil {
+				text = fmt.Sprintf("%s (%s)", netip.AddrPortFrom(a, uint16(r.Port)), r.Protocol)
+			}
+			if listed+len(text) > maxListed {
+				more++
+				continue
+			}
+			listed += len(text)
+			hosts = append(hosts, text)
+		}
+		if len(hosts) == 0 {
+			continue
+		}
+		rule := "no ServiceEntry visible to this workload declares it"
+		if code == RouteBlockPort {
+			rule = "the Host header has another port than the declared one"
+		}
+		fmt.Fprintf(&b, "blocked (%s), %s: %s; ", code, rule, strings.Join(hosts, ", "))
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "and %d more; ", more)
+	}
+	fmt.Fprintf(&b, "see outrider egress verify -n %s", namespace)
+	return b.String()
+}

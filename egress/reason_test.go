@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	networkingv1alpha3 "istio.io/api/networking/v1alpha3"
@@ -24,6 +26,30 @@ func TestReason(t *testing.T) {
 		if got := c.reason.Text(); got != c.want {
 			t.Errorf("got\n%s, want\n%s", got, c.want)
 		}
+	}
+}
+
+// TestBlockedNote: an Event has the hosts by code, within the limit of its note.
+func TestBlockedNote(t *testing.T) {
+	block := func(host string, port uint32, protocol, code string) Reason {
+		return Reason{Code: code, Protocol: protocol, Host: host, Port: port}
+	}
+	all := []Reason{
+		block("api.pay.example", 443, ReasonTLS, RouteBlockAll), block("a.example", 80, ReasonHTTP, RouteBlockPort), block("2001:db8::7", 5432, ReasonTCP, RouteBlockAll),
+	}
+	want := "blocked (block_all), no ServiceEntry visible to this workload declares it: api.pay.example:443 (TLS), [2001:db8::7]:5432 (TCP); " +
+		"blocked (block_port), the Host header has another port than the declared one: a.example:80 (HTTP); and 4 more; see outrider egress verify -n shop"
+	if got := BlockedNote("shop", all, 4); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+	long := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("a", 61)
+	all = nil
+	for range 5 {
+		all = append(all, block(long, 65535, ReasonHTTP, RouteBlockAll), block(long, 65535, ReasonHTTP, RouteBlockPort))
+	}
+	got := BlockedNote(strings.Repeat("n", 63), all, 1<<40)
+	if len(got) > 1024 || !strings.Contains(got, long) || !strings.Contains(got, fmt.Sprintf("and %d more", 1<<40+8)) {
+		t.Errorf("%d bytes: %s", len(got), got)
 	}
 }
 

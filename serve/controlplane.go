@@ -58,7 +58,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		}
 	}
 	p.tokens.Revoked = p.server.Revoke
-	if err = p.receiveReports(o); err != nil {
+	if err = p.receiveReports(o, reporter.Events); err != nil {
 		return nil, err
 	}
 	if p.pods, err = kube.NewPods(o.Cluster, p.log, p.server.Relabelled); err != nil {

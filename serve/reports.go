@@ -10,11 +10,11 @@ import (
 
 // receiveReports makes the control plane receive what sidecars report, unless it is
 // disabled.
-func (p *controlPlane) receiveReports(o Options) (err error) {
+func (p *controlPlane) receiveReports(o Options, events live.Events) (err error) {
 	if !o.Reports {
 		return nil
 	}
-	p.recorder, err = live.Connect(o.Cluster, live.Options{Retention: o.ReportRetention, Interval: o.ReportInterval, Log: p.log.WithName("reports"), Registry: o.Registry})
+	p.recorder, err = live.Connect(o.Cluster, live.Options{Events: events, Retention: o.ReportRetention, Interval: o.ReportInterval, Log: p.log.WithName("reports"), Registry: o.Registry})
 	if err == nil {
 		p.server.ReceiveReports(p.recorder)
 	}

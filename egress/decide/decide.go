@@ -52,26 +52,6 @@ func undeclared(v *egress.View, r Request, further string) Decision {
 	return byPolicy(v, r, why, further)
 }
 
-// byPolicy is the decision of outboundTrafficPolicy.
-func byPolicy(v *egress.View, r Request, why egress.Reason, further string) Decision {
-	policy, mode := policyOf(v)
-	why.Port, why.Limited, why.Code = uint32(r.Port), v.Limited(), egress.RouteAllowAny
-	further += " (" + mode + ")"
-	if v.Mesh().RegistryOnly {
-		why.Code = egress.RouteBlockAll
-		return Decision{
-			Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Route: why.Code,
-			Reason: blocked(why) + further, Rules: []Rule{policy},
-		}
-	}
-	d := originalDestination(why.Rule()+further, RulePolicy)
-	d.Route, d.Rules = why.Code, []Rule{policy}
-	return d
-}
-
-// blocked is why a request or connection is blocked, with the code.
-func blocked(why egress.Reason) string { return "blocked (" + why.Code + "): " + why.Rule() }
-
 // decideOn decides on a port with a listener of its own.
 func decideOn(v *egress.View, p egress.Port, r Request) Decision {
 	if h, ok := byAddress(p, egress.ProtocolTCP, r.Address); ok {

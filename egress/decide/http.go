@@ -62,6 +62,26 @@ func undeclaredHTTP(v *egress.View, r Request) Decision {
 	return d
 }
 
+// byPolicy is the decision of outboundTrafficPolicy.
+func byPolicy(v *egress.View, r Request, why egress.Reason, further string) Decision {
+	policy, mode := policyOf(v)
+	why.Port, why.Limited, why.Code = uint32(r.Port), v.Limited(), egress.RouteAllowAny
+	further += " (" + mode + ")"
+	if v.Mesh().RegistryOnly {
+		why.Code = egress.RouteBlockAll
+		return Decision{
+			Kind: Closed, Clusters: []WeightedCluster{{Cluster: egress.BlackHoleCluster, Weight: 1}}, Route: why.Code,
+			Reason: blocked(why) + further, Rules: []Rule{policy},
+		}
+	}
+	d := originalDestination(why.Rule()+further, RulePolicy)
+	d.Route, d.Rules = why.Code, []Rule{policy}
+	return d
+}
+
+// blocked is why a request or connection is blocked, with the code.
+func blocked(why egress.Reason) string { return "blocked (" + why.Code + "): " + why.Rule() }
+
 // hostPortAllowed reports whether a Host that is resolved as it is may have its
 // port.
 func hostPortAllowed(h egress.Host, authority string) bool {

@@ -11,7 +11,7 @@ import (
 // metrics count what is reported. A namespace is that of a token; no label has a value
 // that a sidecar chooses.
 type metrics struct {
-	reported, writes *prometheus.CounterVec
+	reported, writes, events *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, pendingBytes func() float64) (*metrics, error) {
@@ -24,6 +24,10 @@ func newMetrics(registry prometheus.Registerer, pendingBytes func() float64) (*m
 			Namespace: "outrider", Subsystem: "egress", Name: "report_writes_total",
 			Help: "Writes of EgressReports, by result (written, expired, failed).",
 		}, []string{"result"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "outrider", Subsystem: "egress", Name: "blocked_events_total",
+			Help: "Events on workloads with blocked hosts that are new (sent), and such hosts without one because of the limits (omitted).",
+		}, []string{"result"}),
 	}
 	if registry == nil {
 		return m, nil
@@ -31,7 +35,7 @@ func newMetrics(registry prometheus.Registerer, pendingBytes func() float64) (*m
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "outrider", Subsystem: "egress", Name: "report_pending_bytes", Help: "Memory for reports that are not written yet.",
 	}, pendingBytes)
-	for _, c := range []prometheus.Collector{m.reported, m.writes, pending} {
+	for _, c := range []prometheus.Collector{m.reported, m.writes, m.events, pending} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

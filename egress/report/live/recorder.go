@@ -36,7 +36,9 @@ type Options struct {
 	// DefaultInterval, and Counts that of writes which only change counts and times, 0 means
 	// ten times Interval.
 	Interval, Counts time.Duration
-	Log              logr.Logger
+	// Events are those on workloads with blocked destinations; nil: there are none.
+	Events Events
+	Log    logr.Logger
 	// Registry registers the metrics; nil: they are not registered.
 	Registry prometheus.Registerer
 }
@@ -76,6 +78,7 @@ type Recorder struct {
 	seed      maphash.Seed
 	now       func() time.Time
 	retry     wait.Backoff // of a sweep
+	announcer *announcer
 
 	mu         sync.Mutex
 	namespaces map[string]*pending
@@ -102,6 +105,7 @@ func New(o Options) (*Recorder, error) {
 		options: o, limit: rate.NewLimiter(writesPerSecond, 1), pods: rate.NewLimiter(podsPerSecond, podsPerSecond),
 		workloads: cache.NewLRUExpireCache(cachedPods), seed: maphash.MakeSeed(), now: time.Now, retry: sweepRetry, namespaces: map[string]*pending{},
 	}
+	r.announcer = newAnnouncer(o.Events, func() time.Time { return r.now() })
 	var err error
 	r.metrics, err = newMetrics(o.Registry, r.pendingBytes)
 	return r, err
@@ -181,6 +185,8 @@ func (r *Recorder) due() (out []string) {
 type batch struct {
 	id    string
 	table *report.Table
+	// blocked are the destinations that the last attempt has added to the object.
+	blocked []destinationOf
 }
 
 // take is the next batch of a namespace; nil if there is none. One that has failed is
@@ -196,7 +202,7 @@ func (r *Recorder) take(namespace string) *batch {
 		return nil
 	case p.unwritten == nil:
 		r.writes++
-		p.unwritten = &batch{fmt.Sprintf("%s %d", r.options.Identity, r.writes), p.table}
+		p.unwritten = &batch{id: fmt.Sprintf("%s %d", r.options.Identity, r.writes), table: p.table}
 		p.table, p.fresh = report.NewTable(report.DefaultLimits), false
 		r.bytes += p.table.Bytes()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 			return r.finish(ctx)
 		case <-ticker.C:
 		}
+		r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send()))
 		for _, namespace := range r.due() {
 			if r.limit.Wait(ctx) != nil {
 				break
@@ -73,6 +75,7 @@ func (r *Recorder) finish(ctx context.Context) error {
 		r.flush(ctx, namespace)
 		r.flush(ctx, namespace) // what came in during a write that had failed
 	}
+	r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send()))
 	return nil
 }
 
@@ -96,7 +99,22 @@ func (r *Recorder) flush(ctx context.Context, namespace string) {
 	default:
 		r.metrics.writes.WithLabelValues("written").Inc()
 		r.written(namespace, merged)
+		r.metrics.events.WithLabelValues("omitted").Add(float64(r.announcer.add(namespace, b.blocked)))
 	}
+}
+
+// addsBlocked are the blocked destinations of a table that another does not list.
+func addsBlocked(to, from *report.Table) (all []destinationOf) {
+	from.Each(func(w report.Workload, d report.Destination, _ report.Counts) {
+		if d.Verdict == report.Blocked && !to.Has(w, d) {
+			all = append(all, destinationOf{w, d})
+		}
+	})
+	slices.SortFunc(all, func(a, b destinationOf) int {
+		return cmp.Or(cmp.Compare(a.workload.String(), b.workload.String()), cmp.Compare(a.destination.Host, b.destination.Host),
+			cmp.Compare(a.destination.Port, b.destination.Port))
+	})
+	return all
 }
 
 func (r *Recorder) objects(namespace string) dynamic.ResourceInterface {
@@ -142,8 +160,10 @@ func (r *Recorder) attempt(ctx context.Context, namespace string, b *batch) (mer
 	if b.id != "" && content.LastWrite == b.id {
 		return merged, false, nil // its answer was lost
 	}
+	b.blocked = addsBlocked(merged, b.table)
 	merged.Merge(b.table)
 	merged.Expire(now.Add(-r.options.Retention))
+	b.blocked = slices.DeleteFunc(b.blocked, func(d destinationOf) bool { return !merged.Has(d.workload, d.destination) })
 	if exists && merged.Empty() {
 		err := objects.Delete(ctx, report.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: new(object.GetUID()), ResourceVersion: new(object.GetResourceVersion())}})
 		if apierrors.IsNotFound(err) {
