@@ -41,6 +41,7 @@ var alone = []scenario{
 	{"bypass", bypass},
 	{"ranges", ranges},
 	{"control", control},
+	{"hijack", hijack},
 	{"explained", explained},
 	{"questions", questions},
 	{"checked", checked},
