@@ -40,3 +40,15 @@ func RouteName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchR
 	}
 	return s.Name + "." + m.Name
 }
+
+// The counters of connections whose cluster several destinations share. Their names are
+// CountPrefix.COUNT.CountBy.CLUSTER, with the name of the cluster that a destination would
+// have; CountedNames comes before it in the prefix of statistics.
+const (
+	CountPrefix      = "egress"
+	CountConnections = "connections"
+	CountSent        = "sent" // bytes, by the workload
+	CountReceived    = "received"
+	CountBy          = "cluster"
+	CountedNames     = "names."
+)

@@ -8,7 +8,6 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
@@ -117,14 +116,7 @@ func (b *builder) undeclaredTCP(log []*accesslogv3.AccessLog) []*accesslogv3.Acc
 		return log
 	}
 	if !b.mesh.RegistryOnly {
-		log = slices.Clone(log)
-		for i, l := range log {
-			log[i] = &accesslogv3.AccessLog{Name: l.Name, ConfigType: l.ConfigType, Filter: &accesslogv3.AccessLogFilter{
-				FilterSpecifier: &accesslogv3.AccessLogFilter_LogTypeFilter{LogTypeFilter: &accesslogv3.LogTypeFilter{
-					Types: []datalogv3.AccessLogType{datalogv3.AccessLogType_TcpUpstreamConnected}, Exclude: true,
-				}},
-			}}
-		}
+		log = onlyEnds(log)
 	}
 	return append(slices.Clip(log), &accesslogv3.AccessLog{Name: "envoy.access_loggers.tcp_grpc", ConfigType: &accesslogv3.AccessLog_TypedConfig{
 		TypedConfig: b.pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: reportsTo()})}})

@@ -34,6 +34,7 @@
 //   - names.go: names that several resources refer to
 //   - resource.go: a resource, and the builder of messages
 //   - address.go: address ranges
+//   - counts.go: counts of connections to declared destinations
 //   - accesslog.go: access loggers
 //   - header.go: header operations
 //   - blockedbody.go: the bodies of responses to blocked requests

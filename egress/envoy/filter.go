@@ -62,13 +62,29 @@ func (b *builder) undeclared(log []*accesslogv3.AccessLog) []*listenerv3.Filter 
 	return []*listenerv3.Filter{b.tcpProxy(p)}
 }
 
+// toNames forwards a connection to the name that it was resolved by. In the access log and
+// in counts it has the name of a cluster.
+func (b *builder) toNames(cluster string) []*listenerv3.Filter {
+	p := &tcpproxyv3.TcpProxy{StatPrefix: namesCluster, AccessLog: b.logAs(cluster), ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: namesCluster}}
+	switch {
+	case !b.mesh.Reports:
+	case strings.Contains(cluster, "%"):
+		b.count(cluster, p)
+	default: // Envoy counts by this prefix anyway
+		p.StatPrefix = egress.CountedNames + cluster
+	}
+	return []*listenerv3.Filter{b.tcpProxy(p)}
+}
+
 // inClusterTCP forwards a connection to its original destination, whatever
 // outboundTrafficPolicy is. In statistics and access logs it is
 // egress.PassthroughCluster, as in Istio.
 func (b *builder) inClusterTCP(log []*accesslogv3.AccessLog) []*listenerv3.Filter {
-	return []*listenerv3.Filter{b.tcpProxy(&tcpproxyv3.TcpProxy{
+	p := &tcpproxyv3.TcpProxy{
 		StatPrefix: egress.PassthroughCluster, AccessLog: log, ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: inClusterCluster},
-	})}
+	}
+	b.count("outbound|%DOWNSTREAM_LOCAL_PORT%||"+originalAddress, p)
+	return []*listenerv3.Filter{b.tcpProxy(p)}
 }
 
 // onDemandTCP forwards a connection to a cluster that is fetched on first use.
@@ -100,7 +116,7 @@ func (b *builder) byNamedCluster(port uint32, name string, log []*accesslogv3.Ac
 // bySNIName resolves the SNI and forwards the connection. This chain, too, is
 // the same whatever is declared.
 func (b *builder) bySNIName(port uint32) []*listenerv3.Filter {
-	return append(b.resolveSNI(port), b.tcp(namesCluster, b.logAs(egress.ClusterName(port, "%REQUESTED_SERVER_NAME%")))...)
+	return append(b.resolveSNI(port), b.toNames(egress.ClusterName(port, "%REQUESTED_SERVER_NAME%"))...)
 }
 
 // state sets filter state objects of a connection to format strings.
@@ -141,7 +157,7 @@ func (b *builder) toHost(h egress.Host, log []*accesslogv3.AccessLog) []*listene
 		return b.toName(to, h.ClusterName())
 	}
 	if len(h.Endpoints) == 0 && !h.Passthrough {
-		return append(b.resolveSNI(h.TargetPort), b.tcp(namesCluster, b.logAs(h.ClusterName()))...)
+		return append(b.resolveSNI(h.TargetPort), b.toNames(h.ClusterName())...)
 	}
 	return b.onDemandTCP(h.ClusterName(), log)
 }
@@ -152,7 +168,7 @@ func (b *builder) toName(to egress.Endpoint, cluster string) []*listenerv3.Filte
 	if strings.Contains(to.Address, ":") { // which a cache of names reads as the start of a port
 		to.Address = "[" + to.Address + "]"
 	}
-	return append(b.resolve(to), b.tcp(namesCluster, b.logAs(cluster))...)
+	return append(b.resolve(to), b.toNames(cluster)...)
 }
 
 // logAs are the loggers of a chain, with another cluster name.

@@ -36,10 +36,11 @@ func withoutPolicy(all []egress.Sidecar) []egress.Sidecar {
 	return out
 }
 
-// Blocked are the hosts that a view blocks.
+// Blocked are the hosts that a view blocks. Those that were declared are not among them:
+// once they are not, they are reported with another verdict.
 func Blocked(v *egress.View, all []report.Host) (out []report.Host) {
 	for _, h := range all {
-		if blocks(v, h.Destination) {
+		if h.Verdict != report.Allowed && blocks(v, h.Destination) {
 			out = append(out, h)
 		}
 	}

@@ -44,13 +44,15 @@ func Verdicts() []Verdict { return []Verdict{Passthrough, Blocked, Allowed} }
 
 // Destination identifies what is counted together.
 type Destination struct {
-	// Host is the SNI, the Host, or an address.
+	// Host is the SNI, the Host, or an address; of an allowed one the host of the
+	// ServiceEntry, which may be *.example.com, or the name of the Service.
 	Host     string   `json:"host"`
 	Port     uint16   `json:"port"`
 	Protocol Protocol `json:"protocol"`
 	Verdict  Verdict  `json:"verdict"`
 	// Rule decided: allow_any or block_all (outboundTrafficPolicy), block_port (a Host
-	// with another port than the declared one), or the ServiceEntry as NAMESPACE/NAME.
+	// with another port than the declared one), or the ServiceEntry as NAMESPACE/NAME, or
+	// the Service of the cluster as "Service NAMESPACE/NAME".
 	Rule string `json:"rule,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -136,7 +137,11 @@ func (c Content) Table(l Limits, now time.Time) *Table {
 
 // valid is what Observe is called with by a replica.
 func (d Destination) valid() bool {
-	return d.Host != "" && CleanHost(d.Host) == d.Host && d.Port != 0 && len(d.Rule) <= 2*maxHost+1 &&
+	host := d.Host
+	if d.Verdict == Allowed { // counted by the host of its ServiceEntry
+		host = strings.TrimPrefix(host, "*.")
+	}
+	return host != "" && CleanHost(host) == host && d.Port != 0 && len(d.Rule) <= 2*maxHost+1 &&
 		slices.Contains(Verdicts(), d.Verdict) && slices.Contains([]Protocol{HTTP, TLS, TCP}, d.Protocol)
 }
 

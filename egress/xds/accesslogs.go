@@ -84,10 +84,10 @@ func (l *accessLogs) release() {
 // sidecars send theirs.
 var joined = sync.Pool{New: func() any { return new([]byte) }}
 
-// readParts decodes a message. Nothing of it is kept.
-func (l *accessLogs) readParts(parts mem.BufferSlice) error {
+// readParts decodes a message with read, which keeps nothing of it.
+func readParts(parts mem.BufferSlice, read func([]byte) error) error {
 	if len(parts) == 1 {
-		return readAccessLogs(parts[0].ReadOnlyData(), l)
+		return read(parts[0].ReadOnlyData())
 	}
 	buffer := joined.Get().(*[]byte)
 	defer joined.Put(buffer)
@@ -95,8 +95,10 @@ func (l *accessLogs) readParts(parts mem.BufferSlice) error {
 	for _, part := range parts {
 		*buffer = append(*buffer, part.ReadOnlyData()...)
 	}
-	return readAccessLogs(*buffer, l)
+	return read(*buffer)
 }
+
+func (l *accessLogs) size() (entries, bytes int) { return l.entries, l.bytes }
 
 // at sets when the destinations were seen.
 func (l *accessLogs) at(now time.Time) {

@@ -52,11 +52,17 @@ type mesh struct {
 
 // newMesh starts all of it, with the names of the walkthrough and more.
 func newMesh(t testing.TB, more map[string]string, args ...string) *mesh {
+	return newMeshWith(t, countsEvery("240s"), more, args...) // none while a test runs
+}
+
+// newMeshWith is newMesh with another bootstrap; nil: that of the injector.
+func newMeshWith(t testing.TB, edit func(string) string, more map[string]string, args ...string) *mesh {
 	envoy.Require(t)
 	m := &mesh{pod: newPod(t), t: t, names: map[string]string{
 		"httpbin.org": addrHTTPBin, "www.google.com": addrGoogle, "a.example.com": addrWild,
 	}}
 	maps.Copy(m.names, more)
+	m.edit = edit
 	m.queries = m.serveNames(t, m.names)
 	m.valid.Store(new("shop-token"))
 	m.reported = newReported()

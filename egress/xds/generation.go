@@ -27,6 +27,8 @@ type generation struct {
 
 	// objects are those of the model.
 	objects func() map[egress.Object]bool
+	// services are the Services of addresses.
+	services func() egress.ServiceAddresses
 
 	mu        sync.Mutex
 	views     map[string]*view              // by class

@@ -51,6 +51,8 @@ type pod struct {
 	log   kit.Buffer
 	pid   int    // of the sidecar
 	dir   string // projected into the sidecar
+	// edit changes the bootstrap; nil: it does not.
+	edit func(string) string
 
 	naming sync.Mutex // guards the name server's names and ttl
 	ttl    uint32     // of DNS answers, in seconds
@@ -131,7 +133,11 @@ func (p *pod) run(t testing.TB, ca string, args ...string) {
 		}
 	})
 	kit.Must(t, err)
-	cmd := exec.Command(program, append([]string{"--config-yaml", bootstrap(t, dir), "--disable-hot-restart", "--concurrency", "2",
+	config := bootstrap(t, dir)
+	if p.edit != nil {
+		config = p.edit(config)
+	}
+	cmd := exec.Command(program, append([]string{"--config-yaml", config, "--disable-hot-restart", "--concurrency", "2",
 		"--log-level", "warning", "--file-flush-interval-msec", "50"}, args...)...)
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE=shop")
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ func BenchmarkReportCost(b *testing.B) {
 const costHosts = 5
 
 func measureReportCost(b *testing.B, mode string, rate int, send func(*mesh, int)) {
-	sidecars := []*mesh{costMesh(b, mode, nil), costMesh(b, mode, reporting), costMesh(b, mode, nil)}
+	sidecars := []*mesh{costMesh(b, mode, withoutCounts, nil), costMesh(b, mode, nil, reporting), costMesh(b, mode, withoutCounts, nil)}
 	for _, m := range sidecars {
 		m.loadFor(2*time.Second, rate, send)
 	}
@@ -61,7 +62,7 @@ func measureReportCost(b *testing.B, mode string, rate int, send func(*mesh, int
 }
 
 // costMesh is a sidecar with hosts that are in use, of which one half has a VirtualService.
-func costMesh(b *testing.B, mode string, reports func(*egress.Input)) *mesh {
+func costMesh(b *testing.B, mode string, edit func(string) string, reports func(*egress.Input)) *mesh {
 	change := []func(*egress.Input){many(b, 2*costHosts)}
 	for i := range costHosts {
 		host := routedHost(i)
@@ -70,7 +71,7 @@ func costMesh(b *testing.B, mode string, reports func(*egress.Input)) *mesh {
 	if reports != nil {
 		change = append(change, reports)
 	}
-	m := newMesh(b, genNames(2*costHosts))
+	m := newMeshWith(b, edit, genNames(2*costHosts))
 	m.server.Publish(modelOf(b, mode, change...))
 	m.settled()
 	for i := range costHosts {
@@ -78,6 +79,11 @@ func costMesh(b *testing.B, mode string, reports func(*egress.Input)) *mesh {
 		kit.EventuallyTrue(b, "the hosts are declared", func() bool { return m.clients[2*i].status() == 200 && m.clients[2*i+1].status() == 200 })
 	}
 	return m
+}
+
+// withoutCounts is a bootstrap that sends none.
+func withoutCounts(bootstrap string) string {
+	return regexp.MustCompile(`(?s)stats_flush_interval:.*batch_size: \d+\n`).ReplaceAllString(bootstrap, "")
 }
 
 func plainHost(i int) string  { return fmt.Sprintf("host-%d.gen.test", i) }

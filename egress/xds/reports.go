@@ -37,6 +37,11 @@ const (
 	// reportOpensPerMinute are the streams that a pod opens, after as many at once. An idle
 	// stream is closed after reportIdle, so that a sidecar opens 16 a minute at most.
 	reportOpensPerMinute = 60
+	// A sidecar has one stream of its counts, and a second one for a moment when it connects
+	// to another replica; a replica has as many as it may have streams of configurations. A
+	// stream takes 20 KiB.
+	countStreamsPerPod = 2
+	countStreams       = DefaultStreams
 	// reportIdle is the time for the next message of a stream. The connection of a worker
 	// thread, which has no other streams, is closed soon after: see pendingTimeout.
 	reportIdle = 30 * time.Second
@@ -58,85 +63,104 @@ const (
 	limitReportRate    = "report_streams_per_minute"
 )
 
-// reportsService is the access log service.
+// reportsService is the access log service, and the metrics service.
 type reportsService struct {
-	to       Reports
+	to       Reports // nil: what sidecars report is discarded
 	all      *rate.Limiter
 	idle     time.Duration
 	mu       sync.Mutex
-	count    int
-	counts   map[string]int // by namespace, and by identity
+	counts   map[string]int // by kind, and its namespaces and identities
 	opens    *cache.LRUExpireCache
 	limiters *cache.LRUExpireCache
 }
 
-// ReceiveReports makes the server receive reports. It is called before GRPC.
-func (s *Server) ReceiveReports(to Reports) {
-	s.reports = &reportsService{
+// reportKind is what a stream has.
+type reportKind struct {
+	name                            string
+	perPod, perNamespace, ofAllPods int
+}
+
+var (
+	logReports   = reportKind{"streams of reports", reportStreamsPerPod, reportStreamsPerNamespace, reportStreams}
+	countReports = reportKind{"streams of counts", countStreamsPerPod, countStreams, countStreams}
+)
+
+func newReports(to Reports) *reportsService {
+	return &reportsService{
 		to: to, idle: reportIdle, all: rate.NewLimiter(reportsPerSecond, reportsPerSecond*reportBurst), counts: map[string]int{},
 		opens: cache.NewLRUExpireCache(cachedTokens), limiters: cache.NewLRUExpireCache(2 * cachedTokens),
 	}
 }
 
-// register adds the service to a gRPC server.
+// ReceiveReports makes the server receive reports. It is called before GRPC.
+func (s *Server) ReceiveReports(to Reports) { s.reports = newReports(to) }
+
+// register adds the services to a gRPC server. Sidecars send metrics whether the server
+// receives reports or not, and to a server without the service they would do it on a
+// new stream each time.
 func (r *reportsService) register(g *grpc.Server, s *Server) {
-	if r == nil {
-		return
+	for service, of := range map[string]struct {
+		stream string
+		kind   reportKind
+	}{
+		"envoy.service.accesslog.v3.AccessLogService": {"StreamAccessLogs", logReports},
+		"envoy.service.metrics.v3.MetricsService":     {"StreamMetrics", countReports},
+	} {
+		g.RegisterService(&grpc.ServiceDesc{
+			ServiceName: service, HandlerType: (*any)(nil),
+			Streams: []grpc.StreamDesc{{
+				StreamName: of.stream, ClientStreams: true,
+				Handler: func(_ any, conn grpc.ServerStream) error { return s.receive(conn, of.kind) },
+			}},
+		}, s)
 	}
-	g.RegisterService(&grpc.ServiceDesc{
-		ServiceName: "envoy.service.accesslog.v3.AccessLogService",
-		HandlerType: (*any)(nil),
-		Streams: []grpc.StreamDesc{{
-			StreamName: "StreamAccessLogs", ClientStreams: true,
-			Handler: func(_ any, conn grpc.ServerStream) error { return s.receive(conn) },
-		}},
-	}, s)
 }
 
 // receive handles one stream of reports until it ends.
-func (s *Server) receive(conn grpc.ServerStream) error {
+func (s *Server) receive(conn grpc.ServerStream, kind reportKind) error {
 	from := connectionOf(conn.Context())
 	id, err := s.admit(conn.Context(), from)
 	if err != nil {
 		from.reject()
 		return s.observer.streamRejected(from.named(err))
 	}
-	end, err := s.reports.open(id)
+	end, err := s.reports.open(id, kind)
 	if err != nil {
-		from.reject()
+		if kind == logReports { // counts come over the connection of the configuration
+			from.reject()
+		}
 		return s.observer.limited(id, err)
 	}
 	defer end()
 	defer from.accept()()
-	return s.observer.limited(id, s.reports.read(conn, id, s.limits.MessageBytes))
+	return s.observer.limited(id, s.read(conn, id, kind))
 }
 
 // open counts a stream; end is called after it.
-func (r *reportsService) open(id Identity) (end func(), err error) {
+func (r *reportsService) open(id Identity, kind reportKind) (end func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pod, namespace := "pod "+id.String(), "namespace "+id.Namespace
+	all, namespace, pod := kind.name, kind.name+" "+id.Namespace, kind.name+" "+id.Namespace+" "+id.String()
 	opens := cached(r.opens, pod, func() *rate.Limiter {
 		return rate.NewLimiter(rate.Limit(reportOpensPerMinute)/60, reportOpensPerMinute)
 	})
 	switch {
 	case !opens.Allow():
-		return nil, exceeds(limitReportRate, "%s opens more than %d streams of reports a minute", id, reportOpensPerMinute)
-	case r.counts[pod] >= reportStreamsPerPod:
-		return nil, exceeds(limitReportStreams, "%s has %d streams of reports, which is the limit", id, reportStreamsPerPod)
-	case r.counts[namespace] >= reportStreamsPerNamespace:
-		return nil, exceeds(limitReportStreams, "namespace %s has %d streams of reports, which is the limit", id.Namespace, reportStreamsPerNamespace)
-	case r.count >= reportStreams:
-		return nil, exceeds(limitReportStreams, "there are %d streams of reports, which is the limit", reportStreams)
+		return nil, exceeds(limitReportRate, "%s opens more than %d %s a minute", id, reportOpensPerMinute, kind.name)
+	case r.counts[pod] >= kind.perPod:
+		return nil, exceeds(limitReportStreams, "%s has %d %s, which is the limit", id, kind.perPod, kind.name)
+	case r.counts[namespace] >= kind.perNamespace:
+		return nil, exceeds(limitReportStreams, "namespace %s has %d %s, which is the limit", id.Namespace, kind.perNamespace, kind.name)
+	case r.counts[all] >= kind.ofAllPods:
+		return nil, exceeds(limitReportStreams, "there are %d %s, which is the limit", kind.ofAllPods, kind.name)
 	}
-	r.count++
-	r.counts[pod]++
-	r.counts[namespace]++
+	for _, key := range []string{all, namespace, pod} {
+		r.counts[key]++
+	}
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.count--
-		for _, key := range []string{pod, namespace} {
+		for _, key := range []string{all, namespace, pod} {
 			if r.counts[key]--; r.counts[key] == 0 {
 				delete(r.counts, key)
 			}
@@ -160,47 +184,79 @@ func (r *reportsService) limiter(key string, perSecond int) *rate.Limiter {
 	return cached(r.limiters, key, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), perSecond*reportBurst) })
 }
 
+// reportMessage is a message of a stream.
+type reportMessage interface {
+	// size is the number of entries, and of bytes.
+	size() (entries, bytes int)
+	// release makes the message free for another one. The caller keeps nothing of it.
+	release()
+}
+
+func (kind reportKind) message() reportMessage {
+	if kind == countReports {
+		return &metricCounts{}
+	}
+	return decoded.Get().(*accessLogs)
+}
+
 // read counts what a stream reports.
-func (r *reportsService) read(conn grpc.ServerStream, id Identity, messageBytes int) error {
-	ctx := conn.Context()
+func (s *Server) read(conn grpc.ServerStream, id Identity, kind reportKind) error {
+	ctx, r := conn.Context(), s.reports
 	limits := []*rate.Limiter{r.limiter("pod "+id.String(), reportsPerPod), r.limiter("namespace "+id.Namespace, reportsPerNamespace), r.all}
-	received, failed := make(chan *accessLogs), make(chan error, 1)
+	received, failed, done := make(chan reportMessage), make(chan error, 1), make(chan struct{})
+	defer close(done)
 	go func() {
 		for {
-			logs := decoded.Get().(*accessLogs)
-			if err := conn.RecvMsg(logs); err != nil {
+			m := kind.message()
+			if err := conn.RecvMsg(m); err != nil {
 				failed <- err
 				return
 			}
-			select {
-			case received <- logs:
-			case <-ctx.Done():
+			select { // also the last one of a sidecar that ends, whose stream is canceled then
+			case received <- m:
+			case <-done:
 				return
 			}
 		}
 	}()
-	workload := r.to.Workload(ctx, id)
 	idle := time.NewTimer(r.idle)
 	defer idle.Stop()
 	for {
 		select {
 		case err := <-failed:
 			if status.Code(err) == codes.ResourceExhausted {
-				return exceeds(limitMessage, "a report exceeds %d bytes", messageBytes)
+				return exceeds(limitMessage, "a report exceeds %d bytes", s.limits.MessageBytes)
 			}
 			return err
 		case <-idle.C:
 			return nil // the next report opens another one
-		case logs := <-received:
-			logs.at(time.Now()) // the time of a sidecar is its own
-			r.to.Observe(id.Namespace, workload, logs.destinations)
-			entries := max(logs.entries, logs.bytes/bytesPerReport)
-			logs.release()
-			if err := pause(ctx, limits, entries); err != nil {
+		case m := <-received:
+			s.count(ctx, id, m)
+			entries, bytes := m.size()
+			m.release()
+			if err := pause(ctx, limits, max(entries, bytes/bytesPerReport)); err != nil {
 				return err
 			}
 			idle.Reset(r.idle)
 		}
+	}
+}
+
+// count counts what a message has.
+func (s *Server) count(ctx context.Context, id Identity, m reportMessage) {
+	if s.reports.to == nil {
+		return
+	}
+	var all []report.DestinationReport
+	switch m := m.(type) {
+	case *accessLogs:
+		m.at(time.Now()) // the time of a sidecar is its own
+		all = m.destinations
+	case *metricCounts:
+		all = s.declared(id, m.of)
+	}
+	if len(all) > 0 {
+		s.reports.to.Observe(id.Namespace, s.reports.to.Workload(ctx, id), all)
 	}
 }
 

@@ -37,7 +37,7 @@ type Server struct {
 	connections *connections
 	verdicts    verdicts
 	searches    searches
-	reports     *reportsService // nil: none are received
+	reports     *reportsService
 
 	mu         sync.Mutex
 	streams    map[*stream]bool
@@ -51,7 +51,7 @@ type Server struct {
 func New(auth Authenticator, observer Observer, limits Limits) *Server {
 	limits = limits.withDefaults()
 	return &Server{
-		auth: auth, observer: observer, limits: limits, connections: newConnections(limits, observer.connectionLimited),
+		auth: auth, observer: observer, limits: limits, reports: newReports(nil), connections: newConnections(limits, observer.connectionLimited),
 		rates:    cache.NewLRUExpireCache(cachedTokens),
 		verdicts: verdicts{votes: map[egress.Object]map[string]vote{}, settled: map[string]settled{}, objects: map[string]map[egress.Object]bool{}, changed: observer.judged},
 		searches: searches{running: map[resourceKey]map[*stream]bool{}, budgets: map[string]*rate.Limiter{}},
@@ -65,7 +65,7 @@ func (s *Server) Publish(m *egress.Model) {
 	defer s.publishing.Unlock()
 	g := &generation{
 		number: 1, published: time.Now(), model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
-		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }),
+		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }), services: sync.OnceValue(m.ServiceAddresses),
 	}
 	s.verdicts.keep(g.objects())
 	previous := s.current.Load()
@@ -178,7 +178,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.ReadBufferSize(0), // TLS has a buffer for what it reads
 		grpc.UnknownServiceHandler(func(_ any, st grpc.ServerStream) error {
 			connectionOf(st.Context()).reject()
-			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS, and the access log service where reports are enabled")
+			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS, and receives access logs and metrics")
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{

@@ -65,7 +65,10 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return readRequest(data.Materialize(), r)
 	}
 	if logs, ok := v.(*accessLogs); ok {
-		return logs.readParts(data)
+		return readParts(data, func(b []byte) error { return readAccessLogs(b, logs) })
+	}
+	if m, ok := v.(*metricCounts); ok {
+		return readParts(data, func(b []byte) error { return readMetrics(b, m) })
 	}
 	m, ok := v.(proto.Message)
 	if !ok {

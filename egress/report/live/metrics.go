@@ -18,7 +18,7 @@ func newMetrics(registry prometheus.Registerer, pendingBytes func() float64) (*m
 	m := &metrics{
 		reported: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "egress", Name: "reported_total",
-			Help: "Connections and requests to undeclared destinations that sidecars reported to this replica, by namespace and verdict (passthrough, blocked).",
+			Help: "Connections and requests that sidecars reported to this replica, by namespace and verdict (passthrough, blocked; allowed: to declared destinations).",
 		}, []string{"namespace", "verdict"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outrider", Subsystem: "egress", Name: "report_writes_total",
