@@ -127,6 +127,7 @@ func runExplain(ctx context.Context, o explainOptions, args []string, to []expla
 	if len(args) > 0 {
 		o.cluster.always = true
 	}
+	defer smallHeap()()
 	p := newProgress(stdio.err)
 	defer p.stop()
 	if o.cluster.enabled() {

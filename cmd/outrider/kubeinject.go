@@ -84,7 +84,13 @@ func kubeInject(ctx context.Context, o injectOptions, stdio stdio) error {
 	if err != nil {
 		return err
 	}
-	injector, err := compile(ctx, o, stdio.in, stdio.err)
+	p := newProgress(stdio.err)
+	defer p.stop()
+	if o.cluster.enabled() {
+		p.at("reading the settings of the cluster", 0)
+	}
+	injector, err := compile(ctx, o, stdio.in, p.above(stdio.err))
+	p.stop()
 	if err != nil {
 		return err
 	}

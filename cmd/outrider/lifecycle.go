@@ -56,7 +56,10 @@ func verifyInstallCommand(stdio stdio) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("create Kubernetes client: %w", err)
 			}
-			return live.Verify(cmd.Context(), client, o, stdio.out)
+			p := newProgress(stdio.err)
+			defer p.stop()
+			p.at("waiting for the webhook to inject a pod in dry run", 0)
+			return live.Verify(cmd.Context(), client, o, p.above(stdio.out))
 		},
 	}
 	f := cmd.Flags()
@@ -107,7 +110,13 @@ func uninstallCommand(stdio stdio) *cobra.Command {
 				return fmt.Errorf("create Kubernetes client: %w", err)
 			}
 			o.DryRun = !yes
-			return uninstall(cmd.Context(), client, o, stdio.out)
+			p := newProgress(stdio.err)
+			defer p.stop()
+			p.at("reading what is installed", 0)
+			if yes {
+				p.at("removing the installation", 0)
+			}
+			return uninstall(cmd.Context(), client, o, p.above(stdio.out))
 		},
 	}
 	f := cmd.Flags()

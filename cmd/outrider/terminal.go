@@ -39,9 +39,10 @@ type progress struct {
 	stopped chan struct{}
 	ended   chan struct{}
 
-	mu   sync.Mutex
-	what string
-	n    int
+	mu    sync.Mutex
+	what  string
+	n     int
+	shown string
 }
 
 // newProgress begins; stop ends it.
@@ -73,21 +74,39 @@ const eraseLine = "\r\x1b[K"
 
 func (p *progress) show() {
 	defer close(p.ended)
-	shown := ""
 	for wait := progressAfter; ; wait = progressEvery {
 		select {
 		case <-p.stopped:
-			if shown != "" {
-				fmt.Fprint(p.out, eraseLine)
-			}
+			p.replace("")
 			return
 		case <-time.After(wait):
 		}
-		if line := p.line(); line != shown {
-			fmt.Fprint(p.out, eraseLine+line)
-			shown = line
-		}
+		p.replace(p.line())
 	}
+}
+
+// replace shows a line in place of the one that is shown.
+func (p *progress) replace(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if line != p.shown {
+		fmt.Fprint(p.out, eraseLine+line)
+		p.shown = line
+	}
+}
+
+// above is out for a command that prints while it works: the line of progress is erased
+// first, and is shown again below.
+func (p *progress) above(out io.Writer) io.Writer { return above{p, out} }
+
+type above struct {
+	p   *progress
+	out io.Writer
+}
+
+func (a above) Write(b []byte) (int, error) {
+	a.p.replace("")
+	return a.out.Write(b)
 }
 
 func (p *progress) line() string {

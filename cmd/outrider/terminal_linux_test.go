@@ -79,17 +79,23 @@ func TestColors(t *testing.T) {
 // TestProgress: a command that takes more than a second shows on a terminal what it does, in
 // a line that it erases, and nothing elsewhere.
 func TestProgress(t *testing.T) {
-	for _, command := range []string{"status -n shop", "preview -n shop --set a=b", "explain -n shop web", "check", "ranges", "config history"} {
+	manifest := filepath.Join(t.TempDir(), "pod.yaml")
+	kit.Must(t, os.WriteFile(manifest, []byte(previewPod), 0o600))
+	for command, doing := range map[string]string{
+		"status -n shop": "reading", "preview -n shop --set a=b": "reading", "explain -n shop web": "reading", "check": "reading", "ranges": "reading",
+		"config history": "reading", "uninstall": "reading what is installed", "uninstall --yes": "removing the installation",
+		"verify-install -n shop --timeout 3s": "waiting for the webhook", "kube-inject -f " + manifest + " --context there": "reading the settings",
+	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			args := append(strings.Fields(command), "--kubeconfig")
 			got := onTerminal(t, nil, append(args, slowOnce(t))...)
-			shown := strings.LastIndex(got, eraseLine+"reading")
+			shown := strings.LastIndex(got, eraseLine+doing)
 			if shown < 0 || strings.LastIndex(got, eraseLine) <= shown {
 				t.Errorf("on a terminal: %q", got)
 			}
 			out, _ := program(t, append(args, slowOnce(t))...).CombinedOutput() // it fails
-			if bytes.Contains(out, []byte("reading")) || bytes.Contains(out, []byte("\x1b")) {
+			if bytes.Contains(out, []byte(doing)) || bytes.Contains(out, []byte("\x1b")) {
 				t.Errorf("not on a terminal: %q", out)
 			}
 		})
