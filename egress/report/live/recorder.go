@@ -107,7 +107,7 @@ func New(o Options) (*Recorder, error) {
 	}
 	r.announcer = newAnnouncer(o.Events, func() time.Time { return r.now() })
 	var err error
-	r.metrics, err = newMetrics(o.Registry, r.pendingBytes)
+	r.metrics, err = newMetrics(o.Registry, func() time.Time { return r.now() }, r.pendingBytes)
 	return r, err
 }
 
