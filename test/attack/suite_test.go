@@ -35,6 +35,7 @@ var attacks = []attack{
 	{"connections", idleConnections},
 	{"frames", frameFloods},
 	{"streams", manyStreams},
+	{"reports", reportFloods},
 	{"objects", largeObjects},
 	{"expressions", expressions},
 	{"hosts", othersHosts},
