@@ -55,8 +55,7 @@ func TestBothAuthorsOfAHijackAreTold(t *testing.T) {
 				continue
 			}
 			source := egress.Source(o.Kind, o.Meta)
-			admission := append(all[:0:0], all.From(source)...)
-			admission = slices.DeleteFunc(admission, func(p problem.Problem) bool { return slices.Contains(m.Precedence(), p) })
+			admission := slices.DeleteFunc(slices.Clone(all.From(source)), func(p problem.Problem) bool { return slices.Contains(m.Precedence(), p) })
 			admission = append(admission, m.CrossNamespaceConflicts(o.Kind, o.Meta.Namespace, o.Meta.Name)...)
 			if got, want := sortedText(admission), sortedText(all.From(source)); got != want {
 				t.Errorf("%s: %s: admission has\n%s\nthe status\n%s", h.Name, source, got, want)

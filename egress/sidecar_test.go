@@ -225,6 +225,25 @@ func TestSidecarsFailClosed(t *testing.T) {
 	}
 }
 
+// TestUnknownLabels has a workload whose labels are not known: where a Sidecar selects by
+// labels it sees nothing, whatever the Sidecars without a selector expose.
+func TestUnknownLabels(t *testing.T) {
+	const open = `outboundTrafficPolicy: {mode: ALLOW_ANY}, egress: [{hosts: ["*/*"]}]`
+	m, _ := egress.Build(egresstest.Parse(t, "{}\n"+exposures()+sidecarIn("shop/selects", 1, "workloadSelector: {labels: {app: web}}, "+open)+sidecarIn("shop/all", 2, open)+sidecarIn("bank/all", 3, `egress: [{hosts: ["./*"]}]`)))
+	for namespace, want := range map[string]string{"shop": "only", "bank": "bank/a.bank.test bank/b.bank.test 10.96.0.3"} {
+		unknown := egress.Workload{Namespace: namespace, Unknown: true}
+		if got := seenBy(m, unknown); got != want {
+			t.Errorf("%s: seen %q, want %q", namespace, got, want)
+		}
+		for _, labels := range []map[string]string{nil, {"app": "web"}} {
+			known := egress.Workload{Namespace: namespace, Labels: labels}
+			if same := m.ClassOf(unknown) == m.ClassOf(known); same != (namespace == "bank") {
+				t.Errorf("%s, labels %v: of one class with unknown labels: %v", namespace, labels, same)
+			}
+		}
+	}
+}
+
 // TestSidecarConflicts has two Sidecars for the same workloads: the younger one has
 // a warning.
 func TestSidecarConflicts(t *testing.T) {
