@@ -17,6 +17,7 @@ func Build(in Input) (*Model, problem.List) {
 	m := &Model{
 		mesh:     *mesh,
 		private:  map[string]bool{},
+		sums:     &sums{},
 		limits:   in.Limits.withDefaults(),
 		sidecars: sidecars{root: mesh.rootNamespace, of: map[string]*namespaceSidecars{}},
 	}

@@ -13,12 +13,20 @@ import (
 // TestNamespacesOfAClassShareAView compares, among random objects, the view of each
 // namespace that shares one with that of a namespace without objects.
 func TestNamespacesOfAClassShareAView(t *testing.T) {
-	shared, private := 0, 0
+	shared, private, sums, again := 0, 0, map[egress.Sum]string{}, 0
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		m, _ := egress.Build(egresstest.Parse(t, "{}\n"+strings.Join(randomTenants(r), "")))
 		common := m.View("none")
 		for _, ns := range []string{"shop", "bank", "gym", "istio-system"} {
+			sum, version := m.Sum(egress.Workload{Namespace: ns}), m.View(ns).Version()
+			if other, has := sums[sum]; has {
+				again++
+				if other != version {
+					t.Fatalf("seed %d: the view of %s has the sum of another one", seed, ns)
+				}
+			}
+			sums[sum] = version
 			if m.Class(ns) != m.Class("none") {
 				private++
 				continue
@@ -28,6 +36,9 @@ func TestNamespacesOfAClassShareAView(t *testing.T) {
 				t.Fatalf("seed %d: %s has a view of its own\n%s\n%v\n%v", seed, ns, strings.Join(randomTenants(rand.New(rand.NewPCG(seed, 3))), ""), v.Hosts(), common.Hosts())
 			}
 		}
+	}
+	if again < 1000 {
+		t.Errorf("%d views have the sum of another", again)
 	}
 	if shared < 1000 || private < 1000 {
 		t.Errorf("%d shared and %d private views", shared, private)

@@ -97,7 +97,8 @@ func (m *Model) DeclaredBy(h Host, namespace string) (by Meta, ok bool) {
 	if h.exports.to(namespace) {
 		return h.Meta, true
 	}
-	m.visible.hosts(m.hosts, namespace, func(o *Host) {
+	m.visible.hosts(m.hosts, namespace, func(i int) {
+		o := &m.hosts[i]
 		if o.Port == h.Port && o.Name == h.RoutesName() && (!ok || o.Meta.Namespace == namespace) {
 			by, ok = o.Meta, true
 		}

@@ -99,6 +99,7 @@
 //   - version.go: the version of a view
 //   - viewports.go: the ports of a view
 //   - views.go: the view of a namespace, made from the model
+//   - sum.go: what the view of a workload is made of, as a hash
 //   - private.go: the namespaces that have a view of their own
 //   - ownprecedence.go: entries that take precedence in their own namespace alone
 //   - precedence.go: what of an object does not apply in other namespaces

@@ -385,7 +385,7 @@ func (w *meshWorld) input() egress.Input {
 // Istio's documentation.
 func TestAgainstIstiosRules(t *testing.T) {
 	const worlds = 2000
-	views, differing := 0, map[string]bool{}
+	views, differing, sums, again := 0, map[string]bool{}, map[egress.Sum]string{}, 0
 	for seed := range uint64(worlds) {
 		w := randomWorld(rand.New(rand.NewPCG(seed, 1)))
 		m, problems := egress.Build(w.input())
@@ -407,10 +407,21 @@ func TestAgainstIstiosRules(t *testing.T) {
 					t.Fatalf("seed %d, namespace %s, labels %v: two views of one class", seed, ns, labels)
 				}
 				classes[m.ClassOf(workload)] = v.Version()
+				sum := m.Sum(workload)
+				if version, has := sums[sum]; has {
+					again++
+					if version != v.Version() {
+						t.Fatalf("seed %d, namespace %s, labels %v: two views of one sum", seed, ns, labels)
+					}
+				}
+				sums[sum] = v.Version()
 			}
 		}
 	}
-	t.Logf("%d worlds, %d views, %d of them different", worlds, views, len(differing))
+	t.Logf("%d worlds, %d views, %d of them different, %d with the sum of another", worlds, views, len(differing), again)
+	if again < worlds {
+		t.Errorf("only %d views have the sum of another", again)
+	}
 }
 
 // describe is a view in the words of meshWorld.sees.

@@ -19,6 +19,7 @@ type Model struct {
 	sidecars   sidecars
 	services   []InClusterAddress // all, for views that have some of them
 	visible    *visible           // nil: not known
+	sums       *sums
 	limits     Limits
 	manyPorts  bool // all hosts together have more than a view may have
 }

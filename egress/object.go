@@ -50,7 +50,7 @@ func (m *Model) Without(out func(Object) bool) *Model {
 	n := *m
 	n.hosts = slices.DeleteFunc(slices.Clone(m.hosts), func(h Host) bool { return out(Object{KindServiceEntry, h.Meta}) })
 	n.routes = slices.DeleteFunc(slices.Clone(m.routes), func(r hostRoutes) bool { return out(Object{KindVirtualService, r.meta}) })
-	n.visible = nil
+	n.visible, n.sums = nil, &sums{}
 	if out(m.meshObject()) {
 		n.mesh.AccessLog = n.mesh.AccessLog.withDefaultFormat()
 	}

@@ -14,16 +14,7 @@ import (
 func (v *View) hash() string {
 	wire := proto.MarshalOptions{Deterministic: true}
 	h := sha256.New()
-	m := v.mesh
-	m.problems, m.visibility = nil, nil // hosts and routes follow from them
-	m.serviceExports, m.routeExports = exportDefaults{}, exportDefaults{}
-	fields := ""
-	if m.AccessLog.Fields != nil {
-		b, _ := wire.Marshal(m.AccessLog.Fields) // a Struct read from JSON can always be marshaled
-		fields = string(b)
-	}
-	m.AccessLog.Fields = nil // printing a pointer would print its address
-	fmt.Fprintf(h, "%+v %q\n%v\n", m, fields, v.inCluster)
+	fmt.Fprintf(h, "%s\n%v\n", v.mesh.text(), v.inCluster)
 	if v.limited && v.mesh.RegistryOnly && v.mesh.BlockedBody { // a part of the reason
 		fmt.Fprintln(h, "limited")
 	}
@@ -45,6 +36,19 @@ func (v *View) hash() string {
 		fmt.Fprintf(h, "%d %q %s/%s %s %+v\n", s.Port, s.Names, s.By.Namespace, s.By.Name, s.Route.Path, s.Route.Destinations)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// text is all that a view depends on of the mesh's settings.
+func (m Mesh) text() string {
+	m.problems, m.visibility = nil, nil // hosts and routes follow from them
+	m.serviceExports, m.routeExports = exportDefaults{}, exportDefaults{}
+	fields := ""
+	if m.AccessLog.Fields != nil {
+		b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m.AccessLog.Fields) // a Struct read from JSON can always be marshaled
+		fields = string(b)
+	}
+	m.AccessLog.Fields = nil // printing a pointer would print its address
+	return fmt.Sprintf("%+v %q", m, fields)
 }
 
 // appendText appends all that a sidecar depends on of a host: everything but the

@@ -52,18 +52,23 @@ func (m *Model) ViewOf(w Workload) *View {
 // seen are the hosts and routes that a workload of a namespace sees, in their order; nil:
 // no scope.
 func (m *Model) seen(namespace string, s *scope) (hosts []Host, routes []hostRoutes) {
-	m.visible.hosts(m.hosts, namespace, func(h *Host) {
-		if s == nil || s.hosts == nil || s.hosts.has(h.Meta.Namespace, h.RoutesName(), h.Port) {
-			hosts = append(hosts, *h)
+	m.eachSeen(namespace, s, func(i int) { hosts = append(hosts, m.hosts[i]) }, func(i int) { routes = append(routes, m.routes[i]) })
+	return hosts, routes
+}
+
+// eachSeen calls host and route for the numbers of what a workload of a namespace sees.
+func (m *Model) eachSeen(namespace string, s *scope, host, route func(int)) {
+	m.visible.hosts(m.hosts, namespace, func(i int) {
+		if h := &m.hosts[i]; s == nil || s.hosts == nil || s.hosts.has(h.Meta.Namespace, h.RoutesName(), h.Port) {
+			host(i)
 		}
 	})
 	for i := range m.routes {
 		r := &m.routes[i]
 		if r.exports.to(namespace) && (s == nil || s.hosts == nil || s.hosts.hasRoutes(r.meta.Namespace, r.host)) {
-			routes = append(routes, *r)
+			route(i)
 		}
 	}
-	return hosts, routes
 }
 
 // ranked are objects in the order of precedence.

@@ -21,12 +21,12 @@ func newVisible(hosts []Host) *visible {
 	return v
 }
 
-// hosts calls f for the hosts that a namespace sees, in their order.
-func (v *visible) hosts(of []Host, namespace string, f func(*Host)) {
+// hosts calls f for the numbers of the hosts that a namespace sees, in their order.
+func (v *visible) hosts(of []Host, namespace string, f func(int)) {
 	if v == nil {
 		for i := range of {
 			if of[i].exports.to(namespace) {
-				f(&of[i])
+				f(i)
 			}
 		}
 		return
@@ -34,11 +34,11 @@ func (v *visible) hosts(of []Host, namespace string, f func(*Host)) {
 	all, own := v.all, v.by[namespace]
 	for len(all) > 0 || len(own) > 0 {
 		if len(own) == 0 || len(all) > 0 && all[0] < own[0] {
-			f(&of[all[0]])
+			f(all[0])
 			all = all[1:]
 			continue
 		}
-		f(&of[own[0]])
+		f(own[0])
 		own = own[1:]
 	}
 }

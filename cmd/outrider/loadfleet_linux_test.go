@@ -148,12 +148,18 @@ func (f *loadFleet) sidecar(i int, p loadPod, started func()) error {
 	}
 }
 
+// look begins to count the sidecars that receive a text.
+func (f *loadFleet) look(text string, want int) *sighting {
+	s := &sighting{text: []byte(text), want: int64(want), done: make(chan struct{})}
+	f.looked.Store(s)
+	return s
+}
+
 // reach changes something, and returns how long it takes until so many sidecars have
 // received the text.
 func (f *loadFleet) reach(text string, want int, change func() error) time.Duration {
 	f.t.Helper()
-	s := &sighting{text: []byte(text), want: int64(want), done: make(chan struct{})}
-	f.looked.Store(s)
+	s := f.look(text, want)
 	defer f.looked.Store(nil)
 	began := time.Now()
 	kit.Must(f.t, change())

@@ -75,6 +75,17 @@ func newLoadWorld(t testing.TB, server *kube.Server) *loadWorld {
 	return w
 }
 
+// ownServer is an API server of the test's own: other tests list what they find on the
+// one that they share.
+func ownServer(t testing.TB) *kube.Server {
+	t.Helper()
+	kube.Require(t) // for its skip
+	s, err := kube.Start(t.Context(), kube.Options{})
+	kit.Must(t, err)
+	t.Cleanup(func() { kit.Must(t, s.Stop()) })
+	return s
+}
+
 // readIssuer reads what tokens are signed with.
 func (w *loadWorld) readIssuer() {
 	w.t.Helper()

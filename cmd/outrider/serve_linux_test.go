@@ -84,6 +84,7 @@ func buildProgram(b *testing.B) string {
 type served struct {
 	address, xds string
 	pid          int
+	stop         func()
 }
 
 func startServer(b testing.TB, program string, server *kube.Server, component string) *served {
@@ -113,9 +114,12 @@ func startProgram(b testing.TB, program loadBinary, server *kube.Server, compone
 	cmd.Stdout, cmd.Stderr = io.Discard, &log // the log has a line for each admission
 	kit.Must(b, cmd.Start())
 	s.pid = cmd.Process.Pid
-	b.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+	})
+	b.Cleanup(func() {
+		s.stop()
 		if text := log.String(); b.Failed() {
 			b.Logf("the log of %s:\n%s", component, text[max(0, len(text)-4000):])
 		}

@@ -36,6 +36,9 @@ type generation struct {
 	trials    map[string]*entry
 	trialled  int              // bytes of trials
 	byVersion map[string]*view // views, and those of the previous generation
+	bySum     map[egress.Sum]*view
+	sums      map[egress.Sum]*view // of the previous generation
+	empty     func() *egress.Model // without any object
 }
 
 // view is the resources of a view, each encoded once.
@@ -69,14 +72,21 @@ func (g *generation) view(w egress.Workload, out map[egress.Object]bool) (v *vie
 	if v := g.views[class]; v != nil {
 		return v, false, nil
 	}
-	of := g.model.ViewOf(w)
-	if v = g.byVersion[of.Version()]; v == nil {
-		if v, err = newView(of); err != nil {
-			return nil, false, err
-		}
-		g.byVersion[of.Version()] = v
+	// Most changes are of one namespace, and the views of all others stay.
+	sum := g.model.Sum(w)
+	if v = g.bySum[sum]; v == nil {
+		v = g.sums[sum]
 	}
-	g.views[class] = v
+	if v == nil {
+		of := g.model.ViewOf(w)
+		if v = g.byVersion[of.Version()]; v == nil {
+			if v, err = newView(of); err != nil {
+				return nil, false, err
+			}
+			g.byVersion[of.Version()] = v
+		}
+	}
+	g.views[class], g.bySum[sum] = v, v
 	return v, false, nil
 }
 
@@ -88,11 +98,12 @@ func (g *generation) base(w egress.Workload) (v *view, err error) {
 	if v := g.views[class]; v != nil {
 		return v, nil
 	}
-	of := g.without(g.objects()).ViewOf(w)
+	of := g.empty().ViewOf(w)
 	if v = g.byVersion[of.Version()]; v == nil {
 		if v, err = newView(of); err != nil {
 			return nil, err
 		}
+		g.byVersion[of.Version()] = v
 	}
 	g.views[class] = v
 	return v, nil

@@ -64,9 +64,10 @@ func (s *Server) Publish(m *egress.Model) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	g := &generation{
-		number: 1, published: time.Now(), model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, trials: map[string]*entry{},
+		number: 1, published: time.Now(), model: m, next: make(chan struct{}), views: map[string]*view{}, omitting: map[string]weak.Pointer[view]{}, byVersion: map[string]*view{}, bySum: map[egress.Sum]*view{}, trials: map[string]*entry{},
 		objects: sync.OnceValue(func() map[egress.Object]bool { return setOf(m.All()) }), services: sync.OnceValue(m.ServiceAddresses),
 	}
+	g.empty = sync.OnceValue(func() *egress.Model { return g.without(g.objects()) })
 	s.verdicts.keep(g.objects())
 	previous := s.current.Load()
 	if previous != nil {
@@ -75,6 +76,7 @@ func (s *Server) Publish(m *egress.Model) {
 		for _, v := range previous.views {
 			g.byVersion[v.of.Version()] = v
 		}
+		g.sums = previous.bySum
 		previous.mu.Unlock()
 	}
 	s.current.Store(g)
@@ -161,6 +163,10 @@ const (
 	window = 64 << 10
 )
 
+// writeBuffer is taken by each connection while it sends something, window updates too:
+// a TLS record.
+const writeBuffer = 16 << 10
+
 // GRPC returns a gRPC server with the service registered, over TLS 1.2 or newer
 // with the certificates of config.
 func (s *Server) GRPC(config *tls.Config) *grpc.Server {
@@ -176,6 +182,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		// Fixed windows: gRPC would let a client enlarge them to megabytes.
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		grpc.ReadBufferSize(0), // TLS has a buffer for what it reads
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.UnknownServiceHandler(func(_ any, st grpc.ServerStream) error {
 			connectionOf(st.Context()).reject()
 			return status.Error(codes.Unimplemented, "unknown method: the server has delta ADS, and receives access logs and metrics")

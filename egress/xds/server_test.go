@@ -45,10 +45,12 @@ type served struct {
 // serve has no limit of streams; the simulated sidecars are one pod.
 func serve(t testing.TB) *served {
 	t.Helper()
-	return serveWith(t, Limits{
-		StreamsPerPod: 1 << 20, StreamsPerMinute: 1 << 20, StreamsPerNamespace: 1 << 20, Streams: 1 << 20, NamespaceBytes: 1 << 40, Bytes: 1 << 40,
-		ConnectionsPerSource: 1 << 20, Connections: 1 << 20,
-	})
+	return serveWith(t, unlimited)
+}
+
+var unlimited = Limits{
+	StreamsPerPod: 1 << 20, StreamsPerMinute: 1 << 20, StreamsPerNamespace: 1 << 20, Streams: 1 << 20, NamespaceBytes: 1 << 40, Bytes: 1 << 40,
+	ConnectionsPerSource: 1 << 20, Connections: 1 << 20,
 }
 
 func serveWith(t testing.TB, limits Limits) *served {
