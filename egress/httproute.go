@@ -19,6 +19,9 @@ func readHTTPRoute(s *networkingv1alpha3.HTTPRoute, path string, r reporter) HTT
 		return out
 	}
 	readText(s.Name, path+".name", r)
+	if slices.Contains([]string{RouteAllowAny, RouteBlockAll, RouteBlockPort}, s.Name) {
+		r.warn(path+".name", s.Name, "access logs and reports have this name for requests to hosts that are not declared", "use another name")
+	}
 	for i, m := range s.Match {
 		if forMesh(m.GetGateways()) {
 			readMatch(m, fmt.Sprintf("%s.match[%d]", path, i), r)

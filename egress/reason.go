@@ -68,12 +68,20 @@ func (r Reason) Fix() string {
 // Text is the rule and what to do about it.
 func (r Reason) Text() string { return r.Rule() + "; " + r.Fix() }
 
+// BlockedRule is the rule about any of several destinations of a workload. What is visible to
+// a workload is what a Sidecar exposes of what is visible to its namespace.
+func BlockedRule(code string) string {
+	if code == RouteBlockPort {
+		return "the Host header has another port than the declared one"
+	}
+	return "no ServiceEntry visible to this workload declares it"
+}
+
 // maxListed are the bytes of hosts in a note: the events API allows 1,024 in all.
 const maxListed = 600
 
 // BlockedNote is the text of an Event about blocked destinations of a workload, and more that
-// are not among them. What is visible to a workload is what a Sidecar exposes of what is
-// visible to its namespace.
+// are not among them.
 func BlockedNote(namespace string, all []Reason, more int) string {
 	var b strings.Builder
 	listed := 0
@@ -97,11 +105,7 @@ func BlockedNote(namespace string, all []Reason, more int) string {
 		if len(hosts) == 0 {
 			continue
 		}
-		rule := "no ServiceEntry visible to this workload declares it"
-		if code == RouteBlockPort {
-			rule = "the Host header has another port than the declared one"
-		}
-		fmt.Fprintf(&b, "blocked (%s), %s: %s; ", code, rule, strings.Join(hosts, ", "))
+		fmt.Fprintf(&b, "blocked (%s), %s: %s; ", code, BlockedRule(code), strings.Join(hosts, ", "))
 	}
 	if more > 0 {
 		fmt.Fprintf(&b, "and %d more; ", more)

@@ -89,3 +89,19 @@ func sidecarOf(t *testing.T, spec string) Sidecar {
 	kit.Must(t, s.UnmarshalJSON([]byte(spec)))
 	return Sidecar{Meta: Meta{Namespace: "shop", Name: "default"}, Spec: s}
 }
+
+// TestReservedRouteNames: a route with the name of a reason code has a warning.
+func TestReservedRouteNames(t *testing.T) {
+	for name, want := range map[string]bool{"block_all": true, "block_port": true, "allow_any": true, "default": false, "mine": false} {
+		s := &networkingv1alpha3.VirtualService{}
+		kit.Must(t, s.UnmarshalJSON([]byte(`{"hosts": ["a.example"], "http": [{"name": "`+name+`", "directResponse": {"status": 502}}]}`)))
+		_, problems := Build(Input{VirtualServices: []VirtualService{{Meta: Meta{Namespace: "shop", Name: "v"}, Spec: s}}})
+		found := false
+		for _, p := range problems {
+			found = found || strings.Contains(p.String(), "spec.http[0].name")
+		}
+		if found != want || problems.Err() != nil {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}

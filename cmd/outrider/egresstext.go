@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/report"
 )
 
@@ -135,6 +136,6 @@ func verifyText(namespace string, hosts, blocked []report.Host, more []report.Mo
 		}
 		return text
 	}
-	return fmt.Sprintf("REGISTRY_ONLY in namespace %s would block %d of %d reported hosts. Nothing would have been blocked for %s.\n\n",
-		namespace, len(blocked), len(hosts), duration.HumanDuration(now.Sub(last))) + hostsTable(blocked, more, false, false, now)
+	return fmt.Sprintf("REGISTRY_ONLY in namespace %s would block %d of %d reported hosts (%s, %s). Nothing would have been blocked for %s.\n\n",
+		namespace, len(blocked), len(hosts), egress.RouteBlockAll, egress.BlockedRule(egress.RouteBlockAll), duration.HumanDuration(now.Sub(last))) + hostsTable(blocked, more, false, false, now)
 }

@@ -43,10 +43,10 @@ func isInCluster(v *egress.View, a netip.Addr, port uint16) bool {
 // reason.
 func undeclared(v *egress.View, r Request, further string) Decision {
 	why := egress.Reason{Protocol: egress.ReasonTCP, Host: r.Address.String()}
-	switch {
-	case r.Protocol == TLS:
+	switch r.Protocol {
+	case TLS:
 		why.Protocol, why.Host = egress.ReasonTLS, cmp.Or(r.ServerName, why.Host)
-	case r.Protocol == HTTP:
+	case HTTP:
 		further = "; HTTP is not detected there"
 	}
 	return byPolicy(v, r, why, further)

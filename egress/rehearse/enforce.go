@@ -103,7 +103,8 @@ func stillBlocked(o Options, groups []*group, all []report.Host) (out []string) 
 			more++
 			continue
 		}
-		reason := strings.TrimPrefix(decision(view, h.Destination).Reason, "blocked: ")
+		d := decision(view, h.Destination)
+		reason := strings.TrimPrefix(d.Reason, "blocked ("+d.Route+"): ")
 		if by, name, found := model.NotExposed(egress.Workload{Namespace: o.Namespace}, h.Destination.Host, uint32(h.Port)); found {
 			reason = fmt.Sprintf("%s does not expose %s; add it to egress.hosts there", egress.Source(egress.KindSidecar, by), name)
 		}

@@ -122,7 +122,7 @@ func TestPropose(t *testing.T) {
 		t.Errorf("%d entries:\n%s\nwant\n%s", p.Entries, p.Text, want)
 	}
 	if w := p.Warnings; len(w) != 2 || !strings.HasPrefix(w[0], "The proposal is incomplete: about 12 more hosts of Deployment/crawler ") ||
-		!strings.HasPrefix(w[1], "pay.test on port 443 (HTTP), of Deployment/cart, would be blocked with this proposal, too: ") {
+		!strings.HasPrefix(w[1], "pay.test on port 443 (HTTP), of Deployment/cart, would be blocked with this proposal, too: no ServiceEntry visible to this namespace declares pay.test for HTTP on port 443 (REGISTRY_ONLY)") {
 		t.Errorf("warnings %q", w)
 	}
 	p = Propose(Options{Namespace: "shop", Wildcards: []string{"*.example.com"}}, []report.Host{
