@@ -95,7 +95,7 @@
 //   - routetable.go: whose routes apply to a host
 //   - domains.go: the virtual hosts of a view
 //   - sni.go: the routes by SNI of a view
-//   - counted.go: what the names of clusters in counts stand for
+//   - counted.go: whose the names of clusters in counts are
 //   - version.go: the version of a view
 //   - viewports.go: the ports of a view
 //   - views.go: the view of a namespace, made from the model

@@ -62,10 +62,14 @@ type More struct {
 
 // Content is the table as an object, sorted.
 func (t *Table) Content() Content {
-	out := Content{Summary: Summary{Workloads: len(t.workloads)}, MoreWorkloads: t.beyond.more()}
+	out := Content{MoreWorkloads: t.beyond.more()}
 	var last time.Time
 	for _, w := range slices.SortedFunc(maps.Keys(t.workloads), compareWorkloads) {
 		of := t.workloads[w]
+		if len(of.of) == 0 && !of.overflow.used { // its declared hosts had no place
+			continue
+		}
+		out.Summary.Workloads++
 		r := WorkloadReport{Workload: w, More: of.overflow.more()}
 		for _, d := range slices.SortedFunc(maps.Keys(of.of), compareDestinations) {
 			c := *of.of[d]

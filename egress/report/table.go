@@ -14,6 +14,7 @@ type Table struct {
 	workloads map[Workload]*destinations
 	beyond    overflow // workloads over the limit
 	bytes     int
+	allowed   int // bytes of declared destinations
 }
 
 // destinations are those of a workload.
@@ -21,6 +22,7 @@ type destinations struct {
 	of       map[Destination]*Counts
 	overflow overflow
 	bytes    int
+	allowed  int // declared ones, by their number
 }
 
 // overflow is what does not fit.
@@ -62,20 +64,36 @@ func (t *Table) Bytes() int { return t.bytes }
 func (t *Table) Limit(bytes int) { t.limits.Bytes = bytes }
 
 // Observe adds counts of a destination. It reports whether the table lists the
-// destination since then; what exceeds the limits is never listed.
+// destination since then; what exceeds the limits is never listed. Declared destinations
+// have at most half of the place, and are not among those that are counted together: these
+// would be blocked by REGISTRY_ONLY.
 func (t *Table) Observe(w Workload, d Destination, c Counts) (added bool) {
 	of := t.workload(w)
 	if of == nil {
-		t.beyond.add(w.String(), c)
+		if d.Verdict != Allowed {
+			t.beyond.add(w.String(), c)
+		}
 		return false
 	}
 	if have := of.of[d]; have != nil {
 		have.add(c)
 		return false
 	}
-	if len(of.of) >= t.limits.Destinations || !t.reserve(of, sizeOf(d)) {
-		of.overflow.add(d.Host, c)
+	if d.Verdict == Allowed && (of.allowed >= t.limits.Destinations/2 || t.allowed+sizeOf(d) > t.limits.Bytes/2) {
 		return false
+	}
+	if len(of.of) >= t.limits.Destinations && d.Verdict != Allowed && of.allowed > 0 {
+		t.evict(of)
+	}
+	if len(of.of) >= t.limits.Destinations || !t.reserve(of, sizeOf(d)) {
+		if d.Verdict != Allowed {
+			of.overflow.add(d.Host, c)
+		}
+		return false
+	}
+	if d.Verdict == Allowed {
+		of.allowed++
+		t.allowed += sizeOf(d)
 	}
 	kept := c // c itself would be on the heap for each call
 	of.of[d] = &kept
@@ -127,24 +145,41 @@ func (t *Table) largest() (found *destinations) {
 	return found
 }
 
-// evict removes the destination of a workload that was seen first last: those that it
-// has had for long are its ordinary ones.
+// evict removes a destination of a workload: a declared one if there is any, and of these
+// the one that was seen first last. Those that it has had for long are its ordinary ones.
 func (t *Table) evict(of *destinations) {
 	var last Destination
 	var counts *Counts
 	for d, c := range of.of {
-		if counts == nil || cmp.Or(c.First.Compare(counts.First), compareDestinations(d, last)) > 0 {
+		if counts == nil || cmp.Or(compareDeclared(d, last), c.First.Compare(counts.First), compareDestinations(d, last)) > 0 {
 			last, counts = d, c
 		}
 	}
-	of.overflow.add(last.Host, *counts)
+	if last.Verdict != Allowed {
+		of.overflow.add(last.Host, *counts)
+	}
 	t.remove(of, last)
+}
+
+// compareDeclared orders declared destinations after others.
+func compareDeclared(a, b Destination) int {
+	switch {
+	case a.Verdict == Allowed && b.Verdict != Allowed:
+		return 1
+	case a.Verdict != Allowed && b.Verdict == Allowed:
+		return -1
+	}
+	return 0
 }
 
 func (t *Table) remove(of *destinations, d Destination) {
 	delete(of.of, d)
 	of.bytes -= sizeOf(d)
 	t.bytes -= sizeOf(d)
+	if d.Verdict == Allowed {
+		of.allowed--
+		t.allowed -= sizeOf(d)
+	}
 }
 
 // Merge adds all of another table.

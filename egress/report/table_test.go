@@ -24,13 +24,15 @@ func tls(host string) Destination {
 
 var sleep, crawler = Workload{"Deployment", "sleep"}, Workload{"Deployment", "crawler"}
 
-// total are the connections of a table, listed or not.
+// total are the connections of a table to undeclared hosts, listed or not.
 func total(t *Table) uint64 {
 	n := t.beyond.counts.Connections
 	for _, of := range t.workloads {
 		n += of.overflow.counts.Connections
-		for _, c := range of.of {
-			n += c.Connections
+		for d, c := range of.of {
+			if d.Verdict != Allowed {
+				n += c.Connections
+			}
 		}
 	}
 	return n

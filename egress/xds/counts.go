@@ -184,7 +184,7 @@ func (s *Server) declared(id Identity, all map[string]*clusterCounts) (out []rep
 	return out
 }
 
-// declaredAs is the destination that a cluster's name stands for in a namespace.
+// declaredAs is the destination that a cluster's name is of, in a namespace.
 func declaredAs(g *generation, v *egress.View, namespace, cluster string) (d report.Destination, ok bool) {
 	d.Verdict = report.Allowed
 	if h, ok := v.Counted(cluster); ok {
