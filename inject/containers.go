@@ -98,6 +98,9 @@ func same(id *int64, other int64) bool { return id != nil && *id == other }
 // the redirect unless processes of applications have it, as they may have 0.
 func (m *mutation) inputs() podInputs {
 	in := podInputs{annotations: m.pod.Annotations, namespace: m.request.NamespaceAnnotations}
+	if grace := m.pod.Spec.TerminationGracePeriodSeconds; grace != nil && *grace != defaultGrace {
+		in.grace = new(min(max(*grace, 0), maxGrace))
+	}
 	own, has := m.container(proxyContainerName)
 	_, ranged := in.namespace[annotation.OpenShiftUIDRange]
 	if (!has || own.SecurityContext == nil) && !ranged {

@@ -94,9 +94,9 @@ func (i *Injector) data(s *Settings) templateData {
 			Resources: s.Resources, InitResources: g.ProxyInit.Resources,
 			Volumes: s.Volumes, VolumeMounts: s.VolumeMounts, MountsAPIToken: mountsAPIToken(s.VolumeMounts),
 			LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel, Concurrency: s.Concurrency,
-			DrainSeconds:     int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()),
+			DrainSeconds:     min(int64(s.ProxyConfig.GetTerminationDrainDuration().AsDuration().Seconds()), s.grace-1),
 			DrainTime:        s.ProxyConfig.GetDrainDuration().GetSeconds(),
-			PreStopSleep:     i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30),
+			PreStopSleep:     s.grace > 1 && (i.env.Kubernetes == (Version{}) || i.env.Kubernetes.atLeast(1, 30)),
 			ControlPlane:     s.ProxyConfig.GetDiscoveryAddress(),
 			ControlPlaneHost: host, ControlPlanePort: port,
 			CAConfigMap:     revision.Revision(i.revision()).Name(CAConfigMap),
@@ -141,7 +141,15 @@ type podInputs struct {
 	namespace   map[string]string // the namespace's annotations
 	uid, gid    *int64            // runAsUser and runAsGroup of the pod's own istio-proxy container
 	taken       []int64           // ids of the applications; set where the namespace has a range of ids
+	grace       *int64            // terminationGracePeriodSeconds; nil: defaultGrace
 }
+
+// defaultGrace is the terminationGracePeriodSeconds of a pod that does not set it, in
+// seconds; maxGrace is above all that a setting is compared with.
+const (
+	defaultGrace = 30
+	maxGrace     = 3600
+)
 
 // settingNames are the annotations that resolve reads, in key order.
 var settingNames = [...]string{
@@ -156,7 +164,7 @@ var settingNames = [...]string{
 
 // key identifies the inputs; "" for a pod that sets nothing.
 func (in podInputs) key() string {
-	if in.uid == nil && in.gid == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
+	if in.uid == nil && in.gid == nil && in.grace == nil && len(in.annotations) == 0 && len(in.namespace) == 0 {
 		return ""
 	}
 	var b []byte
@@ -181,6 +189,9 @@ func (in podInputs) key() string {
 	}
 	for _, id := range in.taken {
 		add("taken", formatInt(id))
+	}
+	if in.grace != nil {
+		add("grace", formatInt(*in.grace))
 	}
 	return string(b)
 }

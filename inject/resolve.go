@@ -11,6 +11,10 @@ import (
 // resolve returns the settings for the inputs, or all problems.
 func (i *Injector) resolve(in podInputs) (*Settings, problem.List) {
 	r := &resolver{Injector: i, in: in}
+	r.out.grace = defaultGrace
+	if in.grace != nil {
+		r.out.grace = *in.grace
+	}
 	r.interceptionMode()
 	r.ranges()
 	r.ports()

@@ -175,7 +175,7 @@ func TestCacheKeysAreDistinct(t *testing.T) {
 	uid := int64(5)
 	seen := map[string]podInputs{}
 	for _, in := range []podInputs{
-		{}, {uid: &uid},
+		{}, {uid: &uid}, {grace: &uid},
 		{annotations: map[string]string{"sidecar.istio.io/logLevel": "a"}},
 		{annotations: map[string]string{"sidecar.istio.io/logLevel": ""}},
 		{annotations: map[string]string{"sidecar.istio.io/logLevel": `a";sidecar.istio.io/componentLogLevel"b`}},

@@ -47,6 +47,10 @@ type Settings struct {
 	// with its value as text and its source, in a fixed order.
 	List []Setting
 
+	// grace is the pod's terminationGracePeriodSeconds: the API server rejects a preStop hook
+	// that sleeps longer.
+	grace int64
+
 	notes      problem.List      // warnings about settings without an effect
 	bypasses   problem.List      // warnings about what is not captured
 	unpoliced  problem.List      // warnings about what REGISTRY_ONLY does not apply to
