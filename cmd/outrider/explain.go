@@ -68,7 +68,7 @@ func explainCommand(stdio stdio) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "manifest with the pod or workload, and with ServiceEntries, VirtualServices and the Namespace; - is stdin; may be repeated")
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "manifest with the pod or workload, and with ServiceEntries, VirtualServices, Sidecars and the Namespace; - is stdin; may be repeated")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pod (default: that of the kubeconfig context)")
 	f.StringArrayVar(&o.to, "to", nil, "destination: HOST or ADDRESS, with :PORT or without; may be repeated")
 	f.StringVar(&o.protocol, "protocol", "", "protocol of the destination: http, tls or tcp (default: http and tls)")

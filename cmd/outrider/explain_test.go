@@ -101,6 +101,15 @@ func TestExplainAsJSON(t *testing.T) {
 	if c := a.Destinations[0].Paths; len(c) != 1 || c[0].Sidecar.Rule.Source != "ServiceEntry shop/bin" {
 		t.Errorf("%+v", a.Destinations)
 	}
+	manifest += "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: shop}\nspec:\n  outboundTrafficPolicy:\n    mode: REGISTRY_ONLY\n"
+	got = runWith(t, manifest, "explain", "-f", "-", "--to", "other.example", "--address", "203.0.113.7", "--protocol", "http", "-o", "json")
+	var blocked explain.Answer
+	if err := json.Unmarshal([]byte(got.out), &blocked); err != nil || got.code != exitOK {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if c := blocked.Destinations[0].Paths[0]; c.Outcome != explain.Blocked || c.Sidecar.Rule.Source != "Sidecar shop/default" || c.Sidecar.Rule.Line != 20 {
+		t.Errorf("%+v, %+v", c, c.Sidecar)
+	}
 	if none := runWith(t, "kind: Service\napiVersion: v1\n", "explain", "-f", "-"); none.code != exitError || !strings.Contains(none.err, "no pod or workload") {
 		t.Errorf("%+v", none)
 	}
@@ -165,15 +174,16 @@ func TestReplaced(t *testing.T) {
 		for _, name := range names {
 			in.ServiceEntries = append(in.ServiceEntries, egress.ServiceEntry{Meta: egress.Meta{Namespace: "shop", Name: name}})
 			in.VirtualServices = append(in.VirtualServices, egress.VirtualService{Meta: egress.Meta{Namespace: "shop", Name: name}})
+			in.Sidecars = append(in.Sidecars, egress.Sidecar{Meta: egress.Meta{Namespace: "shop", Name: name}})
 		}
 		return in
 	}
 	all := replaced(of("a", "b"), of("b", "c"))
 	var names []string
 	for i, e := range all.ServiceEntries {
-		names = append(names, e.Name, all.VirtualServices[i].Name)
+		names = append(names, e.Name, all.VirtualServices[i].Name, all.Sidecars[i].Name)
 	}
-	if got := strings.Join(names, " "); got != "a a b b c c" {
+	if got := strings.Join(names, " "); got != "a a a b b b c c c" {
 		t.Error(got)
 	}
 }

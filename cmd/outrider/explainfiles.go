@@ -121,7 +121,7 @@ func (f *explainFiles) object(at explain.Manifest, data []byte) error {
 			errs = append(errs, f.object(item, data))
 		}
 		return errors.Join(errs...)
-	case egress.KindServiceEntry, egress.KindVirtualService:
+	case egress.KindServiceEntry, egress.KindVirtualService, egress.KindSidecar:
 		m := egress.Meta{Namespace: object.Metadata.Namespace, Name: object.Metadata.Name, Created: time.Now()}
 		if m.Namespace == "" {
 			m.Namespace = "default"

@@ -175,6 +175,10 @@ func replaced(in, by egress.Input) egress.Input {
 		in = in.Without(egress.KindVirtualService, v.Meta)
 		in.VirtualServices = append(in.VirtualServices, v)
 	}
+	for _, s := range by.Sidecars {
+		in = in.Without(egress.KindSidecar, s.Meta)
+		in.Sidecars = append(in.Sidecars, s)
+	}
 	return in
 }
 
