@@ -19,9 +19,9 @@ import (
 const egressLong = `List what workloads connect to outside the cluster, propose the objects that
 allow it, and find out what REGISTRY_ONLY would block.
 
-Sidecars report connections and requests to hosts that no ServiceEntry declares. The
-control plane keeps them in the EgressReport "egress" of each namespace. An entry is
-a claim of its workload.`
+Sidecars report connections and requests to hosts outside the cluster, whether a
+ServiceEntry declares them or not. The control plane keeps them in the EgressReport
+"egress" of each namespace. An entry is a claim of its workload.`
 
 // egressOptions are the flags of the subcommands.
 type egressOptions struct {
@@ -70,7 +70,7 @@ func egressHosts(stdio stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hosts [-A | -n NAMESPACE]",
 		Short: "List the hosts that workloads connect to",
-		Long: `List the hosts without a ServiceEntry that workloads connect to, the newest first.
+		Long: `List the hosts outside the cluster that workloads connect to, the newest first.
 
 Exit code: 0 listed; 1 error; 2 invalid usage.`,
 		Example: `  # What is blocked in the cluster
@@ -155,7 +155,7 @@ func egressPropose(stdio stdio) *cobra.Command {
 		Short: "Print the ServiceEntries that allow what workloads connect to",
 		Long: `Print the ServiceEntries that allow exactly what the workloads of a namespace were
 seen to connect to and no ServiceEntry declares for it, with the workloads that need
-each host. What was blocked is included; --verdict passthrough leaves it out. --enforce
+each host. What was blocked is included; --verdict passthrough omits it. --enforce
 adds a Sidecar, which blocks everything else in the namespace.
 
 The same reports give the same text. Review it, and apply it:

@@ -16,7 +16,7 @@ import (
 )
 
 // notYet is the reason where no other is found.
-const notYet = "a host is reported up to a minute after a pod with a sidecar connects to it; hosts that a ServiceEntry declares, and Services of the cluster, are not"
+const notYet = "a host is reported up to a minute after a pod with a sidecar connects to it"
 
 // whyNone is why no host is listed, and what to do.
 func (o *egressOptions) whyNone(ctx context.Context, s *seen) string {

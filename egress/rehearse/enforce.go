@@ -20,10 +20,10 @@ const sidecarName = "default"
 func enforce(o Options) (text string, warnings []string) {
 	used := map[string]bool{}
 	for _, s := range o.Objects.Sidecars {
-		if s.Meta.Namespace != o.Namespace {
+		if s.Namespace != o.Namespace {
 			continue
 		}
-		used[s.Meta.Name] = true
+		used[s.Name] = true
 		if len(s.Spec.GetWorkloadSelector().GetLabels()) > 0 && !enforces(s, o.Objects.Mesh) {
 			warnings = append(warnings, fmt.Sprintf("%s selects workloads by their labels, and its policy applies to them: they are not blocked", egress.Source(egress.KindSidecar, s.Meta)))
 		}
@@ -32,7 +32,7 @@ func enforce(o Options) (text string, warnings []string) {
 	switch {
 	case !found:
 		return sidecarText(unused(used, sidecarName), o.Namespace), warnings
-	case own.Meta.Name == sidecarName && own.Spec.GetEgress() == nil && enforces(own, nil):
+	case own.Name == sidecarName && own.Spec.GetEgress() == nil && enforces(own, nil):
 		return sidecarText(sidecarName, o.Namespace), warnings
 	}
 	name := egress.Source(egress.KindSidecar, own.Meta)
@@ -41,7 +41,7 @@ func enforce(o Options) (text string, warnings []string) {
 	}
 	text = fmt.Sprintf("# %s applies to the namespace, and a second Sidecar would have no effect. To block\n# everything else, set outboundTrafficPolicy.mode in it to REGISTRY_ONLY.\n", name)
 	return text, append(warnings, fmt.Sprintf("--enforce adds no Sidecar: %s applies to the namespace already, and is not changed; to block everything else: kubectl -n %s patch sidecars.networking.istio.io %s --type=merge -p '{\"spec\":{\"outboundTrafficPolicy\":{\"mode\":\"REGISTRY_ONLY\"}}}'",
-		name, o.Namespace, own.Meta.Name))
+		name, o.Namespace, own.Name))
 }
 
 func sidecarText(name, namespace string) string {
@@ -67,7 +67,7 @@ func namespaceSidecar(o Options) (egress.Sidecar, bool) {
 		return egress.Sidecar{}, false
 	}
 	for _, s := range o.Objects.Sidecars {
-		if s.Meta.Namespace == meta.Namespace && s.Meta.Name == meta.Name {
+		if s.Namespace == meta.Namespace && s.Name == meta.Name {
 			return s, true
 		}
 	}
@@ -105,10 +105,10 @@ func stillBlocked(o Options, groups []*group, all []report.Host) (out []string) 
 		}
 		d := decision(view, h.Destination)
 		reason := strings.TrimPrefix(d.Reason, "blocked ("+d.Route+"): ")
-		if by, name, found := model.NotExposed(egress.Workload{Namespace: o.Namespace}, h.Destination.Host, uint32(h.Port)); found {
+		if by, name, found := model.NotExposed(egress.Workload{Namespace: o.Namespace}, h.Host, uint32(h.Port)); found {
 			reason = fmt.Sprintf("%s does not expose %s; add it to egress.hosts there", egress.Source(egress.KindSidecar, by), name)
 		}
-		out = append(out, fmt.Sprintf("%s on port %d (%s), of %s, would be blocked with this proposal, too: %s", h.Destination.Host, h.Port, h.Protocol, h.Workload, reason))
+		out = append(out, fmt.Sprintf("%s on port %d (%s), of %s, would be blocked with this proposal, too: %s", h.Host, h.Port, h.Protocol, h.Workload, reason))
 	}
 	if more > 0 {
 		out = append(out, fmt.Sprintf("and %d more", more))
