@@ -118,7 +118,7 @@ release-check: assets ## Build a release twice, once with nothing cached, and ch
 check: fmt gen lint test ## Run all checks of a change; fails if they modify the tree
 	git diff --exit-code
 
-.PHONY: e2e upgrades bench-starts bench-sidecar bench-reports bench-serve bench-status bench-explain attack soak cluster-up cluster-down cluster-status
+.PHONY: e2e upgrades bench-starts bench-sidecar bench-reports bench-serve bench-scale bench-status bench-explain attack soak cluster-up cluster-down cluster-status
 
 e2e: test-deps assets ## Run the product end to end on a real cluster (root on Linux)
 	REQUIRE_REAL=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e -whole
@@ -139,6 +139,11 @@ bench-reports: test-deps ## Compare sidecars with and without reports, at 1,000 
 bench-serve: assets ## Measure what the webhook and the control plane take, idle, after 200,000 admissions, and with 1,000 sidecars
 	$(GO) test -run '^$$' -bench 'BenchmarkServe' -benchtime 200000x -timeout 20m ./cmd/outrider
 	$(GO) test -run '^$$' -bench 'BenchmarkControlPlane' -benchtime 1x -timeout 20m ./cmd/outrider
+
+bench-scale: assets ## Measure the control plane with up to 10,000 sidecars, with 1,000 that report, and a push with Sidecars
+	$(GO) test -run '^$$' -bench 'BenchmarkScale' -benchtime 3x -timeout 60m ./cmd/outrider
+	$(GO) test -run '^$$' -bench 'BenchmarkReportLoad' -benchtime 180x -timeout 60m ./cmd/outrider
+	$(GO) test -run '^$$' -bench 'BenchmarkPushSidecars' -benchtime 15x -timeout 20m ./egress/xds
 
 bench-status: assets ## Measure what "outrider status -A" takes with 5,000 pods on a real API server
 	REQUIRE_REAL=1 OUTRIDER_STATUS_PODS=5000 $(GO) test -count=1 -v -timeout 20m -run "Test(Status|PodCount)OfManyPods" ./cmd/outrider

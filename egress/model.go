@@ -1,8 +1,10 @@
 package egress
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/outrider-mesh/outrider/internal/problem"
 )
@@ -22,6 +24,16 @@ type Model struct {
 	sums       *sums
 	limits     Limits
 	manyPorts  bool // all hosts together have more than a view may have
+}
+
+// Sum is a hash of all that a view is made of.
+type Sum [sha256.Size]byte
+
+// sums are those of the parts of a model, made when one is asked for.
+type sums struct {
+	once          sync.Once
+	settings      Sum   // what is the same for all workloads
+	hosts, routes []Sum // by their number
 }
 
 // Class is the class of a namespace: namespaces of one class have the same

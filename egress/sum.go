@@ -4,20 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
-	"sync"
 
 	"google.golang.org/protobuf/proto"
 )
-
-// Sum is a hash of all that a view is made of.
-type Sum [sha256.Size]byte
-
-// sums are those of the parts of a model, made when one is asked for.
-type sums struct {
-	once          sync.Once
-	settings      Sum   // what is the same for all workloads
-	hosts, routes []Sum // by their number
-}
 
 // Sum is that of the view of a workload. Workloads with the same sum have the same view,
 // also in models of other times: that of a namespace stays the same while objects change
