@@ -14,9 +14,11 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -39,7 +41,7 @@ type loadFleet struct {
 	ready   atomic.Int64
 	looked  atomic.Pointer[sighting]
 
-	messages, entries, reconnects atomic.Int64 // of reports
+	messages, entries, reconnects atomic.Int64 // of reports; the last one of all streams
 }
 
 // sighting counts the sidecars that receive a text for the first time.
@@ -73,8 +75,13 @@ func (f *loadFleet) connect(pods []loadPod) (took time.Duration) {
 		started := sync.OnceFunc(func() { f.ready.Add(1); <-slots })
 		f.running.Go(func() {
 			defer started()
-			if err := f.sidecar(i, p, started); err != nil && f.ctx.Err() == nil {
-				f.t.Errorf("%s/%s: %v", p.namespace, p.name, err)
+			for f.ctx.Err() == nil { // as Envoy does
+				if err := f.sidecar(i, p, started); status.Code(err) != codes.Unavailable && f.ctx.Err() == nil {
+					f.t.Errorf("%s/%s: %v", p.namespace, p.name, err)
+					return
+				}
+				f.reconnects.Add(1)
+				time.Sleep(100 * time.Millisecond)
 			}
 		})
 	}
