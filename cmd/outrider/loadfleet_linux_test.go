@@ -106,7 +106,7 @@ func (f *loadFleet) dial(i int, p loadPod) (*grpc.ClientConn, context.Context, e
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return (&net.Dialer{LocalAddr: source}).DialContext(ctx, "tcp", address)
 		}),
-		grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.ForceCodecV2(loadCodec{f})))
 	return conn, metadata.AppendToOutgoingContext(f.ctx, "authorization", "Bearer "+token), err
 }
