@@ -125,8 +125,8 @@ func incomplete(all []report.MoreHosts) (out []string) {
 func rename(groups []*group, o Options) {
 	used := map[string]bool{}
 	for _, e := range o.Objects.ServiceEntries {
-		if e.Meta.Namespace == o.Namespace {
-			used[e.Meta.Name] = true
+		if e.Namespace == o.Namespace {
+			used[e.Name] = true
 		}
 	}
 	for _, g := range groups {

@@ -246,13 +246,13 @@ func TestAllow_Names(t *testing.T) {
 			t.Errorf("%s: %s, then %s", args, text, again)
 		}
 		for _, e := range inputOf(t, text).ServiceEntries {
-			if errs := validation.IsDNS1123Subdomain(e.Meta.Name); len(errs) > 0 {
-				t.Errorf("%s: %s: %v", args, e.Meta.Name, errs)
+			if errs := validation.IsDNS1123Subdomain(e.Name); len(errs) > 0 {
+				t.Errorf("%s: %s: %v", args, e.Name, errs)
 			}
-			if other := names[e.Meta.Name]; other != "" {
-				t.Errorf("%q and %q are %s", other, args, e.Meta.Name)
+			if other := names[e.Name]; other != "" {
+				t.Errorf("%q and %q are %s", other, args, e.Name)
 			}
-			names[e.Meta.Name] = args
+			names[e.Name] = args
 		}
 	}
 }
