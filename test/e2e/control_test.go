@@ -72,6 +72,7 @@ const (
 	cnn      = `kubectl exec "$SOURCE_POD" -c sleep -- curl -sI https://edition.cnn.com | grep "HTTP/"`
 	headers  = `kubectl exec "$SOURCE_POD" -c sleep -- curl -sS http://httpbin.org/headers`
 	code     = `kubectl exec "$SOURCE_POD" -c sleep -- curl -o /dev/null -sS -w "%{http_code}\n" http://httpbin.org/headers`
+	body     = `kubectl exec "$SOURCE_POD" -c sleep -- curl -sS http://httpbin.org/headers`
 	delay    = `time kubectl exec "$SOURCE_POD" -c sleep -- curl -o /dev/null -sS -w "%{http_code}\n" http://httpbin.org/delay/5`
 	logs     = `kubectl logs "$SOURCE_POD" -c istio-proxy | tail`
 	blocked  = "command terminated with exit code 35" // curl's, for TLS that is closed
@@ -128,6 +129,7 @@ func control(t *testing.T, s *Suite) {
 	n.sees(cnn, blocked)
 	n.sees(code, "502\n")
 	n.sees(logs, "BlackHoleCluster", " 502 ", "block_all")
+	n.sees(body, "blocked (block_all): host httpbin.org, port 80, namespace "+n.name+": no ServiceEntry visible to this namespace declares it for HTTP")
 
 	// An HTTP host.
 	n.run(httpbinEntry)
