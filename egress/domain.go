@@ -11,6 +11,16 @@ type Domain struct {
 	By     Meta
 }
 
+// domain is a Domain of a view, which has one for almost every host.
+type domain struct {
+	name   string
+	host   int32 // its position in the view
+	routes []HTTPRoute
+	by     Meta
+}
+
+func (v *View) domain(d domain) Domain { return Domain{d.name, v.hosts[d.host], d.routes, d.by} }
+
 // SNIRoute is a route by SNI on one port.
 type SNIRoute struct {
 	Port  uint32

@@ -10,8 +10,12 @@ import (
 // VirtualService whose host matches it most closely, and every name that a
 // VirtualService has under a declared wildcard, and every TCP host without
 // addresses on a port that is not for TCP alone.
-func (v *View) findDomains(routes *routeTable) []Domain {
-	var out []Domain
+func (v *View) findDomains(routes *routeTable) []domain {
+	out := make([]domain, 0, len(v.hosts))
+	add := func(name string, h Host, r hostRoutes) {
+		i, _ := v.number(h.Port, h.Name)
+		out = append(out, domain{name, int32(i), r.http, r.meta})
+	}
 	ports := map[uint32]bool{}
 	for _, p := range v.Ports() {
 		if p.OnlyTCP() {
@@ -19,7 +23,7 @@ func (v *View) findDomains(routes *routeTable) []Domain {
 		}
 		for _, h := range p.Hosts {
 			if h.AnyAddress {
-				out = append(out, Domain{Name: h.Name, Host: h})
+				add(h.Name, h, hostRoutes{})
 			}
 		}
 	}
@@ -28,11 +32,11 @@ func (v *View) findDomains(routes *routeTable) []Domain {
 			continue
 		}
 		ports[h.Port] = true
-		d := Domain{Name: h.Name, Host: h}
-		if r, ok := routes.find(h.RoutesName(), h, hostRoutes.hasHTTP); ok {
-			d.Routes, d.By = r.http, r.meta
+		r, ok := routes.find(h.RoutesName(), h, hostRoutes.hasHTTP)
+		if !ok {
+			r = hostRoutes{}
 		}
-		out = append(out, d)
+		add(h.Name, h, r)
 	}
 	for _, name := range routes.hosts() {
 		for port := range ports {
@@ -41,12 +45,12 @@ func (v *View) findDomains(routes *routeTable) []Domain {
 				continue
 			}
 			if r, ok := routes.find(name, h, hostRoutes.hasHTTP); ok && r.host == name {
-				out = append(out, Domain{Name: name, Host: h, Routes: r.http, By: r.meta})
+				add(name, h, r)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Domain) int {
-		return cmp.Or(cmp.Compare(a.Host.Port, b.Host.Port), cmp.Compare(a.Name, b.Name))
+	slices.SortFunc(out, func(a, b domain) int {
+		return cmp.Or(cmp.Compare(v.hosts[a.host].Port, v.hosts[b.host].Port), cmp.Compare(a.name, b.name))
 	})
 	return out
 }
@@ -56,9 +60,9 @@ func (v *View) findDomains(routes *routeTable) []Domain {
 func (v *View) findMirrors() []Destination {
 	all := map[string]Destination{}
 	for _, d := range v.domains {
-		for _, r := range d.Routes {
+		for _, r := range d.routes {
 			for _, t := range r.Mirrors {
-				if to := v.MirrorDestination(t, d); to.Problem == nil {
+				if to := v.MirrorDestination(t, v.domain(d)); to.Problem == nil {
 					all[to.MirrorClusterName()] = to
 				}
 			}

@@ -164,8 +164,10 @@ func (v *View) hostsFor(name string) []Host {
 		return out
 	}
 	for n := range wider(name) {
-		for _, port := range v.byName[n] {
-			out = append(out, v.hosts[v.byCluster[ClusterName(port, n)]])
+		for _, port := range v.portsNamed(n) {
+			if h, ok := v.declared(port, n); ok {
+				out = append(out, h)
+			}
 		}
 	}
 	return out

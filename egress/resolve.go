@@ -11,8 +11,8 @@ import (
 // it.
 func (v *View) find(name string, port uint32) (Host, bool) {
 	for n := range wider(name) {
-		if i, ok := v.byCluster[ClusterName(port, n)]; ok {
-			return v.hosts[i], true
+		if h, ok := v.declared(port, n); ok {
+			return h, true
 		}
 	}
 	return Host{}, false
@@ -21,8 +21,12 @@ func (v *View) find(name string, port uint32) (Host, bool) {
 // portsOf are the ports on which a name is declared, by itself or else by the
 // closest wildcard, sorted.
 func (v *View) portsOf(name string) []uint32 {
-	ports, _ := closest(v.byName, name, func([]uint32) bool { return true })
-	return ports
+	for n := range wider(name) {
+		if ports := v.portsNamed(n); len(ports) > 0 {
+			return ports
+		}
+	}
+	return nil
 }
 
 // tlsPorts are the ports on which a name is declared as TLS, by itself or by a
@@ -30,7 +34,7 @@ func (v *View) portsOf(name string) []uint32 {
 func (v *View) tlsPorts(name string) []uint32 {
 	var out []uint32
 	for n := range wider(name) {
-		for _, port := range v.byName[n] {
+		for _, port := range v.portsNamed(n) {
 			if h, _ := v.find(name, port); h.Protocol == ProtocolTLS && !slices.Contains(out, port) {
 				out = append(out, port)
 			}

@@ -24,10 +24,10 @@ func (v *View) hash() string {
 		h.Write(line)
 	}
 	for _, d := range v.domains {
-		if len(d.Routes) > 0 {
-			fmt.Fprintf(h, "%d %s %s/%s\n", d.Host.Port, d.Name, d.By.Namespace, d.By.Name)
+		if len(d.routes) > 0 {
+			fmt.Fprintf(h, "%d %s %s/%s\n", v.hosts[d.host].Port, d.name, d.by.Namespace, d.by.Name)
 		}
-		for _, r := range d.Routes {
+		for _, r := range d.routes {
 			b, _ := wire.Marshal(r.Spec)
 			fmt.Fprintf(h, "%q\n", b)
 		}

@@ -15,12 +15,11 @@ import (
 type View struct {
 	mesh      Mesh
 	inCluster []InClusterAddress
-	hosts     []Host // sorted by port and name, each pair once
-	byCluster map[string]int
-	byName    map[string][]uint32 // the ports of each host, sorted
-	domains   []Domain            // sorted by port and name
-	sni       []SNIRoute          // sorted by port
-	mirrors   []Destination       // sorted by name
+	hosts     []Host        // sorted by port and name, each pair once
+	byName    []int32       // the positions of hosts, sorted by name and port
+	domains   []domain      // sorted by port and name
+	sni       []SNIRoute    // sorted by port
+	mirrors   []Destination // sorted by name
 	version   string
 	policyBy  Meta // the Sidecar with the policy; zero: the mesh's
 	limited   bool
@@ -54,11 +53,37 @@ func (v *View) Hosts() []string {
 
 // Host is the declared host with a cluster of some name.
 func (v *View) Host(cluster string) (Host, bool) {
-	i, ok := v.byCluster[cluster]
+	port, name, _ := strings.Cut(strings.TrimPrefix(cluster, "outbound|"), "||")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || ClusterName(uint32(n), name) != cluster {
+		return Host{}, false
+	}
+	return v.declared(uint32(n), name)
+}
+
+// declared is the host that is declared by a name.
+func (v *View) declared(port uint32, name string) (Host, bool) {
+	i, ok := v.number(port, name)
 	if !ok {
 		return Host{}, false
 	}
 	return v.hosts[i], true
+}
+
+// portsNamed are the ports of the host of a name, sorted.
+func (v *View) portsNamed(name string) (ports []uint32) {
+	i, _ := slices.BinarySearchFunc(v.byName, name, func(i int32, name string) int { return cmp.Compare(v.hosts[i].Name, name) })
+	for ; i < len(v.byName) && v.hosts[v.byName[i]].Name == name; i++ {
+		ports = append(ports, v.hosts[v.byName[i]].Port)
+	}
+	return ports
+}
+
+// number is the position of a host.
+func (v *View) number(port uint32, name string) (int, bool) {
+	return slices.BinarySearchFunc(v.hosts, hostKey{port, name}, func(h Host, of hostKey) int {
+		return cmp.Or(cmp.Compare(h.Port, of.port), cmp.Compare(h.Name, of.name))
+	})
 }
 
 // HostOfAddress is the TLS host with endpoints that has a single address, by the
@@ -100,7 +125,12 @@ func (v *View) Ports() []Port {
 
 // Domains are the virtual hosts of a port, sorted by name.
 func (v *View) Domains(port uint32) []Domain {
-	return ofPort(v.domains, port, func(d *Domain) uint32 { return d.Host.Port })
+	of := ofPort(v.domains, port, func(d *domain) uint32 { return v.hosts[d.host].Port })
+	out := make([]Domain, 0, len(of))
+	for _, d := range of {
+		out = append(out, v.domain(d))
+	}
+	return out
 }
 
 // SNIRoutes are the routes by SNI of a port.

@@ -1,6 +1,9 @@
 package egress
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // View returns the view of a namespace: that of its workloads which no Sidecar selects.
 func (m *Model) View(namespace string) *View { return m.ViewOf(Workload{Namespace: namespace}) }
@@ -8,7 +11,7 @@ func (m *Model) View(namespace string) *View { return m.ViewOf(Workload{Namespac
 // ViewOf returns the view of a workload.
 func (m *Model) ViewOf(w Workload) *View {
 	namespace, s := w.Namespace, m.scope(w).open(w.Namespace)
-	v := &View{mesh: m.mesh, byCluster: map[string]int{}, byName: map[string][]uint32{}}
+	v := &View{mesh: m.mesh}
 	if s == nil {
 		v.inCluster = m.inClusterOf(namespace)
 	} else {
@@ -33,11 +36,13 @@ func (m *Model) ViewOf(w Workload) *View {
 	for i := range v.hosts {
 		taken.assign(&v.hosts[i])
 	}
+	v.hosts = slices.Clone(v.hosts) // without room for more: a view is kept
 	slices.SortFunc(v.hosts, compareHosts)
-	for i, h := range v.hosts {
-		v.byCluster[h.ClusterName()] = i
-		v.byName[h.Name] = append(v.byName[h.Name], h.Port)
+	v.byName = make([]int32, len(v.hosts))
+	for i := range v.byName {
+		v.byName[i] = int32(i)
 	}
+	slices.SortStableFunc(v.byName, func(a, b int32) int { return cmp.Compare(v.hosts[a].Name, v.hosts[b].Name) })
 	routes := newRouteTable(shared)
 	for _, r := range ranked(routesSeen, c.rank, func(r *hostRoutes) Meta { return r.meta }) {
 		routes.add(r, c.rank(r.meta) < rankOther)
