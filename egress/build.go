@@ -41,6 +41,7 @@ func Build(in Input) (*Model, problem.List) {
 			m.routes = append(m.routes, readVirtualService(v, mesh, r)...)
 		}
 	}
+	share(m.hosts)
 	m.countPorts()
 	m.findPrivate()
 	m.visible = newVisible(m.hosts)

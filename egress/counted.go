@@ -26,9 +26,9 @@ func (v *View) Counted(cluster string) (Host, bool) {
 	if !ok {
 		return Host{}, false
 	}
-	for _, h := range ofPort(v.hosts, uint32(a.Port()), func(h *Host) uint32 { return h.Port }) {
+	for _, h := range v.ofPort(uint32(a.Port())) {
 		if h.Protocol == ProtocolTLS && slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool { return p.Contains(a.Addr()) }) {
-			return h, true
+			return *h, true
 		}
 	}
 	return Host{}, false

@@ -19,7 +19,7 @@ type domain struct {
 	by     Meta
 }
 
-func (v *View) domain(d domain) Domain { return Domain{d.name, v.hosts[d.host], d.routes, d.by} }
+func (v *View) domain(d domain) Domain { return Domain{d.name, *v.hosts[d.host], d.routes, d.by} }
 
 // SNIRoute is a route by SNI on one port.
 type SNIRoute struct {

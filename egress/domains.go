@@ -32,11 +32,11 @@ func (v *View) findDomains(routes *routeTable) []domain {
 			continue
 		}
 		ports[h.Port] = true
-		r, ok := routes.find(h.RoutesName(), h, hostRoutes.hasHTTP)
+		r, ok := routes.find(h.RoutesName(), *h, hostRoutes.hasHTTP)
 		if !ok {
 			r = hostRoutes{}
 		}
-		add(h.Name, h, r)
+		add(h.Name, *h, r)
 	}
 	for _, name := range routes.hosts() {
 		for port := range ports {

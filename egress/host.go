@@ -51,6 +51,28 @@ type Host struct {
 	Unresolved bool
 	// Passthrough keeps the original destination: TCP without resolution.
 	Passthrough bool
+
+	// shared is the same host, for all views that have it as it is; nil: of one view.
+	shared *Host
+}
+
+// share makes views share hosts that they have as they are. Each is allocated by itself: a
+// view may be kept for much longer than its model.
+func share(hosts []Host) {
+	for i := range hosts {
+		h := hosts[i]
+		h.shared = nil
+		hosts[i].shared = &h
+	}
+}
+
+// kept is the host for a view, which may have fewer of its addresses.
+func (h Host) kept() *Host {
+	if s := h.shared; s != nil && h.Shadowed == s.Shadowed && len(h.Addresses) == len(s.Addresses) {
+		return s
+	}
+	h.shared = nil
+	return &h
 }
 
 // ByHost reports whether requests are matched with the host's name, where the

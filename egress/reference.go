@@ -158,7 +158,7 @@ func (v *View) hostsFor(name string) []Host {
 	if strings.HasPrefix(name, "*") {
 		for _, h := range v.hosts {
 			if covers(h.Name, name) || covers(name, h.Name) {
-				out = append(out, h)
+				out = append(out, *h)
 			}
 		}
 		return out

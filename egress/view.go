@@ -15,7 +15,7 @@ import (
 type View struct {
 	mesh      Mesh
 	inCluster []InClusterAddress
-	hosts     []Host        // sorted by port and name, each pair once
+	hosts     []*Host       // sorted by port and name, each pair once
 	byName    []int32       // the positions of hosts, sorted by name and port
 	domains   []domain      // sorted by port and name
 	sni       []SNIRoute    // sorted by port
@@ -67,7 +67,7 @@ func (v *View) declared(port uint32, name string) (Host, bool) {
 	if !ok {
 		return Host{}, false
 	}
-	return v.hosts[i], true
+	return *v.hosts[i], true
 }
 
 // portsNamed are the ports of the host of a name, sorted.
@@ -81,7 +81,7 @@ func (v *View) portsNamed(name string) (ports []uint32) {
 
 // number is the position of a host.
 func (v *View) number(port uint32, name string) (int, bool) {
-	return slices.BinarySearchFunc(v.hosts, hostKey{port, name}, func(h Host, of hostKey) int {
+	return slices.BinarySearchFunc(v.hosts, hostKey{port, name}, func(h *Host, of hostKey) int {
 		return cmp.Or(cmp.Compare(h.Port, of.port), cmp.Compare(h.Name, of.name))
 	})
 }
@@ -95,9 +95,9 @@ func (v *View) HostOfAddress(cluster string) (Host, bool) {
 	if err != nil || invalid != nil || AddressClusterName(uint32(n), address) != cluster {
 		return Host{}, false
 	}
-	for _, h := range ofPort(v.hosts, uint32(n), func(h *Host) uint32 { return h.Port }) {
+	for _, h := range v.ofPort(uint32(n)) {
 		if h.Protocol == ProtocolTLS && h.Static() && slices.Contains(h.Addresses, netip.PrefixFrom(a, a.BitLen())) {
-			return h, true
+			return *h, true
 		}
 	}
 	return Host{}, false
@@ -111,7 +111,11 @@ func (v *View) Ports() []Port {
 		for n < len(rest) && rest[n].Port == number {
 			n++
 		}
-		out = append(out, Port{number, rest[:n:n]})
+		hosts := make([]Host, n)
+		for i, h := range rest[:n] {
+			hosts[i] = *h
+		}
+		out = append(out, Port{number, hosts})
 		rest = rest[n:]
 	}
 	for _, number := range standingPorts() {
@@ -140,6 +144,10 @@ func (v *View) SNIRoutes(port uint32) []SNIRoute {
 
 // Mirrors are the destinations that requests are mirrored to, sorted by cluster.
 func (v *View) Mirrors() []Destination { return v.mirrors }
+
+func (v *View) ofPort(port uint32) []*Host {
+	return ofPort(v.hosts, port, func(h **Host) uint32 { return (*h).Port })
+}
 
 // ofPort is the part of a list, sorted by port, with one port.
 func ofPort[T any](sorted []T, port uint32, of func(*T) uint32) []T {

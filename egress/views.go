@@ -20,29 +20,25 @@ func (m *Model) ViewOf(w Workload) *View {
 	}
 	hosts, routesSeen := m.seen(namespace, s)
 	c := newClaims(namespace, m.mesh.rootNamespace, len(hosts))
+	of := make([]Host, 0, len(hosts))
 	for _, h := range ranked(hosts, c.rank, func(h *Host) Meta { return h.Meta }) {
 		if c.add(&h) {
-			v.hosts = append(v.hosts, h)
+			of = append(of, h)
 		}
 	}
-	shared := c.shared(v.hosts)
+	shared := c.shared(of)
 	if len(shared) > 0 {
-		v.hosts = slices.DeleteFunc(v.hosts, func(h Host) bool { return len(h.Endpoints) > 0 && shared[hostKey{h.Port, h.Name}] })
+		of = slices.DeleteFunc(of, func(h Host) bool { return len(h.Endpoints) > 0 && shared[hostKey{h.Port, h.Name}] })
 	}
 	if m.manyPorts {
-		v.hosts = withinPorts(v.hosts, m.limits.ViewPorts, c.rank)
+		of = withinPorts(of, m.limits.ViewPorts, c.rank)
 	}
 	taken := owners{}
-	for i := range v.hosts {
-		taken.assign(&v.hosts[i])
+	for i := range of {
+		taken.assign(&of[i])
 	}
-	v.hosts = slices.Clone(v.hosts) // without room for more: a view is kept
-	slices.SortFunc(v.hosts, compareHosts)
-	v.byName = make([]int32, len(v.hosts))
-	for i := range v.byName {
-		v.byName[i] = int32(i)
-	}
-	slices.SortStableFunc(v.byName, func(a, b int32) int { return cmp.Compare(v.hosts[a].Name, v.hosts[b].Name) })
+	slices.SortFunc(of, compareHosts)
+	v.keep(of)
 	routes := newRouteTable(shared)
 	for _, r := range ranked(routesSeen, c.rank, func(r *hostRoutes) Meta { return r.meta }) {
 		routes.add(r, c.rank(r.meta) < rankOther)
@@ -52,6 +48,15 @@ func (m *Model) ViewOf(w Workload) *View {
 	v.mirrors = v.findMirrors()
 	v.version = v.hash()
 	return v
+}
+
+// keep makes sorted hosts those of the view.
+func (v *View) keep(of []Host) {
+	v.hosts, v.byName = make([]*Host, len(of)), make([]int32, len(of))
+	for i := range of {
+		v.hosts[i], v.byName[i] = of[i].kept(), int32(i)
+	}
+	slices.SortStableFunc(v.byName, func(a, b int32) int { return cmp.Compare(v.hosts[a].Name, v.hosts[b].Name) })
 }
 
 // seen are the hosts and routes that a workload of a namespace sees, in their order; nil:
