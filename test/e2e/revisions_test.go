@@ -135,8 +135,8 @@ func (n *Namespace) followed(heading string, commands int) {
 	}
 }
 
-// lasting are all objects but those of pods and of Helm's history.
-const lasting = allObjects + ` | grep -vE '^(Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|ControllerRevision) |/sh\.helm\.release'`
+// lasting are all objects but those of pods, of Helm's history, and what sidecars report.
+const lasting = allObjects + ` | grep -vE '^(Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|ControllerRevision|EgressReport) |/sh\.helm\.release'`
 
 // ofIstio prints the objects of Istio's releases, and ofFirst those of the release
 // outrider, with their managers and versions.
