@@ -19,8 +19,6 @@ type domain struct {
 	by     Meta
 }
 
-func (v *View) domain(d domain) Domain { return Domain{d.name, *v.hosts[d.host], d.routes, d.by} }
-
 // SNIRoute is a route by SNI on one port.
 type SNIRoute struct {
 	Port  uint32

@@ -137,6 +137,8 @@ func (v *View) Domains(port uint32) []Domain {
 	return out
 }
 
+func (v *View) domain(d domain) Domain { return Domain{d.name, *v.hosts[d.host], d.routes, d.by} }
+
 // SNIRoutes are the routes by SNI of a port.
 func (v *View) SNIRoutes(port uint32) []SNIRoute {
 	return ofPort(v.sni, port, func(s *SNIRoute) uint32 { return s.Port })
