@@ -251,8 +251,8 @@ func limitMemory(log logr.Logger) {
 
 // xdsGarbage is GOGC of a control plane alone: the heap grows by so many percent of what is
 // in use until garbage is collected. In use are mostly connections, of which each sidecar
-// has up to three, and little garbage is made. With 1,000 sidecars that report, a quarter
-// of the default saves 90 MiB, and its collections take no processor time that is noticed.
+// has up to three, and little garbage is made: memory is worth more than the processor time
+// of more collections.
 const xdsGarbage = 25
 
 // collectSooner sets GOGC of a control plane, unless it is set.

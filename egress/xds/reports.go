@@ -46,7 +46,7 @@ const (
 	// thread, which has no other streams, is closed soon after: see pendingTimeout.
 	reportIdle = 30 * time.Second
 	// Entries per second, after reportBurst at once, of a pod, of a namespace and of all. An
-	// entry takes 0.8 us to decode and count (BenchmarkReports), and 4 us with all that a
+	// entry takes 0.8 us to decode and count (BenchmarkReports), and 4.5 us with all that a
 	// message takes (BenchmarkReportLoad): 120,000 take half a core. It is what 1,000
 	// sidecars report with 60 forwarded connections a second each, of two entries.
 	reportsPerPod       = 500
