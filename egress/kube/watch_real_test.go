@@ -25,6 +25,7 @@ import (
 	"github.com/outrider-mesh/outrider/config"
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
+	"github.com/outrider-mesh/outrider/test/kit"
 	"github.com/outrider-mesh/outrider/test/kube"
 )
 
@@ -203,9 +204,7 @@ func TestWatcher_WaitsForInitialLists(t *testing.T) {
 			w.forbidden.Store(nil)
 			w.configure()
 			w.eventually("hosts")
-			if err := w.Ready(nil); err != nil {
-				t.Errorf("not ready: %v", err)
-			}
+			kit.Eventually(t, "it is ready", func() error { return w.Ready(nil) }) // after the first build
 		})
 	}
 }
