@@ -87,7 +87,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= n; b.left < 0 {
-		return 0, errTooLarge
+		return 0, fmt.Errorf("%w: it exceeds %d MiB", errTooLarge, b.limit>>20)
 	}
 	return n, err
 }

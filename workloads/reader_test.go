@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,5 +49,14 @@ func TestPages(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestBounded: an answer that is too large ends with an error that has the limit.
+func TestBounded(t *testing.T) {
+	body := &bounded{io.NopCloser(strings.NewReader(strings.Repeat("x", 3<<20))), 2 << 20, 2 << 20}
+	n, err := io.Copy(io.Discard, body)
+	if !errors.Is(err, errTooLarge) || err.Error() != "answer of the API server is too large: it exceeds 2 MiB" || n > 2<<20 {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -22,7 +22,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -122,14 +121,7 @@ func (f *loadFleet) sidecar(i int, p loadPod, started func()) error {
 	if err != nil {
 		return err
 	}
-	used := []string{"*"}
-	for i := range 5 {
-		used = append(used, fmt.Sprintf("outbound|80||shared-%d.example.com", i))
-	}
-	for _, r := range []*discoveryv3.DeltaDiscoveryRequest{
-		{TypeUrl: envoy.TypeCluster, ResourceNamesSubscribe: used}, {TypeUrl: envoy.TypeListener},
-		{TypeUrl: envoy.TypeRoute, ResourceNamesSubscribe: []string{"80", "443", "catchall"}},
-	} {
+	for _, r := range subscriptions("shared") {
 		if err := s.SendMsg(r); err != nil {
 			return errors.Join(err, s.RecvMsg(&loadResponse{}))
 		}

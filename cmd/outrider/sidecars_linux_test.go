@@ -177,14 +177,7 @@ func (f *sidecars) sidecar(ctx context.Context, token string, source net.Addr) e
 	if err != nil {
 		return err
 	}
-	used := []string{"*"}
-	for i := range 5 {
-		used = append(used, fmt.Sprintf("outbound|80||host-%d.example.com", i))
-	}
-	for _, r := range []*discoveryv3.DeltaDiscoveryRequest{
-		{TypeUrl: envoy.TypeCluster, ResourceNamesSubscribe: used}, {TypeUrl: envoy.TypeListener},
-		{TypeUrl: envoy.TypeRoute, ResourceNamesSubscribe: []string{"80", "443", "catchall"}},
-	} {
+	for _, r := range subscriptions("host") {
 		if err := s.Send(r); err != nil {
 			return errors.Join(err, s.RecvMsg(&discoveryv3.DeltaDiscoveryResponse{}))
 		}
@@ -195,7 +188,7 @@ func (f *sidecars) sidecar(ctx context.Context, token string, source net.Addr) e
 			return err
 		}
 		switch {
-		case r.TypeUrl == envoy.TypeCluster && first && len(r.Resources) > len(used)-1:
+		case r.TypeUrl == envoy.TypeCluster && first && len(r.Resources) > hostsInUse:
 			first = false
 			f.hosts.Add(1)
 		case r.TypeUrl == envoy.TypeRoute:
@@ -204,5 +197,20 @@ func (f *sidecars) sidecar(ctx context.Context, token string, source net.Addr) e
 		if err := s.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce}); err != nil {
 			return err
 		}
+	}
+}
+
+// hostsInUse are those of a simulated sidecar.
+const hostsInUse = 5
+
+// subscriptions are the requests of a sidecar for hosts in use whose names begin alike.
+func subscriptions(host string) []*discoveryv3.DeltaDiscoveryRequest {
+	used := []string{"*"}
+	for i := range hostsInUse {
+		used = append(used, fmt.Sprintf("outbound|80||%s-%d.example.com", host, i))
+	}
+	return []*discoveryv3.DeltaDiscoveryRequest{
+		{TypeUrl: envoy.TypeCluster, ResourceNamesSubscribe: used}, {TypeUrl: envoy.TypeListener},
+		{TypeUrl: envoy.TypeRoute, ResourceNamesSubscribe: []string{"80", "443", "catchall"}},
 	}
 }
