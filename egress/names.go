@@ -41,14 +41,29 @@ func RouteName(s *networkingv1alpha3.HTTPRoute, m *networkingv1alpha3.HTTPMatchR
 	return s.Name + "." + m.Name
 }
 
-// The counters of connections whose cluster several destinations share. Their names are
-// CountPrefix.COUNT.CountBy.CLUSTER, with the name of the cluster that a destination would
-// have; CountedNames comes before it in the prefix of statistics.
+// The counters of destinations that have no cluster of their own: CountPrefix.COUNT, then
+// CountBy and the name of the cluster that a declared destination would have, or
+// CountUndeclared and RULE|PROTOCOL|PORT|HOST of one that is not declared. A protocol is
+// http or tcp, which is TLS where the host is a name. CountedNames comes before the name of
+// a cluster in the prefix of statistics.
 const (
 	CountPrefix      = "egress"
 	CountConnections = "connections"
+	CountRequests    = "requests"
 	CountSent        = "sent" // bytes, by the workload
 	CountReceived    = "received"
 	CountBy          = "cluster"
+	CountUndeclared  = "undeclared"
 	CountedNames     = "names."
 )
+
+// The keys of Envoy's runtime that decide how a sidecar reports undeclared destinations:
+// an entry for each request and connection, which is the default, or counters of them. Their
+// values are 0 or 100.
+const (
+	RuntimeEntries  = "outrider.reports.entries"
+	RuntimeCounters = "outrider.reports.counters"
+)
+
+// RuntimeName is the name of the resource with these keys.
+const RuntimeName = "reports"
