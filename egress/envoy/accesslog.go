@@ -8,11 +8,14 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	statslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
 	streamlogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -109,31 +112,52 @@ func reportsTo() *grpclogv3.CommonGrpcAccessLogConfig {
 }
 
 // undeclaredTCP are the loggers of connections to undeclared destinations: log, and the
-// reports of them. A forwarded connection is also reported when it is connected, because
-// it may be open for days; log has it once.
-func (b *builder) undeclaredTCP(log []*accesslogv3.AccessLog) []*accesslogv3.AccessLog {
+// reports of them. The runtime decides whether these are entries or counters. A connection
+// is also reported when it starts or is connected, because it may be open for days; log has
+// it once.
+func (b *builder) undeclaredTCP(p *tcpproxyv3.TcpProxy) {
 	if !b.mesh.Reports {
-		return log
+		return
 	}
-	if !b.mesh.RegistryOnly {
-		log = onlyEnds(log)
-	}
-	return append(slices.Clip(log), &accesslogv3.AccessLog{Name: "envoy.access_loggers.tcp_grpc", ConfigType: &accesslogv3.AccessLog_TypedConfig{
-		TypedConfig: b.pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: reportsTo()})}})
+	entries, counters := ofRuntime(egress.RuntimeEntries, true), ofRuntime(egress.RuntimeCounters, false)
+	start, connected, end := datalogv3.AccessLogType_TcpConnectionStart, datalogv3.AccessLogType_TcpUpstreamConnected, datalogv3.AccessLogType_TcpConnectionEnd
+	of := undeclaredAs(b.undeclaredRule()+"|tcp", sniOrAddress)
+	p.AccessLog = append(onlyEnds(p.AccessLog),
+		&accesslogv3.AccessLog{Name: "envoy.access_loggers.tcp_grpc", Filter: both(ofEvents(connected, end), entries), ConfigType: &accesslogv3.AccessLog_TypedConfig{
+			TypedConfig: b.pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: reportsTo()})}},
+		b.counter(maxUndeclared, of, both(ofEvents(start), counters), one(egress.CountConnections)),
+		b.counter(2*maxUndeclared, of, both(ofEvents(end), counters), tcpBytes()...))
+	p.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: !b.mesh.RegistryOnly, FlushAccessLogOnStart: true}
 }
 
-// undeclaredHTTP are log, and the reports of requests to undeclared hosts. A route
-// configuration of undeclared hosts alone needs no filter.
+// undeclaredRule is the rule for connections to undeclared destinations.
+func (b *builder) undeclaredRule() string {
+	if b.mesh.RegistryOnly {
+		return egress.RouteBlockAll
+	}
+	return egress.RouteAllowAny
+}
+
+// undeclaredHTTP are log, and the reports of requests to undeclared hosts: entries or
+// counters. A route configuration of undeclared hosts alone needs no filter for them.
 func (b *builder) undeclaredHTTP(route string, log []*accesslogv3.AccessLog) []*accesslogv3.AccessLog {
 	if !b.mesh.Reports {
 		return log
 	}
-	reports := &accesslogv3.AccessLog{Name: "envoy.access_loggers.http_grpc", ConfigType: &accesslogv3.AccessLog_TypedConfig{
-		TypedConfig: b.pack(&grpclogv3.HttpGrpcAccessLogConfig{CommonConfig: reportsTo()})}}
+	entries, counters := ofRuntime(egress.RuntimeEntries, true), ofRuntime(egress.RuntimeCounters, false)
 	if route != catchAllRoute {
-		reports.Filter = ofUndeclared()
+		entries, counters = both(ofUndeclared(), entries), both(ofUndeclared(), counters)
 	}
-	return append(slices.Clip(log), reports)
+	return append(slices.Clip(log),
+		&accesslogv3.AccessLog{Name: "envoy.access_loggers.http_grpc", Filter: entries, ConfigType: &accesslogv3.AccessLog_TypedConfig{
+			TypedConfig: b.pack(&grpclogv3.HttpGrpcAccessLogConfig{CommonConfig: reportsTo()})}},
+		b.counter(3*maxUndeclared, undeclaredAs("%ROUTE_NAME%|http", authorityOrAddress), counters, one(egress.CountRequests),
+			countValue{egress.CountSent, "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"}, countValue{egress.CountReceived, "%DOWNSTREAM_WIRE_BYTES_SENT%"}))
+}
+
+// undeclaredAs is the tag of the counters of an undeclared destination.
+func undeclaredAs(rule, host string) *statslogv3.Config_Tag {
+	return &statslogv3.Config_Tag{Name: egress.CountUndeclared, ValueFormat: rule + "|%DOWNSTREAM_LOCAL_PORT%|" + host}
 }
 
 // ofUndeclared selects requests by the metadata that undeclaredFilter sets. An expression

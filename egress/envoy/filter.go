@@ -55,10 +55,8 @@ func (b *builder) undeclared(log []*accesslogv3.AccessLog) []*listenerv3.Filter 
 	if b.mesh.RegistryOnly {
 		cluster = egress.BlackHoleCluster
 	}
-	p := &tcpproxyv3.TcpProxy{StatPrefix: cluster, AccessLog: b.undeclaredTCP(log), ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster}}
-	if b.mesh.Reports && !b.mesh.RegistryOnly {
-		p.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
-	}
+	p := &tcpproxyv3.TcpProxy{StatPrefix: cluster, AccessLog: log, ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster}}
+	b.undeclaredTCP(p)
 	return []*listenerv3.Filter{b.tcpProxy(p)}
 }
 

@@ -93,6 +93,13 @@ const (
 // originalAddress is the original destination address of a connection.
 const originalAddress = "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
 
+// sniOrAddress is the SNI of a connection, or else that address, and authorityOrAddress the
+// Host of a request. The longest name has 253 characters.
+const (
+	sniOrAddress       = `%COALESCE({"operators": ["REQUESTED_SERVER_NAME", "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT"]}):260%`
+	authorityOrAddress = `%COALESCE({"operators": [{"command": "REQ", "param": ":authority"}, "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT"]}):260%`
+)
+
 // addressCluster is what access logs have as the cluster of connections to an
 // address.
 func addressCluster(port uint32) string { return egress.ClusterName(port, originalAddress) }
