@@ -33,8 +33,9 @@
 //
 //   - names.go: names that several resources refer to
 //   - resource.go: a resource, and the builder of messages
+//   - runtime.go: the runtime, which decides how destinations are reported
 //   - address.go: address ranges
-//   - counts.go: counts of connections to declared destinations
+//   - counts.go: counters of connections, and filters of access loggers
 //   - accesslog.go: access loggers
 //   - header.go: header operations
 //   - blockedbody.go: the bodies of responses to blocked requests
