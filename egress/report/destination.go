@@ -123,6 +123,15 @@ func CleanHost(text string) string {
 	return host
 }
 
+// IsAddress reports whether a text is an address without a port.
+func IsAddress(text string) bool {
+	if !mayBeAddress(text) {
+		return false
+	}
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
 // mayBeAddress is false for most names: the error of a parser takes memory for each of them.
 func mayBeAddress(text string) bool {
 	if text == "" {

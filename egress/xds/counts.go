@@ -22,15 +22,17 @@ const (
 	counterValue  = 1
 )
 
-// metricCounts are the counters of a message, by the name of a cluster.
+// metricCounts are the counters of a message.
 type metricCounts struct {
-	of    map[string]*clusterCounts
-	bytes int
+	of         map[string]*clusterCounts             // by the name of a cluster
+	undeclared map[report.Destination]*clusterCounts // by destination
+	written    uint64                                // entries of access logs that the sidecar has sent
+	bytes      int
 }
 
-func (*metricCounts) release() {}
+func (m *metricCounts) size() (names, bytes int) { return len(m.of) + len(m.undeclared), m.bytes }
 
-func (m *metricCounts) size() (entries, bytes int) { return len(m.of), m.bytes }
+func (m *metricCounts) empty() bool { return len(m.of)+len(m.undeclared) == 0 && m.written == 0 }
 
 // clusterCounts are what has happened since the last message.
 type clusterCounts struct {
@@ -116,8 +118,26 @@ func readCounter(data []byte, value *float64) error {
 	return nil
 }
 
+// entriesWritten is the counter of the entries of access logs that a sidecar has sent.
+const entriesWritten = "access_logs.grpc_access_log.logs_written"
+
 // add counts a counter by its name.
 func (m *metricCounts) add(name string, value float64) {
+	n := uint64(min(value, 1<<53))
+	if name == entriesWritten {
+		m.written = n
+		return
+	}
+	if d, count := undeclaredOf(name); count != nil {
+		if m.undeclared == nil {
+			m.undeclared = map[report.Destination]*clusterCounts{}
+		}
+		if m.undeclared[d] == nil {
+			m.undeclared[d] = &clusterCounts{}
+		}
+		*count(m.undeclared[d]) += n // hosts with and without a port are one
+		return
+	}
 	cluster, count := counterOf(name)
 	if count == nil {
 		return
@@ -130,7 +150,7 @@ func (m *metricCounts) add(name string, value float64) {
 		c = &clusterCounts{}
 		m.of[cluster] = c
 	}
-	*count(c) = uint64(min(value, 1<<53))
+	*count(c) = n
 }
 
 // counterOf is the cluster that a counter's name has, and what it counts; nil: another
@@ -159,29 +179,30 @@ func counterOf(name string) (cluster string, count func(*clusterCounts) *uint64)
 
 // declared are the counted destinations that the sidecar has. What it does not have it
 // cannot have reached.
-func (s *Server) declared(id Identity, all map[string]*clusterCounts) (out []report.DestinationReport) {
-	if len(all) == 0 {
+func (st *stream) declared(all map[string]*clusterCounts, now time.Time) (out []report.DestinationReport) {
+	if st == nil || len(all) == 0 {
 		return nil
 	}
-	g, v := s.viewOf(id)
-	if v == nil {
-		return nil
-	}
-	now := time.Now()
+	st.mu.Lock()
+	g, v := st.generation, st.view
+	st.mu.Unlock()
 	for cluster, c := range all {
-		d, ok := declaredAs(g, v.of, id.Namespace, cluster)
-		if !ok {
-			continue
+		if d, ok := declaredAs(g, v.of, st.identity.Namespace, cluster); ok {
+			out = append(out, c.of(d, now))
 		}
-		counts := report.Counts{First: now, Last: now, BytesSent: c.sent, BytesReceived: c.received}
-		if d.Protocol == report.HTTP {
-			counts.Requests = c.requests
-		} else {
-			counts.Connections = c.connections
-		}
-		out = append(out, report.DestinationReport{Destination: d, Counts: counts})
 	}
 	return out
+}
+
+// of are the counts of a destination.
+func (c *clusterCounts) of(d report.Destination, now time.Time) report.DestinationReport {
+	counts := report.Counts{First: now, Last: now, BytesSent: c.sent, BytesReceived: c.received}
+	if d.Protocol == report.HTTP {
+		counts.Requests = c.requests
+	} else {
+		counts.Connections = c.connections
+	}
+	return report.DestinationReport{Destination: d, Counts: counts}
 }
 
 // declaredAs is the destination that a cluster's name is of, in a namespace.
@@ -214,20 +235,20 @@ func declaredAs(g *generation, v *egress.View, namespace, cluster string) (d rep
 	return d, true
 }
 
-// viewOf is the view of a pod's stream of configuration, which comes over the same
-// connection; nil if there is none.
-func (s *Server) viewOf(id Identity) (*generation, *view) {
+// streamOf is a pod's stream of configuration, which comes over the same connection as its
+// counts; nil if there is none with a view.
+func (s *Server) streamOf(id Identity) *stream {
 	s.mu.Lock()
 	of := s.pods[id.String()]
 	s.mu.Unlock()
 	for i := len(of) - 1; i >= 0; i-- {
 		st := of[i]
 		st.mu.Lock()
-		g, v := st.generation, st.view
+		has := st.view != nil
 		st.mu.Unlock()
-		if st.identity == id && v != nil {
-			return g, v
+		if st.identity == id && has {
+			return st
 		}
 	}
-	return nil, nil
+	return nil
 }

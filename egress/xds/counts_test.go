@@ -3,9 +3,7 @@ package xds
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/netip"
 	"slices"
@@ -143,9 +141,9 @@ func TestCountsOfSharedViews(t *testing.T) {
 	for _, pod := range []string{"bank/vault", "shop/sleep"} {
 		kit.Must(t, s.counts(t, pod).SendMsg(counters("cluster.outbound|80||httpbin.org.upstream_rq_total", 1.0)))
 	}
-	if _, a := s.viewOf(Identity{Namespace: "bank", Pod: "vault"}); a == nil {
+	if a := s.streamOf(Identity{Namespace: "bank", Pod: "vault"}); a == nil {
 		t.Error("no view")
-	} else if _, b := s.viewOf(Identity{Namespace: "shop", Pod: "sleep"}); a != b {
+	} else if b := s.streamOf(Identity{Namespace: "shop", Pod: "sleep"}); b == nil || a.view != b.view {
 		t.Error("the views are not shared")
 	}
 	for namespace, want := range map[string]string{"bank": "vault httpbin.org:80 HTTP allowed bank/secret-project connections=0 requests=1", "shop": "sleep httpbin.org:80 HTTP allowed shop/httpbin connections=0 requests=1"} {
@@ -190,23 +188,20 @@ func TestCountLimits(t *testing.T) {
 }
 
 // TestCountsWithoutReports has a server that receives no reports: it reads what sidecars
-// send, and keeps nothing.
+// send, and keeps nothing. A stream without a message is not closed.
 func TestCountsWithoutReports(t *testing.T) {
 	s := serve(t)
 	s.reports.to = nil
-	s.reports.idle = 300 * time.Millisecond
+	s.reports.idle = 50 * time.Millisecond
 	s.Publish(modelOf(t, "ALLOW_ANY", entryOf(t, "shop", "httpbin", httpbin)))
 	c := s.counts(t, "shop/sleep")
-	for range 5 {
+	for range 3 {
 		kit.Must(t, c.SendMsg(counters("cluster.outbound|80||httpbin.org.upstream_rq_total", 1.0)))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 	}
-	began := time.Now()
-	if err := c.RecvMsg(&metricsv3.StreamMetricsResponse{}); !errors.Is(err, io.EOF) && status.Code(err) != codes.Internal {
-		t.Errorf("an idle stream ends with %v", err)
-	}
-	if time.Since(began) < 50*time.Millisecond {
-		t.Error("a stream that is in use ends")
+	kit.Must(t, c.SendMsg(counters(strings.Repeat("a", DefaultMessageBytes), 1.0)))
+	if got := status.Code(c.RecvMsg(&metricsv3.StreamMetricsResponse{})); got != codes.ResourceExhausted {
+		t.Errorf("the stream was not read: %s", got)
 	}
 	if got := s.reported.text("shop"); got != "" {
 		t.Errorf("reported: %s", got)
@@ -214,7 +209,8 @@ func TestCountsWithoutReports(t *testing.T) {
 }
 
 func FuzzMetrics(f *testing.F) {
-	for _, m := range []proto.Message{counters("cluster.outbound|80||a.b.test.upstream_cx_total", 1.0), counters("tcp.names.outbound|443||*.a.test.downstream_cx_total", 1.0), counters("egress.sent.cluster.outbound|443||a.test", 3.0)} {
+	for _, m := range []proto.Message{counters("cluster.outbound|80||a.b.test.upstream_cx_total", 1.0), counters("tcp.names.outbound|443||*.a.test.downstream_cx_total", 1.0), counters("egress.sent.cluster.outbound|443||a.test", 3.0),
+		counters("egress.requests.undeclared.block_port|http|80|[2001_db8__1]_80", 3.0, "egress.connections.undeclared.allow_any|tcp|443|a.test", 1.0, entriesWritten, 4.0)} {
 		data, err := proto.Marshal(m)
 		kit.Must(f, err)
 		f.Add(data)
@@ -228,6 +224,14 @@ func FuzzMetrics(f *testing.F) {
 			if max(c.connections, c.requests, c.sent, c.received) > 1<<53 || *c == (clusterCounts{}) {
 				t.Errorf("%q: %+v", cluster, *c)
 			}
+		}
+		for _, d := range m.undeclaredAt(time.Now()) {
+			if report.CleanHost(d.Host) != d.Host || d.Host == "" || d.Port == 0 || d.Verdict == "" || d.Rule == "" || d.Protocol == "" {
+				t.Errorf("%+v", d)
+			}
+		}
+		if names, bytes := m.size(); names > len(data) || bytes != len(data) || m.written > 1<<53 {
+			t.Errorf("%d names of %d bytes, %d entries", names, bytes, m.written)
 		}
 	})
 }

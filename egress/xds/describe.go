@@ -9,11 +9,13 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // SentResource is a resource that a sidecar has.
 type SentResource struct {
-	Type    string          `json:"type"` // Cluster, Listener or RouteConfiguration
+	Type    string          `json:"type"` // Cluster, Listener, RouteConfiguration or Runtime
 	Name    string          `json:"name"`
 	Version string          `json:"version"` // empty: sent as removed
 	Body    json.RawMessage `json:"body,omitempty"`
@@ -59,7 +61,11 @@ func (st *stream) describe(status StreamStatus) (out []SentResource) {
 
 // body is a resource as JSON. Only the current version is kept.
 func (v *view) body(typeURL, name, version string) (json.RawMessage, string) {
-	e, err := v.get(typeURL, name)
+	find := v.get
+	if typeURL == envoy.TypeRuntime {
+		find = func(string, string) (*entry, error) { return runtimeOf(envoy.ReportMode(version)) }
+	}
+	e, err := find(typeURL, name)
 	if err != nil {
 		return nil, err.Error()
 	}

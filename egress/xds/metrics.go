@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // metrics count the events of an Observer. No label has a value chosen by a
@@ -15,7 +16,7 @@ type metrics struct {
 	responses, resources, bytes, nack *prometheus.CounterVec
 	limited                           *prometheus.CounterVec
 	connected                         prometheus.Gauge
-	objects                           *prometheus.GaugeVec
+	objects, modes                    *prometheus.GaugeVec
 }
 
 // Metrics registers the server's metrics and returns an Observer that updates
@@ -47,8 +48,12 @@ func Metrics(registry prometheus.Registerer, next Observer) Observer {
 			Help: "ServiceEntries, VirtualServices and MeshConfigs that sidecars reject although they are valid, by kind and state " +
 				"(rejected; disputed: the sidecars of one other namespace reject it).",
 		}, []string{"kind", "state"}),
+		modes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "outrider", Subsystem: "xds", Name: "reporting",
+			Help: "Connected sidecars by how they report undeclared destinations (entries: each connection and request; counters: counts every 15 s; off).",
+		}, []string{"mode"}),
 	}
-	registry.MustRegister(m.objects, m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.limited, m.connected)
+	registry.MustRegister(m.objects, m.modes, m.connections, m.rejected, m.failures, m.responses, m.resources, m.bytes, m.nack, m.limited, m.connected)
 	return m.observer(next)
 }
 
@@ -75,6 +80,14 @@ func (m metrics) observer(next Observer) Observer {
 			next.sent(typeURL, resources, bytes)
 		},
 		Rejected: func(r Rejection) { m.nack.WithLabelValues(ShortType(r.TypeURL)).Inc(); next.rejected(r) },
+		Reporting: func(from, to envoy.ReportMode) {
+			for mode, change := range map[envoy.ReportMode]float64{from: -1, to: 1} {
+				if mode != "" {
+					m.modes.WithLabelValues(string(mode)).Add(change)
+				}
+			}
+			next.reporting(from, to)
+		},
 		Judged: func(all []egress.Rejection) {
 			m.objects.Reset()
 			for _, r := range all {
@@ -107,5 +120,5 @@ func TokenMetrics(registry prometheus.Registerer) func(method, result string) {
 	return func(method, result string) { checks.WithLabelValues(method, result).Inc() }
 }
 
-// ShortType is Cluster, Listener or RouteConfiguration.
+// ShortType is Cluster, Listener, RouteConfiguration or Runtime.
 func ShortType(typeURL string) string { return typeURL[strings.LastIndexByte(typeURL, '.')+1:] }

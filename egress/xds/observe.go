@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 )
 
 // Observer receives the server's events; nil members are skipped. The functions
@@ -26,6 +27,9 @@ type Observer struct {
 	Sent func(typeURL string, resources, bytes int)
 	// Rejected is called when a sidecar rejects a response (NACK).
 	Rejected func(Rejection)
+	// Reporting is called when a sidecar reports in another mode; "" is none, before it is
+	// connected and after.
+	Reporting func(from, to envoy.ReportMode)
 	// Judged is called with all objects that sidecars reject, when they change.
 	Judged func([]egress.Rejection)
 	// Failed is called when a view cannot be built; its streams keep the previous
@@ -98,6 +102,12 @@ func (o Observer) rejected(r Rejection) {
 	}
 }
 
+func (o Observer) reporting(from, to envoy.ReportMode) {
+	if o.Reporting != nil {
+		o.Reporting(from, to)
+	}
+}
+
 func (o Observer) judged(all []egress.Rejection) {
 	if o.Judged != nil {
 		o.Judged(all)
@@ -147,6 +157,12 @@ func (st *stream) status() StreamStatus {
 		out.Pending += len(s.pending)
 		if s.rejected != nil {
 			out.Rejected[typeURL] = *s.rejected
+		}
+	}
+	if r := &st.reporting; r.version != "" {
+		out.Sent[envoy.TypeRuntime] = map[string]string{egress.RuntimeName: r.version}
+		if r.rejected != nil {
+			out.Rejected[envoy.TypeRuntime] = *r.rejected
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,12 +17,13 @@ type reported struct {
 	tables map[string]*report.Table // by namespace
 	// wait delays each call; nil: it does not.
 	wait func()
+	kind string // of workloads; "": Pod
 }
 
 func newReported() *reported { return &reported{tables: map[string]*report.Table{}} }
 
 func (r *reported) Workload(_ context.Context, of Identity) report.Workload {
-	return report.Workload{Kind: "Pod", Name: of.Pod}
+	return report.Workload{Kind: cmp.Or(r.kind, "Pod"), Name: of.Pod}
 }
 
 func (r *reported) Observe(namespace string, of report.Workload, all []report.DestinationReport) {

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/util/cache"
 
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/egress/report"
 )
 
@@ -68,6 +70,7 @@ type reportsService struct {
 	to       Reports // nil: what sidecars report is discarded
 	all      *rate.Limiter
 	idle     time.Duration
+	seed     maphash.Seed
 	mu       sync.Mutex
 	counts   map[string]int // by kind, and its namespaces and identities
 	opens    *cache.LRUExpireCache
@@ -87,7 +90,7 @@ var (
 
 func newReports(to Reports) *reportsService {
 	return &reportsService{
-		to: to, idle: reportIdle, all: rate.NewLimiter(reportsPerSecond, reportsPerSecond*reportBurst), counts: map[string]int{},
+		to: to, idle: reportIdle, seed: maphash.MakeSeed(), all: rate.NewLimiter(reportsPerSecond, reportsPerSecond*reportBurst), counts: map[string]int{},
 		opens: cache.NewLRUExpireCache(cachedTokens), limiters: cache.NewLRUExpireCache(2 * cachedTokens),
 	}
 }
@@ -133,7 +136,10 @@ func (s *Server) receive(conn grpc.ServerStream, kind reportKind) error {
 	}
 	defer end()
 	defer from.accept()()
-	return s.observer.limited(id, s.read(conn, id, kind))
+	if kind == countReports {
+		return s.observer.limited(id, s.readCounts(conn, id))
+	}
+	return s.observer.limited(id, s.readLogs(conn, id))
 }
 
 // open counts a stream; end is called after it.
@@ -184,30 +190,52 @@ func (r *reportsService) limiter(key string, perSecond int) *rate.Limiter {
 	return cached(r.limiters, key, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), perSecond*reportBurst) })
 }
 
+// limitsOf are the limits of a pod's entries.
+func (r *reportsService) limitsOf(id Identity) []*rate.Limiter {
+	return []*rate.Limiter{r.limiter("pod "+id.String(), reportsPerPod), r.limiter("namespace "+id.Namespace, reportsPerNamespace), r.all}
+}
+
+// first is how a sidecar reports at first.
+func (r *reportsService) first() envoy.ReportMode {
+	if r.to == nil {
+		return envoy.ReportNothing
+	}
+	return envoy.ReportEntries
+}
+
 // reportMessage is a message of a stream.
 type reportMessage interface {
-	// size is the number of entries, and of bytes.
+	// size is the number of entries, or of names, and of bytes.
 	size() (entries, bytes int)
-	// release makes the message free for another one. The caller keeps nothing of it.
-	release()
 }
 
-func (kind reportKind) message() reportMessage {
-	if kind == countReports {
-		return &metricCounts{}
+// readCounts counts what a stream of counts has. It has no goroutine of its own to receive,
+// and no limit for being idle: 1,000 sidecars have such a stream each, over the connection
+// of their configuration, which is closed when they do not answer.
+func (s *Server) readCounts(conn grpc.ServerStream, id Identity) error {
+	ctx, limits := conn.Context(), s.reports.limitsOf(id)
+	for {
+		m := &metricCounts{}
+		if err := conn.RecvMsg(m); err != nil {
+			return s.receiveError(err)
+		}
+		if s.reports.to != nil {
+			s.countMetrics(ctx, id, m)
+		}
+		if err := pause(ctx, limits, m); err != nil {
+			return err
+		}
 	}
-	return decoded.Get().(*accessLogs)
 }
 
-// read counts what a stream reports.
-func (s *Server) read(conn grpc.ServerStream, id Identity, kind reportKind) error {
-	ctx, r := conn.Context(), s.reports
-	limits := []*rate.Limiter{r.limiter("pod "+id.String(), reportsPerPod), r.limiter("namespace "+id.Namespace, reportsPerNamespace), r.all}
-	received, failed, done := make(chan reportMessage), make(chan error, 1), make(chan struct{})
+// readLogs counts what a stream of access logs has.
+func (s *Server) readLogs(conn grpc.ServerStream, id Identity) error {
+	ctx, r, limits := conn.Context(), s.reports, s.reports.limitsOf(id)
+	received, failed, done := make(chan *accessLogs), make(chan error, 1), make(chan struct{})
 	defer close(done)
 	go func() {
 		for {
-			m := kind.message()
+			m := decoded.Get().(*accessLogs)
 			if err := conn.RecvMsg(m); err != nil {
 				failed <- err
 				return
@@ -224,17 +252,14 @@ func (s *Server) read(conn grpc.ServerStream, id Identity, kind reportKind) erro
 	for {
 		select {
 		case err := <-failed:
-			if status.Code(err) == codes.ResourceExhausted {
-				return exceeds(limitMessage, "a report exceeds %d bytes", s.limits.MessageBytes)
-			}
-			return err
+			return s.receiveError(err)
 		case <-idle.C:
 			return nil // the next report opens another one
 		case m := <-received:
-			s.count(ctx, id, m)
-			entries, bytes := m.size()
+			s.countLogs(ctx, id, m)
+			err := pause(ctx, limits, m)
 			m.release()
-			if err := pause(ctx, limits, max(entries, bytes/bytesPerReport)); err != nil {
+			if err != nil {
 				return err
 			}
 			idle.Reset(r.idle)
@@ -242,26 +267,43 @@ func (s *Server) read(conn grpc.ServerStream, id Identity, kind reportKind) erro
 	}
 }
 
-// count counts what a message has.
-func (s *Server) count(ctx context.Context, id Identity, m reportMessage) {
-	if s.reports.to == nil {
+// receiveError is the error of a stream whose next message was not received.
+func (s *Server) receiveError(err error) error {
+	if status.Code(err) == codes.ResourceExhausted {
+		return exceeds(limitMessage, "a report exceeds %d bytes", s.limits.MessageBytes)
+	}
+	return err
+}
+
+// countLogs counts what a message of access logs has.
+func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) {
+	if s.reports.to == nil || len(m.destinations) == 0 {
 		return
 	}
-	var all []report.DestinationReport
-	switch m := m.(type) {
-	case *accessLogs:
-		m.at(time.Now()) // the time of a sidecar is its own
-		all = m.destinations
-	case *metricCounts:
-		all = s.declared(id, m.of)
+	m.at(time.Now()) // the time of a sidecar is its own
+	s.reports.to.Observe(id.Namespace, s.reports.to.Workload(ctx, id), m.destinations)
+}
+
+// countMetrics counts what a message of metrics has, and decides how the sidecar reports.
+func (s *Server) countMetrics(ctx context.Context, id Identity, m *metricCounts) {
+	if m.empty() {
+		return
 	}
-	if len(all) > 0 {
-		s.reports.to.Observe(id.Namespace, s.reports.to.Workload(ctx, id), all)
+	st, now := s.streamOf(id), time.Now()
+	undeclared := m.undeclaredAt(now)
+	of := s.reports.to.Workload(ctx, id)
+	if st != nil {
+		st.observe(s.reports.seed, of.Kind, m.written, undeclared)
+	}
+	if all := append(st.declared(m.of, now), undeclared...); len(all) > 0 {
+		s.reports.to.Observe(id.Namespace, of, all)
 	}
 }
 
-// pause waits until as many entries are within the limits.
-func pause(ctx context.Context, limits []*rate.Limiter, entries int) error {
+// pause waits until what a message has is within the limits.
+func pause(ctx context.Context, limits []*rate.Limiter, m reportMessage) error {
+	entries, bytes := m.size()
+	entries = max(entries, bytes/bytesPerReport)
 	var delay time.Duration
 	now := time.Now()
 	for _, l := range limits {

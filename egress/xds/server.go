@@ -232,6 +232,7 @@ func (s *Server) serve(conn grpc.ServerStream) error {
 	defer from.accept()()
 	s.observer.connected(id)
 	defer s.observer.disconnected(id)
+	defer st.reports()()
 	defer s.verdicts.left(id)
 	defer st.abandon()
 	return s.observer.limited(id, st.run())

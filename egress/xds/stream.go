@@ -32,13 +32,15 @@ type stream struct {
 	work     *rate.Limiter
 	relabel  chan struct{} // the labels of its pod have changed
 	labelled time.Time     // when it was updated for them last
+	remode   chan struct{} // its mode of reports has changed
 
 	mu         sync.Mutex // for status and describe; the loop holds it while it works
 	node       string
 	generation *generation
 	workload   egress.Workload // of the view
 	view       *view
-	types      map[string]*subscription
+	types      map[string]*subscription // without the runtime, which no object has a part in
+	reporting  reportState
 
 	fresh    bool // it has not accepted a configuration yet, of no earlier stream either
 	faulty   map[resourceKey]*fault
@@ -73,8 +75,8 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
 		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
 		work:    rate.NewLimiter(workRate, workBurst),
-		relabel: make(chan struct{}, 1),
-		sent:    make(chan error, 1), closed: make(chan struct{}),
+		relabel: make(chan struct{}, 1), remode: make(chan struct{}, 1), reporting: reportState{mode: s.reports.first()},
+		sent: make(chan error, 1), closed: make(chan struct{}),
 	}
 }
 
@@ -122,6 +124,10 @@ func (st *stream) run() error {
 			}
 		case <-st.relabel:
 			if err := st.relabelled(); err != nil {
+				return err
+			}
+		case <-st.remode:
+			if err := st.remoded(); err != nil {
 				return err
 			}
 		case <-st.generation.next:
@@ -260,6 +266,8 @@ func (st *stream) handle(r *discoveryv3.DeltaDiscoveryRequest) error {
 	}
 	switch r.TypeUrl {
 	case envoy.TypeCluster, envoy.TypeListener, envoy.TypeRoute:
+	case envoy.TypeRuntime:
+		return st.handleRuntime(r)
 	default:
 		return nil // a type that is never served
 	}
