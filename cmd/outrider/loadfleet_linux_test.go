@@ -22,25 +22,30 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/envoy"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
 // loadFleet are simulated sidecars, in the process of the test. Each has connections of
 // its own, from an address of its own, with the token of its own pod: one for its
-// configuration, which it acknowledges, with 5 hosts in use, and one for each of two
-// worker threads that report.
+// configuration, which it acknowledges, with 5 hosts in use, and for its counts; and one for
+// each of two worker threads that report, until the control plane has it count.
 type loadFleet struct {
 	t       testing.TB
 	world   *loadWorld
 	address string
 
-	ctx     context.Context
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	ready   atomic.Int64
-	looked  atomic.Pointer[sighting]
+	ctx        context.Context
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+	sidecars   []*loadSidecar
+	identifier []byte // before the first message of a stream of reports or counts
+	looked     atomic.Pointer[sighting]
 
-	messages, entries, reconnects atomic.Int64 // of reports; the last one of all streams
+	// of reports; connections that are counted by sidecars; streams that were opened again.
+	messages, entries, counted, reconnects atomic.Int64
+	reporters                              atomic.Int64 // connections of worker threads
 }
 
 // sighting counts the sidecars that receive a text for the first time.
@@ -52,7 +57,7 @@ type sighting struct {
 }
 
 func newLoadFleet(w *loadWorld, address string) *loadFleet {
-	f := &loadFleet{t: w.t, world: w, address: address}
+	f := &loadFleet{t: w.t, world: w, address: address, identifier: loadIdentifier(w.t)}
 	f.ctx, f.cancel = context.WithCancel(w.t.Context())
 	w.t.Cleanup(f.stop)
 	return f
@@ -71,11 +76,13 @@ func (f *loadFleet) connect(pods []loadPod) (took time.Duration) {
 	slots := make(chan struct{}, atOnce)
 	for i, p := range pods {
 		slots <- struct{}{}
-		started := sync.OnceFunc(func() { f.ready.Add(1); <-slots })
+		started := sync.OnceFunc(func() { <-slots })
+		of := &loadSidecar{number: i, pod: p, counts: map[string]*uint64{}}
+		f.sidecars = append(f.sidecars, of)
 		f.running.Go(func() {
 			defer started()
 			for f.ctx.Err() == nil { // as Envoy does
-				if err := f.sidecar(i, p, started); status.Code(err) != codes.Unavailable && f.ctx.Err() == nil {
+				if err := f.sidecar(of, started); status.Code(err) != codes.Unavailable && f.ctx.Err() == nil {
 					f.t.Errorf("%s/%s: %v", p.namespace, p.name, err)
 					return
 				}
@@ -111,22 +118,28 @@ func (f *loadFleet) dial(i int, p loadPod) (*grpc.ClientConn, context.Context, e
 }
 
 // sidecar receives and acknowledges configuration until the fleet stops.
-func (f *loadFleet) sidecar(i int, p loadPod, started func()) error {
-	conn, ctx, err := f.dial(i, p)
+func (f *loadFleet) sidecar(of *loadSidecar, started func()) error {
+	conn, ctx, err := f.dial(of.number, of.pod)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources")
 	if err != nil {
 		return err
 	}
-	for _, r := range subscriptions("shared") {
+	runtime := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeRuntime, ResourceNamesSubscribe: []string{egress.RuntimeName}}
+	if of.counters.Load() {
+		runtime.InitialResourceVersions = map[string]string{egress.RuntimeName: string(envoy.ReportCounters)}
+	}
+	for _, r := range append([]*discoveryv3.DeltaDiscoveryRequest{runtime}, subscriptions("shared")...) {
 		if err := s.SendMsg(r); err != nil {
 			return errors.Join(err, s.RecvMsg(&loadResponse{}))
 		}
 	}
-	types, counted := map[string]bool{}, (*sighting)(nil)
+	types, counted, counts := map[string]bool{}, (*sighting)(nil), false
 	for {
 		var r loadResponse
 		if err := s.RecvMsg(&r); err != nil {
@@ -135,8 +148,16 @@ func (f *loadFleet) sidecar(i int, p loadPod, started func()) error {
 		if err := s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.typeURL, ResponseNonce: r.nonce}); err != nil {
 			return err
 		}
+		if r.typeURL == envoy.TypeRuntime {
+			of.setMode(r.version)
+			continue
+		}
 		if types[r.typeURL] = true; len(types) == 3 {
 			started()
+		}
+		if !counts {
+			counts = true
+			f.running.Go(func() { f.sendCounts(ctx, conn, of) })
 		}
 		if r.sees != nil && r.sees != counted {
 			counted = r.sees
@@ -174,8 +195,8 @@ func (f *loadFleet) reach(text string, want int, change func() error) time.Durat
 // loadResponse is what a simulated sidecar reads of a response, so that the processors
 // are left to the server.
 type loadResponse struct {
-	typeURL, nonce string
-	sees           *sighting
+	typeURL, nonce, version string
+	sees                    *sighting
 }
 
 // loadFrame is an encoded message.
@@ -204,20 +225,16 @@ func (c loadCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if s := c.fleet.looked.Load(); s != nil && bytes.Contains(all, s.text) {
 		r.sees = s
 	}
-	const typeURL, nonce = 4, 5
+	const version, typeURL, nonce = 1, 4, 5
 	for b := all; len(b) > 0; {
 		number, kind, n := protowire.ConsumeField(b)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
-		if kind == protowire.BytesType && (number == typeURL || number == nonce) {
+		if into := map[protowire.Number]*string{version: &r.version, typeURL: &r.typeURL, nonce: &r.nonce}[number]; into != nil && kind == protowire.BytesType {
 			_, _, tag := protowire.ConsumeTag(b)
 			text, _ := protowire.ConsumeBytes(b[tag:])
-			if number == typeURL {
-				r.typeURL = string(text)
-			} else {
-				r.nonce = string(text)
-			}
+			*into = string(text)
 		}
 		b = b[n:]
 	}

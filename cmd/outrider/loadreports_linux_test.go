@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -18,9 +16,11 @@ import (
 	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	logservicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
@@ -124,79 +124,119 @@ func (l loadReport) batch(entryBytes int) (entries int, every time.Duration) {
 }
 
 // report has sidecars report until ctx is done.
-func (f *loadFleet) report(ctx context.Context, pods []loadPod, l loadReport) {
+func (f *loadFleet) report(ctx context.Context, l loadReport) {
 	f.t.Helper()
 	entries, every := l.batch(proto.Size(recordedEntries(f.t)[1]))
-	m, first := newLoadMessage(f.t, entries, l.forwarded), loadIdentifier(f.t)
-	for i, p := range pods {
+	m := newLoadMessage(f.t, entries, l.forwarded)
+	for i, of := range f.sidecars {
 		for w := range loadWorkers {
-			f.running.Go(func() {
-				for ctx.Err() == nil && f.ctx.Err() == nil { // as Envoy does
-					if err := f.reporter(ctx, i, p, reporter{l, m, first, every, uint64(i*loadWorkers + w)}); err != nil && ctx.Err() == nil && f.ctx.Err() == nil {
-						f.reconnects.Add(1)
-					}
-				}
-			})
+			number := uint64(i*loadWorkers + w)
+			r := &reporter{loadReport: l, fleet: f, of: of, message: m, every: every, random: rand.New(rand.NewPCG(number, 1)), n: number << 24}
+			f.running.Go(func() { r.run(ctx) })
 		}
 	}
 }
 
+// reporter is a worker thread.
 type reporter struct {
 	loadReport
+	fleet   *loadFleet
+	of      *loadSidecar
 	message loadMessage
-	first   []byte // before the first message
 	every   time.Duration
-	number  uint64
+	random  *rand.Rand
+	n       uint64 // of the last name
+	due     time.Time
+}
+
+// host is the number of the next one.
+func (r *reporter) host() uint64 {
+	if r.names > 0 {
+		return uint64(r.random.IntN(r.names))
+	}
+	r.n++
+	return r.n * 2654435761 % 1_000_000_000
 }
 
 // next is the next message.
-func (r *reporter) next(random *rand.Rand, n *uint64) []byte {
+func (r *reporter) next() []byte {
 	text := bytes.Clone(r.message.text)
 	for _, at := range r.message.places {
-		host := uint64(random.IntN(max(1, r.names)))
-		if r.names == 0 {
-			*n++
-			host = *n * 2654435761 % 1_000_000_000
-		}
-		digits := strconv.AppendUint(nil, 1_000_000_000+host, 10)[1:]
+		digits := strconv.AppendUint(nil, 1_000_000_000+r.host(), 10)[1:]
 		copy(text[at:at+loadDigits], digits)
 	}
 	return text
 }
 
-// reporter is a worker thread.
-func (f *loadFleet) reporter(ctx context.Context, i int, p loadPod, r reporter) error {
-	conn, out, err := f.dial(i, p)
+// run reports, by entries or counters, as Envoy does.
+func (r *reporter) run(ctx context.Context) {
+	time.Sleep(time.Duration(r.random.Int64N(int64(loadStart)))) // not all at once
+	r.due = time.Now()
+	going := func() bool { return ctx.Err() == nil && r.fleet.ctx.Err() == nil }
+	for going() {
+		if r.of.counters.Load() {
+			r.count()
+			r.wait(ctx)
+		} else if err := r.send(ctx); err != nil && going() {
+			r.fleet.reconnects.Add(1)
+		}
+	}
+}
+
+// wait waits until the next message is due.
+func (r *reporter) wait(ctx context.Context) {
+	r.due = r.due.Add(r.every)
+	select {
+	case <-time.After(time.Until(r.due)):
+	case <-ctx.Done():
+	}
+}
+
+// count counts what a message would have.
+func (r *reporter) count() {
+	connections, rule := len(r.message.places), egress.RouteBlockAll
+	if r.forwarded {
+		connections, rule = connections/2, egress.RouteAllowAny
+	}
+	for range connections {
+		r.of.count(rule + "|tcp|443|" + fmt.Sprintf(loadHost, r.host()))
+	}
+	r.fleet.counted.Add(int64(connections))
+}
+
+// send sends entries, until there are to be none. The control plane closes the stream when
+// it is idle, and then the connection.
+func (r *reporter) send(ctx context.Context) error {
+	conn, out, err := r.fleet.dial(r.of.number, r.of.pod)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
+	r.fleet.reporters.Add(1)
+	closed := func() { _ = conn.Close(); r.fleet.reporters.Add(-1) }
 	out, cancel := context.WithCancel(out)
-	defer cancel()
-	random := rand.New(rand.NewPCG(r.number, 1))
-	time.Sleep(time.Duration(random.Int64N(int64(loadStart)))) // not all at once
+	stop := context.AfterFunc(ctx, cancel)
 	s, err := conn.NewStream(out, &grpc.StreamDesc{ClientStreams: true}, "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs")
-	if err != nil {
+	for prefix := r.fleet.identifier; err == nil && ctx.Err() == nil && !r.of.counters.Load(); prefix = nil {
+		if err = s.SendMsg(loadFrame(slices.Concat(prefix, r.next()))); err == nil {
+			r.of.written.Add(int64(len(r.message.places)))
+			r.fleet.messages.Add(1)
+			r.fleet.entries.Add(int64(len(r.message.places)))
+			r.wait(ctx)
+		}
+	}
+	if err != nil || ctx.Err() != nil {
+		stop()
+		cancel()
+		closed()
 		return err
 	}
-	due, before := time.Now(), r.first
-	for n := r.number << 24; ctx.Err() == nil; {
-		text := slices.Concat(before, r.next(random, &n))
-		before = nil
-		if err := s.SendMsg(loadFrame(text)); err != nil {
-			if errors.Is(err, io.EOF) {
-				return s.RecvMsg(&loadResponse{})
-			}
-			return err
+	r.fleet.running.Go(func() {
+		defer closed()
+		defer cancel()
+		_ = s.RecvMsg(&loadResponse{}) // its end
+		for state := conn.GetState(); state == connectivity.Ready && conn.WaitForStateChange(out, state); state = conn.GetState() {
 		}
-		f.messages.Add(1)
-		f.entries.Add(int64(len(r.message.places)))
-		due = due.Add(r.every)
-		select {
-		case <-time.After(time.Until(due)):
-		case <-ctx.Done():
-		}
-	}
+	})
 	return nil
 }
 

@@ -433,7 +433,7 @@ func TestOpenConnections(t *testing.T) {
 	m.serveControlPlane()
 	m.sent.Store(0)
 	m.server.Publish(modelOf(t, "REGISTRY_ONLY", service(addrService), bin, goog))
-	took = kit.EventuallyTrue(t, "the sidecar reconnects", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 3 })
+	took = kit.EventuallyTrue(t, "the sidecar reconnects", func() bool { return len(m.server.Status()) == 1 && len(m.server.Status()[0].Sent) == 4 })
 	t.Logf("reconnected %s after the control plane restarted", took.Round(time.Millisecond))
 	hold("the control plane restarted")
 	if n := m.sent.Load(); n != 0 {

@@ -181,7 +181,7 @@ func (h *hijackTest) applied(model *egress.Model) {
 	h.server.Publish(model)
 	kit.EventuallyTrue(h.t, "the sidecar has the published model", func() bool {
 		all := h.server.Status()
-		return len(all) == 1 && all[0].Pending == 0 && all[0].Generation == h.server.current.Load().number && len(all[0].Sent) == 3
+		return len(all) == 1 && all[0].Pending == 0 && all[0].Generation == h.server.current.Load().number && len(all[0].Sent) == 4
 	})
 }
 

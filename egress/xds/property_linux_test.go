@@ -249,7 +249,7 @@ func (m *mesh) settled() {
 	quiet := 0
 	kit.EventuallyTrue(m.t, "the sidecar has applied the published model", func() bool {
 		all := m.server.Status()
-		if len(all) == 1 && all[0].Pending == 0 && all[0].Generation == m.server.current.Load().number && len(all[0].Sent) == 3 {
+		if len(all) == 1 && all[0].Pending == 0 && all[0].Generation == m.server.current.Load().number && len(all[0].Sent) == 4 {
 			quiet++
 		} else {
 			quiet = 0

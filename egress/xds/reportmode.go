@@ -25,8 +25,8 @@ const (
 	countersAfter = 100
 	// mostCounted are the destinations of a stream that are counted, after which there are
 	// entries again: a report lists so many of a workload, and estimates the number of the
-	// others from their names. Envoy keeps 2,000 counters of an access logger, three of a
-	// destination, and does not count what is beyond them.
+	// others from their names. The loggers that egress/envoy makes count no more than these,
+	// too.
 	mostCounted = 500
 	// modeChanges are those of a stream: from entries to counters, and back.
 	modeChanges = 2

@@ -70,8 +70,8 @@ func sniOrAddress(text string) (string, report.Protocol) {
 // ':'. A number after the last one is a port, unless it is in a name without a domain, such as
 // web_1.
 func withoutPort(text string, port uint16) string {
-	if strings.HasPrefix(text, "[") {
-		return strings.ReplaceAll(text, "_", ":")
+	if address := strings.ReplaceAll(text, "_", ":"); strings.HasPrefix(text, "[") || report.IsAddress(address) {
+		return address
 	}
 	i := strings.LastIndexByte(text, '_')
 	if i < 0 {

@@ -31,6 +31,7 @@ func TestReadUndeclared(t *testing.T) {
 		"allow_any|http|80|192.0.2.1_80":           "192.0.2.1:80 HTTP passthrough allow_any",
 		"allow_any|http|80|[2001_db8__1]":          "2001:db8::1:80 HTTP passthrough allow_any",
 		"allow_any|http|8080|[2001_db8__1]_8080":   "2001:db8::1:8080 HTTP passthrough allow_any",
+		"allow_any|http|80|2001_db8__1":            "2001:db8::1:80 HTTP passthrough allow_any", // without a Host
 		"allow_any|http|80|web_1":                  "web_1:80 HTTP passthrough allow_any",
 		"allow_any|http|8080|web_8080":             "web:8080 HTTP passthrough allow_any",
 		"allow_any|http|80|a_b.test":               "a_b.test:80 HTTP passthrough allow_any",
