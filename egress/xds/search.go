@@ -47,6 +47,7 @@ type fault struct {
 // model of which the resource was rejected, whatever is published meanwhile.
 type search struct {
 	key        resourceKey
+	rejected   string // the version of the resource; during the search, the sidecar may reject a newer one
 	generation *generation
 	objects    []egress.Object
 	before     map[egress.Object]bool // omitted already
@@ -108,7 +109,7 @@ func (st *stream) blameCluster(key resourceKey, f *fault) error {
 }
 
 func (st *stream) startSearch(key resourceKey) error {
-	s := &search{key: key, generation: st.generation, before: map[egress.Object]bool{}, answers: map[string]string{}, reasons: map[int]string{}}
+	s := &search{key: key, rejected: st.faulty[key].version, generation: st.generation, before: map[egress.Object]bool{}, answers: map[string]string{}, reasons: map[int]string{}}
 	known := st.server.verdicts.known()
 	var suspects []egress.Object
 	for _, o := range st.generation.model.Objects(st.identity.Namespace) {
@@ -221,7 +222,7 @@ func (st *stream) finish() error {
 		}
 		st.omit(s.objects[i], reason)
 	}
-	if f := st.faulty[s.key]; f != nil {
+	if f := st.faulty[s.key]; f != nil && f.version == s.rejected {
 		if f.settled = s.core.Found() == nil; !f.settled {
 			delete(st.faulty, s.key)
 		}

@@ -27,7 +27,9 @@ import (
 type simulated struct {
 	mu      sync.Mutex
 	rejects []string
-	silent  bool              // it does not answer trials
+	silent  bool          // it does not answer trials
+	asked   chan struct{} // closed with the first trial, which is answered once answer is closed; nil: at once
+	answer  <-chan struct{}
 	has     map[string][]byte // accepted resources, by name
 	start   []byte            // the first accepted routes of port 80
 	first   []byte            // the first of them with a declared host
@@ -40,7 +42,15 @@ type simulated struct {
 // simulate starts one for "namespace/pod".
 func (s *served) simulate(t testing.TB, token string, rejects ...string) *simulated {
 	t.Helper()
-	c := &simulated{rejects: rejects, has: map[string][]byte{}}
+	c := &simulated{rejects: rejects}
+	s.run(t, token, c)
+	return c
+}
+
+// run starts a simulated sidecar.
+func (s *served) run(t testing.TB, token string, c *simulated) {
+	t.Helper()
+	c.has = map[string][]byte{}
 	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: s.roots})),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	kit.Must(t, err)
@@ -65,7 +75,6 @@ func (s *served) simulate(t testing.TB, token string, rejects ...string) *simula
 			}
 		}
 	}()
-	return c
 }
 
 func (c *simulated) receive(r *discoveryv3.DeltaDiscoveryResponse) *discoveryv3.DeltaDiscoveryRequest {
@@ -75,7 +84,10 @@ func (c *simulated) receive(r *discoveryv3.DeltaDiscoveryResponse) *discoveryv3.
 	c.bytes += proto.Size(r)
 	for _, x := range r.Resources {
 		if x.Name == envoy.TrialListener {
-			c.trials++
+			if c.trials++; c.trials == 1 && c.asked != nil {
+				close(c.asked)
+				<-c.answer
+			}
 			if c.silent {
 				return nil
 			}
@@ -238,6 +250,25 @@ func TestRejectedObject_Lies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRejectedObject_Published: a model that is published during a search has another object
+// that the sidecar rejects. It is found, too, by a search of its own.
+func TestRejectedObject_Published(t *testing.T) {
+	s := serve(t)
+	s.Publish(declares(t, "evil/first"))
+	answer, release := context.WithCancel(t.Context())
+	c := &simulated{rejects: []string{".evil.test"}, asked: make(chan struct{}), answer: answer.Done()}
+	s.run(t, "shop/1", c)
+	<-c.asked
+	s.Publish(declares(t, "evil/first", "evil/second", "shop/new"))
+	kit.EventuallyTrue(t, "the second model is sent during the search", func() bool {
+		all := s.Status()
+		return len(all) == 1 && all[0].Generation == s.current.Load().number
+	})
+	release()
+	kit.EventuallyTrue(t, "what it accepts of the second model", func() bool { return c.routes("new.shop.test") })
+	s.wantJudgment(t, "rejected ServiceEntry evil/first no such thing as .evil.test", "rejected ServiceEntry evil/second no such thing as .evil.test")
 }
 
 // TestRejectedObject_Silence: a sidecar that does not answer trials does not keep others
