@@ -7,8 +7,10 @@ import "sync"
 const smallBody = 32 << 10
 
 // bodies bounds the memory of bodies larger than smallBody that are being received, or
-// wait to be processed. Over the bound one of the source that has the most is cut off:
-// the largest that is incomplete, or else the largest.
+// wait to be processed. Over the bound one of the source that has the most is cut off: of
+// its incomplete ones or of the others, whichever have more together, the largest. So
+// many that arrive slowly do not cost those that wait their place, and large ones that
+// wait do not cost a smaller one its own while it arrives.
 type bodies struct {
 	mu      sync.Mutex
 	changed sync.Cond // something was cut off, or has ended
@@ -74,12 +76,12 @@ func (b *bodies) cutOff(asking *hold) bool {
 	return true
 }
 
-// victim is the largest body of the source that has the most of what may be cut off,
+// victim is the body to cut off, of the source that has the most of what may be cut off,
 // the one that asks included; nil where that one is the only.
 func (b *bodies) victim(asking *hold) *hold {
 	top, bySource := asking.source, map[string]int64{asking.source: asking.bytes}
 	for h := range b.holds {
-		if h != asking && !h.kept && !h.cut {
+		if h.mayBeCut(asking) {
 			bySource[h.source] += h.bytes
 		}
 	}
@@ -88,25 +90,28 @@ func (b *bodies) victim(asking *hold) *hold {
 			top = source
 		}
 	}
-	var found *hold
+	var largest [2]*hold // incomplete, complete
+	var together [2]int64
 	for h := range b.holds {
-		if h.source == top && h != asking && !h.kept && !h.cut && h.before(found) {
-			found = h
+		if h.source != top || !h.mayBeCut(asking) {
+			continue
+		}
+		of := 0
+		if h.complete {
+			of = 1
+		}
+		together[of] += h.bytes
+		if largest[of] == nil || h.bytes > largest[of].bytes {
+			largest[of] = h
 		}
 	}
-	return found
+	if together[1] > together[0] {
+		return largest[1]
+	}
+	return largest[0]
 }
 
-// before reports whether a body is cut off before another.
-func (h *hold) before(other *hold) bool {
-	switch {
-	case other == nil:
-		return true
-	case h.complete != other.complete:
-		return other.complete
-	}
-	return h.bytes > other.bytes
-}
+func (h *hold) mayBeCut(asking *hold) bool { return h != asking && !h.kept && !h.cut }
 
 // completed marks a body that has arrived.
 func (h *hold) completed() {

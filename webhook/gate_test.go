@@ -87,8 +87,7 @@ func TestGate_GivesUp(t *testing.T) {
 	})
 }
 
-// A source that has the most memory for bodies loses its largest, incomplete ones
-// first; others lose none.
+// A source that has the most memory for bodies loses its largest; others lose none.
 func TestBodies(t *testing.T) {
 	b := newBodies(100)
 	ended := map[string]bool{}
@@ -112,8 +111,8 @@ func TestBodies(t *testing.T) {
 	if len(ended) != 1 || !ended["large"] {
 		t.Errorf("cut off: %v", ended)
 	}
-	begin("culprit", "more", 25) // the small one is cut off, then the complete one
-	if ended["other"] || ended["late"] || !ended["small"] && !ended["complete"] {
+	begin("culprit", "more", 25)
+	if len(ended) != 2 || !ended["complete"] {
 		t.Errorf("cut off: %v", ended)
 	}
 	if !other.keep() || !late.keep() {
@@ -121,5 +120,39 @@ func TestBodies(t *testing.T) {
 	}
 	if h := b.begin("culprit", func() {}); h.grow(101) {
 		t.Error("more than all")
+	}
+}
+
+// Of one source, as the API server is, large bodies that wait cost a smaller one nothing
+// while it arrives, and many that arrive slowly cost nothing to one that waits.
+func TestBodies_OfOneSource(t *testing.T) {
+	for name, c := range map[string]struct {
+		complete, arriving []int // bytes of each, all of the memory
+		want               string
+	}{
+		"large ones wait":     {[]int{30, 30, 30}, []int{10}, "complete 30"},
+		"many arrive slowly":  {[]int{20}, []int{10, 10, 10, 10, 10, 10, 10, 10}, "arriving 10"},
+		"a large one arrives": {[]int{30}, []int{10, 60}, "arriving 60"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, cut := newBodies(100), ""
+			begin := func(kind string, bytes int) *hold {
+				var h *hold
+				h = b.begin("api-server", func() { cut += fmt.Sprint(kind, " ", bytes); go h.done() })
+				if !h.grow(bytes) {
+					t.Fatalf("no memory for %s %d", kind, bytes)
+				}
+				return h
+			}
+			for _, bytes := range c.complete {
+				begin("complete", bytes).completed()
+			}
+			for _, bytes := range c.arriving {
+				begin("arriving", bytes)
+			}
+			if begin("one more", 10); cut != c.want {
+				t.Errorf("cut off: %q, want %q", cut, c.want)
+			}
+		})
 	}
 }
