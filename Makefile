@@ -25,11 +25,12 @@ JOBS     ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 3
 # Where `make release` writes its files.
 DIST     ?= dist
 
-# The packages in the order in which they are tested: those with a cluster hold a
-# lock, one after the other, so the longest starts first and the others come when
-# it has ended; so does the longest of the rest.
-ORDERED  = $$($(GO) list $(PKG) | awk '/\/test\/e2e$$/ { print 1, $$0; next } /\/egress\/xds$$/ { print 2, $$0; next } \
-	/\/test\/(demo|cluster)$$/ { print 4, $$0; next } { print 3, $$0 }' | sort -s -k1,1 | cut -d' ' -f2)
+# The packages in the order in which they are tested: the longest first, so that none of
+# them runs alone at the end. Tests with clusters come in such an order that two packages at
+# a time have them; a third would wait in the place of another package.
+LONGEST  = test/e2e egress/xds deploy test/demo cmd/outrider test/cluster
+ORDERED  = $$($(GO) list $(PKG) | awk -v longest="$(LONGEST)" 'BEGIN { n = split(longest, l) } \
+	{ at = n + 1; for (i in l) if (substr($$0, length($$0) - length(l[i])) == "/" l[i]) at = i; print at, $$0 }' | sort -s -n -k1,1 | cut -d' ' -f2)
 
 GOLANGCI = $(GO) tool -modfile=hack/tools/go.mod golangci-lint
 VALE     = $(GO) tool -modfile=hack/prose/go.mod vale --no-global

@@ -95,7 +95,7 @@ const tenantRef = "localhost/tenant:1"
 
 func bringUp(t *testing.T) *battery {
 	t.Helper()
-	cluster.Require(t)
+	cluster.Require(t, "attack")
 	m, err := mesh.Up(ended, mesh.Options{Name: "attack", Progress: os.Stderr})
 	kit.Must(t, err)
 	t.Cleanup(func() {

@@ -103,19 +103,6 @@ func lock(ctx context.Context, path string, wait bool) (*os.File, error) {
 	}
 }
 
-// Exclusive waits until no other test has clusters, and keeps others from
-// having any until unlock is called or the process ends.
-func Exclusive(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(Home, 0o755); err != nil {
-		return nil, fmt.Errorf("wait for other tests with clusters: %w", err)
-	}
-	f, err := lock(ctx, filepath.Join(Home, "test.lock"), true)
-	if err != nil {
-		return nil, fmt.Errorf("wait for other tests with clusters: %w", err)
-	}
-	return func() { _ = f.Close() }, nil
-}
-
 // printer writes lines of progress, from several goroutines.
 type printer struct {
 	mu sync.Mutex

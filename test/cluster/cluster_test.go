@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // A cluster works, a second one beside it that is killed does not affect it, and
 // neither leaves anything behind.
 func TestCluster(t *testing.T) {
-	Require(t)
+	Require(t, "test")
 	before := hostState(t)
 	start := time.Now()
 	c, err := Up(t.Context(), Options{Name: "test-a", Progress: os.Stderr})
@@ -325,7 +325,7 @@ func testRestart(t *testing.T, c *Cluster) {
 
 // An interrupted Up leaves nothing behind.
 func TestUpInterrupted(t *testing.T) {
-	Require(t)
+	Require(t, "test")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c, err := Find("test-c")

@@ -32,8 +32,11 @@ type Cluster struct {
 // Up fails: the system is not Linux.
 func Up(context.Context, Options) (*Cluster, error) { return nil, errOS }
 
-// Exclusive fails: the system is not Linux.
-func Exclusive(context.Context) (func(), error) { return nil, errOS }
+// turn fails: the system is not Linux.
+func turn(context.Context, string, string) (func(), error) { return nil, errOS }
+
+// Home is the directory that holds a directory per cluster.
+const Home = ""
 
 // Build fails: the system is not Linux.
 func Build(context.Context, io.Writer) error { return errOS }

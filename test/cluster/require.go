@@ -14,17 +14,17 @@ const requireEnv = "REQUIRE_REAL"
 // Require skips the test where no cluster can be had, with the reason; with
 // REQUIRE_REAL=1 it fails instead. Under -short it skips unless REQUIRE_REAL=1.
 //
-// On return the programs are built and the test holds [Exclusive] to its end:
-// the tests of one package at a time have clusters, for two packages at once
-// would starve each other on a small machine, and the names of their clusters
-// are fixed, so that what a killed run leaves behind is removed by the next.
-func Require(t testing.TB) {
+// On return the programs are built and the test holds, to its end, the turn of the name,
+// which is that of its clusters or the beginning of their names: the names are fixed, so
+// that what a killed run leaves behind is removed by the next. Tests of two names at a time
+// have clusters.
+func Require(t testing.TB, name string) {
 	t.Helper()
 	required := os.Getenv(requireEnv) == "1"
 	if testing.Short() && !required {
 		t.Skip("brings up a real cluster; -short omits it")
 	}
-	unlock, err := prepare(t)
+	unlock, err := prepare(t, name)
 	switch {
 	case err == nil:
 		t.Cleanup(unlock)
@@ -40,7 +40,7 @@ const reserve = 5 * time.Minute
 
 // prepare builds what the cache lacks as far as the test's time allows; the next
 // run goes on from there. Then it waits for its turn.
-func prepare(t testing.TB) (unlock func(), err error) {
+func prepare(t testing.TB, name string) (unlock func(), err error) {
 	ctx := t.Context()
 	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
 		if deadline, ok := d.Deadline(); ok {
@@ -50,7 +50,7 @@ func prepare(t testing.TB) (unlock func(), err error) {
 		}
 	}
 	if err = Build(ctx, os.Stderr); err == nil {
-		unlock, err = Exclusive(ctx)
+		unlock, err = turn(ctx, Home, name)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("the test's time is too short to build the programs and to wait for other tests with clusters; run it with -timeout 40m: %w", err)

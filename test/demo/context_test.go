@@ -37,7 +37,7 @@ var whole = flag.Bool("whole", false, "run the demo on a cluster of the user's t
 // cluster has the same objects as before. Where the user has not agreed, or where something
 // is in the way, nothing is changed.
 func TestOnContext(t *testing.T) {
-	clusters.Require(t)
+	clusters.Require(t, testCluster)
 	c, err := clusters.Up(t.Context(), clusters.Options{Name: testCluster, Progress: os.Stderr})
 	if err != nil {
 		t.Fatal(err)

@@ -158,7 +158,7 @@ func inOrder(t *testing.T, out string, texts []string) {
 // TestDemoOnCluster runs the demo with the default -on=either where a cluster is
 // available.
 func TestDemoOnCluster(t *testing.T) {
-	clusters.Require(t)
+	clusters.Require(t, testCluster)
 	cmd, temporary, err := command(t.Context(), os.Args[0], "-name="+testCluster)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func noCluster(t *testing.T) {
 // TestInterruptedOnCluster interrupts the demo once its cluster is up; with -whole, once
 // it has pods of its own there.
 func TestInterruptedOnCluster(t *testing.T) {
-	clusters.Require(t)
+	clusters.Require(t, testCluster)
 	cmd, temporary, err := command(t.Context(), os.Args[0], "-on=cluster", "-name="+testCluster)
 	if err != nil {
 		t.Fatal(err)

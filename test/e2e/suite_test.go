@@ -124,7 +124,7 @@ func (sc scenario) timed(t *testing.T, s *Suite) {
 
 // bringUp makes the cluster of our own.
 func (s *Suite) bringUp(t *testing.T) {
-	cluster.Require(t)
+	cluster.Require(t, "e2e")
 	m, err := mesh.Up(ended, mesh.Options{Name: "e2e", Progress: os.Stderr, IPv4: *ipv4})
 	if err != nil {
 		t.Fatal(err)

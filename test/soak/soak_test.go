@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) {
 	if !*enabled {
 		t.Skip("takes some minutes; -soak, or make soak, runs it; make soak DURATION=30s RATE=20 is shorter")
 	}
-	cluster.Require(t)
+	cluster.Require(t, "soak")
 	// Running pods get a new CA certificate within 15 s, in place of two minutes.
 	m, err := mesh.Up(ended, mesh.Options{Name: "soak", Progress: os.Stderr, KubeletSync: 10 * time.Second})
 	kit.Must(t, err)
