@@ -20,9 +20,9 @@ import (
 const maxCounted = 2000
 
 // maxUndeclared is the number of undeclared destinations that an access logger counts. At
-// 500 of a sidecar the control plane has it send entries again, so what is over it is lost
-// for one interval of the counters, and all of them are some 300 KB of each message.
-const maxUndeclared = 500
+// 500 of a sidecar the control plane has it send entries again; what is over the limit until
+// then is lost. The counters of a logger at its limit are some 300 KB of each message.
+const maxUndeclared = 1000
 
 // count counts the connections of a chain by a text with an SNI or an address: the name of
 // a cluster.
