@@ -29,7 +29,10 @@ func questions(t *testing.T, s *Suite) {
 			s.undo(t, "kubectl delete namespace shop --ignore-not-found --wait=false; kubectl apply -f deploy/settings.yaml")
 		}
 	})
-	ran := n.follow(questionsPage, nil, "Why is my pod not injected?", "Why does my request not go through the sidecar?", "Why is my request blocked?")
+	// A reader reads on: that a label was written after a pod was created shows in times in
+	// seconds.
+	reads := map[string]string{"kubectl get pods -n shop": "sleep 2"}
+	ran := n.follow(questionsPage, reads, "Why is my pod not injected?", "Why does my request not go through the sidecar?", "Why is my request blocked?")
 	other.rolledOut("deployment/own", "deployment/none")
 
 	if r := n.status("-A"); len(r.Workloads)+len(r.Missing) > 0 || r.Summary.Injected != 2 || len(r.Replicas) != 4 {
