@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -40,6 +42,7 @@ type loadFleet struct {
 	cancel     context.CancelFunc
 	running    sync.WaitGroup
 	sidecars   []*loadSidecar
+	node       *corev3.Node
 	identifier []byte // before the first message of a stream of reports or counts
 	looked     atomic.Pointer[sighting]
 
@@ -57,7 +60,8 @@ type sighting struct {
 }
 
 func newLoadFleet(w *loadWorld, address string) *loadFleet {
-	f := &loadFleet{t: w.t, world: w, address: address, identifier: loadIdentifier(w.t)}
+	f := &loadFleet{t: w.t, world: w, address: address, node: &corev3.Node{Id: "sidecar", UserAgentName: strings.Repeat("e", loadNode)}}
+	f.identifier = loadIdentifier(w.t, f.node)
 	f.ctx, f.cancel = context.WithCancel(w.t.Context())
 	w.t.Cleanup(f.stop)
 	return f
@@ -107,12 +111,12 @@ func (f *loadFleet) dial(i int, p loadPod) (*grpc.ClientConn, context.Context, e
 		return nil, nil, err
 	}
 	source := &net.TCPAddr{IP: net.IPv4(127, byte(10+i>>16), byte(i>>8), byte(i))}
-	const buffer = 4 << 10
-	conn, err := grpc.NewClient(f.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})),
+	const readBuffer, record = 4 << 10, 16 << 10 // Envoy fills records of TLS, and what receives them keeps a buffer of that size
+	conn, err := grpc.NewClient(f.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true})),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return (&net.Dialer{LocalAddr: source}).DialContext(ctx, "tcp", address)
 		}),
-		grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer),
+		grpc.WithReadBufferSize(readBuffer), grpc.WithWriteBufferSize(record),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.ForceCodecV2(loadCodec{f})))
 	return conn, metadata.AppendToOutgoingContext(f.ctx, "authorization", "Bearer "+token), err
 }
@@ -130,7 +134,7 @@ func (f *loadFleet) sidecar(of *loadSidecar, started func()) error {
 	if err != nil {
 		return err
 	}
-	runtime := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeRuntime, ResourceNamesSubscribe: []string{egress.RuntimeName}}
+	runtime := &discoveryv3.DeltaDiscoveryRequest{Node: f.node, TypeUrl: envoy.TypeRuntime, ResourceNamesSubscribe: []string{egress.RuntimeName}}
 	if of.counters.Load() {
 		runtime.InitialResourceVersions = map[string]string{egress.RuntimeName: string(envoy.ReportCounters)}
 	}

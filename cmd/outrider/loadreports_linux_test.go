@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +31,8 @@ type loadReport struct {
 	// forwarded connections are reported when they are connected and when they end, blocked
 	// ones once.
 	forwarded bool
+	// start is the time in which the sidecars begin.
+	start time.Duration
 }
 
 func (l loadReport) String() string {
@@ -103,10 +104,10 @@ func newLoadMessage(t testing.TB, entries int, forwarded bool) (m loadMessage) {
 }
 
 // loadIdentifier is encoded as the part of a first message that the others do not have.
-func loadIdentifier(t testing.TB) []byte {
+func loadIdentifier(t testing.TB, node *corev3.Node) []byte {
 	t.Helper()
 	out, err := proto.Marshal(&logservicev3.StreamAccessLogsMessage{Identifier: &logservicev3.StreamAccessLogsMessage_Identifier{
-		LogName: "egress", Node: &corev3.Node{Id: "sidecar", UserAgentName: strings.Repeat("e", loadNode)},
+		LogName: "egress", Node: node,
 	}})
 	kit.Must(t, err)
 	return out
@@ -129,9 +130,10 @@ func (f *loadFleet) report(ctx context.Context, l loadReport) {
 	entries, every := l.batch(proto.Size(recordedEntries(f.t)[1]))
 	m := newLoadMessage(f.t, entries, l.forwarded)
 	for i, of := range f.sidecars {
+		start := rand.N(l.start)
 		for w := range loadWorkers {
 			number := uint64(i*loadWorkers + w)
-			r := &reporter{loadReport: l, fleet: f, of: of, message: m, every: every, random: rand.New(rand.NewPCG(number, 1)), n: number << 24}
+			r := &reporter{loadReport: l, fleet: f, of: of, message: m, every: every, random: rand.New(rand.NewPCG(number, 1)), n: number << 24, start: start}
 			f.running.Go(func() { r.run(ctx) })
 		}
 	}
@@ -145,7 +147,8 @@ type reporter struct {
 	message loadMessage
 	every   time.Duration
 	random  *rand.Rand
-	n       uint64 // of the last name
+	n       uint64        // of the last name
+	start   time.Duration // until it begins
 	due     time.Time
 }
 
@@ -170,7 +173,10 @@ func (r *reporter) next() []byte {
 
 // run reports, by entries or counters, as Envoy does.
 func (r *reporter) run(ctx context.Context) {
-	time.Sleep(time.Duration(r.random.Int64N(int64(loadStart)))) // not all at once
+	select {
+	case <-time.After(r.start):
+	case <-ctx.Done():
+	}
 	r.due = time.Now()
 	going := func() bool { return ctx.Err() == nil && r.fleet.ctx.Err() == nil }
 	for going() {
@@ -240,5 +246,6 @@ func (r *reporter) send(ctx context.Context) error {
 	return nil
 }
 
-// loadStart is the time in which the worker threads connect.
-const loadStart = 5 * time.Second
+// loadStart is the time in which the sidecars begin: those of a rollout of 17 pods a second,
+// with 1,000 of them.
+const loadStart = time.Minute

@@ -171,7 +171,7 @@ func TestScale(t *testing.T) {
 	f.reach("small-mesh", len(pods), func() error { return w.setMesh("small-mesh") })
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	f.report(ctx, loadReport{connections: 20, names: 5, forwarded: true})
+	f.report(ctx, loadReport{connections: 20, names: 5, forwarded: true, start: time.Second})
 	kit.EventuallyTrue(t, "the reports are written", func() bool {
 		for i := range namespaces {
 			out, err := w.server.Kubectl(t.Context(), "get", "-n", loadNamespace(i), "egressreports", "egress", "--ignore-not-found", "-o", "jsonpath={.workloads[*].name}").Output()

@@ -61,6 +61,10 @@ type accessLogs struct {
 	bytes        int
 }
 
+// logsMessage is what a stream receives: a message is taken from the pool when it arrives,
+// and not while the stream waits for it.
+type logsMessage struct{ *accessLogs }
+
 // decoded are messages that are not used any more: each has a list that fits most
 // messages.
 var decoded = sync.Pool{New: func() any { return &accessLogs{} }}

@@ -66,8 +66,9 @@ type source struct {
 // a stream finds it.
 type connection struct {
 	net.Conn
-	owner  *connections
-	source *source
+	owner   *connections
+	source  *source
+	records records
 
 	// Guarded by owner.mu:
 	pending  *list.Element // nil while a stream is accepted
@@ -197,6 +198,9 @@ func (n *connection) Close() error {
 	return n.Conn.Close()
 }
 
+// Read reads from one TLS record at most.
+func (n *connection) Read(p []byte) (int, error) { return n.records.read(n.Conn, p) }
+
 // RemoteAddr is the client's address.
 func (n *connection) RemoteAddr() net.Addr { return clientAddress{n.Conn.RemoteAddr(), n} }
 
@@ -231,6 +235,28 @@ func (n *connection) accept() (end func()) {
 		if n.streams--; n.streams == 0 && !n.closed {
 			n.owner.wait(n)
 		}
+	}
+}
+
+// closeUnused closes a connection soon that has at most the stream that ends now: its
+// client needs it no more.
+func (n *connection) closeUnused() {
+	if n == nil {
+		return
+	}
+	n.owner.mu.Lock()
+	defer n.owner.mu.Unlock()
+	if n.streams <= 1 {
+		time.AfterFunc(lastStatus, n.closeWithoutStreams)
+	}
+}
+
+func (n *connection) closeWithoutStreams() {
+	n.owner.mu.Lock()
+	streams := n.streams
+	n.owner.mu.Unlock()
+	if streams == 0 {
+		_ = n.Close()
 	}
 }
 

@@ -1,10 +1,13 @@
 package xds
 
 import (
+	"bytes"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/outrider-mesh/outrider/egress"
@@ -22,20 +25,42 @@ const (
 	counterValue  = 1
 )
 
-// metricCounts are the counters of a message.
+// metricCounts are the counters of a message. What has names is found by them, and kept in
+// lists, so that a message that is used again allocates the names alone.
 type metricCounts struct {
-	of         map[string]*clusterCounts             // by the name of a cluster
-	undeclared map[report.Destination]*clusterCounts // by destination
-	written    uint64                                // entries of access logs that the sidecar has sent
+	declared   []clusterCounts
+	undeclared []undeclaredCounts
+	clusters   map[string]int // places in declared, by the name of a cluster
+	names      map[string]int // places in undeclared, by the name of a destination; -1: it is none
+	written    uint64         // entries of access logs that the sidecar has sent
 	bytes      int
+	reports    []report.DestinationReport // for countMetrics
 }
 
-func (m *metricCounts) size() (names, bytes int) { return len(m.of) + len(m.undeclared), m.bytes }
+// countsMessage is what a stream receives.
+type countsMessage struct{ data mem.BufferSlice }
 
-func (m *metricCounts) empty() bool { return len(m.of)+len(m.undeclared) == 0 && m.written == 0 }
+var decodedCounts = sync.Pool{New: func() any { return &metricCounts{clusters: map[string]int{}, names: map[string]int{}} }}
+
+// release makes the message free for another one. The caller keeps nothing of it.
+func (m *metricCounts) release() {
+	if len(m.clusters)+len(m.names) > mostKept {
+		return
+	}
+	clear(m.declared)
+	clear(m.undeclared)
+	clear(m.reports[:cap(m.reports)])
+	clear(m.clusters)
+	clear(m.names)
+	*m = metricCounts{declared: m.declared[:0], undeclared: m.undeclared[:0], reports: m.reports[:0], clusters: m.clusters, names: m.names}
+	decodedCounts.Put(m)
+}
+
+func (m *metricCounts) size() (names, bytes int) { return len(m.clusters) + len(m.names), m.bytes }
 
 // clusterCounts are what has happened since the last message.
 type clusterCounts struct {
+	cluster                               string
 	connections, requests, sent, received uint64
 }
 
@@ -89,7 +114,7 @@ func (m *metricCounts) readFamily(data []byte) error {
 		return nil
 	})
 	if err == nil && value >= 1 { // most are zero
-		m.add(string(name), value)
+		m.add(name, value)
 	}
 	return err
 }
@@ -122,73 +147,70 @@ func readCounter(data []byte, value *float64) error {
 const entriesWritten = "access_logs.grpc_access_log.logs_written"
 
 // add counts a counter by its name.
-func (m *metricCounts) add(name string, value float64) {
+func (m *metricCounts) add(name []byte, value float64) {
 	n := uint64(min(value, 1<<53))
-	if name == entriesWritten {
+	if string(name) == entriesWritten {
 		m.written = n
 		return
 	}
-	if d, count := undeclaredOf(name); count != nil {
-		if m.undeclared == nil {
-			m.undeclared = map[report.Destination]*clusterCounts{}
+	if of, count := undeclaredCounterOf(name); count != nil {
+		if i := m.undeclaredAs(of); i >= 0 {
+			*count(&m.undeclared[i].clusterCounts) = n
 		}
-		if m.undeclared[d] == nil {
-			m.undeclared[d] = &clusterCounts{}
-		}
-		*count(m.undeclared[d]) += n // hosts with and without a port are one
 		return
 	}
 	cluster, count := counterOf(name)
 	if count == nil {
 		return
 	}
-	c := m.of[cluster]
-	if c == nil {
-		if m.of == nil {
-			m.of = map[string]*clusterCounts{}
-		}
-		c = &clusterCounts{}
-		m.of[cluster] = c
+	i, ok := m.clusters[string(cluster)]
+	if !ok {
+		i = len(m.declared)
+		c := clusterCounts{cluster: string(cluster)}
+		m.clusters[c.cluster] = i
+		m.declared = append(m.declared, c)
 	}
-	*count(c) = n
+	*count(&m.declared[i]) = n
 }
 
 // counterOf is the cluster that a counter's name has, and what it counts; nil: another
 // counter.
-func counterOf(name string) (cluster string, count func(*clusterCounts) *uint64) {
-	kind, rest, _ := strings.Cut(name, ".")
-	switch kind {
+func counterOf(name []byte) (cluster []byte, count func(*clusterCounts) *uint64) {
+	kind, rest, _ := bytes.Cut(name, dot)
+	switch string(kind) {
 	case "cluster":
-		if i := strings.LastIndexByte(rest, '.'); i >= 0 && (strings.HasPrefix(rest, "outbound|") || strings.HasPrefix(rest, "mirror|")) {
-			return rest[:i], countNames[rest[i+1:]]
+		if i := bytes.LastIndexByte(rest, '.'); i >= 0 && (bytes.HasPrefix(rest, []byte("outbound|")) || bytes.HasPrefix(rest, []byte("mirror|"))) {
+			return rest[:i], countNames[string(rest[i+1:])]
 		}
 	case "tcp":
-		rest, ok := strings.CutPrefix(rest, egress.CountedNames)
-		if i := strings.LastIndexByte(rest, '.'); ok && i >= 0 {
-			return rest[:i], tcpCountNames[rest[i+1:]]
+		rest, ok := bytes.CutPrefix(rest, []byte(egress.CountedNames))
+		if i := bytes.LastIndexByte(rest, '.'); ok && i >= 0 {
+			return rest[:i], tcpCountNames[string(rest[i+1:])]
 		}
 	case egress.CountPrefix:
-		what, rest, _ := strings.Cut(rest, ".")
-		by, cluster, _ := strings.Cut(rest, ".")
-		if by == egress.CountBy {
-			return cluster, sniCountNames[what]
+		what, rest, _ := bytes.Cut(rest, dot)
+		by, cluster, _ := bytes.Cut(rest, dot)
+		if string(by) == egress.CountBy {
+			return cluster, sniCountNames[string(what)]
 		}
 	}
-	return "", nil
+	return nil, nil
 }
 
-// declared are the counted destinations that the sidecar has. What it does not have it
-// cannot have reached.
-func (st *stream) declared(all map[string]*clusterCounts, now time.Time) (out []report.DestinationReport) {
+var dot = []byte{'.'}
+
+// declaredReports appends the counted destinations that the sidecar has. What it does not
+// have it cannot have reached.
+func (st *stream) declaredReports(out []report.DestinationReport, all []clusterCounts, now time.Time) []report.DestinationReport {
 	if st == nil || len(all) == 0 {
-		return nil
+		return out
 	}
 	st.mu.Lock()
 	g, v := st.generation, st.view
 	st.mu.Unlock()
-	for cluster, c := range all {
-		if d, ok := declaredAs(g, v.of, st.identity.Namespace, cluster); ok {
-			out = append(out, c.of(d, now))
+	for i := range all {
+		if d, ok := declaredAs(g, v.of, st.identity.Namespace, all[i].cluster); ok {
+			out = append(out, all[i].of(d, now))
 		}
 	}
 	return out

@@ -31,6 +31,9 @@ func (l *Listener) Start(ctx context.Context) error {
 	g := l.Server.GRPC(l.TLS)
 	failed := make(chan error, 1)
 	go func() { failed <- g.Serve(l.Server.Bounded(port)) }()
+	trimming, end := context.WithCancel(ctx)
+	defer end()
+	go trim(trimming)
 	l.Log.Info("listening for sidecars", "address", port.Addr().String())
 	select {
 	case err := <-failed:

@@ -61,7 +61,8 @@ type reportState struct {
 	nonce      string // of the last response, until it is answered
 	rejected   *Rejection
 	changes    int
-	entries    uint64
+	entries    uint64 // that the sidecar has sent
+	arrived    uint64 // of them, those that have arrived at this replica
 	distinct   int
 	names      []uint32 // hashes of the destinations, sorted: 2 KB at most; nil when there are too many
 }
@@ -104,13 +105,32 @@ func (st *stream) observe(seed maphash.Seed, kind string, entries uint64, all []
 	}
 	r.entries += min(entries, countersAfter)
 	r.see(seed, all)
-	if next := modeOf(sidecarReports{kind, r.entries, r.distinct}, r.mode); next != r.mode {
-		r.changes++
-		st.setMode(next)
-		select {
-		case st.remode <- struct{}{}:
-		default:
-		}
+	st.decide(kind, r.entries)
+}
+
+// received notes entries that have arrived here, which are known sooner than what the
+// sidecar has sent in all. It reports whether the sidecar is to send none.
+func (st *stream) received(kind string, entries int) (counts bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if r := &st.reporting; r.subscribed && r.changes < modeChanges {
+		r.arrived += uint64(entries)
+		st.decide(kind, r.arrived)
+	}
+	return st.reporting.mode == envoy.ReportCounters
+}
+
+func (st *stream) decide(kind string, entries uint64) {
+	r := &st.reporting
+	next := modeOf(sidecarReports{kind, entries, r.distinct}, r.mode)
+	if next == r.mode {
+		return
+	}
+	r.changes++
+	st.setMode(next)
+	select {
+	case st.remode <- struct{}{}:
+	default:
 	}
 }
 

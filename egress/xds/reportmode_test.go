@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	datalogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	logservicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
@@ -132,6 +134,37 @@ func TestReportModes(t *testing.T) {
 	if i := slices.IndexFunc(all[0], func(r SentResource) bool { return r.Type == "Runtime" }); i < 0 || len(all[0][i].Body) == 0 {
 		t.Errorf("described as %+v", all[0])
 	}
+}
+
+// TestReportModeByEntries has entries arrive at the replica that has the sidecar's stream:
+// it is switched without waiting for its counts, and the connection of the entries is closed.
+func TestReportModeByEntries(t *testing.T) {
+	s := serve(t)
+	s.connections.timeout = 1 << 40
+	s.Publish(modelOf(t, "ALLOW_ANY"))
+	c := s.reporting(t, "shop/sleep", "")
+	c.wantMode(envoy.ReportEntries)
+	logs := s.dialReports(t, "shop/sleep")
+	entries := func(n int) (all []*datalogv3.TCPAccessLogEntry) {
+		for range n {
+			all = append(all, blockedTLS("a.test"))
+		}
+		return all
+	}
+	kit.Must(t, logs.Send(tcpLogs(entries(countersAfter-1)...)))
+	kit.EventuallyTrue(t, "the report", func() bool { return s.reported.text("shop") != "" })
+	c.wantNothing()
+	kit.Must(t, logs.Send(tcpLogs(entries(1)...)))
+	c.wantMode(envoy.ReportCounters)
+	kit.Must(t, logs.Send(tcpLogs(entries(1)...))) // the rest of a buffer
+	if err := logs.RecvMsg(&logservicev3.StreamAccessLogsResponse{}); err == nil {
+		t.Error("a response")
+	}
+	want := fmt.Sprintf("sleep a.test:443 TLS blocked block_all connections=%d requests=0", countersAfter+1)
+	if got := s.reported.text("shop"); got != want {
+		t.Errorf("reported %s, want %s", got, want)
+	}
+	kit.EventuallyTrue(t, "the connection is closed", func() bool { return s.PendingConnections() == 0 })
 }
 
 // TestReportModeOfJobs has a Job, whose counts might not arrive.

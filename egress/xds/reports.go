@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -47,6 +48,9 @@ const (
 	// reportIdle is the time for the next message of a stream. The connection of a worker
 	// thread, which has no other streams, is closed soon after: see pendingTimeout.
 	reportIdle = 30 * time.Second
+	// countingIdle is that time after a sidecar was switched to counters. The connection is
+	// closed at once: where 1,000 pods start in a minute, each has two for some seconds.
+	countingIdle = 2 * time.Second
 	// Entries per second, after reportBurst at once, of a pod, of a namespace and of all. An
 	// entry takes 0.8 us to decode and count (BenchmarkReports), and 4.5 us with all that a
 	// message takes (BenchmarkReportLoad): 120,000 take half a core. It is what 1,000
@@ -139,7 +143,11 @@ func (s *Server) receive(conn grpc.ServerStream, kind reportKind) error {
 	if kind == countReports {
 		return s.observer.limited(id, s.readCounts(conn, id))
 	}
-	return s.observer.limited(id, s.readLogs(conn, id))
+	if err = s.readLogs(conn, id); errors.Is(err, errLastEntries) {
+		defer from.closeUnused()
+		return nil
+	}
+	return s.observer.limited(id, err)
 }
 
 // open counts a stream; end is called after it.
@@ -209,34 +217,67 @@ type reportMessage interface {
 	size() (entries, bytes int)
 }
 
+// entriesOf are the entries that a message counts as.
+func entriesOf(m reportMessage) int {
+	entries, bytes := m.size()
+	return max(entries, bytes/bytesPerReport)
+}
+
 // readCounts counts what a stream of counts has. It has no goroutine of its own to receive,
 // and no limit for being idle: 1,000 sidecars have such a stream each, over the connection
 // of their configuration, which is closed when they do not answer.
 func (s *Server) readCounts(conn grpc.ServerStream, id Identity) error {
 	ctx, limits := conn.Context(), s.reports.limitsOf(id)
+	type counted struct {
+		entries int
+		err     error
+	}
+	done := make(chan counted)
 	for {
-		m := &metricCounts{}
-		if err := conn.RecvMsg(m); err != nil {
+		var m countsMessage
+		if err := conn.RecvMsg(&m); err != nil {
 			return s.receiveError(err)
 		}
-		if s.reports.to != nil {
-			s.countMetrics(ctx, id, m)
+		go func() { // the stack that this takes would stay with each of the streams
+			entries, err := s.readCount(ctx, id, m)
+			done <- counted{entries, err}
+		}()
+		c := <-done
+		if c.err != nil {
+			return c.err
 		}
-		if err := pause(ctx, limits, m); err != nil {
+		if err := pause(ctx, limits, c.entries); err != nil {
 			return err
 		}
 	}
 }
 
+// readCount decodes and counts a message.
+func (s *Server) readCount(ctx context.Context, id Identity, message countsMessage) (entries int, err error) {
+	defer message.data.Free()
+	m := decodedCounts.Get().(*metricCounts)
+	defer m.release()
+	if err := readParts(message.data, func(b []byte) error { return readMetrics(b, m) }); err != nil {
+		return 0, status.Error(codes.Internal, err.Error())
+	}
+	if s.reports.to != nil {
+		s.countMetrics(ctx, id, m)
+	}
+	return entriesOf(m), nil
+}
+
+// errLastEntries ends a stream whose sidecar counts from now on.
+var errLastEntries = errors.New("the sidecar counts")
+
 // readLogs counts what a stream of access logs has.
 func (s *Server) readLogs(conn grpc.ServerStream, id Identity) error {
 	ctx, r, limits := conn.Context(), s.reports, s.reports.limitsOf(id)
-	received, failed, done := make(chan *accessLogs), make(chan error, 1), make(chan struct{})
+	received, failed, done := make(chan logsMessage), make(chan error, 1), make(chan struct{})
 	defer close(done)
 	go func() {
 		for {
-			m := decoded.Get().(*accessLogs)
-			if err := conn.RecvMsg(m); err != nil {
+			var m logsMessage
+			if err := conn.RecvMsg(&m); err != nil {
 				failed <- err
 				return
 			}
@@ -247,22 +288,28 @@ func (s *Server) readLogs(conn grpc.ServerStream, id Identity) error {
 			}
 		}
 	}()
-	idle := time.NewTimer(r.idle)
+	idle, last := time.NewTimer(r.idle), error(nil)
 	defer idle.Stop()
 	for {
 		select {
 		case err := <-failed:
 			return s.receiveError(err)
 		case <-idle.C:
-			return nil // the next report opens another one
+			return last // the next report opens another one
 		case m := <-received:
-			s.countLogs(ctx, id, m)
-			err := pause(ctx, limits, m)
+			counts := s.countLogs(ctx, id, m.accessLogs)
+			entries := entriesOf(m)
 			m.release()
-			if err != nil {
+			if err := pause(ctx, limits, entries); err != nil {
 				return err
 			}
-			idle.Reset(r.idle)
+			if counts {
+				idle.Reset(countingIdle) // its sidecar sends the rest of a buffer, of half a second
+				last = errLastEntries
+			} else {
+				idle.Reset(r.idle)
+				last = nil
+			}
 		}
 	}
 }
@@ -275,35 +322,39 @@ func (s *Server) receiveError(err error) error {
 	return err
 }
 
-// countLogs counts what a message of access logs has.
-func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) {
+// countLogs counts what a message of access logs has. It reports whether the sidecar is to
+// count from now on.
+func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) (counts bool) {
 	if s.reports.to == nil || len(m.destinations) == 0 {
-		return
+		return false
 	}
 	m.at(time.Now()) // the time of a sidecar is its own
-	s.reports.to.Observe(id.Namespace, s.reports.to.Workload(ctx, id), m.destinations)
+	of := s.reports.to.Workload(ctx, id)
+	s.reports.to.Observe(id.Namespace, of, m.destinations)
+	st := s.streamOf(id)
+	return st != nil && st.received(of.Kind, m.entries)
 }
 
 // countMetrics counts what a message of metrics has, and decides how the sidecar reports.
 func (s *Server) countMetrics(ctx context.Context, id Identity, m *metricCounts) {
-	if m.empty() {
+	st, now := s.streamOf(id), time.Now()
+	m.reports = m.undeclaredReports(m.reports, now)
+	undeclared := len(m.reports)
+	m.reports = st.declaredReports(m.reports, m.declared, now)
+	if len(m.reports) == 0 && m.written == 0 {
 		return
 	}
-	st, now := s.streamOf(id), time.Now()
-	undeclared := m.undeclaredAt(now)
 	of := s.reports.to.Workload(ctx, id)
 	if st != nil {
-		st.observe(s.reports.seed, of.Kind, m.written, undeclared)
+		st.observe(s.reports.seed, of.Kind, m.written, m.reports[:undeclared])
 	}
-	if all := append(st.declared(m.of, now), undeclared...); len(all) > 0 {
-		s.reports.to.Observe(id.Namespace, of, all)
+	if len(m.reports) > 0 {
+		s.reports.to.Observe(id.Namespace, of, m.reports)
 	}
 }
 
-// pause waits until what a message has is within the limits.
-func pause(ctx context.Context, limits []*rate.Limiter, m reportMessage) error {
-	entries, bytes := m.size()
-	entries = max(entries, bytes/bytesPerReport)
+// pause waits until as many entries are within the limits.
+func pause(ctx context.Context, limits []*rate.Limiter, entries int) error {
 	var delay time.Duration
 	now := time.Now()
 	for _, l := range limits {

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -26,36 +27,58 @@ var (
 	countedProtocols = map[string]report.Protocol{"http": report.HTTP, "tcp": report.TCP}
 )
 
-// undeclaredOf is the undeclared destination that a counter's name has, and what it counts;
-// nil: another counter, or no destination. The names are those of the sidecar, which may send
-// any.
-func undeclaredOf(name string) (d report.Destination, count func(*clusterCounts) *uint64) {
-	rest, ok := strings.CutPrefix(name, egress.CountPrefix+".")
+// undeclaredCounts are those of a destination.
+type undeclaredCounts struct {
+	destination report.Destination
+	clusterCounts
+}
+
+// undeclaredCounterOf is the destination in a counter's name, and what it counts; nil:
+// another counter.
+func undeclaredCounterOf(name []byte) (of []byte, count func(*clusterCounts) *uint64) {
+	rest, ok := bytes.CutPrefix(name, []byte(egress.CountPrefix+"."))
 	if !ok {
-		return d, nil
+		return nil, nil
 	}
-	what, rest, _ := strings.Cut(rest, ".")
-	by, of, _ := strings.Cut(rest, ".")
-	if count = undeclaredCountNames[what]; count == nil || by != egress.CountUndeclared {
-		return d, nil
+	what, rest, _ := bytes.Cut(rest, dot)
+	by, of, _ := bytes.Cut(rest, dot)
+	if string(by) != egress.CountUndeclared {
+		return nil, nil
 	}
-	rule, of, _ := strings.Cut(of, "|")
-	protocol, of, _ := strings.Cut(of, "|")
-	port, host, _ := strings.Cut(of, "|")
+	return of, undeclaredCountNames[string(what)]
+}
+
+// undeclaredAs is the place of a destination by its name; -1: it is none.
+func (m *metricCounts) undeclaredAs(name []byte) int {
+	if i, ok := m.names[string(name)]; ok {
+		return i
+	}
+	text, place := string(name), -1
+	if d, ok := undeclaredOf(text); ok { // several names may be of one: a host with a port and without
+		place = len(m.undeclared)
+		m.undeclared = append(m.undeclared, undeclaredCounts{destination: d})
+	}
+	m.names[text] = place
+	return place
+}
+
+// undeclaredOf is the undeclared destination of a name, RULE|PROTOCOL|PORT|HOST. The names
+// are those of the sidecar, which may send any.
+func undeclaredOf(name string) (d report.Destination, ok bool) {
+	rule, rest, _ := strings.Cut(name, "|")
+	protocol, rest, _ := strings.Cut(rest, "|")
+	port, host, _ := strings.Cut(rest, "|")
 	n, err := strconv.ParseUint(port, 10, 16)
 	d.Verdict, d.Rule, d.Protocol, d.Port = countedVerdicts[rule], rule, countedProtocols[protocol], uint16(n)
 	if err != nil || n == 0 || d.Verdict == "" || d.Protocol == "" {
-		return d, nil
+		return d, false
 	}
 	if d.Protocol == report.HTTP {
 		d.Host = report.CleanHost(withoutPort(host, d.Port))
 	} else {
 		d.Host, d.Protocol = sniOrAddress(host)
 	}
-	if d.Host == "" {
-		return d, nil
-	}
-	return d, count
+	return d, d.Host != ""
 }
 
 // sniOrAddress is a host of a connection, which Envoy has written with '_' for each ':'.
@@ -83,10 +106,10 @@ func withoutPort(text string, port uint16) string {
 	return text
 }
 
-// undeclaredAt are the undeclared destinations that were counted.
-func (m *metricCounts) undeclaredAt(now time.Time) (out []report.DestinationReport) {
-	for d, c := range m.undeclared {
-		out = append(out, c.of(d, now))
+// undeclaredReports appends the undeclared destinations that were counted.
+func (m *metricCounts) undeclaredReports(out []report.DestinationReport, now time.Time) []report.DestinationReport {
+	for i := range m.undeclared {
+		out = append(out, m.undeclared[i].of(m.undeclared[i].destination, now))
 	}
 	return out
 }

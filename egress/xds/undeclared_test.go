@@ -56,17 +56,18 @@ func TestReadUndeclared(t *testing.T) {
 		for what, values := range map[string]string{"connections": "7 0 0 0", "requests": "0 7 0 0", "sent": "0 0 7 0", "received": "0 0 0 7", "": "", "x": "", "connections.x": ""} {
 			data, err := proto.Marshal(counters("egress."+what+".undeclared."+strings.ToValidUTF8(of, "?"), 7.0))
 			kit.Must(t, err)
-			var m metricCounts
-			kit.Must(t, readMetrics(data, &m))
+			m := newCounts()
+			kit.Must(t, readMetrics(data, m))
 			var got []string
-			for d, c := range m.undeclared {
+			for _, c := range m.undeclared {
+				d := c.destination
 				got = append(got, fmt.Sprintf("%s:%d %s %s %s %d %d %d %d", d.Host, d.Port, d.Protocol, d.Verdict, d.Rule, c.connections, c.requests, c.sent, c.received))
 			}
 			line := want + " " + values
 			if want == "" || values == "" {
 				line = ""
 			}
-			if strings.Join(got, "\n") != line || len(m.of) != 0 {
+			if strings.Join(got, "\n") != line || len(m.declared) != 0 {
 				t.Errorf("%s of %q: %q, want %q", what, of, got, line)
 			}
 		}
@@ -87,6 +88,7 @@ func TestUndeclaredCounts(t *testing.T) {
 		"egress.requests.undeclared.allow_any|http|80|b.test_80", 5.0, // the same host
 		"egress.connections.undeclared.allow_any|tcp|443|zero.test", 0.0,
 		"egress.requests.undeclared.allowed|http|80|c.test", 2.0,
+		"egress.connections.cluster.allow_any|tcp|443|a.test", 9.0, // the same text as a cluster
 	)
 	m.Identifier = &metricsv3.StreamMetricsMessage_Identifier{Node: &corev3.Node{Id: "sidecar~10.0.0.1~vault.bank~bank.svc.cluster.local", Cluster: "vault.bank"}}
 	kit.Must(t, c.SendMsg(m))
@@ -113,12 +115,12 @@ func TestNamesOfCountsAreLimited(t *testing.T) {
 	}
 	data, err := proto.Marshal(counters(all...))
 	kit.Must(t, err)
-	var m metricCounts
-	kit.Must(t, readMetrics(data, &m))
+	m := newCounts()
+	kit.Must(t, readMetrics(data, m))
 	if names, bytes := m.size(); names != 200 || bytes != len(data) {
 		t.Errorf("%d names of %d bytes", names, bytes)
 	}
-	hosts := m.undeclaredAt(time.Now())
+	hosts := m.undeclaredReports(nil, time.Now())
 	if len(hosts) != 200 || slices.ContainsFunc(hosts, func(d report.DestinationReport) bool {
 		return d.Connections != 1 || d.BytesSent != 1 || d.BytesReceived != 1
 	}) {

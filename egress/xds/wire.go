@@ -64,11 +64,14 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if r, ok := v.(*discoveryv3.DeltaDiscoveryRequest); ok {
 		return readRequest(data.Materialize(), r)
 	}
-	if logs, ok := v.(*accessLogs); ok {
-		return readParts(data, func(b []byte) error { return readAccessLogs(b, logs) })
-	}
-	if m, ok := v.(*metricCounts); ok {
-		return readParts(data, func(b []byte) error { return readMetrics(b, m) })
+	switch m := v.(type) {
+	case *logsMessage:
+		m.accessLogs = decoded.Get().(*accessLogs)
+		return readParts(data, func(b []byte) error { return readAccessLogs(b, m.accessLogs) })
+	case *countsMessage:
+		data.Ref() // until readCount has decoded it
+		m.data = data
+		return nil
 	}
 	m, ok := v.(proto.Message)
 	if !ok {
