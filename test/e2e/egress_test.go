@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -93,6 +94,7 @@ func egressReports(t *testing.T, s *Suite) {
 	bank.sends("ledger", ledgerTraffic)
 	n.lists(shopHosts)
 	bank.lists(bankHosts)
+	goesOn := n.requests("checkout", "http://pay.example.com/", "https://www.google.com/")
 	ran := n.follow(egressPage, nil, "See")
 	ran += n.follow(egressPage, nil, "Propose")
 	ran += n.follow(egressPage, nil, "Verify")
@@ -101,6 +103,7 @@ func egressReports(t *testing.T, s *Suite) {
 	night = n.night("1900000002")
 	n.sends("checkout", checkoutTraffic)
 	night()
+	goesOn()
 	n.onlyNewIsBlocked()
 	bank.sends("ledger", ledgerTraffic+"web http://new.example.com/ &\nweb https://new.example.com/ &\nwait\n")
 	if ran += n.follow(egressPage, nil, "Undo"); ran < 10 {
@@ -195,6 +198,29 @@ func (n *Namespace) sends(deployment, script string) {
 	n.succeeded(script, n.run(fmt.Sprintf("kubectl exec -i deploy/%s -c app -- sh -s < %s", deployment, file)))
 }
 
+// requests sends requests for URLs from a Deployment's pod, one after the other, until the
+// result is called: none of the requests fails.
+func (n *Namespace) requests(deployment string, urls ...string) (end func()) {
+	n.t.Helper()
+	script := fmt.Sprintf("while :; do for url in %s; do out=$(curl -sS --fail -m 10 -o /dev/null $url 2>&1) && echo ok || echo failed $url: $out; done; sleep 0.1; done", strings.Join(urls, " "))
+	ctx, cancel := context.WithCancel(ended)
+	loop := n.Bash(ctx, fmt.Sprintf("exec kubectl exec deploy/%s -c app -- sh -c '%s'", deployment, script))
+	done := make(chan string, 1)
+	go func() {
+		out, _ := loop.CombinedOutput()
+		done <- string(out)
+	}()
+	return func() {
+		n.t.Helper()
+		cancel()
+		out := <-done
+		n.t.Logf("%d requests meanwhile", strings.Count(out, "ok\n"))
+		if strings.Contains(out, "failed") || strings.Count(out, "ok\n") < 10*len(urls) {
+			n.t.Errorf("requests meanwhile:\n%s", out)
+		}
+	}
+}
+
 func (n *Namespace) succeeded(script, out string) {
 	n.t.Helper()
 	if strings.Count(out, "ok ") != requested(script) || strings.Contains(out, "failed ") {
@@ -272,6 +298,13 @@ func (n *Namespace) onlyNewIsBlocked() {
 	if blocked < 2 {
 		n.t.Errorf("the log has %d blocked requests", blocked)
 	}
+	eventually(n.t, "an Event names the blocked host", func() error {
+		out := n.run("kubectl events --for deployment/checkout")
+		if strings.Contains(out, "EgressBlocked") && strings.Contains(out, "blocked (block_all)") && strings.Contains(out, "new.example.com:443 (TLS)") {
+			return nil
+		}
+		return fmt.Errorf("the Events:\n%s", out)
+	})
 }
 
 // reach is the exit code of curl and the status of an HTTP request, and the exit code of
