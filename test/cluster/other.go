@@ -12,6 +12,12 @@ import (
 	"github.com/outrider-mesh/outrider/test/cluster/node"
 )
 
+// The references of the images that a cluster builds.
+const (
+	OutriderRef     = "docker.io/outrider/outrider:dev"
+	OutriderInitRef = "docker.io/outrider/outrider-init:dev"
+)
+
 var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgroups")
 
 // Options configure a cluster.
@@ -52,6 +58,9 @@ func (*Cluster) Status(context.Context, io.Writer) error { return errOS }
 
 // LoadProduct fails: the system is not Linux.
 func (*Cluster) LoadProduct(context.Context) error { return errOS }
+
+// LoadBinary fails: the system is not Linux.
+func (*Cluster) LoadBinary(context.Context, string, string, string) error { return errOS }
 
 // LoadProgram fails: the system is not Linux.
 func (*Cluster) LoadProgram(context.Context, string, string) error { return errOS }
