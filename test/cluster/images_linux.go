@@ -12,16 +12,6 @@ import (
 	"github.com/outrider-mesh/outrider/test/kit"
 )
 
-// References of the product's images, as the default configuration
-// names them.
-const (
-	OutriderRef     = "docker.io/outrider/outrider:dev"
-	OutriderInitRef = "docker.io/outrider/outrider-init:dev"
-)
-
-// EnvoyRef is the image of the sidecar.
-var EnvoyRef = "docker.io/envoyproxy/envoy:distroless-v" + envoy.Version
-
 // LoadProduct builds the product's two programs out of the checkout and loads
 // their images, and Envoy's.
 func (c *Cluster) LoadProduct(ctx context.Context) error {

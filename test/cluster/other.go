@@ -12,12 +12,6 @@ import (
 	"github.com/outrider-mesh/outrider/test/cluster/node"
 )
 
-// The references of the images that a cluster builds.
-const (
-	OutriderRef     = "docker.io/outrider/outrider:dev"
-	OutriderInitRef = "docker.io/outrider/outrider-init:dev"
-)
-
 var errOS = errors.New("a real cluster needs Linux, for its namespaces and cgroups")
 
 // Options configure a cluster.
