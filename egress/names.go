@@ -57,6 +57,10 @@ const (
 	CountedNames     = "names."
 )
 
+// MostCounted is the number of undeclared destinations that a sidecar has counters for
+// before it has entries again.
+const MostCounted = 500
+
 // The keys of Envoy's runtime that decide how a sidecar reports undeclared destinations:
 // an entry for each request and connection, which is the default, or counters of them. Their
 // values are 0 or 100.

@@ -19,10 +19,10 @@ import (
 // one limit for all of them, and has Envoy 1.39 crash when it ends.
 const maxCounted = 2000
 
-// maxUndeclared is the number of undeclared destinations that an access logger counts. At
-// 500 of a sidecar the control plane has it send entries again; what is over the limit until
-// then is lost. The counters of a logger at its limit are some 300 KB of each message.
-const maxUndeclared = 1000
+// maxUndeclared is the number of undeclared destinations that an access logger counts. What
+// is over it is lost until the sidecar has entries again. The counters of a logger at its
+// limit are some 300 KB of each message.
+const maxUndeclared = 2 * egress.MostCounted
 
 // count counts the connections of a chain by a text with an SNI or an address: the name of
 // a cluster.

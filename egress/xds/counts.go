@@ -113,10 +113,17 @@ func (m *metricCounts) readFamily(data []byte) error {
 		}
 		return nil
 	})
-	if err == nil && value >= 1 { // most are zero
+	switch {
+	case err != nil:
+		return err
+	case value >= 1: // most are zero
 		m.add(name, value)
+	default:
+		if of, count := undeclaredCounterOf(name); count != nil { // it takes a place in Envoy
+			m.undeclaredAs(of)
+		}
 	}
-	return err
+	return nil
 }
 
 // readCounter reads a counter: Envoy's have integers as floating point numbers.
@@ -215,6 +222,8 @@ func (st *stream) declaredReports(out []report.DestinationReport, all []clusterC
 	}
 	return out
 }
+
+func (c *clusterCounts) any() bool { return c.connections|c.requests|c.sent|c.received != 0 }
 
 // of are the counts of a destination.
 func (c *clusterCounts) of(d report.Destination, now time.Time) report.DestinationReport {

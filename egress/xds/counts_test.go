@@ -215,7 +215,7 @@ func TestCountsWithoutReports(t *testing.T) {
 
 func FuzzMetrics(f *testing.F) {
 	for _, m := range []proto.Message{counters("cluster.outbound|80||a.b.test.upstream_cx_total", 1.0), counters("tcp.names.outbound|443||*.a.test.downstream_cx_total", 1.0), counters("egress.sent.cluster.outbound|443||a.test", 3.0),
-		counters("egress.requests.undeclared.block_port|http|80|[2001_db8__1]_80", 3.0, "egress.connections.undeclared.allow_any|tcp|443|a.test", 1.0, entriesWritten, 4.0)} {
+		counters("egress.requests.undeclared.block_port|http|80|[2001:db8::1]:80", 3.0, "egress.connections.undeclared.allow_any|tcp|443|a.test", 1.0, entriesWritten, 4.0)} {
 		data, err := proto.Marshal(m)
 		kit.Must(f, err)
 		f.Add(data)

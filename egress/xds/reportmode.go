@@ -9,7 +9,6 @@ import (
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/envoy"
-	"github.com/outrider-mesh/outrider/egress/report"
 )
 
 // Undeclared destinations are entries of the access log at first: a new host is reported
@@ -23,11 +22,11 @@ const (
 	// has 10 to 20 of them until all its hosts are known, and with 50 connections a second it
 	// has 100 after one or two seconds.
 	countersAfter = 100
-	// mostCounted are the destinations of a stream that are counted, after which there are
+	// mostCounted are the destinations for which a sidecar has counters, after which there are
 	// entries again: a report lists so many of a workload, and estimates the number of the
-	// others from their names. The loggers that egress/envoy makes count no more than these,
-	// too.
-	mostCounted = 500
+	// others from their names. Envoy keeps a counter for an hour after its last use, and each
+	// of its loggers has twice as many at most.
+	mostCounted = egress.MostCounted
 	// modeChanges are those of a stream: from entries to counters, and back.
 	modeChanges = 2
 )
@@ -36,7 +35,7 @@ const (
 type sidecarReports struct {
 	kind    string // of its workload
 	entries uint64 // that it has written
-	names   int    // of different undeclared destinations that were counted
+	names   int    // of different undeclared destinations that have counters
 }
 
 // modeOf decides how a sidecar reports from now on. What a Job connects to has to arrive
@@ -67,13 +66,13 @@ type reportState struct {
 	names      []uint32 // hashes of the destinations, sorted: 2 KB at most; nil when there are too many
 }
 
-// see notes destinations that were counted.
-func (r *reportState) see(seed maphash.Seed, all []report.DestinationReport) {
+// see notes destinations that have counters.
+func (r *reportState) see(seed maphash.Seed, all []undeclaredCounts) {
 	for i := range all {
 		if r.distinct >= mostCounted {
 			break
 		}
-		hash := uint32(maphash.Comparable(seed, all[i].Destination))
+		hash := uint32(maphash.Comparable(seed, all[i].destination))
 		if at, found := slices.BinarySearch(r.names, hash); !found {
 			r.names = slices.Insert(r.names, at, hash)
 			r.distinct++
@@ -96,7 +95,7 @@ func (st *stream) reports() (end func()) {
 }
 
 // observe notes what a sidecar has reported, by entries or counters, and changes its mode.
-func (st *stream) observe(seed maphash.Seed, kind string, entries uint64, all []report.DestinationReport) {
+func (st *stream) observe(seed maphash.Seed, kind string, entries uint64, all []undeclaredCounts) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	r := &st.reporting

@@ -97,12 +97,13 @@ func (c reportingSidecar) wrote(entries float64) {
 	kit.Must(c.t, c.counts.SendMsg(counters(entriesWritten, entries)))
 }
 
-// counted reports connections to hosts from one number to another.
+// counted reports counters of hosts from one number to another, of which half have not counted
+// anything since the last message.
 func (c reportingSidecar) counted(from, to int) {
 	c.t.Helper()
 	var all []any
 	for i := from; i < to; i++ {
-		all = append(all, fmt.Sprintf("egress.connections.undeclared.allow_any|tcp|443|host-%d.test", i), 1.0)
+		all = append(all, fmt.Sprintf("egress.connections.undeclared.allow_any|tcp|443|host-%d.test", i), float64(i%2))
 	}
 	kit.Must(c.t, c.counts.SendMsg(counters(all...)))
 }
@@ -230,7 +231,7 @@ func TestReportModeWithoutLayer(t *testing.T) {
 	kit.Must(t, err)
 	r := reportingSidecar{c, counts}
 	r.wrote(1e6)
-	r.counted(0, 1)
+	r.counted(0, 2)
 	kit.EventuallyTrue(t, "the counts", func() bool { return s.reported.text("shop") != "" })
 	c.subscribe(envoy.TypeRoute, "443")
 	c.want("RouteConfiguration +443")

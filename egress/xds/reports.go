@@ -339,14 +339,13 @@ func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) (cou
 func (s *Server) countMetrics(ctx context.Context, id Identity, m *metricCounts) {
 	st, now := s.streamOf(id), time.Now()
 	m.reports = m.undeclaredReports(m.reports, now)
-	undeclared := len(m.reports)
 	m.reports = st.declaredReports(m.reports, m.declared, now)
-	if len(m.reports) == 0 && m.written == 0 {
+	if len(m.reports)+len(m.undeclared) == 0 && m.written == 0 {
 		return
 	}
 	of := s.reports.to.Workload(ctx, id)
 	if st != nil {
-		st.observe(s.reports.seed, of.Kind, m.written, m.reports[:undeclared])
+		st.observe(s.reports.seed, of.Kind, m.written, m.undeclared)
 	}
 	if len(m.reports) > 0 {
 		s.reports.to.Observe(id.Namespace, of, m.reports)

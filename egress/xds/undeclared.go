@@ -73,43 +73,19 @@ func undeclaredOf(name string) (d report.Destination, ok bool) {
 	if err != nil || n == 0 || d.Verdict == "" || d.Protocol == "" {
 		return d, false
 	}
-	if d.Protocol == report.HTTP {
-		d.Host = report.CleanHost(withoutPort(host, d.Port))
-	} else {
-		d.Host, d.Protocol = sniOrAddress(host)
+	d.Host = report.CleanHost(host)
+	if d.Protocol == report.TCP && !report.IsAddress(d.Host) {
+		d.Protocol = report.TLS // the name is an SNI
 	}
 	return d, d.Host != ""
-}
-
-// sniOrAddress is a host of a connection, which Envoy has written with '_' for each ':'.
-func sniOrAddress(text string) (string, report.Protocol) {
-	if address := strings.ReplaceAll(text, "_", ":"); report.IsAddress(address) {
-		return report.CleanHost(address), report.TCP
-	}
-	return report.CleanHost(text), report.TLS
-}
-
-// withoutPort is the Host of a request to a port, which Envoy has written with '_' for each
-// ':'. A number after the last one is a port, unless it is in a name without a domain, such as
-// web_1.
-func withoutPort(text string, port uint16) string {
-	if address := strings.ReplaceAll(text, "_", ":"); strings.HasPrefix(text, "[") || report.IsAddress(address) {
-		return address
-	}
-	i := strings.LastIndexByte(text, '_')
-	if i < 0 {
-		return text
-	}
-	if n, err := strconv.ParseUint(text[i+1:], 10, 16); err == nil && (uint16(n) == port || strings.Contains(text[:i], ".")) {
-		return text[:i]
-	}
-	return text
 }
 
 // undeclaredReports appends the undeclared destinations that were counted.
 func (m *metricCounts) undeclaredReports(out []report.DestinationReport, now time.Time) []report.DestinationReport {
 	for i := range m.undeclared {
-		out = append(out, m.undeclared[i].of(m.undeclared[i].destination, now))
+		if u := &m.undeclared[i]; u.any() {
+			out = append(out, u.of(u.destination, now))
+		}
 	}
 	return out
 }

@@ -22,18 +22,18 @@ func TestReadUndeclared(t *testing.T) {
 		"allow_any|tcp|443|a.test":                 "a.test:443 TLS passthrough allow_any",
 		"block_all|tcp|443|A.Test":                 "a.test:443 TLS blocked block_all",
 		"block_all|tcp|9000|192.0.2.1":             "192.0.2.1:9000 TCP blocked block_all",
-		"allow_any|tcp|9000|2001_db8__1":           "2001:db8::1:9000 TCP passthrough allow_any",
-		"allow_any|tcp|9000|__ffff_192.0.2.1":      "192.0.2.1:9000 TCP passthrough allow_any",
+		"allow_any|tcp|9000|2001:db8::1":           "2001:db8::1:9000 TCP passthrough allow_any",
+		"allow_any|tcp|9000|::ffff:192.0.2.1":      "192.0.2.1:9000 TCP passthrough allow_any",
 		"allow_any|tcp|443|a_b.test":               "a_b.test:443 TLS passthrough allow_any",
 		"allow_any|http|80|a.test":                 "a.test:80 HTTP passthrough allow_any",
-		"allow_any|http|8080|a.test_8080":          "a.test:8080 HTTP passthrough allow_any",
-		"block_port|http|80|a.test_81":             "a.test:80 HTTP blocked block_port",
-		"allow_any|http|80|192.0.2.1_80":           "192.0.2.1:80 HTTP passthrough allow_any",
-		"allow_any|http|80|[2001_db8__1]":          "2001:db8::1:80 HTTP passthrough allow_any",
-		"allow_any|http|8080|[2001_db8__1]_8080":   "2001:db8::1:8080 HTTP passthrough allow_any",
-		"allow_any|http|80|2001_db8__1":            "2001:db8::1:80 HTTP passthrough allow_any", // without a Host
+		"allow_any|http|8080|a.test:8080":          "a.test:8080 HTTP passthrough allow_any",
+		"block_port|http|80|a.test:81":             "a.test:80 HTTP blocked block_port",
+		"allow_any|http|80|192.0.2.1:80":           "192.0.2.1:80 HTTP passthrough allow_any",
+		"allow_any|http|80|[2001:db8::1]":          "2001:db8::1:80 HTTP passthrough allow_any",
+		"allow_any|http|8080|[2001:db8::1]:8080":   "2001:db8::1:8080 HTTP passthrough allow_any",
+		"allow_any|http|80|2001:db8::1":            "2001:db8::1:80 HTTP passthrough allow_any", // without a Host
 		"allow_any|http|80|web_1":                  "web_1:80 HTTP passthrough allow_any",
-		"allow_any|http|8080|web_8080":             "web:8080 HTTP passthrough allow_any",
+		"allow_any|http|8080|web:8080":             "web:8080 HTTP passthrough allow_any",
 		"allow_any|http|80|a_b.test":               "a_b.test:80 HTTP passthrough allow_any",
 		"allow_any|http|80|a.test_99999":           "a.test_99999:80 HTTP passthrough allow_any",
 		"allow_any|http|80|" + long + "test":       "", // too long
@@ -85,7 +85,7 @@ func TestUndeclaredCounts(t *testing.T) {
 		"egress.sent.undeclared.allow_any|tcp|443|a.test", 400.0,
 		"egress.received.undeclared.allow_any|tcp|443|a.test", 500.0,
 		"egress.requests.undeclared.allow_any|http|80|b.test", 2.0,
-		"egress.requests.undeclared.allow_any|http|80|b.test_80", 5.0, // the same host
+		"egress.requests.undeclared.allow_any|http|80|b.test:80", 5.0, // the same host
 		"egress.connections.undeclared.allow_any|tcp|443|zero.test", 0.0,
 		"egress.requests.undeclared.allowed|http|80|c.test", 2.0,
 		"egress.connections.cluster.allow_any|tcp|443|a.test", 9.0, // the same text as a cluster
