@@ -180,7 +180,7 @@ func wantUnprivileged(t *testing.T, p *pod) {
 
 // wantIdentity checks what the sidecar sends to its control plane.
 func wantIdentity(t *testing.T, c *controlPlane) {
-	types := []string{"type.googleapis.com/envoy.config.cluster.v3.Cluster", "type.googleapis.com/envoy.config.listener.v3.Listener"}
+	types := []string{"type.googleapis.com/envoy.config.cluster.v3.Cluster", "type.googleapis.com/envoy.config.listener.v3.Listener", "type.googleapis.com/envoy.service.runtime.v3.Runtime"}
 	got := c.last()
 	if subscribed := slices.Sorted(maps.Keys(got.types)); !slices.Equal(subscribed, types) {
 		t.Errorf("subscribed to %q, want %q", subscribed, types)
