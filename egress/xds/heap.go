@@ -8,9 +8,10 @@ import (
 )
 
 // Garbage is collected, and memory returned, where that costs little: the collector itself
-// begins later, and a connection takes more memory while it starts than afterwards. With 1,000
-// sidecars a collection takes 0.1 s of processor time, and there is one in 5 s at most. While
-// the process is busy, such as with a change of the mesh, the collector decides alone.
+// begins later, and a connection takes more memory while it starts than afterwards. There is
+// one such collection in 5 s at most, and 1,000 idle sidecars take 45 thousandths of a core
+// with them (BenchmarkReportLoad). While the process is busy, such as with a change of the
+// mesh, the collector decides alone.
 const (
 	trimEvery = 5 * time.Second
 	// trimGarbage is the least garbage, and free memory, that is worth a collection, with an

@@ -18,9 +18,9 @@ import (
 // come every 15 seconds over the connection that it has anyway, and the others are closed
 // when they are idle.
 const (
-	// countersAfter are the entries of a stream after which its sidecar counts. A sidecar
-	// has 10 to 20 of them until all its hosts are known, and with 50 connections a second it
-	// has 100 after one or two seconds.
+	// countersAfter are the entries of a stream after which its sidecar counts. A forwarded
+	// connection has two, so with 50 connections a second it has them after a second, and a
+	// workload with some dozens of hosts has reported each of them by then.
 	countersAfter = 100
 	// mostCounted are the destinations for which a sidecar has counters, after which there are
 	// entries again: a report lists so many of a workload, and estimates the number of the
@@ -180,6 +180,9 @@ func (st *stream) modeAnswered(req *discoveryv3.DeltaDiscoveryRequest) {
 		return
 	}
 	r.changes = modeChanges
+	if r.mode == envoy.ReportCounters {
+		st.setMode(envoy.ReportEntries)
+	}
 	r.rejected = &Rejection{
 		Identity: st.identity, Node: st.node, TypeURL: envoy.TypeRuntime, Resources: []string{egress.RuntimeName},
 		Reason: cmp.Or(req.ErrorDetail.GetMessage(), "no reason"),

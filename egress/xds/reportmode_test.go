@@ -217,6 +217,18 @@ func TestReportModeRejected(t *testing.T) {
 	c.subscribe(envoy.TypeRuntime, "others", "*")
 	c.subscribe(envoy.TypeRoute, "8080")
 	c.want("RouteConfiguration +8080")
+
+	c = s.reporting(t, "shop/counts", "")
+	c.wantMode(envoy.ReportEntries)
+	c.wrote(countersAfter)
+	nonce = c.receive("Runtime +reports")
+	kit.Must(t, c.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.TypeRuntime, ResponseNonce: nonce, ErrorDetail: &statusv3.Status{Message: "no counters"}}))
+	c.wantNothing()
+	for name, all := range s.pods {
+		if mode := all[0].reporting.mode; mode != envoy.ReportEntries {
+			t.Errorf("%s rejected the mode %s, and is taken to have it", name, mode)
+		}
+	}
 }
 
 // TestReportModeWithoutLayer has a sidecar of an earlier version, which has no such layer.

@@ -41,8 +41,8 @@ const (
 	// stream is closed after reportIdle, so that a sidecar opens 16 a minute at most.
 	reportOpensPerMinute = 60
 	// A sidecar has one stream of its counts, and a second one for a moment when it connects
-	// to another replica; a replica has as many as it may have streams of configurations. A
-	// stream takes 20 KiB.
+	// to another replica; a replica has as many as it may have streams of configurations,
+	// whose memory includes them.
 	countStreamsPerPod = 2
 	countStreams       = DefaultStreams
 	// reportIdle is the time for the next message of a stream. The connection of a worker
