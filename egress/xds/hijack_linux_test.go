@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,9 +29,8 @@ type observed struct{ got, arrived, logged []string }
 // hijackTest is a sidecar of the victim.
 type hijackTest struct {
 	*mesh
-	connections atomic.Int32
-	mu          sync.Mutex
-	arrived     []string
+	mu      sync.Mutex
+	arrived []string
 }
 
 // record answers with all that has arrived of a request.
@@ -56,25 +54,15 @@ func (h *hijackTest) record(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// firstPort is the source port of the first connection; each has another, below those that
-// the kernel selects. Of two connections with one source port, which may have different
-// destinations, the redirection changes that of the second.
-const firstPort = 20000
-
 // ask sends a request, and returns all that comes back and the address of the connection
 // in the pod.
 func (h *hijackTest) ask(q decide.Request) (answer, from string) {
-	local := &net.TCPAddr{IP: net.ParseIP(pod4), Port: firstPort + int(h.connections.Add(1))}
-	var conn net.Conn
-	var err error
-	h.Do(func() {
-		conn, err = (&net.Dialer{LocalAddr: local, Timeout: 5 * time.Second}).Dial("tcp", netip.AddrPortFrom(q.Address, q.Port).String())
-	})
+	conn, from, err := h.dialFrom(netip.AddrPortFrom(q.Address, q.Port))
 	if err != nil {
 		return "not connected: " + err.Error(), ""
 	}
 	defer func() { _ = conn.Close() }()
-	return exchange(conn, q), local.String()
+	return exchange(conn, q), from
 }
 
 // exchange sends a request over a connection and returns all that comes back.

@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
@@ -54,8 +56,28 @@ type pod struct {
 	// edit changes the bootstrap; nil: it does not.
 	edit func(string) string
 
+	connections atomic.Int32 // opened by dialFrom
+
 	naming sync.Mutex // guards the name server's names and ttl
 	ttl    uint32     // of DNS answers, in seconds
+}
+
+// firstPort is the source port of the first connection of dialFrom, below those that the
+// kernel selects.
+const firstPort = 20000
+
+// dialFrom opens a connection from a source port of its own, and returns its address in
+// the pod, as the sidecar's log has it: of two connections with one source port, which the
+// kernel selects for different destinations, the redirection changes that of the second.
+func (p *pod) dialFrom(to netip.AddrPort) (conn net.Conn, from string, err error) {
+	local := &net.TCPAddr{IP: net.ParseIP(pod4), Port: firstPort + int(p.connections.Add(1))}
+	if to.Addr().Is6() {
+		local.IP = net.ParseIP(pod6)
+	}
+	p.Do(func() {
+		conn, err = (&net.Dialer{LocalAddr: local, Timeout: 5 * time.Second}).Dial("tcp", to.String())
+	})
+	return conn, local.String(), err
 }
 
 func newPod(t testing.TB) *pod {

@@ -54,17 +54,12 @@ func (m *mesh) wantTCP(what string, v *egress.View, port uint16, requests []tcpR
 func (m *mesh) raw(q decide.Request) string {
 	m.t.Helper()
 	before := len(m.log.String())
-	var conn net.Conn
-	var err error
-	m.Do(func() {
-		conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(q.Address, q.Port).String(), 5*time.Second)
-	})
+	conn, client, err := m.dialFrom(netip.AddrPortFrom(q.Address, q.Port))
 	kit.Must(m.t, err)
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, err = io.WriteString(conn, "no request and no handshake\r\n\r\n")
 	kit.Must(m.t, err)
 	_, err = conn.Read(make([]byte, 1))
-	client := conn.LocalAddr().String()
 	_ = conn.Close()
 	if err != nil {
 		return "closed"
