@@ -214,7 +214,12 @@ func (o *egressOptions) runPropose(ctx context.Context, stdio stdio) error {
 	if err != nil {
 		return err
 	}
-	p := rehearse.Propose(rehearse.Options{Namespace: seen.namespace, Wildcards: o.wildcards, Enforce: o.enforce, More: seen.more, Objects: objects}, seen.hosts)
+	model := rehearse.Enforced(objects)
+	pods, err := o.podsOf(ctx, model, seen.namespace)
+	if err != nil {
+		return err
+	}
+	p := rehearse.Propose(rehearse.Options{Namespace: seen.namespace, Wildcards: o.wildcards, Enforce: o.enforce, More: seen.more, Objects: objects, Pods: pods}, seen.hosts)
 	for _, w := range p.Warnings {
 		fmt.Fprintf(stdio.err, "warning: %s\n", w)
 	}
@@ -259,7 +264,16 @@ func (o *egressOptions) runVerify(ctx context.Context, stdio stdio) error {
 	if err != nil {
 		return err
 	}
-	blocked := rehearse.Blocked(rehearse.Enforced(objects).View(seen.namespace), seen.hosts)
+	model := rehearse.Enforced(objects)
+	pods, err := o.podsOf(ctx, model, seen.namespace)
+	if err != nil {
+		return err
+	}
+	views := rehearse.NewViews(model, seen.namespace, pods)
+	if unknown := views.Unknown(seen.hosts); unknown != "" {
+		fmt.Fprintf(stdio.err, "warning: %s\n", unknown)
+	}
+	blocked := views.Blocked(seen.hosts)
 	report.Sort(blocked, false)
 	text := verifyText(seen.namespace, seen.hosts, blocked, seen.more, time.Now())
 	if err := printText(stdio.out, text); err != nil {

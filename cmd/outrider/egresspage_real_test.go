@@ -198,8 +198,46 @@ spec:
 	if out, err := server.Kubectl(t.Context(), "-n", "shop", "delete", "sidecars.networking.istio.io", "main").CombinedOutput(); err != nil {
 		t.Errorf("%s", out)
 	}
+	egressOfSelected(t, server, apply, expect)
 	tenant := runWith(t, "", "egress", "hosts", "-n", "shop", "--kubeconfig", tenantKubeconfig(t, server), "--context", "there")
 	if tenant.code != exitError || !strings.Contains(tenant.err, "requires the permission to list egressreports.outrider.dev: the roles view, edit and admin have it for a namespace") {
 		t.Errorf("without permissions: %+v", tenant)
+	}
+}
+
+// egressOfSelected: a Sidecar that selects one workload by the labels of its pods blocks
+// what it does not expose, for that workload alone.
+func egressOfSelected(t *testing.T, server *kube.Server, apply func(string, ...string) string, expect func(int, string, ...string) ran) {
+	t.Helper()
+	apply(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: pay, namespace: shop}, spec: {hosts: [api.pay.example], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}}
+---
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: checkout, namespace: shop}, spec: {workloadSelector: {labels: {app: checkout}}, egress: [{hosts: [./other.example]}]}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: shop}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: checkout-5d4b8c7f9-x2x4z
+  namespace: shop
+  labels: {app: checkout, pod-template-hash: 5d4b8c7f9}
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: checkout-5d4b8c7f9, uid: 4fb1f4a1-0000-4000-8000-000000000000, controller: true}]
+spec: {automountServiceAccountToken: false, containers: [{name: app, image: app}]}
+`, "-f", "-")
+	got := expect(exitError, "would block 3 of 4 reported hosts", "egress", "verify", "-n", "shop")
+	if !strings.Contains(got.err, "warning: no pods are found of CronJob/nightly, so their labels are not known") {
+		t.Errorf("stderr: %s", got.err)
+	}
+	for line := range strings.Lines(got.out) {
+		if strings.Contains(line, "api.pay.example") && !strings.Contains(line, "Deployment/checkout") {
+			t.Errorf("blocked although it is declared, and no Sidecar selects its workload: %s", line)
+		}
+	}
+	got = expect(exitOK, "api.pay.example on port 443 (TLS), of Deployment/checkout, would be blocked with this proposal, too: Sidecar shop/checkout does not expose shop/api.pay.example; add it to egress.hosts there", "egress", "propose", "-n", "shop")
+	if strings.Contains(got.out, "api.pay.example") {
+		t.Errorf("declared again:\n%s", got.out)
+	}
+	if out, err := server.Kubectl(t.Context(), "-n", "shop", "delete", "sidecars.networking.istio.io/checkout", "serviceentries.networking.istio.io/pay", "pod/checkout-5d4b8c7f9-x2x4z", "--force", "--grace-period=0").CombinedOutput(); err != nil {
+		t.Errorf("%s", out)
 	}
 }

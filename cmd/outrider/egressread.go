@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/egress"
+	"github.com/outrider-mesh/outrider/egress/rehearse"
 	"github.com/outrider-mesh/outrider/egress/report"
 	"github.com/outrider-mesh/outrider/inject"
 	"github.com/outrider-mesh/outrider/workloads"
@@ -119,24 +120,46 @@ func (o *egressOptions) selected(ctx context.Context, namespace string) (map[str
 	if o.selector == "" {
 		return nil, nil
 	}
-	access, err := o.cluster.Config()
-	if err != nil {
-		return nil, err
-	}
-	reader, err := workloads.New(access)
-	if err != nil {
-		return nil, err
-	}
 	out := map[string]map[report.Workload]bool{}
-	err = reader.Pods(ctx, namespace, o.selector, func(p *corev1.Pod) error {
+	err := o.eachPod(ctx, namespace, o.selector, func(p *corev1.Pod) error {
 		if out[p.Namespace] == nil {
 			out[p.Namespace] = map[report.Workload]bool{}
 		}
-		owner := inject.OwnerOf(p)
-		out[p.Namespace][report.Workload{Kind: owner.Kind, Name: owner.Name}] = true
+		out[p.Namespace][reportedAs(p)] = true
 		return nil
 	})
 	return out, permission(err, "list pods", "omit -l")
+}
+
+// podsOf are the pods of a namespace, where Sidecars select some of them by labels.
+func (o *egressOptions) podsOf(ctx context.Context, m *egress.Model, namespace string) (rehearse.Pods, error) {
+	if !m.SelectsWorkloads(namespace) {
+		return nil, nil
+	}
+	out := rehearse.Pods{}
+	err := o.eachPod(ctx, namespace, "", func(p *corev1.Pod) error {
+		out.Add(reportedAs(p), p.Labels)
+		return nil
+	})
+	return out, permission(err, "list pods", "Sidecars of the namespace select workloads by the labels of their pods")
+}
+
+func (o *egressOptions) eachPod(ctx context.Context, namespace, selector string, each func(*corev1.Pod) error) error {
+	access, err := o.cluster.Config()
+	if err != nil {
+		return err
+	}
+	reader, err := workloads.New(access)
+	if err != nil {
+		return err
+	}
+	return reader.Pods(ctx, namespace, selector, each)
+}
+
+// reportedAs is the workload of a pod in reports.
+func reportedAs(p *corev1.Pod) report.Workload {
+	owner := inject.OwnerOf(p)
+	return report.Workload{Kind: owner.Kind, Name: owner.Name}
 }
 
 // objects are those that sidecars are configured by.

@@ -92,10 +92,12 @@ func stillBlocked(o Options, groups []*group, all []report.Host) (out []string) 
 	for _, g := range groups {
 		in.ServiceEntries = append(slices.Clip(in.ServiceEntries), egress.ServiceEntry{Meta: egress.Meta{Namespace: o.Namespace, Name: g.name}, Spec: g.spec()})
 	}
-	model := Enforced(in)
-	view := model.View(o.Namespace)
-	more := 0
-	for _, h := range Blocked(view, all) {
+	views, more := NewViews(Enforced(in), o.Namespace, o.Pods), 0
+	for _, h := range all {
+		blocking := views.blocking(h)
+		if len(blocking) == 0 {
+			continue
+		}
 		if _, fault := proposed(o, h.Destination); fault != "" {
 			continue // it has a sentence
 		}
@@ -103,9 +105,10 @@ func stillBlocked(o Options, groups []*group, all []report.Host) (out []string) 
 			more++
 			continue
 		}
-		d := decision(view, h.Destination)
+		at := blocking[0]
+		d := decision(at.view, h.Destination)
 		reason := strings.TrimPrefix(d.Reason, "blocked ("+d.Route+"): ")
-		if by, name, found := model.NotExposed(egress.Workload{Namespace: o.Namespace}, h.Host, uint32(h.Port)); found {
+		if by, name, found := views.model.NotExposed(at.of, h.Host, uint32(h.Port)); found {
 			reason = fmt.Sprintf("%s does not expose %s; add it to egress.hosts there", egress.Source(egress.KindSidecar, by), name)
 		}
 		out = append(out, fmt.Sprintf("%s on port %d (%s), of %s, would be blocked with this proposal, too: %s", h.Host, h.Port, h.Protocol, h.Workload, reason))

@@ -67,7 +67,7 @@ func TestEnforce(t *testing.T) {
 		"another's entry":        {[]string{`ServiceEntry istio-system/a {"hosts":["a.test"],"exportTo":["*"],"resolution":"DNS","ports":[{"number":443,"name":"http","protocol":"HTTP"}]}`}, printed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Namespace: "shop", Enforce: true, Objects: with(t, egress.Input{Mesh: egress.CompileMesh(&meshconfig.MeshConfig{RootNamespace: "istio-system"})}, c.objects...)}
+			o := Options{Namespace: "shop", Enforce: true, Pods: Pods{deployment("cart"): {{"app": "cart"}}}, Objects: with(t, egress.Input{Mesh: egress.CompileMesh(&meshconfig.MeshConfig{RootNamespace: "istio-system"})}, c.objects...)}
 			all := []report.Host{seen("cart", "a.test", 443, report.TLS)}
 			p := Propose(o, all)
 			warnings := strings.Join(p.Warnings, "\n")
@@ -79,7 +79,7 @@ func TestEnforce(t *testing.T) {
 			}
 			in := inputOf(t, p.Text)
 			o.Objects.ServiceEntries = append(o.Objects.ServiceEntries, in.ServiceEntries...)
-			if left := Blocked(Enforced(o.Objects).View("shop"), all); len(left) > 0 {
+			if left := NewViews(Enforced(o.Objects), "shop", nil).Blocked(all); len(left) > 0 {
 				t.Errorf("blocked with the proposal, without a warning: %+v", left)
 			}
 		})

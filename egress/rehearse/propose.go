@@ -28,6 +28,8 @@ type Options struct {
 	// Objects are those of the cluster. Their names are not used again, and the proposal is
 	// tried together with them.
 	Objects egress.Input
+	// Pods are those of the namespace.
+	Pods Pods
 }
 
 // Proposal is what is proposed.
@@ -83,7 +85,8 @@ const hostsPerEntry = 100
 // REGISTRY_ONLY and the objects that there are. Each has a comment with the workloads
 // that need it.
 func Propose(o Options, all []report.Host) Proposal {
-	hosts, cannot := collect(o, Blocked(Enforced(o.Objects).View(o.Namespace), all))
+	views := NewViews(Enforced(o.Objects), o.Namespace, o.Pods)
+	hosts, cannot := collect(o, views.undeclared(all))
 	groups := arrange(hosts)
 	rename(groups, o)
 	var b strings.Builder
@@ -100,6 +103,9 @@ func Propose(o Options, all []report.Host) Proposal {
 		text, warnings := enforce(o)
 		b.WriteString(text)
 		p.Warnings = append(p.Warnings, warnings...)
+	}
+	if unknown := views.Unknown(all); unknown != "" {
+		p.Warnings = append(p.Warnings, unknown)
 	}
 	p.Text = b.String()
 	p.Warnings = append(p.Warnings, stillBlocked(o, groups, all)...)

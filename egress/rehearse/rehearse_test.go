@@ -182,15 +182,15 @@ func TestProposalsAllowWhatWasSeen(t *testing.T) {
 		if _, problems := egress.Build(in); problems.Err() != nil { // a port may be an unusual one
 			t.Fatalf("%v\n%s", problems, text)
 		}
-		view := Enforced(in).View("shop")
-		if blocked := Blocked(view, all); len(blocked) > 0 {
+		views := NewViews(Enforced(in), "shop", nil)
+		if blocked := views.Blocked(all); len(blocked) > 0 {
 			t.Fatalf("%d: %+v are blocked by\n%s", n, blocked, text)
 		}
 		others := []report.Host{seen("w", "198.51.100.1", 443, report.TLS), seen("w", "198.51.100.1", 80, report.HTTP), seen("w", "2001:db8:1::1", 80, report.HTTP), seen("w", "other.test", 443, report.TLS), seen("w", "other.test", 80, report.HTTP), seen("w", "198.51.100.1", 5432, report.TCP)}
-		if blocked := Blocked(view, others); len(blocked) != len(others) {
+		if blocked := views.Blocked(others); len(blocked) != len(others) {
 			t.Fatalf("of what was not seen only %+v is blocked by\n%s", blocked, text)
 		}
-		if elsewhere := Blocked(Enforced(in).View("bank"), all); len(elsewhere) != len(all) {
+		if elsewhere := NewViews(Enforced(in), "bank", nil).Blocked(all); len(elsewhere) != len(all) {
 			t.Fatalf("the proposal allows hosts in another namespace")
 		}
 	}
@@ -265,7 +265,7 @@ func TestEnforced_OverASidecar(t *testing.T) {
 		kit.Must(t, problems.Err())
 		var in egress.Input
 		in.Add(m, spec, 0)
-		if got := Blocked(Enforced(in).View("shop"), []report.Host{seen("web", "a.example", 443, report.TLS)}); len(got) != 1 {
+		if got := NewViews(Enforced(in), "shop", nil).Blocked([]report.Host{seen("web", "a.example", 443, report.TLS)}); len(got) != 1 {
 			t.Errorf("%q: %d hosts are blocked, want 1", policy, len(got))
 		}
 		if s := in.Sidecars[0].Spec; (s.OutboundTrafficPolicy != nil) != (policy != "") {

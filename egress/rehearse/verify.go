@@ -36,17 +36,6 @@ func withoutPolicy(all []egress.Sidecar) []egress.Sidecar {
 	return out
 }
 
-// Blocked are the hosts that a view blocks. Those that were declared are not among them:
-// once they are not, they are reported with another verdict.
-func Blocked(v *egress.View, all []report.Host) (out []report.Host) {
-	for _, h := range all {
-		if h.Verdict != report.Allowed && blocks(v, h.Destination) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 func blocks(v *egress.View, d report.Destination) bool {
 	got := decision(v, d)
 	return got.Kind == decide.Closed || got.Kind == decide.Answered && (got.Route == egress.RouteBlockAll || got.Route == egress.RouteBlockPort)
