@@ -55,6 +55,7 @@ func modeOf(r sidecarReports, now envoy.ReportMode) envoy.ReportMode {
 // reportState is how the sidecar of a stream reports. The mutex of the stream guards it.
 type reportState struct {
 	mode       envoy.ReportMode
+	counts     chan struct{} // is closed while mode is counters
 	subscribed bool
 	version    string // that was sent
 	nonce      string // of the last response, until it is answered
@@ -108,15 +109,15 @@ func (st *stream) observe(seed maphash.Seed, kind string, entries uint64, all []
 }
 
 // received notes entries that have arrived here, which are known sooner than what the
-// sidecar has sent in all. It reports whether the sidecar is to send none.
-func (st *stream) received(kind string, entries int) (counts bool) {
+// sidecar has sent in all. The result is closed when the sidecar is to send no more.
+func (st *stream) received(kind string, entries int) (counts <-chan struct{}) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if r := &st.reporting; r.subscribed && r.changes < modeChanges {
 		r.arrived += uint64(entries)
 		st.decide(kind, r.arrived)
 	}
-	return st.reporting.mode == envoy.ReportCounters
+	return st.reporting.counts
 }
 
 func (st *stream) decide(kind string, entries uint64) {
@@ -133,9 +134,15 @@ func (st *stream) decide(kind string, entries uint64) {
 	}
 }
 
+// setMode changes the mode to another one.
 func (st *stream) setMode(to envoy.ReportMode) {
 	from := st.reporting.mode
 	st.reporting.mode = to
+	if to == envoy.ReportCounters {
+		close(st.reporting.counts)
+	} else {
+		st.reporting.counts = make(chan struct{})
+	}
 	st.server.observer.reporting(from, to)
 }
 

@@ -168,6 +168,30 @@ func TestReportModeByEntries(t *testing.T) {
 	kit.EventuallyTrue(t, "the connection is closed", func() bool { return s.PendingConnections() == 0 })
 }
 
+// TestReportModeOfThreads has a sidecar whose other worker thread has sent its last entries
+// before the sidecar is switched: its connection is closed as soon.
+func TestReportModeOfThreads(t *testing.T) {
+	s := serve(t)
+	s.connections.timeout = 1 << 40
+	s.reports.idle = 1 << 40
+	s.Publish(modelOf(t, "ALLOW_ANY"))
+	c := s.reporting(t, "shop/sleep", "")
+	c.wantMode(envoy.ReportEntries)
+	threads := []logservicev3.AccessLogService_StreamAccessLogsClient{s.dialReports(t, "shop/sleep"), s.dialReports(t, "shop/sleep")}
+	for i, logs := range threads {
+		kit.Must(t, logs.Send(tcpLogs(slices.Repeat([]*datalogv3.TCPAccessLogEntry{blockedTLS("a.test")}, countersAfter/2)...)))
+		want := fmt.Sprintf("sleep a.test:443 TLS blocked block_all connections=%d requests=0", (i+1)*countersAfter/2)
+		kit.EventuallyTrue(t, "the report", func() bool { return s.reported.text("shop") == want })
+	}
+	c.wantMode(envoy.ReportCounters)
+	for _, logs := range threads {
+		if err := logs.RecvMsg(&logservicev3.StreamAccessLogsResponse{}); err == nil {
+			t.Error("a response")
+		}
+	}
+	kit.EventuallyTrue(t, "the connections are closed", func() bool { return s.PendingConnections() == 0 })
+}
+
 // TestReportModeOfJobs has a Job, whose counts might not arrive.
 func TestReportModeOfJobs(t *testing.T) {
 	s := serve(t)

@@ -290,26 +290,25 @@ func (s *Server) readLogs(conn grpc.ServerStream, id Identity) error {
 	}()
 	idle, last := time.NewTimer(r.idle), error(nil)
 	defer idle.Stop()
+	var counts <-chan struct{} // is closed when the sidecar counts, by entries of any of its threads
 	for {
 		select {
 		case err := <-failed:
 			return s.receiveError(err)
 		case <-idle.C:
 			return last // the next report opens another one
+		case <-counts:
+			idle.Reset(countingIdle) // its sidecar sends the rest of a buffer, of half a second
+			counts, last = nil, errLastEntries
 		case m := <-received:
-			counts := s.countLogs(ctx, id, m.accessLogs)
+			counts = s.countLogs(ctx, id, m.accessLogs)
 			entries := entriesOf(m)
 			m.release()
 			if err := pause(ctx, limits, entries); err != nil {
 				return err
 			}
-			if counts {
-				idle.Reset(countingIdle) // its sidecar sends the rest of a buffer, of half a second
-				last = errLastEntries
-			} else {
-				idle.Reset(r.idle)
-				last = nil
-			}
+			idle.Reset(r.idle)
+			last = nil
 		}
 	}
 }
@@ -322,17 +321,19 @@ func (s *Server) receiveError(err error) error {
 	return err
 }
 
-// countLogs counts what a message of access logs has. It reports whether the sidecar is to
-// count from now on.
-func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) (counts bool) {
+// countLogs counts what a message of access logs has. The result is closed when the sidecar
+// is to count from then on; nil: it is not known.
+func (s *Server) countLogs(ctx context.Context, id Identity, m *accessLogs) (counts <-chan struct{}) {
 	if s.reports.to == nil || len(m.destinations) == 0 {
-		return false
+		return nil
 	}
 	m.at(time.Now()) // the time of a sidecar is its own
 	of := s.reports.to.Workload(ctx, id)
 	s.reports.to.Observe(id.Namespace, of, m.destinations)
-	st := s.streamOf(id)
-	return st != nil && st.received(of.Kind, m.entries)
+	if st := s.streamOf(id); st != nil {
+		return st.received(of.Kind, m.entries)
+	}
+	return nil
 }
 
 // countMetrics counts what a message of metrics has, and decides how the sidecar reports.

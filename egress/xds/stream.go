@@ -75,7 +75,7 @@ func newStream(s *Server, conn grpc.ServerStream, id Identity) *stream {
 		server: s, conn: conn, identity: id, since: time.Now(), types: map[string]*subscription{},
 		faulty: map[resourceKey]*fault{}, excluded: s.verdicts.of(id),
 		work:    rate.NewLimiter(workRate, workBurst),
-		relabel: make(chan struct{}, 1), remode: make(chan struct{}, 1), reporting: reportState{mode: s.reports.first()},
+		relabel: make(chan struct{}, 1), remode: make(chan struct{}, 1), reporting: reportState{mode: s.reports.first(), counts: make(chan struct{})},
 		sent: make(chan error, 1), closed: make(chan struct{}),
 	}
 }
