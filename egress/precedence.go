@@ -25,6 +25,7 @@ type Conflicts struct {
 	audience map[string]map[Meta][]omission
 	only     *Meta // the object that is asked for, by its name; nil: any
 	own      *ownPrecedence
+	entries  map[Meta]*Host // the first host of each
 }
 
 // omission is that a namespace does not have a host of an object, and why.
@@ -50,7 +51,7 @@ func (c *Conflicts) Of(kind, namespace, name string) problem.List {
 	reported := map[Meta]bool{} // by its host, which is enough
 	for _, audience := range c.m.audiences(own) {
 		for _, o := range c.in(audience)[own.Meta] {
-			c.m.warnLeftOut(own.Meta, o, reported, r)
+			c.warnLeftOut(own.Meta, o, reported, r)
 		}
 	}
 	if c.own == nil {
@@ -79,7 +80,7 @@ func (m *Model) Precedence() problem.List {
 				reported[own] = map[Meta]bool{}
 			}
 			for _, o := range omitted {
-				m.warnLeftOut(own, o, reported[own], reporter{KindServiceEntry, own, &out})
+				c.warnLeftOut(own, o, reported[own], reporter{KindServiceEntry, own, &out})
 			}
 		}
 	}
@@ -172,24 +173,38 @@ func (m *Model) audiences(own Host) []string {
 
 // warnLeftOut warns about a host that is omitted, if it or what precedes it is of
 // an object.
-func (m *Model) warnLeftOut(own Meta, l omission, reported map[Meta]bool, r reporter) {
+func (c *Conflicts) warnLeftOut(own Meta, l omission, reported map[Meta]bool, r reporter) {
 	switch {
 	case l.of == own && l.by == (Meta{}):
 		r.add(l.AsWarning())
 	case l.of == own && l.by.Namespace != own.Namespace:
-		r.warn(l.Path, l.Value, fmt.Sprintf("%s takes precedence in other namespaces (%s)", m.entryFor(own.Namespace, l.by), m.precedenceReason(l.by, own)), `set exportTo: ["."] to limit this one to its namespace`)
+		r.warn(l.Path, l.Value, fmt.Sprintf("%s takes precedence in other namespaces (%s)", c.entryFor(own.Namespace, l.by), c.m.precedenceReason(l.by, own)), `set exportTo: ["."] to limit this one to its namespace`)
 	case l.by == own && !reported[l.of]:
 		reported[l.of] = true
-		r.warn(l.Path, l.Value, fmt.Sprintf("takes precedence over %s in other namespaces (%s)", m.entryFor(own.Namespace, l.of), m.precedenceReason(own, l.of)), "set exportTo to limit it")
+		r.warn(l.Path, l.Value, fmt.Sprintf("takes precedence over %s in other namespaces (%s)", c.entryFor(own.Namespace, l.of), c.m.precedenceReason(own, l.of)), "set exportTo to limit it")
 	}
 }
 
 // entryFor is the name of an entry in a message to the author of another one.
-func (m *Model) entryFor(namespace string, of Meta) string {
-	if i := slices.IndexFunc(m.hosts, func(h Host) bool { return h.Meta == of }); i >= 0 {
-		return m.hosts[i].nameIn(namespace)
+func (c *Conflicts) entryFor(namespace string, of Meta) string {
+	if h := c.entry(of); h != nil {
+		return h.nameIn(namespace)
 	}
 	return (&Host{Meta: of}).nameIn(namespace)
+}
+
+// entry is the first host of an entry. There may be as many warnings as hosts, so they are
+// found by an index.
+func (c *Conflicts) entry(of Meta) *Host {
+	if c.entries == nil {
+		c.entries = make(map[Meta]*Host, len(c.m.hosts))
+		for i := range c.m.hosts {
+			if h := &c.m.hosts[i]; c.entries[h.Meta] == nil {
+				c.entries[h.Meta] = h
+			}
+		}
+	}
+	return c.entries[of]
 }
 
 // precedenceReason is why one object takes precedence over another.
