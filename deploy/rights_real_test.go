@@ -30,7 +30,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	metaclient "k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/yaml"
 
 	"github.com/outrider-mesh/outrider/egress/envoy"
@@ -358,14 +360,21 @@ func (d *deployed) rejects(ns, pod, address, controlPlane string) {
 	kubectl(d.t, d.Server, "-n", ns, "delete", "serviceentry", "poison")
 }
 
+// reported are workloads of each kind that the control plane reads the UID of.
+var reported = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"}
+
 // writesReports has the report of a namespace created, updated, and removed when it has
-// expired.
+// expired, with an Event on a workload of each kind.
 func (d *deployed) writesReports(ns string) {
 	d.t.Helper()
 	objects, err := dynamic.NewForConfig(d.client(serve.XDS))
 	d.must(err)
+	meta, err := metaclient.NewForConfig(d.client(serve.XDS))
+	d.must(err)
 	recorder := func(retention time.Duration) *reports.Recorder {
-		r, err := reports.New(reports.Options{Dynamic: objects, Identity: "test", Retention: retention, Interval: 10 * time.Millisecond, Counts: 10 * time.Millisecond})
+		r, err := reports.New(reports.Options{
+			Dynamic: objects, Metadata: meta, Events: events.NewFakeRecorder(len(reported)), Identity: "test", Retention: retention, Interval: 10 * time.Millisecond, Counts: 10 * time.Millisecond,
+		})
 		d.must(err)
 		return r
 	}
@@ -373,10 +382,10 @@ func (d *deployed) writesReports(ns string) {
 	defer cancel()
 	r := recorder(0)
 	go func() { _ = r.Start(ctx) }()
-	for _, host := range []string{"a.example", "b.example"} {
-		now := time.Now()
-		r.Observe(ns, report.Workload{Kind: "Deployment", Name: "sleep"}, []report.DestinationReport{{
-			Destination: report.Destination{Host: host, Port: 443, Protocol: report.TLS, Verdict: report.Blocked}, Counts: report.Counts{First: now, Last: now, Connections: 1},
+	for i, kind := range reported {
+		now, host := time.Now(), fmt.Sprintf("host-%d.example", i)
+		r.Observe(ns, report.Workload{Kind: kind, Name: "sleep"}, []report.DestinationReport{{
+			Destination: report.Destination{Host: host, Port: 443, Protocol: report.TLS, Verdict: report.Blocked, Rule: "block_all"}, Counts: report.Counts{First: now, Last: now, Connections: 1},
 		}})
 		d.eventually("the report has "+host, func() error {
 			if got := kubectl(d.t, d.Server, "get", "-n", ns, "egressreports", "-o", "yaml"); !strings.Contains(got, host) {
@@ -385,6 +394,13 @@ func (d *deployed) writesReports(ns string) {
 			return nil
 		})
 	}
+	d.eventually("UIDs of workloads are read", func() error {
+		seen, _, err := d.log.requests()
+		if err == nil && !seen[right{"outrider-xds", "get", "cronjobs.batch", ns, "sleep"}] {
+			err = errors.New("not that of a CronJob")
+		}
+		return err
+	})
 	time.Sleep(time.Second) // the times are in seconds
 	go recorder(time.Nanosecond).Sweep(ctx)
 	d.eventually("the report has expired", func() error {

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/outrider-mesh/outrider/internal/election"
@@ -17,10 +18,11 @@ func Connect(cluster *rest.Config, o Options) (*Recorder, error) {
 	unlimited.QPS = -1 // the recorder has limits of its own
 	objects, err1 := dynamic.NewForConfig(unlimited)
 	client, err2 := kubernetes.NewForConfig(unlimited)
-	identity, err3 := election.Identity()
-	if err := errors.Join(err1, err2, err3); err != nil {
+	meta, err3 := metadata.NewForConfig(unlimited)
+	identity, err4 := election.Identity()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, fmt.Errorf("create report client: %w", err)
 	}
-	o.Dynamic, o.Pods, o.Identity = objects, client.CoreV1(), identity
+	o.Dynamic, o.Pods, o.Metadata, o.Identity = objects, client.CoreV1(), meta, identity
 	return New(o)
 }

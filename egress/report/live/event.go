@@ -2,6 +2,7 @@ package live
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/outrider-mesh/outrider/egress"
 	"github.com/outrider-mesh/outrider/egress/report"
@@ -36,6 +38,9 @@ const (
 	// exceeds the limits is in the report only.
 	eventWorkloads            = 2000
 	eventWorkloadsOfNamespace = 100
+	// uidsTimeout is the time for the UIDs of the workloads of all Events that are due, 50 at
+	// most. The others have none.
+	uidsTimeout = 2 * time.Second
 	// eventHosts are listed in an Event; the others are counted.
 	eventHosts = 5
 )
@@ -63,6 +68,7 @@ type announced struct {
 type announcer struct {
 	to  Events
 	now func() time.Time
+	uid func(context.Context, eventKey) types.UID // of the workload; empty: not known
 
 	mu         sync.Mutex
 	all        *rate.Limiter
@@ -77,7 +83,8 @@ type eventsIn struct {
 }
 
 func newAnnouncer(to Events, now func() time.Time) *announcer {
-	return &announcer{to: to, now: now, all: rate.NewLimiter(1, eventsOfAll), of: map[eventKey]*announced{}, namespaces: map[string]*eventsIn{}}
+	unknown := func(context.Context, eventKey) types.UID { return "" }
+	return &announcer{to: to, now: now, uid: unknown, all: rate.NewLimiter(1, eventsOfAll), of: map[eventKey]*announced{}, namespaces: map[string]*eventsIn{}}
 }
 
 // add adds blocked destinations of a namespace. It returns how many are omitted.
@@ -122,8 +129,25 @@ func (a *announcer) next(key eventKey) *announced {
 	return next
 }
 
-// send makes the Events that are due, the longest waiting first.
-func (a *announcer) send() (sent int) {
+// event is an Event that is due.
+type event struct {
+	of   eventKey
+	note string
+}
+
+// send makes the Events that are due.
+func (a *announcer) send(ctx context.Context) (sent int) {
+	due := a.due()
+	ctx, cancel := context.WithTimeout(ctx, uidsTimeout)
+	defer cancel()
+	for _, e := range due {
+		a.to.Eventf(regarding(e.of, a.uid(ctx, e.of)), nil, corev1.EventTypeWarning, eventReason, eventAction, "%s", e.note)
+	}
+	return len(due)
+}
+
+// due takes the Events that are due, the longest waiting first.
+func (a *announcer) due() (out []event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
@@ -134,14 +158,13 @@ func (a *announcer) send() (sent int) {
 				continue
 			}
 			a.all.AllowN(now, 1)
-			a.to.Eventf(regarding(key), nil, corev1.EventTypeWarning, eventReason, eventAction, "%s", noteOf(key.namespace, next))
+			out = append(out, event{key, noteOf(key.namespace, next)})
 			*next = announced{last: now}
 			a.waiting--
-			sent++
 		}
 	}
 	a.forget(now)
-	return sent
+	return out
 }
 
 func (a *announcer) compare(x, y eventKey) int {
@@ -179,10 +202,10 @@ var versionOf = map[string]string{
 	"Pod": "v1", "ServiceAccount": "v1", "ReplicationController": "v1", "Rollout": "argoproj.io/v1alpha1", "DeploymentConfig": "apps.openshift.io/v1",
 }
 
-// regarding is the workload. Its UID is not known: a report has names only.
-func regarding(key eventKey) runtime.Object {
+// regarding is the workload. With an empty UID, "kubectl describe" does not list the Event.
+func regarding(key eventKey, uid types.UID) runtime.Object {
 	return &metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: versionOf[key.workload.Kind], Kind: key.workload.Kind},
-		ObjectMeta: metav1.ObjectMeta{Namespace: key.namespace, Name: key.workload.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.namespace, Name: key.workload.Name, UID: uid},
 	}
 }

@@ -34,6 +34,7 @@ func (c *cluster) notes(ns string) (out []string) {
 func TestBlockedEvents(t *testing.T) {
 	c := newCluster(t)
 	shop, bank, loud := c.Namespace(t, nil), c.Namespace(t, nil), c.Namespace(t, nil)
+	c.kubectl("create", "deployment", "sleep", "-n", shop, "--image=sleep", "--replicas=0")
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: c.Client.EventsV1()})
 	kit.Must(t, broadcaster.StartRecordingToSinkWithContext(t.Context()))
 	t.Cleanup(broadcaster.Shutdown)
@@ -78,7 +79,9 @@ func TestBlockedEvents(t *testing.T) {
 	if got := c.notes(loud); len(got) < 1 || len(got) > 2 || !strings.HasPrefix(got[0], "batch/v1 CronJob/nightly blocked") {
 		t.Errorf("Events of a flood: %q", got)
 	}
-	if out := c.kubectl("events", "-n", shop, "--for", "deployment.apps/sleep"); !strings.Contains(out, "EgressBlocked") {
-		t.Errorf("kubectl events:\n%s", out)
+	for _, command := range []string{"events --for deployment.apps/sleep", "describe deployment sleep"} { // the second one lists by UID
+		if out := c.kubectl(append(strings.Fields(command), "-n", shop)...); !strings.Contains(out, "EgressBlocked") {
+			t.Errorf("kubectl %s:\n%s", command, out)
+		}
 	}
 }

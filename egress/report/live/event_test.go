@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/outrider-mesh/outrider/egress/report"
 )
@@ -35,7 +37,7 @@ func TestEvents(t *testing.T) {
 		t.Helper()
 		now = now.Add(later)
 		*events = nil
-		a.send()
+		a.send(t.Context())
 		if got := strings.Join(*events, "\n"); got != strings.Join(want, "\n") {
 			t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 		}
@@ -69,7 +71,7 @@ func TestEventLimits(t *testing.T) {
 				omitted += a.add("loud", blockedOf(fmt.Sprintf("w-%d", name%5000), fmt.Sprintf("%d.test", name)))
 			}
 			each()
-			a.send()
+			a.send(t.Context())
 		}
 	}
 	quiet := 0
@@ -106,10 +108,33 @@ func TestEventLimits(t *testing.T) {
 	}
 	sent := 0
 	for range 60 {
-		sent += many.send()
+		sent += many.send(t.Context())
 		now = now.Add(time.Second)
 	}
 	if len(many.of) > eventWorkloads || sent > eventsOfAll+60 || sent < eventsOfAll {
 		t.Errorf("%d workloads are kept, %d Events in a minute", len(many.of), sent)
+	}
+}
+
+// TestEvents_WithoutUIDs has an API server that does not answer: all Events are sent, after
+// one timeout.
+func TestEvents_WithoutUIDs(t *testing.T) {
+	events := &sentEvents{}
+	a := newAnnouncer(events, time.Now)
+	asked := 0
+	a.uid = func(ctx context.Context, _ eventKey) types.UID {
+		asked++
+		<-ctx.Done()
+		return ""
+	}
+	for i := range 5 {
+		a.add("shop", blockedOf(fmt.Sprintf("w-%d", i), "a.test"))
+	}
+	start := time.Now()
+	if sent := a.send(t.Context()); sent != 5 || asked != 5 || len(*events) != 5 {
+		t.Errorf("%d Events are sent, %d arrived, after %d requests", sent, len(*events), asked)
+	}
+	if took := time.Since(start); took >= 2*uidsTimeout {
+		t.Errorf("reports waited for %s", took)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +28,9 @@ type Options struct {
 	// Dynamic requires get, list, create, update and delete on egressreports. The Recorder
 	// has a rate limit of its own.
 	Dynamic dynamic.Interface
+	// Metadata requires get on the kinds of workloads, for the UIDs that Events have; nil:
+	// they have none.
+	Metadata metadata.Interface
 	// Identity is the replica's own, and unique.
 	Identity string
 	// Retention is how long a destination is kept that is not seen again; 0 means
@@ -106,6 +110,7 @@ func New(o Options) (*Recorder, error) {
 		workloads: cache.NewLRUExpireCache(cachedPods), seed: maphash.MakeSeed(), now: time.Now, retry: sweepRetry, namespaces: map[string]*pending{},
 	}
 	r.announcer = newAnnouncer(o.Events, func() time.Time { return r.now() })
+	r.announcer.uid = r.uid
 	var err error
 	r.metrics, err = newMetrics(o.Registry, func() time.Time { return r.now() }, r.pendingBytes)
 	return r, err

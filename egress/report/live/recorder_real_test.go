@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/outrider-mesh/outrider/egress/report"
@@ -76,9 +77,11 @@ func (c *cluster) replica(name string, retention time.Duration) replica {
 	config.QPS = -1
 	objects, err := dynamic.NewForConfig(config)
 	kit.Must(c.t, err)
+	meta, err := metadata.NewForConfig(config)
+	kit.Must(c.t, err)
 	registry := prometheus.NewRegistry()
 	r, err := New(Options{
-		Pods: c.Client.CoreV1(), Dynamic: objects, Identity: name, Retention: retention, Interval: 10 * time.Millisecond, Counts: 20 * time.Millisecond,
+		Pods: c.Client.CoreV1(), Dynamic: objects, Metadata: meta, Identity: name, Retention: retention, Interval: 10 * time.Millisecond, Counts: 20 * time.Millisecond,
 		Log: logr.Discard(), Registry: registry,
 	})
 	kit.Must(c.t, err)

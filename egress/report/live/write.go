@@ -47,7 +47,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 			return r.finish(ctx)
 		case <-ticker.C:
 		}
-		r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send()))
+		r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send(ctx)))
 		for _, namespace := range r.due() {
 			if r.limit.Wait(ctx) != nil {
 				break
@@ -75,7 +75,7 @@ func (r *Recorder) finish(ctx context.Context) error {
 		r.flush(ctx, namespace)
 		r.flush(ctx, namespace) // what came in during a write that had failed
 	}
-	r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send()))
+	r.metrics.events.WithLabelValues("sent").Add(float64(r.announcer.send(ctx)))
 	return nil
 }
 
