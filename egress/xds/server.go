@@ -212,30 +212,39 @@ func (s *Server) PendingConnections() int { return s.connections.count() }
 
 // serve handles one stream until it ends.
 func (s *Server) serve(conn grpc.ServerStream) error {
+	st, err := s.open(conn)
+	if err != nil {
+		return err
+	}
+	defer s.remove(st)
+	defer connectionOf(conn.Context()).accept()()
+	s.observer.connected(st.identity)
+	defer s.observer.disconnected(st.identity)
+	defer st.reports()()
+	defer s.verdicts.left(st.identity)
+	defer st.abandon()
+	return s.observer.limited(st.identity, st.run())
+}
+
+// open registers a stream, or returns its error.
+func (s *Server) open(conn grpc.ServerStream) (*stream, error) {
 	from := connectionOf(conn.Context())
 	id, err := s.admit(conn.Context(), from)
 	if err != nil {
 		from.reject()
-		return s.observer.streamRejected(from.named(err))
+		return nil, s.observer.streamRejected(from.named(err))
 	}
 	st := newStream(s, conn, id)
 	if err := s.add(st); err != nil {
 		from.reject()
-		return s.observer.limited(id, err)
+		return nil, s.observer.limited(id, err)
 	}
 	if err := s.readLabels(conn.Context(), id); err != nil {
 		s.remove(st)
 		from.reject()
-		return s.observer.streamRejected(from.named(err))
+		return nil, s.observer.streamRejected(from.named(err))
 	}
-	defer s.remove(st)
-	defer from.accept()()
-	s.observer.connected(id)
-	defer s.observer.disconnected(id)
-	defer st.reports()()
-	defer s.verdicts.left(id)
-	defer st.abandon()
-	return s.observer.limited(id, st.run())
+	return st, nil
 }
 
 // admit returns the identity of a stream's client.
