@@ -65,7 +65,7 @@ func newControlPlane(mgr manager.Manager, certificate certs.GetCertificate, o Op
 		return nil, err
 	}
 	p.server.SetLabels(p.pods)
-	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log}
+	p.listener = &xds.Listener{Server: p.server, Address: o.XDSAddress, TLS: &tls.Config{GetCertificate: certificate, CipherSuites: certs.CipherSuites()}, Log: p.log, AdaptGC: o.AdaptGC}
 	status, err := p.newStatusWriter(o)
 	if err != nil {
 		return nil, err

@@ -73,6 +73,8 @@ type Options struct {
 	ClientNames  []string
 	// WebhookLimits bound the clients of the webhook.
 	WebhookLimits webhook.Limits
+	// AdaptGC adapts GOGC, which is xds.MostGarbage: for the control plane alone.
+	AdaptGC bool
 	// Log gets all log lines.
 	Log logr.Logger
 	// Registry takes the metrics; nil means the one behind MetricsAddress.

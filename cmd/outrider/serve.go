@@ -72,7 +72,7 @@ with injected pods. The xds component alone reads the certificate from the Secre
 			klog.SetLogger(log)
 			o.Log = log
 			limitMemory(log)
-			collectSooner(o.Components)
+			collectSooner(&o)
 			if o.Cluster, err = clusterConfig(kubeconfig); err != nil {
 				return err
 			}
@@ -249,16 +249,11 @@ func limitMemory(log logr.Logger) {
 	log.Info("memory limit", "bytes", limit)
 }
 
-// xdsGarbage is GOGC of a control plane alone: the heap grows by so many percent of what is
-// in use until garbage is collected. In use are mostly connections, of which each sidecar
-// has up to three, and little garbage is made: memory is worth more than the processor time
-// of more collections.
-const xdsGarbage = 25
-
-// collectSooner sets GOGC of a control plane, unless it is set.
-func collectSooner(components []serve.Component) {
-	if os.Getenv("GOGC") == "" && slices.Equal(components, []serve.Component{serve.XDS}) {
-		debug.SetGCPercent(xdsGarbage)
+// collectSooner sets GOGC of a control plane alone, unless it is set.
+func collectSooner(o *serve.Options) {
+	if os.Getenv("GOGC") == "" && slices.Equal(o.Components, []serve.Component{serve.XDS}) {
+		debug.SetGCPercent(xds.MostGarbage)
+		o.AdaptGC = true
 	}
 }
 

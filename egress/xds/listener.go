@@ -17,6 +17,8 @@ type Listener struct {
 	Address string // HOST:PORT or :PORT
 	TLS     *tls.Config
 	Log     logr.Logger
+	// AdaptGC adapts GOGC: the process is a control plane alone, and it is not set.
+	AdaptGC bool
 }
 
 // NeedLeaderElection is false: every replica serves sidecars.
@@ -34,6 +36,9 @@ func (l *Listener) Start(ctx context.Context) error {
 	trimming, end := context.WithCancel(ctx)
 	defer end()
 	go trim(trimming)
+	if l.AdaptGC {
+		go adaptGarbage(trimming, garbageTime)
+	}
 	l.Log.Info("listening for sidecars", "address", port.Addr().String())
 	select {
 	case err := <-failed:
