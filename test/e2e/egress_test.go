@@ -299,11 +299,13 @@ func (n *Namespace) onlyNewIsBlocked() {
 		n.t.Errorf("the log has %d blocked requests", blocked)
 	}
 	eventually(n.t, "an Event names the blocked host", func() error {
-		out := n.run("kubectl events --for deployment/checkout")
-		if strings.Contains(out, "EgressBlocked") && strings.Contains(out, "blocked (block_all)") && strings.Contains(out, "new.example.com:443 (TLS)") {
-			return nil
+		for _, command := range []string{"kubectl events --for deployment/checkout", "kubectl describe deployment/checkout"} {
+			out := n.run(command)
+			if !strings.Contains(out, "EgressBlocked") || !strings.Contains(out, "blocked (block_all)") || !strings.Contains(out, "new.example.com:443 (TLS)") {
+				return fmt.Errorf("%s:\n%s", command, out)
+			}
 		}
-		return fmt.Errorf("the Events:\n%s", out)
+		return nil
 	})
 }
 
