@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -131,17 +132,49 @@ func startProgram(b testing.TB, program loadBinary, server *kube.Server, compone
 // anonymous is the process's anonymous memory in MiB.
 func (s *served) anonymous(b testing.TB) int {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	mib, err := s.readAnonymous()
 	kit.Must(b, err)
+	return mib
+}
+
+func (s *served) readAnonymous() (mib int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		return 0, err
+	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); f[0] == "RssAnon:" {
 			kb, err := strconv.Atoi(f[1])
-			kit.Must(b, err)
-			return kb >> 10
+			return kb >> 10, err
 		}
 	}
-	b.Fatal("no RssAnon")
-	return 0
+	return 0, errors.New("no RssAnon")
+}
+
+// mostAnonymous is the most anonymous memory while f runs.
+func (s *served) mostAnonymous(b testing.TB, f func()) (most int) {
+	b.Helper()
+	var running sync.WaitGroup
+	done := make(chan struct{})
+	running.Go(func() {
+		for {
+			now, err := s.readAnonymous()
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			most = max(most, now)
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	defer running.Wait()
+	defer close(done)
+	f()
+	return
 }
 
 // cpu is the process's processor time in seconds.
