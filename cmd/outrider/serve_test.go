@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/outrider-mesh/outrider/egress/xds"
+	"github.com/outrider-mesh/outrider/serve"
 )
 
 func TestServe_RejectsInvalidFlags(t *testing.T) {
@@ -38,6 +42,28 @@ func TestServe_RejectsInvalidFlags(t *testing.T) {
 		args := append([]string{"outrider", "serve"}, strings.Fields(tt.args)...)
 		if code := run(t.Context(), args, stdio{strings.NewReader(""), &bytes.Buffer{}, &stderr}); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("serve %s: code %d, %s; want %d, ...%s...", tt.args, code, &stderr, tt.code, tt.want)
+		}
+	}
+}
+
+// TestCollectSooner: GOGC is set for the control plane alone, and only where it is not set.
+func TestCollectSooner(t *testing.T) {
+	for _, tt := range []struct {
+		gogc       string
+		components []serve.Component
+		want       int
+	}{
+		{"", []serve.Component{serve.XDS}, xds.MostGarbage},
+		{"70", []serve.Component{serve.XDS}, 70},
+		{"off", []serve.Component{serve.XDS}, 70},
+		{"", []serve.Component{serve.Webhook}, 70},
+		{"", []serve.Component{serve.Webhook, serve.XDS}, 70},
+	} {
+		t.Setenv("GOGC", tt.gogc)
+		before, o := debug.SetGCPercent(70), serve.Options{Components: tt.components}
+		collectSooner(&o)
+		if got := debug.SetGCPercent(before); got != tt.want || o.AdaptGC != (tt.want == xds.MostGarbage) {
+			t.Errorf("%+v: %d, adapted: %v", tt, got, o.AdaptGC)
 		}
 	}
 }

@@ -76,8 +76,8 @@ func every(ctx context.Context, interval time.Duration, f func()) {
 // and a percentage P, there are R/(use x P/100) collections a second, so they take
 // R x 0.06 us/P of a core, whatever is in use. At leastGarbage that is 4 % of a core where
 // 7 MB/s are allocated, which is what 1,000 sidecars take that begin to report within a
-// minute. Where more are, P grows with them, so that it stays 4 %, up to MostGarbage, with
-// 17 MB/s. A change of the mesh with 10,000 sidecars allocates hundreds.
+// minute. Where R is more, P is, too, so that it stays 4 %, up to MostGarbage at 18 MB/s. A
+// change of the mesh with 10,000 sidecars allocates hundreds.
 const (
 	leastGarbage = 10
 	// MostGarbage is GOGC until a Listener adapts it.
