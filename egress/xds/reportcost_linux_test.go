@@ -62,7 +62,7 @@ func measureReportCost(b *testing.B, mode string, rate int, send func(*mesh, int
 }
 
 // costMesh is a sidecar with hosts that are in use, of which one half has a VirtualService.
-func costMesh(b *testing.B, mode string, edit func(string) string, reports func(*egress.Input)) *mesh {
+func costMesh(b testing.TB, mode string, edit func(string) string, reports func(*egress.Input)) *mesh {
 	change := []func(*egress.Input){many(b, 2*costHosts)}
 	for i := range costHosts {
 		host := routedHost(i)
