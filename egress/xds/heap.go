@@ -9,7 +9,7 @@ import (
 
 // Garbage is collected, and memory returned, where that costs little: the collector itself
 // begins later, and a connection takes more memory while it starts than afterwards. There is
-// one such collection in 5 s at most, and 1,000 idle sidecars take 45 thousandths of a core
+// one such collection in 5 s at most, and 1,000 idle sidecars take 50 thousandths of a core
 // with them (BenchmarkReportLoad). While the process is busy, such as with a change of the
 // mesh, the collector decides alone.
 const (

@@ -29,8 +29,8 @@ type Limits struct {
 	// StreamsPerNamespace are the streams of a namespace's pods. 3,000 pods is what
 	// Kubernetes supports in a namespace.
 	StreamsPerNamespace int
-	// Streams are those of all namespaces. A sidecar takes 115 KiB, with the stream of its
-	// counts and what TLS keeps (BenchmarkReportLoad), so 3,000 take 337 MiB.
+	// Streams are those of all namespaces. A sidecar takes 100 KiB, with the stream of its
+	// counts and what TLS keeps (BenchmarkReportLoad), so 3,000 take 293 MiB.
 	Streams int
 	// NamespaceBytes is the memory for the subscriptions of a namespace. A host in use
 	// takes 210 bytes, so 64 MiB are 2,000 sidecars with 150 hosts in use each.

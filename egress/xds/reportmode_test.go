@@ -299,6 +299,38 @@ func TestReportModeMetric(t *testing.T) {
 	want(0, 0)
 }
 
+// TestReportModeEnds has streams of entries of a sidecar: they are to end while it counts, and
+// not when it has entries again.
+func TestReportModeEnds(t *testing.T) {
+	s := New(AuthenticatorFunc(byName), Observer{}, unlimited)
+	s.ReceiveReports(newReported())
+	st := newStream(s, nil, Identity{Namespace: "shop", Pod: "a"})
+	st.reporting.subscribed = true
+	ends := func(when string, counts <-chan struct{}, want bool) {
+		t.Helper()
+		select {
+		case <-counts:
+			if !want {
+				t.Errorf("%s: the streams end", when)
+			}
+		default:
+			if want {
+				t.Errorf("%s: the streams do not end", when)
+			}
+		}
+	}
+	first := st.received("Deployment", countersAfter-1)
+	ends("entries", first, false)
+	ends("counters", st.received("Deployment", 1), true)
+	ends("counters, another stream", first, true)
+	many := make([]undeclaredCounts, mostCounted)
+	for i := range many {
+		many[i].destination.Host = fmt.Sprint(i)
+	}
+	st.observe(s.reports.seed, "Deployment", 0, many)
+	ends("entries again", st.received("Deployment", countersAfter), false)
+}
+
 // gaugeOf is the value of a gauge with one label.
 func gaugeOf(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
 	t.Helper()
