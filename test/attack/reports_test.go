@@ -12,18 +12,32 @@ import (
 
 var egressReports = schema.GroupVersionResource{Group: "outrider.dev", Version: "v1alpha1", Resource: "egressreports"}
 
-// reportFloods: pods of several namespaces send reports with their own tokens, as fast as
+// reportFloods: pods of several namespaces send entries with their own tokens, as fast as
 // they can: new names in the name of the neighbor, messages of megabytes, bytes that are
-// no message, messages of nothing, and streams that are opened and closed. The
-// neighbor's hosts and reports go on, and nothing of the others is among its reports.
+// no message, messages of nothing, and streams that are opened and closed.
 func reportFloods(t *testing.T, b *battery) {
-	var all []string
+	b.reports(t, "reports", "names", "huge", "malformed", "empty", "churn")
+}
+
+// countFloods: the same with counts.
+func countFloods(t *testing.T, b *battery) {
+	b.reports(t, "counts", "counters", "counters-huge", "counters-malformed", "counters-empty", "counters-churn")
+}
+
+// reports has reports of each kind from pods of several namespaces. The neighbor's hosts and
+// reports go on, and nothing of the others is among its reports.
+func (b *battery) reports(t *testing.T, name string, kinds ...string) {
+	t.Helper()
+	var all, commands []string
 	for i := range 4 {
-		all = append(all, fmt.Sprintf("reports-%d", i))
+		all = append(all, fmt.Sprintf("%s-%d", name, i))
 		b.namespace(t, all[i], false)
 	}
 	to := b.targets(t, 15012)
-	a := b.attack(t, all, "reports names "+to, "reports huge "+to, "reports malformed "+to, "reports empty "+to, "reports churn "+to)
+	for _, kind := range kinds {
+		commands = append(commands, "reports "+kind+" "+to)
+	}
+	a := b.attack(t, all, commands...)
 	b.neighbor.goesOn(t, 8)
 	host := fmt.Sprintf("seen-%d.example.com", time.Now().Unix())
 	took := eventually(t, "the neighbor's report has what its pod has just tried", func() error {

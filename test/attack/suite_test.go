@@ -36,6 +36,7 @@ var attacks = []attack{
 	{"frames", frameFloods},
 	{"streams", manyStreams},
 	{"reports", reportFloods},
+	{"counts", countFloods},
 	{"objects", largeObjects},
 	{"expressions", expressions},
 	{"hosts", othersHosts},
