@@ -19,7 +19,7 @@ import (
 // The settings of Envoy's metrics service, which templates/sidecar.yaml has.
 const (
 	loadFlush = 15 * time.Second
-	loadBatch = 150 // counters in a message
+	loadBatch = 30 // counters in a message
 	// loadCounters are those of a sidecar without undeclared destinations, which have 8.5 KB.
 	loadCounters = 100
 	// loadCounted is the number of undeclared destinations that a sidecar counts, which
