@@ -2,6 +2,7 @@ package xds
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // which some 60 KiB is independent of the number of listeners, and 2 KiB for each metric that
 // is sent, of which the sidecar keeps the memory.
 const (
-	mostForLoggers = 220 << 10 // bytes; about 150 KiB are measured, and they differ by 30 KiB
+	mostForLoggers = 250 << 10 // bytes; 101 to 191 KiB are measured on an idle machine
 	mostMetrics    = 140       // in use: 60 of ten hosts, 19 of the control plane's cluster, and Envoy's own
 )
 
@@ -28,11 +29,13 @@ func TestReportBudget(t *testing.T) {
 				return strings.Replace(withoutCounts(bootstrap), "|ready|", "|ready|memory|", 1)
 			}
 			without, with := costMesh(t, mode, edit, nil), costMesh(t, mode, edit, reporting)
-			more, metrics := with.allocated()-without.allocated(), with.metricsInUse()
+			more := 0
+			kit.EventuallyTrue(t, fmt.Sprintf("reports add at most %d KiB to what the sidecar allocates, beside what is allocated for a while", mostForLoggers>>10), func() bool {
+				more = with.allocated() - without.allocated()
+				return more <= mostForLoggers
+			})
+			metrics := with.metricsInUse()
 			t.Logf("reports add %d KiB to what is allocated; %d metrics in use", more>>10, metrics)
-			if more > mostForLoggers {
-				t.Errorf("reports add %d KiB to what the sidecar allocates, more than %d", more>>10, mostForLoggers>>10)
-			}
 			for _, read := range []string{"cluster.xds-grpc.membership_total: 1", "cluster.xds-grpc.update_failure: ", "control_plane.connected_state: 1"} {
 				if !strings.Contains(with.admin("/stats"), "\n"+read) {
 					t.Errorf("no %q, which outrider check reads", read)
