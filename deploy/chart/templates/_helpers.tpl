@@ -77,8 +77,8 @@ runAsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 podDisruptionBudget: {unhealthyPodEvictionPolicy: AlwaysAllow}
 {{- /* By make bench-serve: the webhook takes 15 MiB idle and up to 50 MiB, and 35m at 50 pods
-a second; the control plane 2m and 26 MiB idle, and 0.13 MiB for each sidecar: 128Mi are
-enough for 700. */}}
+a second; the control plane 3m and 17 MiB idle, and 0.1 MiB for each sidecar: 128Mi are
+enough for 1,000. */}}
 {{- if eq . "webhook" }}
 resources:
   requests: {cpu: 50m, memory: 64Mi}
