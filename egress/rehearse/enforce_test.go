@@ -67,7 +67,7 @@ func TestEnforce(t *testing.T) {
 		"another's entry":        {[]string{`ServiceEntry istio-system/a {"hosts":["a.test"],"exportTo":["*"],"resolution":"DNS","ports":[{"number":443,"name":"http","protocol":"HTTP"}]}`}, printed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Namespace: "shop", Enforce: true, Pods: Pods{deployment("cart"): {{"app": "cart"}}}, Objects: with(t, egress.Input{Mesh: egress.CompileMesh(&meshconfig.MeshConfig{RootNamespace: "istio-system"})}, c.objects...)}
+			o := Options{Namespace: "shop", Enforce: true, Pods: Pods{deployment("cart"): {"": {"app": "cart"}}}, Objects: with(t, egress.Input{Mesh: egress.CompileMesh(&meshconfig.MeshConfig{RootNamespace: "istio-system"})}, c.objects...)}
 			all := []report.Host{seen("cart", "a.test", 443, report.TLS)}
 			p := Propose(o, all)
 			warnings := strings.Join(p.Warnings, "\n")

@@ -11,14 +11,16 @@ import (
 )
 
 // Pods are the labels of the pods of each workload of a namespace. A report has names
-// only, and Sidecars with a workloadSelector select by labels.
-type Pods map[report.Workload][]map[string]string
+// only, and Sidecars with a workloadSelector select by labels. Different labels of a
+// workload are kept by their text: each pod of a StatefulSet has its own.
+type Pods map[report.Workload]map[string]map[string]string
 
 // Add adds the labels of a pod.
 func (p Pods) Add(w report.Workload, labels map[string]string) {
-	if !slices.ContainsFunc(p[w], func(other map[string]string) bool { return maps.Equal(labels, other) }) {
-		p[w] = append(p[w], labels)
+	if p[w] == nil {
+		p[w] = map[string]map[string]string{}
 	}
+	p[w][fmt.Sprint(labels)] = labels // sorted by their keys
 }
 
 // Views are those of the workloads of a namespace.
@@ -27,13 +29,14 @@ type Views struct {
 	namespace string
 	pods      Pods
 	classes   map[string]*egress.View
+	workloads map[report.Workload][]sight // that were asked for
 }
 
 // NewViews are the views of a model. The pods are needed where the model's
 // SelectsWorkloads reports true for the namespace; a workload without pods is taken for one
 // that no Sidecar selects.
 func NewViews(m *egress.Model, namespace string, pods Pods) *Views {
-	return &Views{m, namespace, pods, map[string]*egress.View{}}
+	return &Views{m, namespace, pods, map[string]*egress.View{}, map[report.Workload][]sight{}}
 }
 
 // sight is what a workload sees.
@@ -43,23 +46,35 @@ type sight struct {
 }
 
 // of are the different views of a workload's pods.
-func (v *Views) of(w report.Workload) (out []sight) {
-	all := v.pods[w]
-	if len(all) == 0 {
-		all = []map[string]string{nil}
+func (v *Views) of(w report.Workload) []sight {
+	if out, found := v.workloads[w]; found {
+		return out
 	}
-	classes := map[string]bool{}
-	for _, labels := range all {
+	var out []sight
+	seen := map[string]bool{}
+	for _, labels := range v.labels(w) {
 		of := egress.Workload{Namespace: v.namespace, Labels: labels}
 		class := v.model.ClassOf(of)
-		if classes[class] {
+		if seen[class] {
 			continue
 		}
-		classes[class] = true
+		seen[class] = true
 		if v.classes[class] == nil {
 			v.classes[class] = v.model.ViewOf(of)
 		}
 		out = append(out, sight{of, v.classes[class]})
+	}
+	v.workloads[w] = out
+	return out
+}
+
+// labels are those of a workload's pods, in a stable order; of none, without labels.
+func (v *Views) labels(w report.Workload) (out []map[string]string) {
+	for _, text := range slices.Sorted(maps.Keys(v.pods[w])) {
+		out = append(out, v.pods[w][text])
+	}
+	if out == nil {
+		out = append(out, nil)
 	}
 	return out
 }
