@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Garbage is collected, and memory returned, where that costs little: the collector itself
@@ -44,27 +46,13 @@ const allocatedBytes = "/gc/heap/allocs:bytes"
 // trim collects garbage until ctx is done.
 func trim(ctx context.Context) {
 	before := readHeap().allocated
-	every(ctx, trimEvery, func() {
+	wait.UntilWithContext(ctx, func(context.Context) {
 		h := readHeap()
 		if h.trimmed(h.allocated - before) {
 			debug.FreeOSMemory()
 		}
 		before = h.allocated
-	})
-}
-
-// every calls f in an interval until ctx is done.
-func every(ctx context.Context, interval time.Duration, f func()) {
-	ticks := time.NewTicker(interval)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-			f()
-		}
-	}
+	}, trimEvery)
 }
 
 // GOGC of a process that is a control plane alone: the heap, with stacks, grows by so many
@@ -100,7 +88,7 @@ func adaptGarbage(ctx context.Context, in time.Duration) {
 	sample := []runtimemetrics.Sample{{Name: allocatedBytes}}
 	var totals [garbageParts]uint64 // of which the next one is the oldest
 	next, now := 0, MostGarbage
-	every(ctx, in/garbageParts, func() {
+	wait.UntilWithContext(ctx, func(context.Context) {
 		runtimemetrics.Read(sample)
 		total := sample[0].Value.Uint64()
 		if p := garbageFor(total - totals[next]); p != now {
@@ -108,5 +96,5 @@ func adaptGarbage(ctx context.Context, in time.Duration) {
 			debug.SetGCPercent(p)
 		}
 		totals[next], next = total, (next+1)%garbageParts
-	})
+	}, in/garbageParts)
 }
