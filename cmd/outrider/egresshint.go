@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/outrider-mesh/outrider/annotation"
-	"github.com/outrider-mesh/outrider/workloads"
 )
 
 // notYet is the reason where no other is found.
@@ -66,15 +65,7 @@ var errFound = errors.New("found")
 // anySidecar reports whether a pod of the namespace, or of any, has a sidecar; true where
 // pods cannot be read.
 func (o *egressOptions) anySidecar(ctx context.Context, namespace string) bool {
-	access, err := o.cluster.Config()
-	if err != nil {
-		return true
-	}
-	reader, err := workloads.New(access)
-	if err != nil {
-		return true
-	}
-	return reader.Pods(ctx, namespace, "", func(p *corev1.Pod) error {
+	return o.eachPod(ctx, namespace, "", func(p *corev1.Pod) error {
 		if p.Annotations[annotation.SidecarStatus] != "" {
 			return errFound
 		}
